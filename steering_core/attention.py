@@ -1,0 +1,52 @@
+"""Token columns of an attention layer, without the attention map.
+
+The mean probability that each image position gives to the tokens of a phrase is itself an
+attention: the one whose values are, for every key, the weight of that token in the phrase's mean.
+So the fused kernels do it, forward and backward: the softmax runs over all keys, and nothing of
+the size positions × keys is kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+def token_columns(q: Tensor, k: Tensor, tokens: Sequence[Sequence[int]]) -> Tensor:
+    """Attention that each position pays to each object's tokens, mean over the object's tokens.
+
+    Args:
+        q: image queries, (batch, heads, positions, head_dim).
+        k: text keys, (batch, heads, keys, head_dim).
+        tokens: for each object the indices of its tokens among the keys.
+
+    Returns:
+        (batch, objects, heads, positions) in float32, values in [0, 1].
+
+    Raises:
+        IndexError: a token index lies outside the keys.
+    """
+    batch, heads, keys, head_dim = k.shape
+    highest = max(index for indices in tokens for index in indices)
+    if highest >= keys:
+        raise IndexError(
+            f"Token {highest} of a phrase lies outside the {keys} tokens that this model is given: the "
+            f"relations belong to another prompt than the conditioning. Connect both from the same parser."
+        )
+    # The kernels want values as wide as the keys: pad with columns that stay zero.
+    width = max(head_dim, len(tokens))
+    weights = k.new_zeros(keys, width, dtype=torch.float32)
+    for column, indices in enumerate(tokens):
+        weights[list(indices), column] = 1 / len(indices)
+    values = weights.expand(batch, heads, keys, width)
+    columns = F.scaled_dot_product_attention(q.float(), k.float(), values)
+    return columns[..., : len(tokens)].permute(0, 3, 1, 2)
+
+
+def split_heads(x: Tensor, heads: int) -> Tensor:
+    """(batch, length, heads·head_dim) to (batch, heads, length, head_dim)."""
+    batch, length, channels = x.shape
+    return x.view(batch, length, heads, channels // heads).transpose(1, 2)

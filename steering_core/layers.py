@@ -1,0 +1,103 @@
+"""The cross-attention layers of a network, under names that all backends share."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from .attention import token_columns
+from .token_maps import TokenMaps
+
+
+@dataclass(frozen=True)
+class AttentionLayer:
+    """One cross-attention layer.
+
+    Attributes:
+        stage: ``down``, ``mid`` or ``up``.
+        number: its place among the stage's cross-attention layers, from 0, in running order.
+        level: how often the latent was halved where it runs.
+    """
+
+    stage: str
+    number: int
+    level: int
+
+    @property
+    def name(self) -> str:
+        """Such as ``up.0``."""
+        return f"{self.stage}.{self.number}"
+
+
+def default_layers(layers: Sequence[AttentionLayer]) -> tuple[str, ...]:
+    """The cross-attention of the first two decoder blocks that have any.
+
+    In Stable Diffusion these are the first six of the decoder; the last block's loss hardly moves
+    (InfSplign, section 5.2 and table 6).
+    """
+    decoder = [layer for layer in layers if layer.stage == "up"]
+    coarsest = sorted({layer.level for layer in decoder}, reverse=True)[:2]
+    return tuple(layer.name for layer in decoder if layer.level in coarsest)
+
+
+def check_layers(wanted: Sequence[str], layers: Sequence[AttentionLayer]) -> tuple[str, ...]:
+    """The wanted names in running order.
+
+    Raises:
+        ValueError: a name is not among the network's layers, or none is wanted.
+    """
+    names = [layer.name for layer in layers]
+    unknown = sorted(set(wanted) - set(names))
+    if unknown or not wanted:
+        raise ValueError(
+            f"Attention layers must be among {', '.join(names)}; "
+            + (f"unknown: {', '.join(unknown)}." if unknown else "none was given.")
+        )
+    return tuple(name for name in names if name in wanted)
+
+
+class ProbeComplete(Exception):
+    """Raised inside a forward once the last wanted layer has been read, so that no later one runs."""
+
+
+class MapCollector:
+    """Gathers token maps while a forward runs.
+
+    Args:
+        layers: names of the wanted layers, in running order.
+        tokens: for each object the indices of its tokens.
+    """
+
+    def __init__(self, layers: Sequence[str], tokens: Sequence[Sequence[int]]) -> None:
+        self._wanted = tuple(layers)
+        self._tokens = tokens
+        self._maps: dict[str, Tensor] = {}
+
+    def add(self, name: str, q: Tensor, k: Tensor, size: tuple[int, int]) -> None:
+        """Read one layer.
+
+        Args:
+            name: the layer's name, one of those wanted.
+            q: (batch, heads, H·W, head_dim).
+            k: (batch, heads, keys, head_dim).
+            size: the layer's (H, W).
+
+        Raises:
+            ProbeComplete: it was the last one wanted.
+        """
+        columns = token_columns(q, k, self._tokens)
+        self._maps[name] = columns.unflatten(-1, size)
+        if name == self._wanted[-1]:
+            raise ProbeComplete
+
+    def token_maps(self) -> TokenMaps:
+        """What was gathered, in running order."""
+        return TokenMaps({name: self._maps[name] for name in self._wanted})
+
+
+def halved(size: tuple[int, int], level: int) -> tuple[int, int]:
+    """(H, W) after ``level`` convolutions of stride 2, which round up."""
+    height, width = (-(-side // 2**level) for side in size)
+    return height, width

@@ -1,0 +1,113 @@
+"""The centroid losses of InfSplign (thesis of V. Chatalbasheva, chapter 2, eq. 7 to 12)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Callable
+
+import torch.nn.functional as F
+from torch import Tensor
+
+from ..relations import NEAR_DISTANCE, Relation
+from ..token_maps import TokenMaps, centroids, threshold_at_mean, variances
+from ..tokens import GroundedRelation
+
+#: The paper's best scale α and margin m for each f (sections 5.2 and 5.5).
+PAPER_SETTINGS: dict[str, dict[str, float]] = {
+    "relu": {"alpha": 0.75, "margin": 0.25},
+    "leaky_relu": {"alpha": 2.0, "margin": 0.25},
+    "gelu": {"alpha": 2.0, "margin": 0.25},
+    "sigmoid": {"alpha": 8.0, "margin": 0.0},
+}
+FUNCTIONS = tuple(PAPER_SETTINGS)
+ORTHOGONAL_NORMS = {"none": 0, "l1": 1, "l2": 2}
+
+
+@dataclass(frozen=True)
+class CentroidLoss:
+    """f(α(m − Δ)) on the displacement Δ of two objects' centroids, plus optional terms.
+
+    The loss is computed on every layer's head-averaged, mean-thresholded map, and averaged over
+    the layers. Δ is measured along the relation's axis in widths of the image (eq. 8); a diagonal
+    is the sum of its two axes; for ``near``, Δ is how far the distance falls short of
+    ``NEAR_DISTANCE``.
+
+    Attributes:
+        function: f, one of ``FUNCTIONS``.
+        alpha: scale α > 0; the paper's best for f when not given.
+        margin: distance m in [0, 1) that the centroids should keep; likewise.
+        leaky_slope: slope of the leaky ReLU below zero.
+        orthogonal: norm of the displacement across the axis, ``none``, ``l1`` or ``l2`` (eq. 11).
+        orthogonal_weight: its weight; 1 in eq. 12.
+        presence_weight: weight of the two maps' variances, which are small where each object has
+            a place of its own; on the coarsest layers, as in the method's released code.
+        balance_weight: weight of the difference of the two variances; on the finer layers, likewise.
+
+    Raises:
+        ValueError: a setting is outside its range.
+    """
+
+    function: str = "gelu"
+    alpha: float | None = None
+    margin: float | None = None
+    leaky_slope: float = 0.05
+    orthogonal: str = "none"
+    orthogonal_weight: float = 1.0
+    presence_weight: float = 0.0
+    balance_weight: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.function not in FUNCTIONS:
+            raise ValueError(f"function must be one of {', '.join(FUNCTIONS)}, not {self.function!r}.")
+        if self.orthogonal not in ORTHOGONAL_NORMS:
+            raise ValueError(f"orthogonal must be one of {', '.join(ORTHOGONAL_NORMS)}, not {self.orthogonal!r}.")
+        for name, value in PAPER_SETTINGS[self.function].items():
+            if getattr(self, name) is None:
+                object.__setattr__(self, name, value)
+        if not self.alpha > 0:
+            raise ValueError(f"alpha must be greater than 0, not {self.alpha}.")
+        if not 0 <= self.margin < 1:
+            raise ValueError(f"margin must lie in [0, 1), not {self.margin}.")
+        for name in ("leaky_slope", "orthogonal_weight", "presence_weight", "balance_weight"):
+            if not getattr(self, name) >= 0:
+                raise ValueError(f"{name} must be 0 or more, not {getattr(self, name)}.")
+
+    def __call__(self, maps: TokenMaps, relation: GroundedRelation, progress: float) -> Tensor:
+        """See ``SteeringLoss``; the centroid losses are the same at every step."""
+        coarsest = min(layer.shape[-2] * layer.shape[-1] for layer in maps.layers.values())
+        several_sizes = any(layer.shape[-2] * layer.shape[-1] > coarsest for layer in maps.layers.values())
+        total = 0
+        for layer in maps.layers.values():
+            pair = threshold_at_mean(layer[:, [relation.subject, relation.object]].mean(dim=2))
+            total = total + self._placement(centroids(pair), relation.relation)
+            is_coarsest = layer.shape[-2] * layer.shape[-1] == coarsest
+            if self.presence_weight and is_coarsest:
+                total = total + self.presence_weight * variances(pair).sum(dim=1)
+            if self.balance_weight and not (is_coarsest and several_sizes):
+                spread = variances(pair)
+                total = total + self.balance_weight * (spread[:, 0] - spread[:, 1]).abs()
+        return total / len(maps.layers)
+
+    def _placement(self, centres: Tensor, relation: Relation) -> Tensor:
+        """Spatial and orthogonal term of centroids (batch, 2, 2): eq. 9 and 11."""
+        difference = centres[:, 0] - centres[:, 1]
+        if relation is Relation.NEAR:
+            return self._penalty(NEAR_DISTANCE - difference.norm(dim=-1))
+        signs = relation.direction
+        loss = sum(self._penalty(difference[:, axis] * sign) for axis, sign in enumerate(signs) if sign)
+        norm = ORTHOGONAL_NORMS[self.orthogonal]
+        if norm and 0 in signs:
+            loss = loss + self.orthogonal_weight * difference[:, signs.index(0)].abs() ** norm
+        return loss
+
+    def _penalty(self, displacement: Tensor) -> Tensor:
+        """f(α(m − Δ))."""
+        return _FUNCTIONS[self.function](self.alpha * (self.margin - displacement), self.leaky_slope)
+
+
+_FUNCTIONS: dict[str, Callable[[Tensor, float], Tensor]] = {
+    "relu": lambda x, slope: F.relu(x),
+    "leaky_relu": F.leaky_relu,
+    "gelu": lambda x, slope: F.gelu(x),
+    "sigmoid": lambda x, slope: x.sigmoid(),
+}

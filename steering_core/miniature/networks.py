@@ -1,0 +1,83 @@
+"""The miniature's networks: Stable Diffusion's own classes, only small.
+
+Widths are multiples of 32 and every GroupNorm has 32 groups, because ComfyUI's UNet and
+autoencoder fix that number.
+"""
+
+from __future__ import annotations
+
+from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
+from transformers import CLIPTextConfig, CLIPTextModel, PreTrainedTokenizerBase
+
+from .world import IMAGE_SIZE
+
+#: Pixels per latent position along one side.
+VAE_FACTOR = 8
+LATENT_SIZE = IMAGE_SIZE // VAE_FACTOR
+LATENT_CHANNELS = 4
+#: Tokens of a prompt, with start, end and padding: CLIP's own.
+CONTEXT_LENGTH = 77
+_TEXT_WIDTH = 128
+
+
+def build_autoencoder() -> AutoencoderKL:
+    """Pictures (batch, 3, 128, 128) in [-1, 1] to latents (batch, 4, 16, 16) and back."""
+    return AutoencoderKL(
+        in_channels=3,
+        out_channels=3,
+        down_block_types=("DownEncoderBlock2D",) * 4,
+        up_block_types=("UpDecoderBlock2D",) * 4,
+        block_out_channels=(32, 32, 64, 64),
+        layers_per_block=2,
+        latent_channels=LATENT_CHANNELS,
+        norm_num_groups=32,
+        sample_size=IMAGE_SIZE,
+    )
+
+
+def build_unet() -> UNet2DConditionModel:
+    """The denoiser: cross-attention at 16×16, 8×8 and in the 4×4 middle, two heads each."""
+    return UNet2DConditionModel(
+        sample_size=LATENT_SIZE,
+        in_channels=LATENT_CHANNELS,
+        out_channels=LATENT_CHANNELS,
+        down_block_types=("CrossAttnDownBlock2D", "CrossAttnDownBlock2D", "DownBlock2D"),
+        up_block_types=("UpBlock2D", "CrossAttnUpBlock2D", "CrossAttnUpBlock2D"),
+        block_out_channels=(64, 96, 128),
+        layers_per_block=1,
+        cross_attention_dim=_TEXT_WIDTH,
+        attention_head_dim=2,  # diffusers reads this as the number of heads
+        norm_num_groups=32,
+    )
+
+
+def build_text_encoder(tokenizer: PreTrainedTokenizerBase) -> CLIPTextModel:
+    """A two-layer CLIP text model with the tokenizer's own vocabulary."""
+    return CLIPTextModel(
+        CLIPTextConfig(
+            vocab_size=len(tokenizer),
+            hidden_size=_TEXT_WIDTH,
+            intermediate_size=2 * _TEXT_WIDTH,
+            num_hidden_layers=2,
+            num_attention_heads=4,
+            max_position_embeddings=CONTEXT_LENGTH,
+            hidden_act="quick_gelu",
+            bos_token_id=tokenizer.bos_token_id,
+            eos_token_id=tokenizer.eos_token_id,
+            pad_token_id=tokenizer.pad_token_id,
+        )
+    )
+
+
+def build_scheduler() -> DDIMScheduler:
+    """Stable Diffusion's noise schedule with velocity prediction."""
+    return DDIMScheduler(
+        num_train_timesteps=1000,
+        beta_start=0.00085,
+        beta_end=0.012,
+        beta_schedule="scaled_linear",
+        prediction_type="v_prediction",
+        clip_sample=False,
+        set_alpha_to_one=False,
+        steps_offset=1,
+    )

@@ -1,0 +1,294 @@
+"""Training of the miniature: tokenizer, autoencoder, then text encoder and denoiser together.
+
+A stopped run resumes from its last checkpoint in the work folder. Every batch is drawn from a
+generator seeded with (seed, stage, step), so a resumed run sees the batches that the unbroken
+run would have seen.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from diffusers import AutoencoderKL, StableDiffusionPipeline
+from diffusers.models.attention_processor import AttnProcessor
+from diffusers.training_utils import EMAModel
+from PIL import Image
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+from tqdm import tqdm
+from transformers import CLIPTokenizer
+
+from .captions import caption
+from .networks import CONTEXT_LENGTH, build_autoencoder, build_scheduler, build_text_encoder, build_unet
+from .tokenizer import train_tokenizer
+from .world import MAX_OBJECTS, Layout, render, sample_layout, sample_objects
+
+#: Share of training pictures with 1, 2, … objects.
+_COUNT_SHARES = (0.12, 0.44, 0.20, 0.12, 0.12)
+#: The autoencoder learns from full pictures, where there is more to see in each.
+_AUTOENCODER_COUNT_SHARES = (0.05, 0.15, 0.2, 0.3, 0.3)
+_CAPTIONS_FOR_TOKENIZER = 4000
+_KL_WEIGHT = 1e-6
+#: Share of prompts replaced by the empty one, for classifier-free guidance.
+_PROMPT_DROPOUT = 0.1
+_EMA_DECAY = 0.999
+_CHECKPOINT_EVERY = 500
+_SHEET_EVERY = 1000
+_SHEET_PROMPTS = (
+    "a photo of a giraffe above an airplane",
+    "a photo of a dog to the left of a book",
+    "a photo of a zebra below a bus",
+    "a cat and an umbrella",
+    "a cow to the right of a clock",
+    "a horse above a boat",
+    "a pizza, a car and a bird",
+    "an apple",
+)
+
+
+@dataclass(frozen=True)
+class TrainingSettings:
+    """What fixes a training run.
+
+    Attributes:
+        seed: of the networks' first weights and of every batch.
+        autoencoder_steps, autoencoder_batch: of the first stage.
+        pictures: how many pictures are encoded for the second stage.
+        denoiser_steps, denoiser_batch: of the second stage.
+    """
+
+    seed: int = 0
+    autoencoder_steps: int = 1400
+    autoencoder_batch: int = 8
+    autoencoder_rate: float = 1e-3
+    pictures: int = 20_000
+    denoiser_steps: int = 6000
+    denoiser_batch: int = 40
+    denoiser_rate: float = 1e-3
+
+
+def train_miniature(settings: TrainingSettings, work_dir: Path, out_dir: Path, device: str) -> None:
+    """Train everything and write the pipeline's folder to ``out_dir``.
+
+    Args:
+        work_dir: checkpoints and sample sheets; a run found there is continued.
+        out_dir: replaced as a whole when training has ended.
+    """
+    work_dir.mkdir(parents=True, exist_ok=True)
+    tokenizer = train_tokenizer(_tokenizer_captions(settings.seed))
+    autoencoder = _train_autoencoder(settings, work_dir, device)
+    latents = _encode_pictures(autoencoder, settings, work_dir, device)
+    autoencoder.register_to_config(scaling_factor=round(1 / latents.std().item(), 5))
+    pipeline = _train_denoiser(settings, tokenizer, autoencoder, latents, work_dir, device)
+    _export(pipeline, out_dir)
+
+
+def _generator(settings: TrainingSettings, stage: int, step: int) -> np.random.Generator:
+    return np.random.default_rng((settings.seed, stage, step))
+
+
+def _random_layout(rng: np.random.Generator, shares: tuple[float, ...] = _COUNT_SHARES) -> Layout:
+    count = 1 + rng.choice(MAX_OBJECTS, p=shares)
+    return sample_layout(rng, sample_objects(rng, count))
+
+
+def _layout(settings: TrainingSettings, index: int) -> Layout:
+    """The ``index``-th picture of the second stage."""
+    return _random_layout(_generator(settings, 2, index))
+
+
+def _tokenizer_captions(seed: int) -> Iterable[str]:
+    rng = np.random.default_rng((seed, 0))
+    for _ in range(_CAPTIONS_FOR_TOKENIZER):
+        yield caption(rng, _random_layout(rng).placements)
+
+
+def to_tensor(pictures: list[np.ndarray], device: str) -> Tensor:
+    """uint8 pictures (H, W, 3) to (batch, 3, H, W) in [-1, 1]."""
+    return torch.from_numpy(np.stack(pictures)).to(device).permute(0, 3, 1, 2).float() / 127.5 - 1
+
+
+def _optimise(
+    name: str,
+    modules: nn.ModuleDict,
+    loss_of_step: Callable[[int], Tensor],
+    steps: int,
+    rate: float,
+    work_dir: Path,
+    device: str,
+    on_sheet: Callable[[int], None],
+) -> EMAModel:
+    """AdamW over one learning-rate cycle, with checkpoints; returns the averaged weights."""
+    parameters = list(modules.parameters())
+    optimizer = torch.optim.AdamW(parameters, lr=rate, betas=(0.9, 0.99), weight_decay=0.01)
+    cycle = torch.optim.lr_scheduler.OneCycleLR(optimizer, rate, total_steps=steps + 1, pct_start=0.05)
+    average = EMAModel(parameters, decay=_EMA_DECAY, use_ema_warmup=True, power=0.75)
+    checkpoint, first = work_dir / f"{name}.pt", 0
+    if checkpoint.exists():
+        state = torch.load(checkpoint, map_location=device, weights_only=True)
+        if state["steps"] != steps:
+            raise ValueError(
+                f"{checkpoint} belongs to a run of {state['steps']} steps, not {steps}: give that number, "
+                f"or another --work folder."
+            )
+        modules.load_state_dict(state["modules"])
+        optimizer.load_state_dict(state["optimizer"])
+        cycle.load_state_dict(state["cycle"])
+        average.load_state_dict(state["average"])
+        first = state["step"]
+    average.to(device)
+
+    def save(step: int) -> None:
+        state = {
+            "steps": steps, "step": step, "modules": modules.state_dict(), "optimizer": optimizer.state_dict(),
+            "cycle": cycle.state_dict(), "average": average.state_dict(),
+        }
+        partial = checkpoint.with_suffix(".partial")
+        torch.save(state, partial)
+        partial.replace(checkpoint)
+
+    modules.train()
+    bar = tqdm(range(first, steps), initial=first, total=steps, desc=name, mininterval=5)
+    running = None
+    for step in bar:
+        torch.manual_seed((step + 1) * 1000003 + 7)
+        loss = loss_of_step(step)
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        nn.utils.clip_grad_norm_(parameters, 1.0)
+        optimizer.step()
+        cycle.step()
+        average.step(parameters)
+        running = loss.item() if running is None else 0.98 * running + 0.02 * loss.item()
+        bar.set_postfix(loss=f"{running:.4f}", refresh=False)
+        done = step + 1
+        if done % _CHECKPOINT_EVERY == 0 or done == steps:
+            save(done)
+        if done % _SHEET_EVERY == 0 or done == steps:
+            average.store(parameters)
+            average.copy_to(parameters)
+            modules.eval()
+            on_sheet(done)
+            modules.train()
+            average.restore(parameters)
+    average.copy_to(parameters)
+    modules.eval()
+    return average
+
+
+def _train_autoencoder(settings: TrainingSettings, work_dir: Path, device: str) -> AutoencoderKL:
+    torch.manual_seed(settings.seed)
+    autoencoder = build_autoencoder().to(device)
+
+    def pictures(step: int) -> Tensor:
+        rng = _generator(settings, 1, step)
+        layouts = [_random_layout(rng, _AUTOENCODER_COUNT_SHARES) for _ in range(settings.autoencoder_batch)]
+        return to_tensor([render(layout) for layout in layouts], device)
+
+    def loss_of_step(step: int) -> Tensor:
+        batch = pictures(step)
+        with torch.autocast(device, torch.bfloat16):
+            posterior = autoencoder.encode(batch).latent_dist
+            restored = autoencoder.decode(posterior.sample()).sample.float()
+        distance = F.l1_loss(restored, batch) + F.mse_loss(restored, batch)
+        return distance + _KL_WEIGHT * posterior.kl().float().mean()
+
+    @torch.no_grad()
+    def sheet(step: int) -> None:
+        batch = pictures(settings.autoencoder_steps)
+        restored = autoencoder.decode(autoencoder.encode(batch).latent_dist.mode()).sample
+        save_sheet(torch.cat([batch, restored]), settings.autoencoder_batch, work_dir / f"autoencoder_{step}.png")
+
+    _optimise(
+        "autoencoder", nn.ModuleDict({"autoencoder": autoencoder}), loss_of_step, settings.autoencoder_steps,
+        settings.autoencoder_rate, work_dir, device, sheet,
+    )
+    return autoencoder
+
+
+@torch.no_grad()
+def _encode_pictures(autoencoder: AutoencoderKL, settings: TrainingSettings, work_dir: Path, device: str) -> Tensor:
+    """Unscaled latents of the second stage's pictures: (pictures, 4, 16, 16), kept in the work folder."""
+    file = work_dir / "latents.safetensors"
+    if file.exists():
+        return load_file(file)["latents"].to(device)
+    chunks, size = [], 16
+    for start in tqdm(range(0, settings.pictures, size), desc="encoding pictures", mininterval=5):
+        stop = min(start + size, settings.pictures)
+        batch = to_tensor([render(_layout(settings, index)) for index in range(start, stop)], device)
+        with torch.autocast(device, torch.bfloat16):
+            chunks.append(autoencoder.encode(batch).latent_dist.mode().float())
+    latents = torch.cat(chunks)
+    save_file({"latents": latents.cpu().contiguous()}, file)
+    return latents
+
+
+def _train_denoiser(
+    settings: TrainingSettings, tokenizer: CLIPTokenizer, autoencoder: AutoencoderKL, latents: Tensor,
+    work_dir: Path, device: str,
+) -> StableDiffusionPipeline:
+    torch.manual_seed(settings.seed + 1)
+    unet, text_encoder = build_unet().to(device), build_text_encoder(tokenizer).to(device)
+    unet.set_attn_processor(AttnProcessor())  # on the CPU faster in training than the fused kernel
+    scheduler = build_scheduler()
+    latents = latents * autoencoder.config.scaling_factor
+    placements = [_layout(settings, index).placements for index in range(len(latents))]
+    pipeline = StableDiffusionPipeline(
+        vae=autoencoder, text_encoder=text_encoder, tokenizer=tokenizer, unet=unet, scheduler=scheduler,
+        safety_checker=None, feature_extractor=None, requires_safety_checker=False,
+    )
+    pipeline.set_progress_bar_config(disable=True)
+
+    def loss_of_step(step: int) -> Tensor:
+        rng = _generator(settings, 3, step)
+        chosen = rng.integers(len(latents), size=settings.denoiser_batch)
+        prompts = ["" if rng.random() < _PROMPT_DROPOUT else caption(rng, placements[i]) for i in chosen]
+        tokens = tokenizer(prompts, padding="max_length", truncation=True, max_length=CONTEXT_LENGTH, return_tensors="pt")
+        clean = latents[torch.from_numpy(chosen).to(device)]
+        noise = torch.randn_like(clean)
+        times = torch.randint(scheduler.config.num_train_timesteps, (len(clean),), device=device)
+        noisy, target = scheduler.add_noise(clean, noise, times), scheduler.get_velocity(clean, noise, times)
+        with torch.autocast(device, torch.bfloat16):
+            context = text_encoder(tokens.input_ids.to(device)).last_hidden_state
+            predicted = unet(noisy, times, context).sample
+        return F.mse_loss(predicted.float(), target)
+
+    @torch.no_grad()
+    def sheet(step: int) -> None:
+        pictures = pipeline(
+            list(_SHEET_PROMPTS) * 2, num_inference_steps=25, guidance_scale=5.0, output_type="pt",
+            generator=torch.Generator().manual_seed(settings.seed),
+        ).images
+        save_sheet(pictures * 2 - 1, len(_SHEET_PROMPTS), work_dir / f"denoiser_{step}.png")
+
+    _optimise(
+        "denoiser", nn.ModuleDict({"unet": unet, "text_encoder": text_encoder}), loss_of_step,
+        settings.denoiser_steps, settings.denoiser_rate, work_dir, device, sheet,
+    )
+    return pipeline
+
+
+def save_sheet(pictures: Tensor, columns: int, file: Path) -> None:
+    """Write pictures (count, 3, H, W) in [-1, 1] as one grid."""
+    grid = ((pictures.clamp(-1, 1) + 1) * 127.5).round().byte().cpu().permute(0, 2, 3, 1)
+    count, height, width, _ = grid.shape
+    grid = grid.reshape(count // columns, columns, height, width, 3).transpose(1, 2)
+    Image.fromarray(grid.reshape(count // columns * height, columns * width, 3).numpy()).save(file)
+
+
+def _export(pipeline: StableDiffusionPipeline, out_dir: Path) -> None:
+    """Write the folder of ``StableDiffusionPipeline.from_pretrained`` in fp16, keeping the card."""
+    partial = out_dir.with_name(out_dir.name + ".partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    pipeline.to(torch.float16).save_pretrained(partial, safe_serialization=True)
+    card = out_dir / "README.md"
+    if card.exists():
+        shutil.copy(card, partial)
+    shutil.rmtree(out_dir, ignore_errors=True)
+    partial.replace(out_dir)

@@ -1,0 +1,95 @@
+"""Token maps: where each layer of the model looks for each object."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class TokenMaps:
+    """The maps of one latent.
+
+    Attributes:
+        layers: by the layer's name, in the order the model runs them: (batch, objects, heads, H, W),
+            H and W the layer's own. Values are attention probabilities in [0, 1].
+    """
+
+    layers: Mapping[str, Tensor]
+
+    def __post_init__(self) -> None:
+        if not self.layers:
+            raise ValueError("Token maps of at least one layer were expected, got none.")
+
+    def mean_map(self, size: tuple[int, int] | None = None) -> Tensor:
+        """One map for each object: the mean over heads and layers of maps that each sum to 1.
+
+        Args:
+            size: (H, W); the largest layer's own when not given.
+
+        Returns:
+            (batch, objects, H, W), each map summing to 1.
+        """
+        size = size or max((maps.shape[-2:] for maps in self.layers.values()), key=math.prod)
+        resized = [normalise(resize(maps.mean(dim=2), size)) for maps in self.layers.values()]
+        return torch.stack(resized).mean(dim=0)
+
+    def detach(self) -> TokenMaps:
+        """The same values, outside the autograd graph and in memory of their own."""
+        return TokenMaps({name: maps.detach().clone() for name, maps in self.layers.items()})
+
+
+def resize(maps: Tensor, size: tuple[int, int]) -> Tensor:
+    """Bilinear resizing of the last two axes."""
+    if tuple(maps.shape[-2:]) == tuple(size):
+        return maps
+    flat = maps.reshape(-1, 1, *maps.shape[-2:])
+    return F.interpolate(flat, size=size, mode="bilinear", align_corners=False).view(*maps.shape[:-2], *size)
+
+
+def normalise(maps: Tensor) -> Tensor:
+    """Divide each map by its sum over the last two axes."""
+    return maps / maps.sum(dim=(-2, -1), keepdim=True).clamp_min(torch.finfo(maps.dtype).tiny)
+
+
+def threshold_at_mean(maps: Tensor) -> Tensor:
+    """Keep what lies above each map's own mean, zero elsewhere (InfSplign, section 4.1)."""
+    return maps * (maps > maps.mean(dim=(-2, -1), keepdim=True))
+
+
+def centroids(maps: Tensor) -> Tensor:
+    """Centres of mass (x, y) in (0, 1), x to the right and y downward.
+
+    InfSplign eq. 7, with the sum of the same map as divisor: as printed, a thresholded numerator
+    over the whole map's sum pulls every centroid to the origin.
+
+    Args:
+        maps: (..., H, W), not negative.
+
+    Returns:
+        (..., 2).
+    """
+    x, y = _coordinates(maps)
+    mass = normalise(maps)
+    return torch.stack([(mass * x).sum(dim=(-2, -1)), (mass * y).sum(dim=(-2, -1))], dim=-1)
+
+
+def variances(maps: Tensor) -> Tensor:
+    """Mean squared distance of a map's mass from its centroid, (...,), in [0, 0.5]."""
+    x, y = _coordinates(maps)
+    centre = centroids(maps)[..., None, None, :]
+    squared_distance = (x - centre[..., 0]) ** 2 + (y - centre[..., 1]) ** 2
+    return (normalise(maps) * squared_distance).sum(dim=(-2, -1))
+
+
+def _coordinates(maps: Tensor) -> tuple[Tensor, Tensor]:
+    """Positions of the cells' centres: x (1, W) and y (H, 1)."""
+    height, width = maps.shape[-2:]
+    x = (torch.arange(width, device=maps.device, dtype=maps.dtype) + 0.5) / width
+    y = (torch.arange(height, device=maps.device, dtype=maps.dtype) + 0.5) / height
+    return x[None, :], y[:, None]
