@@ -57,6 +57,12 @@ class GroundedScene:
         """The relation in words."""
         return f"{self.names[relation.subject]} {relation.relation.phrase} {self.names[relation.object]}"
 
+    def summary(self) -> str:
+        """All relations in words, a line each; or that there is none."""
+        if not self.relations:
+            return f'No spatial relation was found in "{self.prompt}": sampling will not be steered.'
+        return "\n".join(self.describe(relation) for relation in self.relations)
+
 
 def ground(scene: Scene, tokens: Sequence[Token]) -> GroundedScene:
     """Tie each object of the scene to its tokens.

@@ -9,7 +9,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -45,6 +46,59 @@ def ground_prompt(pipeline: StableDiffusionPipeline, prompt: str, scene: Scene |
         PhraseNotFoundError: a phrase is cut off because the prompt is too long.
     """
     return ground(scene or parse(prompt), prompt_tokens(pipeline, prompt))
+
+
+def load_pipeline(source: str | Path, device: str) -> StableDiffusionPipeline:
+    """Load a pipeline without its safety checker and without asking the network.
+
+    Args:
+        source: a pipeline's folder, or the name of one in the Hugging Face cache of this machine.
+
+    Raises:
+        ValueError: there is none, or it is of another kind.
+    """
+    if Path(source).is_file():
+        raise ValueError(
+            f"{source} is a file; the folder of a diffusers pipeline was expected. Convert a checkpoint with: "
+            f"StableDiffusionPipeline.from_single_file(FILE).save_pretrained(FOLDER)"
+        )
+    try:
+        config = StableDiffusionPipeline.load_config(source, local_files_only=True)
+    except OSError as error:
+        raise ValueError(
+            f"{source} is neither a pipeline's folder nor in the Hugging Face cache. Download it first with: "
+            f"hf download {source}"
+        ) from error
+    if config["_class_name"] != StableDiffusionPipeline.__name__:
+        raise ValueError(
+            f"{source} holds a {config['_class_name']}; a StableDiffusionPipeline (Stable Diffusion 1.x or 2.x, or "
+            f"the miniature) was expected."
+        )
+    pipeline = StableDiffusionPipeline.from_pretrained(
+        source, local_files_only=True, safety_checker=None, requires_safety_checker=False
+    )
+    pipeline.set_progress_bar_config(disable=True)
+    return pipeline.to(device)
+
+
+def generate(
+    pipeline: StableDiffusionPipeline, prompt: str, seeds: Sequence[int], steering: Steering | None, steps: int,
+    guidance_scale: float, negative_prompt: str = "",
+) -> Tensor:
+    """One picture of the prompt for each seed, as one batch: (seeds, 3, H, W) in [0, 1] on the CPU.
+
+    Args:
+        steering: none samples as the pipeline does by itself.
+
+    Raises:
+        See ``steered``.
+    """
+    with steered(pipeline, steering) if steering else nullcontext():
+        return pipeline(
+            prompt, negative_prompt=negative_prompt, num_inference_steps=steps, guidance_scale=guidance_scale,
+            num_images_per_prompt=len(seeds), output_type="pt",
+            generator=[torch.Generator().manual_seed(seed) for seed in seeds],
+        ).images.cpu()
 
 
 def prompt_tokens(pipeline: StableDiffusionPipeline, prompt: str) -> list[Token]:

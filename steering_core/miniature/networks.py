@@ -1,7 +1,8 @@
 """The miniature's networks: Stable Diffusion's own classes, only small.
 
-Widths are multiples of 32 and every GroupNorm has 32 groups, because ComfyUI's UNet and
-autoencoder fix that number.
+The UNet's widths are multiples of 32 and its GroupNorms have 32 groups, because ComfyUI's UNet
+fixes that number. The autoencoder is too narrow for as many: with one channel to a group the norm
+erases the channel's mean, and the colour of a plain background with it.
 """
 
 from __future__ import annotations
@@ -28,22 +29,22 @@ def build_autoencoder() -> AutoencoderKL:
         down_block_types=("DownEncoderBlock2D",) * 4,
         up_block_types=("UpDecoderBlock2D",) * 4,
         block_out_channels=(32, 32, 64, 64),
-        layers_per_block=2,
+        layers_per_block=1,
         latent_channels=LATENT_CHANNELS,
-        norm_num_groups=32,
+        norm_num_groups=8,
         sample_size=IMAGE_SIZE,
     )
 
 
 def build_unet() -> UNet2DConditionModel:
-    """The denoiser: cross-attention at 16×16, 8×8 and in the 4×4 middle, two heads each."""
+    """The denoiser: cross-attention at 16×16, at 8×8 and in the middle, two heads each."""
     return UNet2DConditionModel(
         sample_size=LATENT_SIZE,
         in_channels=LATENT_CHANNELS,
         out_channels=LATENT_CHANNELS,
-        down_block_types=("CrossAttnDownBlock2D", "CrossAttnDownBlock2D", "DownBlock2D"),
-        up_block_types=("UpBlock2D", "CrossAttnUpBlock2D", "CrossAttnUpBlock2D"),
-        block_out_channels=(64, 96, 128),
+        down_block_types=("CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
+        up_block_types=("CrossAttnUpBlock2D", "CrossAttnUpBlock2D"),
+        block_out_channels=(64, 128),
         layers_per_block=1,
         cross_attention_dim=_TEXT_WIDTH,
         attention_head_dim=2,  # diffusers reads this as the number of heads

@@ -41,7 +41,7 @@ def train_tokenizer(texts: Iterable[str]) -> CLIPTokenizer:
     with tempfile.TemporaryDirectory() as folder:
         vocab_file, merges_file = Path(folder, "vocab.json"), Path(folder, "merges.txt")
         vocab_file.write_text(json.dumps({token: index for index, token in enumerate(tokens)}), encoding="utf-8")
-        merges_file.write_text("\n".join(["#version: 0.2", *merges]) + "\n", encoding="utf-8")
+        merges_file.write_text(_merges_text(merges), encoding="utf-8")
         (Path(folder) / "tokenizer_config.json").write_text(
             json.dumps(
                 {
@@ -56,3 +56,14 @@ def train_tokenizer(texts: Iterable[str]) -> CLIPTokenizer:
             )
         )
         return CLIPTokenizer.from_pretrained(folder)
+
+
+def save_vocabulary(tokenizer: CLIPTokenizer, folder: Path) -> None:
+    """Write ``vocab.json`` and ``merges.txt``, which older versions of transformers read."""
+    model = json.loads(tokenizer.backend_tokenizer.to_str())["model"]
+    (folder / "vocab.json").write_text(json.dumps(model["vocab"]), encoding="utf-8")
+    (folder / "merges.txt").write_text(_merges_text(" ".join(pair) for pair in model["merges"]), encoding="utf-8")
+
+
+def _merges_text(merges: Iterable[str]) -> str:
+    return "\n".join(["#version: 0.2", *merges]) + "\n"

@@ -7,6 +7,7 @@ run would have seen.
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -25,21 +26,24 @@ from tqdm import tqdm
 from transformers import CLIPTokenizer
 
 from .captions import caption
+from .folder import LATENT_PREVIEW_FILE
 from .networks import CONTEXT_LENGTH, build_autoencoder, build_scheduler, build_text_encoder, build_unet
-from .tokenizer import train_tokenizer
-from .world import MAX_OBJECTS, Layout, render, sample_layout, sample_objects
+from .tokenizer import save_vocabulary, train_tokenizer
+from .world import IMAGE_SIZE, MAX_OBJECTS, Layout, render, sample_layout, sample_objects
 
 #: Share of training pictures with 1, 2, … objects.
 _COUNT_SHARES = (0.12, 0.44, 0.20, 0.12, 0.12)
 #: The autoencoder learns from full pictures, where there is more to see in each.
 _AUTOENCODER_COUNT_SHARES = (0.05, 0.15, 0.2, 0.3, 0.3)
 _CAPTIONS_FOR_TOKENIZER = 4000
+_PICTURES_FOR_PREVIEW = 500
 _KL_WEIGHT = 1e-6
 #: Share of prompts replaced by the empty one, for classifier-free guidance.
 _PROMPT_DROPOUT = 0.1
 _EMA_DECAY = 0.999
 _CHECKPOINT_EVERY = 500
 _SHEET_EVERY = 1000
+_SHEET_COLUMNS = 8
 _SHEET_PROMPTS = (
     "a photo of a giraffe above an airplane",
     "a photo of a dog to the left of a book",
@@ -64,11 +68,11 @@ class TrainingSettings:
     """
 
     seed: int = 0
-    autoencoder_steps: int = 1400
+    autoencoder_steps: int = 2800
     autoencoder_batch: int = 8
     autoencoder_rate: float = 1e-3
     pictures: int = 20_000
-    denoiser_steps: int = 6000
+    denoiser_steps: int = 5500
     denoiser_batch: int = 40
     denoiser_rate: float = 1e-3
 
@@ -86,7 +90,7 @@ def train_miniature(settings: TrainingSettings, work_dir: Path, out_dir: Path, d
     latents = _encode_pictures(autoencoder, settings, work_dir, device)
     autoencoder.register_to_config(scaling_factor=round(1 / latents.std().item(), 5))
     pipeline = _train_denoiser(settings, tokenizer, autoencoder, latents, work_dir, device)
-    _export(pipeline, out_dir)
+    _export(pipeline, _fit_latent_preview(settings, latents * autoencoder.config.scaling_factor), out_dir)
 
 
 def _generator(settings: TrainingSettings, stage: int, step: int) -> np.random.Generator:
@@ -282,13 +286,43 @@ def save_sheet(pictures: Tensor, columns: int, file: Path) -> None:
     Image.fromarray(grid.reshape(count // columns * height, columns * width, 3).numpy()).save(file)
 
 
-def _export(pipeline: StableDiffusionPipeline, out_dir: Path) -> None:
+def _fit_latent_preview(settings: TrainingSettings, latents: Tensor) -> dict[str, list]:
+    """The linear map from scaled latents to colours that fits the training pictures best."""
+    latents = latents[:_PICTURES_FOR_PREVIEW].cpu()
+    pictures = to_tensor([render(_layout(settings, index)) for index in range(len(latents))], "cpu")
+    colours = F.adaptive_avg_pool2d(pictures, latents.shape[-2:]).movedim(1, -1).flatten(0, 2)
+    inputs = F.pad(latents.movedim(1, -1).flatten(0, 2), (0, 1), value=1.0)
+    solution = torch.linalg.lstsq(inputs, colours).solution
+    *factors, bias = [[round(value, 4) for value in row] for row in solution.tolist()]
+    return {"factors": factors, "bias": bias}
+
+
+def _export(pipeline: StableDiffusionPipeline, latent_preview: dict[str, list], out_dir: Path) -> None:
     """Write the folder of ``StableDiffusionPipeline.from_pretrained`` in fp16, keeping the card."""
     partial = out_dir.with_name(out_dir.name + ".partial")
     shutil.rmtree(partial, ignore_errors=True)
     pipeline.to(torch.float16).save_pretrained(partial, safe_serialization=True)
+    save_vocabulary(pipeline.tokenizer, partial / "tokenizer")
+    _restore_text_prefix(partial / "text_encoder" / "model.safetensors")
+    (partial / LATENT_PREVIEW_FILE).write_text(json.dumps(latent_preview) + "\n", encoding="utf-8")
     card = out_dir / "README.md"
     if card.exists():
         shutil.copy(card, partial)
     shutil.rmtree(out_dir, ignore_errors=True)
     partial.replace(out_dir)
+
+
+def _restore_text_prefix(file: Path) -> None:
+    """Name the weights as in Stable Diffusion's folders, which every version of transformers loads."""
+    weights = load_file(file)
+    save_file({f"text_model.{name.removeprefix('text_model.')}": weight for name, weight in weights.items()}, file)
+
+
+def draw_samples(count: int, seed: int, out: Path) -> list[str]:
+    """Write a sheet of pictures as the second stage sees them; returns their captions, row by row."""
+    layouts = [_layout(TrainingSettings(seed=seed), index) for index in range(count)]
+    columns = min(count, _SHEET_COLUMNS)
+    blank = torch.ones(-count % columns, 3, IMAGE_SIZE, IMAGE_SIZE)
+    save_sheet(torch.cat([to_tensor([render(layout) for layout in layouts], "cpu"), blank]), columns, out)
+    rng = np.random.default_rng((seed, 4))
+    return [caption(rng, layout.placements) for layout in layouts]

@@ -1,0 +1,18 @@
+"""The pack's ComfyUI nodes: each a schema and one call into the core."""
+
+from __future__ import annotations
+
+from comfy_api.latest import ComfyExtension, io
+
+from .losses import CentroidLossNode
+from .miniature import LoadMiniatureModel
+from .relations import SpatialRelationParser
+from .sampling import SteeredKSampler
+
+
+class SpatialSteeringExtension(ComfyExtension):
+    """What ComfyUI asks a pack for."""
+
+    async def get_node_list(self) -> list[type[io.ComfyNode]]:
+        """All nodes of the pack."""
+        return [LoadMiniatureModel, SpatialRelationParser, CentroidLossNode, SteeredKSampler]

@@ -1,0 +1,96 @@
+"""Losses that score how well a relation holds."""
+
+from __future__ import annotations
+
+from comfy_api.latest import io
+
+from ..steering_core.losses.centroid import FUNCTIONS, ORTHOGONAL_NORMS, PAPER_SETTINGS, CentroidLoss
+from .types import CATEGORY, Loss
+
+
+class CentroidLossNode(io.ComfyNode):
+    """See the schema."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        """The node's inputs and output."""
+        return io.Schema(
+            node_id="SpatialSteeringCentroidLoss",
+            display_name="Centroid Loss",
+            category=CATEGORY,
+            search_aliases=["InfSplign", "steering loss", "centroid"],
+            description=(
+                "Asks that the centres of two objects, as the model's attention sees them, lie as the relation "
+                "says. After InfSplign. The defaults are the paper's best values."
+            ),
+            inputs=[
+                io.DynamicCombo.Input(
+                    "function", options=[_function_option(name) for name in ("gelu", *_others("gelu"))],
+                    tooltip=(
+                        "How a wrong placement is punished. GELU and leaky ReLU keep pushing a little after the "
+                        "relation holds, ReLU stops there, sigmoid pushes most where the objects are level."
+                    ),
+                ),
+                io.DynamicCombo.Input(
+                    "orthogonal", options=[_orthogonal_option(norm) for norm in ORTHOGONAL_NORMS],
+                    tooltip=(
+                        "Keeps the objects level across the relation's axis, so that left of is not also far above. "
+                        "none: leave that to the model; l1: firm; l2: gentle near level."
+                    ),
+                ),
+                io.Float.Input(
+                    "presence_weight", default=0.0, min=0.0, max=10.0, step=0.05,
+                    tooltip="Pulls each object's attention together, which helps when one goes missing. 0 to 10; 0: off.",
+                ),
+                io.Float.Input(
+                    "balance_weight", default=0.0, min=0.0, max=10.0, step=0.05,
+                    tooltip="Asks that both objects' attention is spread alike, which helps when one crowds out the "
+                    "other. 0 to 10; 0: off.",
+                ),
+            ],
+            outputs=[Loss.Output(display_name="steering_loss", tooltip="For Steered KSampler.")],
+        )
+
+    @classmethod
+    def execute(
+        cls, function: dict, orthogonal: dict, presence_weight: float, balance_weight: float
+    ) -> io.NodeOutput:
+        """Build the loss; ``function`` and ``orthogonal`` carry their own inputs."""
+        return io.NodeOutput(
+            CentroidLoss(**function, **orthogonal, presence_weight=presence_weight, balance_weight=balance_weight)
+        )
+
+
+def _others(name: str) -> list[str]:
+    return [other for other in FUNCTIONS if other != name]
+
+
+def _function_option(name: str) -> io.DynamicCombo.Option:
+    """One choice of f, with the inputs that it reads."""
+    inputs: list[io.Input] = [
+        io.Float.Input(
+            "alpha", default=PAPER_SETTINGS[name]["alpha"], min=0.01, max=100.0, step=0.05,
+            tooltip="How steeply the loss grows with the distance that is missing; more than 0.",
+        ),
+        io.Float.Input(
+            "margin", default=PAPER_SETTINGS[name]["margin"], min=0.0, max=0.95, step=0.05,
+            tooltip="The distance that the two centres should keep, as a share of the picture's side, 0 to 0.95.",
+        ),
+    ]
+    if name == "leaky_relu":
+        inputs.append(
+            io.Float.Input(
+                "leaky_slope", default=CentroidLoss.leaky_slope, min=0.0, max=1.0, step=0.01,
+                tooltip="How much it keeps pushing once the relation holds by the margin, 0 (not) to 1 (as before).",
+            )
+        )
+    return io.DynamicCombo.Option(name, inputs)
+
+
+def _orthogonal_option(norm: str) -> io.DynamicCombo.Option:
+    """One choice of the orthogonal term, with its weight if there is a term."""
+    weight = io.Float.Input(
+        "orthogonal_weight", default=CentroidLoss.orthogonal_weight, min=0.0, max=10.0, step=0.05,
+        tooltip="Weight of the orthogonal term, 0 to 10; the paper uses 1.",
+    )
+    return io.DynamicCombo.Option(norm, [weight] if norm != "none" else [])

@@ -1,0 +1,7 @@
+"""``python -m steering_core``: the same as ``steer``."""
+
+import sys
+
+from .cli import main
+
+sys.exit(main())

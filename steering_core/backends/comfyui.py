@@ -1,0 +1,342 @@
+"""Steering of ComfyUI's UNet models (SD 1.x, SD 2.x, the miniature).
+
+    scene = ground_prompt(clip, prompt)
+    steered = steer_model(model, Steering(scene, CentroidLoss()))
+    samples = common_ksampler(steered, …)
+
+The model that comes in is never changed: a clone of it carries a wrapper around its samplers.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import comfy.model_management
+import comfy.patcher_extension
+import comfy.samplers
+import torch
+from comfy.ldm.modules.attention import SpatialTransformer, attention_pytorch
+from comfy.ldm.modules.diffusionmodules.openaimodel import Downsample, UNetModel
+from comfy.model_patcher import ModelPatcher, create_model_options_clone, set_model_options_post_cfg_function
+from comfy.sd import CLIP
+from comfy.sd1_clip import SD1Tokenizer
+from torch import Tensor, nn
+
+from ..attention import split_heads
+from ..layers import AttentionLayer, MapCollector, ProbeComplete, check_layers, default_layers
+from ..parser import parse
+from ..relations import Scene
+from ..steering import Steering, SteeringError, uses_guidance
+from ..token_maps import TokenMaps
+from ..tokens import GroundedScene, Token, ground, token_texts
+
+_WRAPPER_KEY = "spatial_steering"
+
+#: Where ComfyUI's UNet runs a transformer block: (part, number of the part's module, block in it).
+Block = tuple[str, int, int]
+
+
+def ground_prompt(clip: CLIP, prompt: str, scene: Scene | None = None) -> GroundedScene:
+    """The prompt's relations, tied to tokens of the text encoder's conditioning.
+
+    Args:
+        scene: relations made by other means than reading the prompt.
+
+    Raises:
+        PhraseNotFoundError: a phrase has no tokens.
+    """
+    return ground(scene or parse(prompt), prompt_tokens(clip, prompt))
+
+
+def prompt_tokens(clip: CLIP, prompt: str) -> list[Token]:
+    """The tokens of the model's text encoder, its chunks joined as in the conditioning.
+
+    Raises:
+        ValueError: the model has more than one text encoder, or another kind than CLIP.
+    """
+    if not isinstance(clip.tokenizer, SD1Tokenizer):
+        raise ValueError(
+            f"clip: a Stable Diffusion 1.x or 2.x text encoder, or that of Load Miniature Model, was expected; "
+            f"{type(clip.tokenizer).__name__} is of another kind."
+        )
+    tokenizer = getattr(clip.tokenizer, clip.tokenizer.clip)
+    chunks = clip.tokenize(prompt)[clip.tokenizer.clip_name]
+    special = {tokenizer.start_token, tokenizer.end_token, tokenizer.pad_token}
+    ids = [entry[0] for chunk in chunks for entry in chunk]
+    # An embedding ("embedding:name") stands among the ids as a tensor, and is no word.
+    words = [(index, token) for index, token in enumerate(ids) if isinstance(token, int) and token not in special]
+    decode = tokenizer.tokenizer.decode
+    texts = token_texts([token for _, token in words], lambda part: decode(part, skip_special_tokens=True))
+    by_index = {index: text for (index, _), text in zip(words, texts)}
+    return [Token(index, by_index.get(index, "")) for index in range(len(ids))]
+
+
+def attention_layers(unet: UNetModel) -> dict[str, tuple[AttentionLayer, Block]]:
+    """The network's cross-attention by the name that all backends share, in running order."""
+    parts = (("down", "input", unet.input_blocks), ("mid", "middle", [unet.middle_block]), ("up", "output", unet.output_blocks))
+    levels = _levels(unet)
+    found: dict[str, tuple[AttentionLayer, Block]] = {}
+    for stage, part, modules in parts:
+        number = 0
+        for index, module in enumerate(modules):
+            for transformer in (child for child in module if isinstance(child, SpatialTransformer)):
+                for block in range(len(transformer.transformer_blocks)):
+                    layer = AttentionLayer(stage, number, levels[part][index])
+                    found[layer.name] = (layer, (part, index, block))
+                    number += 1
+    return found
+
+
+def _levels(unet: UNetModel) -> dict[str, list[int]]:
+    """How often the latent was halved, for every module of every part."""
+    down = list(itertools.accumulate(_halves(module) for module in unet.input_blocks))
+    # The decoder's module n takes the encoder's last-but-n output.
+    return {"input": down, "middle": down[-1:], "output": down[::-1]}
+
+
+def _halves(module: nn.Module) -> bool:
+    return any(isinstance(child, Downsample) for child in module)
+
+
+def steer_model(model: ModelPatcher, steering: Steering, layers: Sequence[str] | None = None) -> ModelPatcher:
+    """A clone of the model whose samplers are steered; the model itself when no relation is wanted.
+
+    The steered window of a sampler runs one interval of the schedule at a time, with the latent
+    moved between them (latent descent), or with the prediction shifted after classifier-free
+    guidance (noise guidance). Step shares count the steps that the sampler is given.
+
+    Args:
+        model: shares its weights with the clone.
+        steering: of one run; its trace is filled while sampling.
+        layers: names as in ``attention_layers``; ``default_layers`` when not given.
+
+    Raises:
+        ValueError: the model is no UNet with cross-attention, or a layer is not the network's.
+    """
+    if not steering.scene.relations:
+        return model
+    unet = model.get_model_object("diffusion_model")
+    available = attention_layers(unet) if isinstance(unet, UNetModel) else {}
+    if not available:
+        raise ValueError(
+            f"model: {type(unet).__name__} has no cross-attention that can be steered. Connect a Stable "
+            f"Diffusion 1.x or 2.x model, or the one from Load Miniature Model."
+        )
+    described = [layer for layer, _ in available.values()]
+    names = check_layers(layers or default_layers(described), described)
+    run = _SteeredRun(steering, {name: available[name][1] for name in names})
+    clone = model.clone()
+    clone.add_wrapper_with_key(comfy.patcher_extension.WrappersMP.SAMPLER_SAMPLE, _WRAPPER_KEY, run.sample)
+    return clone
+
+
+class _SteeredRun:
+    """Stands between a guider and its sampler."""
+
+    def __init__(self, steering: Steering, blocks: dict[str, Block]) -> None:
+        self._steering, self._blocks = steering, blocks
+
+    def sample(
+        self, executor: Any, guider: comfy.samplers.CFGGuider, sigmas: Tensor, extra_args: dict[str, Any], *args: Any,
+        **kwargs: Any,
+    ) -> Tensor:
+        """Wrapper of ``KSAMPLER.sample``."""
+        with _ordinary_weights(guider.inner_model.diffusion_model):
+            if uses_guidance(self._steering):
+                options = create_model_options_clone(extra_args["model_options"])
+                shift = self._prediction_shift(guider, sigmas, extra_args["model_options"])
+                set_model_options_post_cfg_function(options, shift)
+                return executor(guider, sigmas, {**extra_args, "model_options": options}, *args, **kwargs)
+            sampler = executor.class_obj
+            by_intervals = comfy.samplers.KSAMPLER(
+                self._by_intervals(sampler.sampler_function, guider), sampler.extra_options, sampler.inpaint_options
+            )
+            return by_intervals.sample(guider, sigmas, extra_args, *args, **kwargs)
+
+    def _prediction_shift(
+        self, guider: comfy.samplers.CFGGuider, sigmas: Tensor, model_options: dict[str, Any]
+    ) -> Callable[[dict[str, Any]], Tensor]:
+        """What moves the denoised latent after classifier-free guidance."""
+        steps = len(sigmas) - 1
+
+        def shift(args: dict[str, Any]) -> Tensor:
+            x, sigma = args["input"], float(args["sigma"].flatten()[0])
+            step = min(int((sigmas[1:] >= sigma).sum()), steps - 1)
+            if not self._steering.is_active(step, steps):
+                return args["denoised"]
+            latent, probe = self._network_view(guider, x, sigma, model_options)
+            noise_shift = self._steering.noise_shift(latent, probe, step, steps)
+            # The denoised latent is x − σ·ε whatever the network predicts.
+            return args["denoised"] if noise_shift is None else args["denoised"] - sigma * noise_shift
+
+        return shift
+
+    def _by_intervals(self, sampler_function: Callable[..., Tensor], guider: comfy.samplers.CFGGuider) -> Callable[..., Tensor]:
+        """The sampler, with the latent moved before each steered step."""
+
+        def sample(
+            model: comfy.samplers.KSamplerX0Inpaint, x: Tensor, sigmas: Tensor, extra_args: dict[str, Any],
+            callback: Callable[[dict[str, Any]], None], disable: bool, **options: Any,
+        ) -> Tensor:
+            steps = len(sigmas) - 1
+            active = self._steering.schedule.steered_steps(steps)
+            cuts = sorted({0, steps, *active, *(step + 1 for step in active)})
+            for first, last in itertools.pairwise(cuts):
+                if first in active:
+                    x = self._moved(guider, model, x, float(sigmas[first]), extra_args, first, steps)
+                # Another seed for each interval, or a sampler that draws noise would draw the same again.
+                x = sampler_function(
+                    model, x, sigmas[first : last + 1], extra_args={**extra_args, "seed": extra_args["seed"] + first},
+                    callback=_renumbered(callback, first), disable=disable or last - first == 1, **options,
+                )
+            return x
+
+        return sample
+
+    def _moved(
+        self, guider: comfy.samplers.CFGGuider, model: comfy.samplers.KSamplerX0Inpaint, x: Tensor, sigma: float,
+        extra_args: dict[str, Any], step: int, steps: int,
+    ) -> Tensor:
+        """The sampler's latent, moved by latent descent."""
+        visible = _with_kept_region(guider, model, x, sigma, extra_args["denoise_mask"])
+        latent, probe = self._network_view(guider, visible, sigma, extra_args["model_options"])
+        scale = _input_scale(guider, sigma)
+        moved = self._steering.descend(latent, probe, sigma * scale, step, steps)
+        return x + (moved - latent) / scale
+
+    def _network_view(
+        self, guider: comfy.samplers.CFGGuider, x: Tensor, sigma: float, model_options: dict[str, Any]
+    ) -> tuple[Tensor, Callable[[Tensor], TokenMaps]]:
+        """The latent as the network receives it, and the probe of such a latent."""
+        scale = _input_scale(guider, sigma)
+
+        def probe(latent: Tensor) -> TokenMaps:
+            comfy.model_management.throw_exception_if_processing_interrupted()
+            tokens = self._steering.scene.tokens
+            return probe_model(guider, latent / scale, sigma, model_options, tokens, self._blocks)
+
+        return x * scale, probe
+
+
+def probe_model(
+    guider: comfy.samplers.CFGGuider, x: Tensor, sigma: float, model_options: dict[str, Any],
+    tokens: Sequence[Sequence[int]], blocks: dict[str, Block],
+) -> TokenMaps:
+    """Token maps of one forward under the positive conditioning, ended at the last layer wanted.
+
+    Args:
+        guider: while it samples.
+        x: latent as a sampler holds it, (batch, channels, H, W).
+        sigma: noise level of x.
+        tokens: for each object the indices of its tokens.
+        blocks: the wanted layers in running order.
+
+    Raises:
+        SteeringError: the positive conditioning does not act at this step.
+    """
+    collector = MapCollector(tuple(blocks), tokens)
+    options = create_model_options_clone(model_options)
+    transformer_options = options.setdefault("transformer_options", {})
+    replaced = transformer_options.setdefault("patches_replace", {}).setdefault("attn2", {})
+    for name, block in blocks.items():
+        replaced[block] = _MapReader(name, collector, replaced.get(block, replaced.get(block[:2])))
+    # Of the attention kernels that may be installed, this one is known to have a backward.
+    transformer_options.setdefault("optimized_attention_override", _differentiable_attention)
+    condition = {**guider.conds["positive"][0]}
+    if "control" in condition:
+        condition["control"] = _ControlWithoutGradient(condition["control"])
+    try:
+        comfy.samplers.calc_cond_batch(
+            guider.inner_model, [[condition]], x, x.new_full((len(x),), sigma, dtype=torch.float32), options
+        )
+    except ProbeComplete:
+        return collector.token_maps()
+    raise SteeringError(
+        "positive: the first conditioning does not act at this step, so there are no token maps to steer by. "
+        "Give it the whole range of steps, or steer another window."
+    )
+
+
+def _differentiable_attention(kernel: Callable[..., Tensor], *args: Any, **kwargs: Any) -> Tensor:
+    return attention_pytorch(*args, **kwargs)
+
+
+class _MapReader:
+    """Replacement of one cross-attention: shows queries and keys to the collector, then attends."""
+
+    def __init__(self, name: str, collector: MapCollector, replaced: Callable[..., Tensor] | None) -> None:
+        self._name, self._collector, self._replaced = name, collector, replaced
+
+    def __call__(self, q: Tensor, k: Tensor, v: Tensor, extra_options: dict[str, Any]) -> Tensor:
+        heads = extra_options["n_heads"]
+        size = tuple(extra_options["activations_shape"][-2:])
+        self._collector.add(self._name, split_heads(q, heads), split_heads(k, heads), size)
+        if self._replaced is not None:
+            return self._replaced(q, k, v, extra_options)
+        return attention_pytorch(q, k, v, heads)
+
+
+class _ControlWithoutGradient:
+    """A control net as the probe sees it: its residuals count, the way through it is not kept."""
+
+    def __init__(self, control: Any) -> None:
+        self._control = control
+
+    def get_control(self, x: Tensor, *args: Any) -> Any:
+        """As the control net's own."""
+        with torch.no_grad():
+            return self._control.get_control(x.detach(), *args)
+
+
+def _with_kept_region(
+    guider: comfy.samplers.CFGGuider, model: comfy.samplers.KSamplerX0Inpaint, x: Tensor, sigma: float,
+    denoise_mask: Tensor | None,
+) -> Tensor:
+    """The latent as the model will see it: outside the mask, the original picture with noise."""
+    if denoise_mask is None:
+        return x
+    kept = guider.inner_model.scale_latent_inpaint(
+        x=x, sigma=x.new_full((len(x),), sigma), noise=model.noise, latent_image=model.latent_image,
+        denoise_mask=denoise_mask,
+    )
+    return x * denoise_mask + kept * (1 - denoise_mask)
+
+
+def _input_scale(guider: comfy.samplers.CFGGuider, sigma: float) -> float:
+    """What a sampler's latent is multiplied with on its way into the network."""
+    sampling = guider.inner_model.model_sampling
+    return sampling.calculate_input(torch.tensor([sigma]), torch.ones(1, 1)).item()
+
+
+def _renumbered(callback: Callable[[dict[str, Any]], None], first: int) -> Callable[[dict[str, Any]], None]:
+    """Steps of an interval, told as steps of the whole schedule."""
+    return lambda state: callback({**state, "i": state["i"] + first})
+
+
+@contextmanager
+def _ordinary_weights(module: nn.Module) -> Iterator[None]:
+    """Within this context, weights that were loaded in inference mode can be saved for backward.
+
+    Each such tensor is replaced by an ordinary one on the same memory: nothing is copied.
+    """
+    stores = [store for part in module.modules() for store in (part._parameters, part._buffers)]
+    replaced = [
+        (store, name, tensor)
+        for store in stores
+        for name, tensor in store.items()
+        if tensor is not None and tensor.is_inference()
+    ]
+    with torch.inference_mode(False):
+        for store, name, tensor in replaced:
+            alias = torch.empty(0, dtype=tensor.dtype, device=tensor.device).set_(
+                tensor.untyped_storage(), tensor.storage_offset(), tensor.size(), tensor.stride()
+            )
+            store[name] = nn.Parameter(alias, requires_grad=False) if isinstance(tensor, nn.Parameter) else alias
+    try:
+        yield
+    finally:
+        for store, name, tensor in replaced:
+            store[name] = tensor

@@ -1,0 +1,58 @@
+"""The demo: the same seeds unsteered and steered, on prompts that the miniature never saw."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tqdm import tqdm
+
+from .backends.diffusers import load_pipeline
+from .evaluation.visor import Trial, VisorScores
+from .miniature.detector import GlyphDetector
+from .miniature.folder import MINIATURE_DIR
+from .miniature.prompts import ScenePrompt, unseen_pair_prompts
+from .miniature.score import Arm, MakeSteering, draw, unsteered
+from .relations import Relation
+from .viz import MISSING, RIGHT, WRONG, SheetRow, contact_sheet
+
+_FIRST = ScenePrompt((("giraffe", Relation.ABOVE, "airplane"),))
+_LEGEND = "green: as the prompt says; red: in the wrong place; brown: an object is missing"
+
+
+def run_demo(make_steering: MakeSteering, count: int, out: Path) -> None:
+    """Draw, score and write the contact sheet.
+
+    Args:
+        make_steering: the steered arm.
+        count: how many prompts.
+        out: the contact sheet.
+
+    Raises:
+        ValueError: the sheet's folder does not exist.
+    """
+    if not out.parent.is_dir():
+        raise ValueError(f"{out}: the folder {out.parent} does not exist. Make it first, or give another --out.")
+    pipeline, detector = load_pipeline(MINIATURE_DIR, "cpu"), GlyphDetector()
+    others = [prompt for prompt in unseen_pair_prompts(count, seed=0) if prompt != _FIRST]
+    arms = {"unsteered": Arm(unsteered), "steered": Arm(make_steering)}
+    rows = []
+    for prompt in tqdm([_FIRST, *others][:count], desc="drawing", unit="prompt"):
+        for name, arm in arms.items():
+            drawn = draw(pipeline, detector, prompt, arm)
+            rows.append(SheetRow(f"{prompt.text}: {name}", drawn.pictures, [_frame(trial) for trial in drawn.trials]))
+    contact_sheet(rows, _LEGEND).save(out)
+    print(_table({name: arm.scores for name, arm in arms.items()}))
+    print(f"Contact sheet: {out}")
+
+
+def _frame(trial: Trial) -> tuple[int, int, int]:
+    return RIGHT if trial.correct else WRONG if trial.present else MISSING
+
+
+def _table(scores: dict[str, VisorScores]) -> str:
+    lines = [f"{'':12}{'images':>8}{'OA':>8}{'VISOR-cond':>12}{'VISOR-uncond':>14}"]
+    for name, score in scores.items():
+        lines.append(
+            f"{name:12}{score.images:8}{score.oa:8.1%}{score.visor_cond:12.1%}{score.visor_uncond:14.1%}"
+        )
+    return "\n".join(lines)

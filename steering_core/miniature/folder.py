@@ -1,0 +1,28 @@
+"""Where the miniature ships, and the files in its folder beyond those of every diffusers pipeline."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+#: The miniature that ships with the pack: a folder that ``StableDiffusionPipeline`` loads.
+MINIATURE_DIR = Path(__file__).resolve().parents[2] / "models" / "miniature"
+
+#: A linear map from latents to colours, for previews while sampling: ``factors`` (latent channels
+#: by RGB) and ``bias`` (RGB), giving values in [-1, 1] from scaled latents.
+LATENT_PREVIEW_FILE = "latent_preview.json"
+
+
+def read_config(file: Path) -> dict[str, Any]:
+    """A JSON file of a pipeline's folder.
+
+    Raises:
+        FileNotFoundError: names the file and what to do.
+    """
+    if not file.exists():
+        raise FileNotFoundError(
+            f"{file} was expected in the miniature's folder. Reinstall the pack, or train the miniature with: "
+            f"steer miniature train --out FOLDER"
+        )
+    return json.loads(file.read_text(encoding="utf-8"))

@@ -1,0 +1,86 @@
+"""Scoring of the miniature's pictures: generate, detect, judge."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from diffusers import StableDiffusionPipeline
+from torch import Tensor
+
+from ..backends.diffusers import generate, ground_prompt
+from ..evaluation.visor import Trial, VisorScores, judge, visor_scores
+from ..steering import Steering
+from ..tokens import GroundedScene
+from .detector import Detection, GlyphDetector
+from .prompts import ScenePrompt
+from .world import IMAGE_SIZE
+
+#: Sampling of all measurements.
+STEPS = 25
+GUIDANCE_SCALE = 5.0
+SEEDS = (0, 1, 2, 3)
+
+#: Makes the steering of one prompt; none for unsteered sampling.
+MakeSteering = Callable[[GroundedScene], Steering | None]
+
+
+@dataclass
+class Arm:
+    """One way of sampling, and how it did.
+
+    Attributes:
+        make_steering: the way.
+        trials: for each prompt, in order, one trial a seed.
+        seconds: time spent on sampling, decoding left in, detection left out.
+    """
+
+    make_steering: MakeSteering
+    trials: list[list[Trial]] = field(default_factory=list)
+    seconds: float = 0.0
+
+    @property
+    def scores(self) -> VisorScores:
+        """VISOR's scores of the trials."""
+        return visor_scores(self.trials)
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """The pictures of one prompt: (seeds, 3, 128, 128) in [0, 1], with what was found in them."""
+
+    pictures: Tensor
+    found: list[list[Detection]]
+    trials: list[Trial]
+
+
+def draw(
+    pipeline: StableDiffusionPipeline, detector: GlyphDetector, prompt: ScenePrompt, arm: Arm,
+    seeds: Sequence[int] = SEEDS, steps: int = STEPS,
+) -> Drawn:
+    """Draw a prompt with each seed and judge the pictures; the arm takes note."""
+    steering = arm.make_steering(ground_prompt(pipeline, prompt.text))
+    start = time.perf_counter()
+    pictures = generate(pipeline, prompt.text, seeds, steering, steps, GUIDANCE_SCALE)
+    arm.seconds += time.perf_counter() - start
+    found = detector.detect(pictures)
+    trials = [judge(prompt.relations, detections, IMAGE_SIZE) for detections in found]
+    arm.trials.append(trials)
+    return Drawn(pictures, found, trials)
+
+
+def compare(
+    pipeline: StableDiffusionPipeline, prompts: Sequence[ScenePrompt], arms: Sequence[Arm], seeds: Sequence[int] = SEEDS,
+    on_prompt: Callable[[int], None] = lambda done: None,
+) -> None:
+    """Draw every prompt with every arm, prompt by prompt, so that times compare."""
+    detector = GlyphDetector()
+    for done, prompt in enumerate(prompts, 1):
+        for arm in arms:
+            draw(pipeline, detector, prompt, arm, seeds)
+        on_prompt(done)
+
+
+def unsteered(scene: GroundedScene) -> None:
+    """The arm that all others are held against."""
