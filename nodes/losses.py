@@ -52,6 +52,15 @@ class CentroidLossNode(io.ComfyNode):
         )
 
     @classmethod
+    def validate_inputs(cls, function: dict | None = None, orthogonal: dict | None = None) -> bool | str:
+        """Refuse an unknown choice before anything runs."""
+        if function is None:
+            return f"function must be one of {', '.join(FUNCTIONS)}."
+        if orthogonal is None:
+            return f"orthogonal must be one of {', '.join(ORTHOGONAL_NORMS)}."
+        return True
+
+    @classmethod
     def execute(
         cls, function: dict, orthogonal: dict, presence_weight: float, balance_weight: float
     ) -> io.NodeOutput:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import comfy.samplers
 from comfy_api.latest import io
+
 from nodes import common_ksampler
 
 from ..steering_core.backends.comfyui import steer_model
@@ -86,11 +87,17 @@ class SteeredKSampler(io.ComfyNode):
         )
 
     @classmethod
-    def validate_inputs(cls, start_percent: float, end_percent: float) -> bool | str:
-        """Refuse an empty window before anything runs."""
-        if start_percent < end_percent:
-            return True
-        return f"start_percent ({start_percent}) must be smaller than end_percent ({end_percent})."
+    def validate_inputs(
+        cls, start_percent: float = SteeringSchedule.start, end_percent: float = SteeringSchedule.end, update: dict | None = None
+    ) -> bool | str:
+        """Refuse a choice or a window that makes no sense before anything runs."""
+        if update is None:
+            return f"update must be one of {', '.join(_UPDATES)}."
+        try:
+            SteeringSchedule(start=start_percent, end=end_percent)
+        except ValueError as error:
+            return str(error)
+        return True
 
     @classmethod
     def execute(

@@ -1,0 +1,134 @@
+"""The VISOR score: are the objects of a prompt in its pictures, and do they stand as it says?
+
+After Gokhale et al. 2022, "Benchmarking Spatial Relationships in Text-to-Image Generation",
+section 3.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from ..relations import Relation
+
+#: The 97.5 % quantile of the standard normal distribution.
+_Z = 1.959964
+
+
+class Detection(Protocol):
+    """An object found in a picture: centre (x, y) in pixels; the higher the score, the surer."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def x(self) -> float: ...
+    @property
+    def y(self) -> float: ...
+    @property
+    def score(self) -> float: ...
+
+
+@dataclass(frozen=True)
+class Trial:
+    """The verdict on one picture.
+
+    Attributes:
+        present: all objects of the prompt were found.
+        correct: they were, and all relations hold.
+    """
+
+    present: bool
+    correct: bool
+
+
+@dataclass(frozen=True)
+class VisorScores:
+    """Shares in [0, 1].
+
+    Attributes:
+        images: number of pictures.
+        oa: object accuracy, the share of pictures with all objects present.
+        visor_cond: share of the pictures with all objects present in which all relations hold;
+            nan if there are no such pictures.
+        visor_uncond: share of all pictures in which all objects are present and all relations hold.
+        visor_n: for n = 1, 2, … up to the pictures per prompt, the share of prompts with at least
+            n pictures that count for ``visor_uncond``.
+    """
+
+    images: int
+    oa: float
+    visor_cond: float
+    visor_uncond: float
+    visor_n: tuple[float, ...]
+
+
+def judge(
+    relations: Sequence[tuple[str, Relation, str]], found: Sequence[Detection], image_size: int
+) -> Trial:
+    """Compare a picture with the relations of its prompt.
+
+    Args:
+        relations: (subject, relation, object), the objects by the detector's names.
+        found: what the detector found; of several detections of one name the best counts.
+        image_size: side of the picture in pixels.
+    """
+    centres = _centres(found, image_size)
+    present = all(name in centres for subject, _, object in relations for name in (subject, object))
+    correct = present and all(relation.holds(centres[subject], centres[object]) for subject, relation, object in relations)
+    return Trial(present, correct)
+
+
+def visor_scores(trials: Sequence[Sequence[Trial]]) -> VisorScores:
+    """The scores over prompts, each with its pictures' verdicts.
+
+    Raises:
+        ValueError: there are no pictures, or prompts differ in their number of pictures.
+    """
+    per_prompt = _pictures_per_prompt(trials)
+    images = len(trials) * per_prompt
+    present = sum(trial.present for row in trials for trial in row)
+    correct_of_prompt = [sum(trial.correct for trial in row) for row in trials]
+    correct = sum(correct_of_prompt)
+    return VisorScores(
+        images=images,
+        oa=present / images,
+        visor_cond=correct / present if present else math.nan,
+        visor_uncond=correct / images,
+        visor_n=tuple(
+            sum(count >= n for count in correct_of_prompt) / len(trials) for n in range(1, per_prompt + 1)
+        ),
+    )
+
+
+def interval(share: float, count: int) -> tuple[float, float]:
+    """The 95 % interval of a share observed in ``count`` independent trials (Wilson 1927).
+
+    Args:
+        share: in [0, 1].
+
+    Raises:
+        ValueError: the count is not positive, or the share not within [0, 1].
+    """
+    if count <= 0 or not 0 <= share <= 1:
+        raise ValueError(f"Expected a share in [0, 1] of at least one trial, got {share} of {count}.")
+    spread = _Z**2 / count
+    middle = (share + spread / 2) / (1 + spread)
+    reach = math.sqrt(spread * (share * (1 - share) + spread / 4)) / (1 + spread)
+    return max(middle - reach, 0.0), min(middle + reach, 1.0)
+
+
+def _centres(found: Sequence[Detection], image_size: int) -> dict[str, tuple[float, float]]:
+    """Each name's best centre, in widths of the image."""
+    ascending = sorted(found, key=lambda detection: detection.score)
+    return {d.name: (d.x / image_size, d.y / image_size) for d in ascending}
+
+
+def _pictures_per_prompt(trials: Sequence[Sequence[Trial]]) -> int:
+    counts = {len(row) for row in trials}
+    if not counts or counts == {0}:
+        raise ValueError("VISOR needs at least one prompt and one picture per prompt.")
+    if len(counts) > 1:
+        raise ValueError(f"VISOR needs the same number of pictures for every prompt, got {sorted(counts)}.")
+    return counts.pop()

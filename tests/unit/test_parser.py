@@ -1,0 +1,248 @@
+"""What the parser reads in prompts, wording by wording."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from steering_core.parser import parse
+
+WORDINGS = {
+    "left_of": (
+        "left of", "to the left of", "on the left of", "on the left side of", "at the left of", "in the left of",
+        "to the left side of", "to the immediate left of", "on the left-hand side of", "just to the left of",
+        "sitting to the left of", "far to the left of", "over to the left of", "to left of",
+    ),
+    "right_of": (
+        "right of", "to the right of", "on the right of", "on the right side of", "directly to the right of",
+        "that is to the right of", "standing on the right of",
+    ),
+    "above": (
+        "above", "over", "atop", "on top of", "on the top of", "at the top of", "directly above", "right above",
+        "is standing above", "hovers over", "up on top of", "high above", "can be seen above", "on the top side of",
+    ),
+    "below": (
+        "below", "under", "underneath", "beneath", "on the bottom of", "at the bottom of", "just below",
+        "which is placed under", "at the very bottom of", "right below",
+    ),
+    "above_left": (
+        "above and to the left of", "above and left of", "above-left of", "to the upper left of", "top-left of",
+        "to the left and above", "to the left of and above", "to the top left of", "on top and to the left of",
+        "diagonally above and slightly to the left of", "above left of",
+    ),
+    "above_right": (
+        "on the upper right of", "above and to the right of", "at the top right corner of", "over and to the right of",
+        "above to the right of",
+    ),
+    "below_left": ("at the lower left of", "below and to the left of", "under and to the left of", "bottom left of"),
+    "below_right": ("below and to the right of", "bottom right of", "to the right and below", "below-right of"),
+    "near": (
+        "next to", "near", "beside", "on side of", "on the side of", "by the side of", "close to", "adjacent to",
+        "alongside", "is right next to", "very close to", "side by side with",
+    ),
+}  # fmt: skip
+
+#: The objects of VISOR and GenEval.
+COCO = """
+person, bicycle, car, motorcycle, airplane, bus, train, truck, boat, traffic light, fire hydrant, stop sign,
+parking meter, bench, bird, cat, dog, horse, sheep, cow, elephant, bear, zebra, giraffe, backpack, umbrella,
+handbag, tie, suitcase, frisbee, skis, snowboard, sports ball, kite, baseball bat, baseball glove,
+skateboard, surfboard, tennis racket, bottle, wine glass, cup, fork, knife, spoon, bowl, banana, apple,
+sandwich, orange, broccoli, carrot, hot dog, pizza, donut, cake, chair, couch, potted plant, bed, dining
+table, toilet, tv, tv remote, laptop, computer mouse, computer keyboard, cell phone, microwave, oven,
+toaster, sink, refrigerator, book, clock, vase, scissors, teddy bear, hair drier, toothbrush
+""".split(",")
+
+SENTENCES = [
+    # between
+    ("a cat between a dog and a bird", "cat right_of dog; cat left_of bird"),
+    ("a cat is sitting in between a red dog and the bird.", "cat right_of red dog; cat left_of bird"),
+    ("a cat between a dog and a bird above a table", "cat right_of dog; cat left_of bird; bird above table"),
+    ("a cat between two dogs", ""),
+    # chains and conjunctions
+    ("a frog above a sneaker below a teapot", "frog above sneaker; sneaker below teapot"),
+    ("a dog left of a cat and a car above a bus", "dog left_of cat; car above bus"),
+    ("a dog left of a cat, and a car above a bus", "dog left_of cat; car above bus"),
+    ("a dog left of a cat, a car above a bus", "dog left_of cat; car above bus"),
+    ("a dog left of a cat while a bird flies above a house", "dog left_of cat; bird above house"),
+    ("a dog and a cat above a table", "dog above table; cat above table"),
+    ("a dog above a table and a cat", "dog above table; dog above cat"),
+    ("a dog above a cat and a bird is flying", "dog above cat"),
+    ("a dog above a cat, which is to the left of a bird", "dog above cat; cat left_of bird"),
+    ("a dog above a cat that is left of a bird", "dog above cat; cat left_of bird"),
+    ("a dog above a cat and to the left of a bird", "dog above cat; dog left_of bird"),
+    ("a dog is above a cat and is left of a bird", "dog above cat; dog left_of bird"),
+    ("a dog, above a cat, is left of a bird", "dog above cat; dog left_of bird"),
+    ("a dog not above a cat but left of a bird", "dog left_of bird"),
+    ("a dog above a cat and a car and to the left of a bird", "dog above cat; dog above car; dog left_of bird"),
+    ("a dog left of a cat above a car right of a bus", "dog left_of cat; cat above car; car right_of bus"),
+    # inverted order and places
+    ("To the left of a cat is a dog", "dog left_of cat"),
+    ("above the car there is a bird", "bird above car"),
+    ("Above the car, a bird flies.", "bird above car"),
+    ("Under the table sleeps a dog", "dog below table"),
+    ("below a table a dog is sleeping", "dog below table"),
+    ("To the left of a cat is a dog above a bird", "dog left_of cat; dog above bird"),
+    ("a dog and a car. On top of the car sits a cat", "cat above car"),
+    ("a dog on the left and a cat on the right", "dog left_of cat"),
+    ("a cat on the right, a dog on the left", "cat right_of dog"),
+    ("a dog on top and a cat at the bottom", "dog above cat"),
+    ("on the left a dog, on the right a cat", "dog left_of cat"),
+    ("On the left is a dog and on the right is a cat", "dog left_of cat"),
+    ("on the left, a dog and on the right, a cat", "dog left_of cat"),
+    ("a dog on the left side of the image and a cat on the right side of the image", "dog left_of cat"),
+    ("a dog in the top left corner and a cat in the bottom right corner", "dog above_left cat"),
+    ("a dog in the top left and a cat in the top right", "dog left_of cat"),
+    ("a dog on the left, a bird in the middle and a cat on the right", "dog left_of bird; bird left_of cat"),
+    ("a dog on the left and a cat at the top", ""),
+    ("a dog on the left side of the image", ""),
+    # sentences
+    ("A dog is left of a cat. A car is above a bus.", "dog left_of cat; car above bus"),
+    ("a dog. above a cat", ""),
+    ("a dog! A cat above a bird", "cat above bird"),
+    ("a dog left of a cat; a car above a bus", "dog left_of cat; car above bus"),
+    ("a dog left of a cat\na car above a bus\nphotorealistic", "dog left_of cat; car above bus"),
+    ("a dog to the left\nof a cat", "dog left_of cat"),
+    ("a dog above\na cat", "dog above cat"),
+    ("a dog\n\nabove a cat", ""),
+    ("a dog BREAK a cat above a bird", "cat above bird"),
+    ("a dog on\tthe   left  of \n a  cat", "dog left_of cat"),
+    ("A DOG ABOVE A CAT", "DOG above CAT"),
+    # spans
+    ("two dogs above some cats", "dogs above cats"),
+    ("3 dogs above my cat", "dogs above cat"),
+    ("this dog above his other cat", "dog above other cat"),
+    ("a small red fire hydrant above the woman's umbrella", "small red fire hydrant above woman's umbrella"),
+    ("a dog's bowl under the dogs' bed", "dog's bowl below dogs' bed"),
+    ("a half-eaten apple left of a t-shirt", "half-eaten apple left_of t-shirt"),
+    ("a man wearing a hat to the left of a tree", "man left_of tree"),
+    ("a man wearing sunglasses left of a tree with a swing", "man left_of tree"),
+    ("a cat in a box above a table", "cat above table"),
+    ("a cat above a table in a field", "cat above table"),
+    ("a dog sitting to the left of a cat sleeping on a mat", "dog left_of cat"),
+    ("a butterfly above a building", "butterfly above building"),
+    ("a red flying bird above a hard rocking chair", "red flying bird above hard rocking chair"),
+    ("two flies over a trash can", "flies above trash can"),
+    ("a cup of coffee above a pair of shoes", "cup above shoes"),
+    ("a boy kicked a ball over a fence", "boy above fence"),
+    ("a dog left of a cat peacefully sleeping", "dog left_of cat"),
+    ("a St. Bernard above a cat", "St. Bernard above cat"),
+    ("une fenêtre above a café", "une fenêtre above café"),
+    # style
+    ("a photo of a dog above a cat", "dog above cat"),
+    ("an image of a dog and a cat above a table", "dog above table; cat above table"),
+    ("oil painting of a dog above a cat, highly detailed, 4k, trending on artstation", "dog above cat"),
+    ("masterpiece, best quality, a dog above a cat, 8k", "dog above cat"),
+    ("a digital illustration of a dog above a cat", "dog above cat"),
+    ("a close-up photo of a group of dogs left of a cat", "dogs left_of cat"),
+    ("a painting to the left of a vase", "painting left_of vase"),
+    ("a vase next to a painting of a dog", "vase near painting"),
+    ("a kitchen with a clock above a stove", "clock above stove"),
+    ("In a field, a dog above a cat", "dog above cat"),
+    ("in a field a dog above a cat", "dog above cat"),
+    # weights and brackets
+    ("(dog:1.2) above (cat:0.8)", "dog above cat"),
+    ("((red dog)) left of a cat", "red dog left_of cat"),
+    ("a (small dog:1.3) [below] {a cat}", "small dog below cat"),
+    ("a small (red dog:1.2) above a cat", "red dog above cat"),
+    ("(red:1.2) dog above a cat", "dog above cat"),
+    ("(a dog above a cat:1.3), (best quality:1.2)", "dog above cat"),
+    ("a dog \\(animal\\) above \\(a cat\\)", "dog above cat"),
+    ("<lora:style:0.8> a dog, embedding:good.pt a cat above a bird", "cat above bird"),
+    ("a dog (to the left of:1.4) a cat", "dog left_of cat"),
+    # the same object twice, pronouns
+    ("a dog above a cat and a dog below a bird", "dog above cat; dog below bird"),
+    ("a dog, and above it a cat", "cat above dog"),
+    ("a dog above a cat and to the left of it", "dog above cat; dog left_of cat"),
+    ("a dog left of a cat, a bird above it", "dog left_of cat; bird above cat"),
+    ("a table and a lamp above it", "lamp above table"),
+    ("a dog next to a cat, and above the cat is a bird", "dog near cat; bird above cat"),
+]
+
+NO_RELATION = [
+    "", " ", "()", "a man left alone", "the right answer", "above all, a cat", "a cat on top form", "right now a dog",
+    "a dog turned left", "left-handed man", "a dog over the years", "a house under construction", "near future",
+    "a city in the near future", "a power level over 9000", "by the way, a cat", "a bright dog",
+    "an overview of a city", "upright piano", "a car left in a garage", "a cat with its left paw raised",
+    "a red right hand", "game over", "next to nothing", "a dog and a cat", "a dog not above a cat",
+    "a dog under a starry night sky", "flowers all over a field", "a man looking to the left and a dog to the right",
+    "a sword in the left hand and a shield in the right hand", "above", "left of", "a dog above", "above a cat",
+    "between a dog and a cat", "a cat above it", "the above image", "leftover pizza", "a man over 30 years old",
+]  # fmt: skip
+
+
+def read(prompt: str) -> str:
+    scene = parse(prompt)
+    for relation in scene.relations:
+        for span in (relation.subject, relation.object):
+            assert span.text and prompt[span.start : span.end] == span.text
+    return "; ".join(f"{r.subject.text} {r.relation.value} {r.object.text}" for r in scene.relations)
+
+
+@pytest.mark.parametrize(("relation", "words"), [(r, words) for r, wordings in WORDINGS.items() for words in wordings])
+def test_wordings(relation: str, words: str) -> None:
+    assert read(f"A photo of a red dog {words} the cat's bowl") == f"red dog {relation} cat's bowl"
+
+
+@pytest.mark.parametrize(("prompt", "relations"), SENTENCES)
+def test_sentences(prompt: str, relations: str) -> None:
+    assert read(prompt) == relations
+
+
+@pytest.mark.parametrize("prompt", NO_RELATION)
+def test_no_relation(prompt: str) -> None:
+    assert read(prompt) == ""
+
+
+@pytest.mark.parametrize("name", [" ".join(name.split()) for name in COCO])
+def test_benchmark_objects(name: str) -> None:
+    assert read(f"a photo of a {name} to the left of a dog") == f"{name} left_of dog"
+    assert read(f"a photo of a purple {name} above a {name}") == f"purple {name} above {name}"
+    assert read(f"a dog and a {name} below a cat") == f"dog below cat; {name} below cat"
+    assert read(f"a {name} left of a bee and a {name} right of a bee") == f"{name} left_of bee; {name} right_of bee"
+
+
+def test_mentions_of_the_same_object_are_told_apart() -> None:
+    first, second = parse("a dog above a cat and a dog below a bird").relations
+    assert (first.subject.start, second.subject.start) == (2, 24)
+
+
+def test_a_pronoun_has_the_span_of_its_phrase() -> None:
+    (relation,) = parse("a dog, and above it a cat").relations
+    assert relation.object.start == 2
+
+
+def test_lower_casing_that_lengthens_the_text_keeps_spans() -> None:
+    assert read("İİİ, an İris above a cat") == "İris above cat"
+
+
+def test_only_strings_are_parsed() -> None:
+    with pytest.raises(TypeError):
+        parse(None)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    "piece",
+    [
+        "a dog above a cat and ", "a dog left of a cat. ", "dog ", "right over ", "to the ", "(", "<", ":1", "1", "\n ",
+        "a-", "on the left ", "of ", "it ", "photo of ", "above it ", "left-", "\\(", "'", ", and ",
+    ],
+)  # fmt: skip
+def test_long_prompts_take_linear_time(piece: str) -> None:
+    started = time.process_time()
+    parse(piece * (60_000 // len(piece)))
+    assert time.process_time() - started < 1.5
+
+
+def test_long_conjunctions_do_not_multiply() -> None:
+    dogs = "a dog and " * 3000 + "a dog"
+    assert len(parse(f"{dogs} above {dogs}").relations) < 200
+
+
+def test_ten_thousand_words() -> None:
+    prompt = "a dog to the left of a cat, a bird above it " * 910
+    started = time.process_time()
+    scene = parse(prompt)
+    assert time.process_time() - started < 1
+    assert len(scene.relations) > 1800

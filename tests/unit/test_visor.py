@@ -1,0 +1,109 @@
+"""The VISOR score against hand-counted examples."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import pytest
+
+from steering_core.evaluation.visor import Trial, interval, judge, visor_scores
+from steering_core.relations import Relation
+
+RIGHT, WRONG, ABSENT = Trial(True, True), Trial(True, False), Trial(False, False)
+
+
+@dataclass(frozen=True)
+class Found:
+    name: str
+    x: float
+    y: float
+    score: float = 1.0
+
+
+CAT_LEFT_OF_DOG = [("cat", Relation.LEFT_OF, "dog")]
+
+
+@pytest.mark.parametrize(
+    ("found", "verdict"),
+    [
+        ([Found("cat", 10, 90), Found("dog", 20, 5)], RIGHT),
+        ([Found("cat", 20, 5), Found("dog", 10, 90)], WRONG),
+        ([Found("cat", 20, 5), Found("dog", 20, 90)], WRONG),
+        ([Found("cat", 10, 90)], ABSENT),
+        ([Found("dog", 20, 5), Found("cow", 10, 5)], ABSENT),
+        ([], ABSENT),
+    ],
+)
+def test_judges_presence_before_relation(found: list[Found], verdict: Trial) -> None:
+    assert judge(CAT_LEFT_OF_DOG, found, image_size=128) == verdict
+
+
+def test_every_relation_must_hold() -> None:
+    relations = [*CAT_LEFT_OF_DOG, ("dog", Relation.ABOVE, "cow")]
+    cat, dog = Found("cat", 10, 50), Found("dog", 60, 50)
+    assert judge(relations, [cat, dog, Found("cow", 0, 90)], image_size=128) == RIGHT
+    assert judge(relations, [cat, dog, Found("cow", 0, 10)], image_size=128) == WRONG
+    assert judge(relations, [cat, dog], image_size=128) == ABSENT
+
+
+@pytest.mark.parametrize("reverse", [False, True])
+def test_best_of_several_detections_counts(reverse: bool) -> None:
+    found = [Found("cat", 10, 0, 0.9), Found("cat", 100, 0, 0.8), Found("dog", 50, 0)]
+    assert judge(CAT_LEFT_OF_DOG, found[::-1] if reverse else found, image_size=128) == RIGHT
+
+
+def test_nearness_is_measured_in_widths_of_the_image() -> None:
+    found = [Found("cat", 10, 10), Found("dog", 74, 10)]
+    near = [("cat", Relation.NEAR, "dog")]
+    assert judge(near, found, image_size=128) == RIGHT
+    assert judge(near, found, image_size=127) == WRONG
+
+
+def test_scores_of_hand_counted_trials() -> None:
+    scores = visor_scores([
+        [RIGHT, RIGHT, WRONG, ABSENT],
+        [RIGHT, ABSENT, ABSENT, ABSENT],
+        [RIGHT, RIGHT, RIGHT, RIGHT],
+        [WRONG, WRONG, ABSENT, ABSENT],
+        [ABSENT, ABSENT, ABSENT, ABSENT],
+    ])
+    assert scores.images == 20
+    assert scores.oa == 10 / 20
+    assert scores.visor_uncond == 7 / 20
+    assert scores.visor_cond == 7 / 10
+    assert scores.visor_n == (3 / 5, 2 / 5, 1 / 5, 1 / 5)
+
+
+def test_conditional_score_is_undefined_without_objects() -> None:
+    scores = visor_scores([[ABSENT, ABSENT]])
+    assert math.isnan(scores.visor_cond)
+    assert (scores.oa, scores.visor_uncond, scores.visor_n) == (0, 0, (0, 0))
+
+
+@pytest.mark.parametrize(
+    ("trials", "message"),
+    [
+        ([], "at least one prompt"),
+        ([[], []], "at least one prompt"),
+        ([[RIGHT, RIGHT], [RIGHT]], r"same number of pictures .*\[1, 2\]"),
+    ],
+)
+def test_malformed_trials_are_refused(trials: list[list[Trial]], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        visor_scores(trials)
+
+
+@pytest.mark.parametrize(
+    ("successes", "count", "low", "high"),
+    # Newcombe 1998, "Two-sided confidence intervals for the single proportion", table I, method 3.
+    [(81, 263, 0.2553, 0.3662), (15, 148, 0.0624, 0.1605), (0, 20, 0.0, 0.1611), (1, 29, 0.0061, 0.1718)],
+)
+def test_interval_agrees_with_published_values(successes: int, count: int, low: float, high: float) -> None:
+    assert interval(successes / count, count) == pytest.approx((low, high), abs=5e-5)
+
+
+@pytest.mark.parametrize(("share", "count"), [(0.5, 0), (1.1, 10), (-0.1, 10), (math.nan, 10)])
+def test_interval_refuses_impossible_input(share: float, count: int) -> None:
+    with pytest.raises(ValueError, match="share in"):
+        interval(share, count)
