@@ -18,16 +18,27 @@ _Z = 1.959964
 
 
 class Detection(Protocol):
-    """An object found in a picture: centre (x, y) in pixels; the higher the score, the surer."""
+    """An object found in a picture."""
 
     @property
-    def name(self) -> str: ...
+    def name(self) -> str:
+        """What it is."""
+        ...
+
     @property
-    def x(self) -> float: ...
+    def x(self) -> float:
+        """Its centre's distance from the left border, in pixels."""
+        ...
+
     @property
-    def y(self) -> float: ...
+    def y(self) -> float:
+        """Its centre's distance from the top border, in pixels."""
+        ...
+
     @property
-    def score(self) -> float: ...
+    def score(self) -> float:
+        """The higher, the surer."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -64,9 +75,7 @@ class VisorScores:
     visor_n: tuple[float, ...]
 
 
-def judge(
-    relations: Sequence[tuple[str, Relation, str]], found: Sequence[Detection], image_size: int
-) -> Trial:
+def judge(relations: Sequence[tuple[str, Relation, str]], found: Sequence[Detection], image_size: int) -> Trial:
     """Compare a picture with the relations of its prompt.
 
     Args:
@@ -76,7 +85,9 @@ def judge(
     """
     centres = _centres(found, image_size)
     present = all(name in centres for subject, _, object in relations for name in (subject, object))
-    correct = present and all(relation.holds(centres[subject], centres[object]) for subject, relation, object in relations)
+    correct = present and all(
+        relation.holds(centres[subject], centres[object]) for subject, relation, object in relations
+    )
     return Trial(present, correct)
 
 

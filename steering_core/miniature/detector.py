@@ -33,7 +33,7 @@ THRESHOLD = 0.8
 #: Standard deviations of the band-pass filter, as shares of an object's longest side.
 _FINE, _BROAD = 0.058, 0.165
 #: Width of the rim around the silhouette, as a share of the longest side.
-_RIM = 0.06
+_RIM = 0.08
 #: Deviations of this size are noise; they keep faint patterns of a plain background from scoring.
 _NOISE = 0.008
 
@@ -368,8 +368,10 @@ def _overlap(candidates: _Candidates) -> Tensor:
 
 def _detections(candidates: _Candidates, pictures: int) -> list[list[Detection]]:
     found: list[list[Detection]] = [[] for _ in range(pictures)]
-    rows = zip(*(column.tolist() for column in (candidates.picture, candidates.glyph, candidates.box, candidates.score)))
-    for picture, glyph, box, score in rows:
+    places = zip(candidates.picture.tolist(), candidates.glyph.tolist())
+    for (picture, glyph), (x, y, width, height), score in zip(
+        places, candidates.box.tolist(), candidates.score.tolist()
+    ):
         # Rounding can lift a perfect match a little above one.
-        found[picture].append(Detection(OBJECTS[glyph], *box, min(score, 1.0)))
+        found[picture].append(Detection(OBJECTS[glyph], x, y, width, height, min(score, 1.0)))
     return found

@@ -72,7 +72,7 @@ class TrainingSettings:
     autoencoder_batch: int = 8
     autoencoder_rate: float = 1e-3
     pictures: int = 20_000
-    denoiser_steps: int = 4500
+    denoiser_steps: int = 5000
     denoiser_batch: int = 40
     denoiser_rate: float = 1e-3
 

@@ -1,0 +1,139 @@
+"""A real ComfyUI: found, started with the pack in it, and its Python run on scripts of ours."""
+
+from __future__ import annotations
+
+import configparser
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+PACK = Path(__file__).resolve().parents[2]
+_INSIDE = Path(__file__).parent / "inside"
+_START_SECONDS = 180
+
+
+@dataclass(frozen=True)
+class Install:
+    """An install of ComfyUI and the Python that runs it."""
+
+    folder: Path
+    python: Path
+
+    def run(self, script: str, *arguments: str) -> Any:
+        """Run a script of ``inside/`` with this install; returns the JSON that it prints last."""
+        done = subprocess.run(
+            [str(self.python), str(_INSIDE / script), str(self.folder), str(PACK), *arguments],
+            capture_output=True, text=True, env=_environment(), cwd=self.folder,
+        )
+        assert done.returncode == 0, done.stderr[-4000:]
+        return json.loads(done.stdout.splitlines()[-1])
+
+
+def _environment() -> dict[str, str]:
+    # Idle OpenMP threads that spin starve the ones that work, on machines with few cores.
+    return {**os.environ, "OMP_WAIT_POLICY": "passive", "PYTHONDONTWRITEBYTECODE": "1"}
+
+
+def _folder() -> Path | None:
+    if path := os.environ.get("COMFYUI_PATH"):
+        return Path(path)
+    config = configparser.ConfigParser()
+    config.read(Path.home() / ".config" / "comfy-cli" / "config.ini")
+    workspace = config.get("DEFAULT", "default_workspace", fallback=None)
+    return Path(workspace) if workspace else None
+
+
+def _python(folder: Path) -> Path:
+    if path := os.environ.get("COMFYUI_PYTHON"):
+        return Path(path)
+    candidates = [folder / name / "bin" / "python" for name in (".venv", "venv")]
+    return next((python for python in candidates if python.exists()), Path(sys.executable))
+
+
+@pytest.fixture(scope="session")
+def comfyui() -> Install:
+    """The install; tests that use it are skipped where there is none."""
+    folder = _folder()
+    if folder is None or not (folder / "main.py").exists():
+        pytest.skip("no ComfyUI: set COMFYUI_PATH, or comfy-cli's default workspace")
+    return Install(folder, _python(folder))
+
+
+@dataclass(frozen=True)
+class Server:
+    """A running ComfyUI with the pack in its custom_nodes."""
+
+    port: int
+    output: Path
+
+    def get(self, path: str) -> Any:
+        """The JSON at a path of its API."""
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}") as answer:
+            return json.load(answer)
+
+    def queue(self, prompt: dict[str, Any]) -> dict[str, Any]:
+        """Queue a prompt in API format; returns the answer, also of a refusal."""
+        request = urllib.request.Request(
+            f"http://127.0.0.1:{self.port}/prompt",
+            json.dumps({"prompt": prompt}).encode(),
+            {"Content-Type": "application/json"},
+        )
+        try:
+            with urllib.request.urlopen(request) as answer:
+                return json.load(answer)
+        except urllib.error.HTTPError as refusal:
+            return json.load(refusal)
+
+
+@pytest.fixture(scope="session")
+def server(comfyui: Install, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """Started once, with a base folder of its own: nothing is written into the install."""
+    base = tmp_path_factory.mktemp("comfyui")
+    (base / "custom_nodes").mkdir()
+    (base / "custom_nodes" / "ComfyUI-Spatial-Steering").symlink_to(PACK)
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    log = base / "server.log"
+    command = [
+        str(comfyui.python), "main.py", "--cpu", "--disable-auto-launch", "--base-directory", str(base),
+        "--database-url", f"sqlite:///{base / 'comfyui.db'}", "--port", str(port),
+    ]
+    with log.open("w") as out:
+        process = subprocess.Popen(command, cwd=comfyui.folder, env=_environment(), stdout=out, stderr=out)
+    running = Server(port, base / "output")
+    try:
+        _wait(running, process, log)
+        yield running
+    finally:
+        process.terminate()
+        process.wait(30)
+
+
+def _wait(server: Server, process: subprocess.Popen, log: Path) -> None:
+    deadline = time.monotonic() + _START_SECONDS
+    while time.monotonic() < deadline and process.poll() is None:
+        try:
+            server.get("/system_stats")
+            return
+        except urllib.error.URLError:
+            time.sleep(0.5)
+    pytest.fail(f"ComfyUI did not start:\n{log.read_text()[-4000:]}")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Everything in this folder needs ComfyUI."""
+    for item in items:
+        if item.path.is_relative_to(Path(__file__).parent):
+            item.add_marker(pytest.mark.comfyui)

@@ -1,0 +1,35 @@
+"""Outputs of a pipeline folder in ComfyUI, on inputs that diffusers made: FOLDER INPUTS OUTPUTS."""
+
+import torch
+from safetensors.torch import load_file, save_file
+from setting import PROMPT, Scene, arguments, backend, report
+
+folder, inputs, outputs = arguments
+given = load_file(inputs)
+with torch.inference_mode():
+    scene = Scene(folder)
+    unet = scene.model.model.diffusion_model
+    context = scene.clip.encode_from_tokens(scene.clip.tokenize(PROMPT))
+    noise = unet(given["latent"], given["timestep"], context=given["context"].expand(2, -1, -1))
+    picture = scene.vae.decode(given["latent"] / scene.model.model.latent_format.scale_factor)
+
+    seen, levels = {}, []
+
+    def probe(executor, guider, sigmas, extra_args, *rest, **named):
+        """Stand where steering stands, and probe once at the timestep that diffusers probed."""
+        sigma = guider.inner_model.model_sampling.sigma(given["timestep"][:1]).item()
+        layers = backend.attention_layers(unet)
+        blocks = {name: block for name, (_, block) in layers.items()}
+        x = given["latent"] * (1 + sigma**2) ** 0.5
+        with backend._ordinary_weights(unet):
+            maps = backend.probe_model(guider, x, sigma, extra_args["model_options"], scene.grounded.tokens, blocks)
+        seen.update({name: value.clone() for name, value in maps.layers.items()})
+        levels.extend(layer.level for layer, _ in layers.values())
+        return executor(guider, sigmas, extra_args, *rest, **named)
+
+    model = scene.model.clone()
+    model.add_wrapper_with_key("sampler_sample", "probe", probe)
+    scene.sample(model, steps=2)
+
+save_file({"context": context.clone(), "noise": noise.clone(), "picture": picture.clone(), **seen}, outputs)
+report({"tokens": scene.grounded.tokens, "levels": levels})

@@ -1,0 +1,51 @@
+"""Imports ComfyUI and the pack as ComfyUI does; run with COMFYUI PACK ARGUMENTS…"""
+
+import importlib.util
+import json
+import sys
+from pathlib import Path
+
+comfyui, pack, *arguments = sys.argv[1:]
+sys.path.insert(0, comfyui)
+sys.argv = [sys.argv[0], "--cpu"]
+
+import comfy.options
+
+comfy.options.enable_args_parsing()
+
+import torch
+from nodes import common_ksampler
+
+_spec = importlib.util.spec_from_file_location("spatial_steering", Path(pack, "__init__.py"), submodule_search_locations=[pack])
+_module = importlib.util.module_from_spec(_spec)
+sys.modules["spatial_steering"] = _module
+_spec.loader.exec_module(_module)
+
+from spatial_steering.steering_core.backends import comfyui as backend
+from spatial_steering.steering_core.backends.comfyui_miniature import load_miniature
+from spatial_steering.steering_core.miniature.folder import MINIATURE_DIR
+
+PROMPT = "a photo of a giraffe above an airplane"
+
+
+class Scene:
+    """A loaded model with a prompt, sampled as nodes are: in inference mode."""
+
+    def __init__(self, folder=MINIATURE_DIR, batch=2):
+        self.model, self.clip, self.vae = load_miniature(Path(folder))
+        self.positive = self.clip.encode_from_tokens_scheduled(self.clip.tokenize(PROMPT))
+        self.negative = self.clip.encode_from_tokens_scheduled(self.clip.tokenize(""))
+        self.grounded = backend.ground_prompt(self.clip, PROMPT)
+        self.latent = {"samples": torch.zeros(batch, 4, 16, 16)}
+
+    def sample(self, model, sampler="euler", steps=8, latent=None):
+        """Samples (batch, 4, 16, 16) of a fixed seed."""
+        return common_ksampler(
+            model, 7, steps, 5.0, sampler, "normal", self.positive, self.negative, latent or self.latent
+        )[0]["samples"]
+
+
+def report(result):
+    """Hand the result to the test."""
+    print()
+    print(json.dumps(result))

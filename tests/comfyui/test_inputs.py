@@ -1,0 +1,33 @@
+"""Masks, long and weighted prompts, and what is refused."""
+
+from __future__ import annotations
+
+import pytest
+
+
+@pytest.fixture(scope="module")
+def result(comfyui):
+    return comfyui.run("inputs.py")
+
+
+def test_without_relations_the_model_itself_is_sampled(result):
+    assert result["no relation"]
+
+
+def test_masked_region_is_kept(result):
+    assert result["kept region"] < 1e-4
+    assert result["open region moved"]
+
+
+def test_tokens_of_weighted_and_long_prompts(result):
+    assert result["texts"] == ["giraffe", "airplane", "dog", "cat"]
+    assert result["chunks"][0] == 0 and result["chunks"][-1] > 0
+    assert result["conditioning"]
+
+
+def test_unknown_layer_is_named(result):
+    assert "up.9" in result["layers"] and "up.0" in result["layers"]
+
+
+def test_conditioning_of_another_prompt_is_refused(result):
+    assert "belong to another prompt" in result["other prompt"]

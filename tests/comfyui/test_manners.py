@@ -1,0 +1,24 @@
+"""A model that was steered is as it was before, whatever happened."""
+
+from __future__ import annotations
+
+import pytest
+
+#: Samplers that go on from the latent they are given, and remember nothing of the steps before.
+_MEMORYLESS = {"euler", "heun"}
+
+
+@pytest.mark.parametrize("update", ["descent", "guidance"])
+@pytest.mark.parametrize("sampler", ["euler", "heun", "dpmpp_2m", "uni_pc", "dpmpp_sde"])
+def test_model_is_as_before(comfyui, sampler, update):
+    result = comfyui.run("manners.py", sampler, update)
+
+    assert result["moved"] and result["finite"]
+    assert result["steps"] == [0, 1]
+    assert result["after success"]
+    assert result["error"] == "deliberate"
+    assert result["after error"]
+    assert result["cancelled"]
+    assert result["after cancel"]
+    if update == "guidance" or sampler in _MEMORYLESS:
+        assert result["step of zero"] == 0
