@@ -50,7 +50,9 @@ def main() -> None:
 
     steered = [(loss, update) for update in (GUIDANCE, DESCENT) for loss in FUNCTIONS]
     one = rows(
-        unseen_pair_prompts(_QUICK_PROMPTS if options.quick else _PROMPTS, _SEED), [_UNSTEERED, *steered], "one relation"
+        unseen_pair_prompts(_QUICK_PROMPTS if options.quick else _PROMPTS, _SEED),
+        [_UNSTEERED, *steered],
+        "one relation",
     )
     two = rows(
         two_relation_prompts(_QUICK_TWO_RELATION_PROMPTS if options.quick else _TWO_RELATION_PROMPTS, _SEED),
@@ -93,7 +95,16 @@ def _row(loss: str, update: str, arm: Arm, baseline: Arm) -> dict[str, Any]:
 def _table(rows: Sequence[dict[str, Any]]) -> str:
     """Markdown, in percent, with 95 % intervals in brackets."""
     several = [f"visor_{n}" for n in range(1, len(SEEDS) + 1)]
-    head = ["loss", "update", "images", "OA", "VISOR-cond", "VISOR-uncond", *(f"VISOR-{n[-1]}" for n in several), "time"]
+    head = [
+        "loss",
+        "update",
+        "images",
+        "OA",
+        "VISOR-cond",
+        "VISOR-uncond",
+        *(f"VISOR-{n[-1]}" for n in several),
+        "time",
+    ]
     lines = [" | ".join(head), " | ".join("---" for _ in head)]
     for row in rows:
         shares = [

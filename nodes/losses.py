@@ -25,25 +25,35 @@ class CentroidLossNode(io.ComfyNode):
             ),
             inputs=[
                 io.DynamicCombo.Input(
-                    "function", options=[_function_option(name) for name in ("gelu", *_others("gelu"))],
+                    "function",
+                    options=[_function_option(name) for name in ("gelu", *_others("gelu"))],
                     tooltip=(
                         "How a wrong placement is punished. GELU and leaky ReLU keep pushing a little after the "
                         "relation holds, ReLU stops there, sigmoid pushes most where the objects are level."
                     ),
                 ),
                 io.DynamicCombo.Input(
-                    "orthogonal", options=[_orthogonal_option(norm) for norm in ORTHOGONAL_NORMS],
+                    "orthogonal",
+                    options=[_orthogonal_option(norm) for norm in ORTHOGONAL_NORMS],
                     tooltip=(
                         "Keeps the objects level across the relation's axis, so that left of is not also far above. "
                         "none: leave that to the model; l1: firm; l2: gentle near level."
                     ),
                 ),
                 io.Float.Input(
-                    "presence_weight", default=0.0, min=0.0, max=10.0, step=0.05,
-                    tooltip="Pulls each object's attention together, which helps when one goes missing. 0 to 10; 0: off.",
+                    "presence_weight",
+                    default=0.0,
+                    min=0.0,
+                    max=10.0,
+                    step=0.05,
+                    tooltip="Pulls each object's attention together: helps when one goes missing. 0 to 10; 0: off.",
                 ),
                 io.Float.Input(
-                    "balance_weight", default=0.0, min=0.0, max=10.0, step=0.05,
+                    "balance_weight",
+                    default=0.0,
+                    min=0.0,
+                    max=10.0,
+                    step=0.05,
                     tooltip="Asks that both objects' attention is spread alike, which helps when one crowds out the "
                     "other. 0 to 10; 0: off.",
                 ),
@@ -61,9 +71,7 @@ class CentroidLossNode(io.ComfyNode):
         return True
 
     @classmethod
-    def execute(
-        cls, function: dict, orthogonal: dict, presence_weight: float, balance_weight: float
-    ) -> io.NodeOutput:
+    def execute(cls, function: dict, orthogonal: dict, presence_weight: float, balance_weight: float) -> io.NodeOutput:
         """Build the loss; ``function`` and ``orthogonal`` carry their own inputs."""
         return io.NodeOutput(
             CentroidLoss(**function, **orthogonal, presence_weight=presence_weight, balance_weight=balance_weight)
@@ -78,18 +86,30 @@ def _function_option(name: str) -> io.DynamicCombo.Option:
     """One choice of f, with the inputs that it reads."""
     inputs: list[io.Input] = [
         io.Float.Input(
-            "alpha", default=PAPER_SETTINGS[name]["alpha"], min=0.01, max=100.0, step=0.05,
+            "alpha",
+            default=PAPER_SETTINGS[name]["alpha"],
+            min=0.01,
+            max=100.0,
+            step=0.05,
             tooltip="How steeply the loss grows with the distance that is missing; more than 0.",
         ),
         io.Float.Input(
-            "margin", default=PAPER_SETTINGS[name]["margin"], min=0.0, max=0.95, step=0.05,
+            "margin",
+            default=PAPER_SETTINGS[name]["margin"],
+            min=0.0,
+            max=0.95,
+            step=0.05,
             tooltip="The distance that the two centres should keep, as a share of the picture's side, 0 to 0.95.",
         ),
     ]
     if name == "leaky_relu":
         inputs.append(
             io.Float.Input(
-                "leaky_slope", default=CentroidLoss.leaky_slope, min=0.0, max=1.0, step=0.01,
+                "leaky_slope",
+                default=CentroidLoss.leaky_slope,
+                min=0.0,
+                max=1.0,
+                step=0.01,
                 tooltip="How much it keeps pushing once the relation holds by the margin, 0 (not) to 1 (as before).",
             )
         )
@@ -99,7 +119,11 @@ def _function_option(name: str) -> io.DynamicCombo.Option:
 def _orthogonal_option(norm: str) -> io.DynamicCombo.Option:
     """One choice of the orthogonal term, with its weight if there is a term."""
     weight = io.Float.Input(
-        "orthogonal_weight", default=CentroidLoss.orthogonal_weight, min=0.0, max=10.0, step=0.05,
+        "orthogonal_weight",
+        default=CentroidLoss.orthogonal_weight,
+        min=0.0,
+        max=10.0,
+        step=0.05,
         tooltip="Weight of the orthogonal term, 0 to 10; the paper uses 1.",
     )
     return io.DynamicCombo.Option(norm, [weight] if norm != "none" else [])

@@ -27,7 +27,9 @@ class SpatialRelationParser(io.ComfyNode):
             inputs=[
                 io.Clip.Input("clip", tooltip="The text encoder of the model that will sample."),
                 io.String.Input(
-                    "text", multiline=True, dynamic_prompts=True,
+                    "text",
+                    multiline=True,
+                    dynamic_prompts=True,
                     tooltip=(
                         'The prompt, for instance "a giraffe above an airplane" or "a cup to the left of a book and '
                         'a clock below a cat". Name each object; weights like (dog:1.2) are understood.'

@@ -46,7 +46,9 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
     demo = commands.add_parser("demo", help="draw the same seeds unsteered and steered, and score both")
-    demo.add_argument("--out", type=Path, default=Path("demo.png"), help="contact sheet to write (default: %(default)s)")
+    demo.add_argument(
+        "--out", type=Path, default=Path("demo.png"), help="contact sheet to write (default: %(default)s)"
+    )
     demo.add_argument("--prompts", type=_positive, default=8, help="how many prompts (default: %(default)s)")
     _add_steering_options(demo)
     demo.set_defaults(run=_demo)
@@ -54,17 +56,24 @@ def _parser() -> argparse.ArgumentParser:
     generate = commands.add_parser("generate", help="draw a prompt")
     generate.add_argument("prompt", help='such as "a giraffe above an airplane"')
     generate.add_argument(
-        "--model", default="miniature", help="miniature, a diffusers pipeline's folder, or a name in the local cache of "
+        "--model",
+        default="miniature",
+        help="miniature, a diffusers pipeline's folder, or a name in the local cache of "
         "Hugging Face (default: %(default)s)",
     )
     generate.add_argument("--negative", default="", metavar="PROMPT", help="what the picture should not show")
     generate.add_argument("--seed", type=int, nargs="+", default=[0], help="one picture for each (default: 0)")
     generate.add_argument("--steps", type=_positive, default=25, help="denoising steps (default: %(default)s)")
-    generate.add_argument("--cfg", type=float, default=5.0, help="classifier-free guidance scale (default: %(default)s)")
+    generate.add_argument(
+        "--cfg", type=float, default=5.0, help="classifier-free guidance scale (default: %(default)s)"
+    )
     generate.add_argument("--device", default="cpu", help="torch device, such as cuda (default: %(default)s)")
     generate.add_argument(
-        "--out", type=Path, required=True, metavar="FILE", help="picture to write; with several seeds, the seed is put "
-        "before the suffix",
+        "--out",
+        type=Path,
+        required=True,
+        metavar="FILE",
+        help="picture to write; with several seeds, the seed is put before the suffix",
     )
     generate.add_argument("--maps", type=Path, metavar="FILE", help="also write the first picture's token maps")
     generate.add_argument("--report", type=Path, metavar="FILE", help="also write the trace of the steering, as JSON")
@@ -91,7 +100,9 @@ def _add_steering_options(parser: argparse.ArgumentParser) -> None:
         "--leaky-slope", type=float, default=CentroidLoss.leaky_slope, help="of leaky_relu (default: %(default)s)"
     )
     loss.add_argument(
-        "--orthogonal", choices=tuple(ORTHOGONAL_NORMS), default=CentroidLoss.orthogonal,
+        "--orthogonal",
+        choices=tuple(ORTHOGONAL_NORMS),
+        default=CentroidLoss.orthogonal,
         help="keep objects level across the relation's axis (default: %(default)s)",
     )
     for term in ("orthogonal", "presence", "balance"):
@@ -107,7 +118,9 @@ def _add_steering_options(parser: argparse.ArgumentParser) -> None:
     )
     schedule.add_argument("--step-size", type=float, help="strength (default: the update rule's)")
     schedule.add_argument(
-        "--refinements", type=_positive, default=SteeringSchedule.refinements,
+        "--refinements",
+        type=_positive,
+        default=SteeringSchedule.refinements,
         help="at most so many moves a step (default: %(default)s)",
     )
     schedule.add_argument(
@@ -132,13 +145,17 @@ def _add_miniature_commands(commands: argparse._SubParsersAction) -> None:
     train.add_argument("--device", help="(default: cuda where there is some, else cpu)")
     train.set_defaults(run=_train)
 
-    sample = actions.add_parser("sample", help="write pictures of its world, with their captions, as the data it learns from")
+    sample = actions.add_parser(
+        "sample", help="write pictures of its world, with their captions, as the data it learns from"
+    )
     sample.add_argument("--out", type=Path, required=True, help="contact sheet to write")
     sample.add_argument("--count", type=_positive, default=16, help="(default: %(default)s)")
     sample.add_argument("--seed", type=int, default=0, help="(default: %(default)s)")
     sample.set_defaults(run=_sample)
 
-    score = actions.add_parser("score", help="measure the detector, and the model unsteered on pairs it never saw together")
+    score = actions.add_parser(
+        "score", help="measure the detector, and the model unsteered on pairs it never saw together"
+    )
     score.add_argument("--model", type=Path, help="folder of the pipeline (default: the one that ships)")
     score.add_argument("--prompts", type=_positive, default=200, help="(default: %(default)s)")
     score.add_argument("--scenes", type=_positive, default=500, help="for the detector (default: %(default)s)")
@@ -159,12 +176,23 @@ def _positive(text: str) -> int:
 
 def _steering(options: argparse.Namespace, scene: GroundedScene, record_maps: bool = False) -> Steering:
     loss = CentroidLoss(
-        options.function, options.alpha, options.margin, options.leaky_slope, options.orthogonal,
-        options.orthogonal_weight, options.presence_weight, options.balance_weight,
+        options.function,
+        options.alpha,
+        options.margin,
+        options.leaky_slope,
+        options.orthogonal,
+        options.orthogonal_weight,
+        options.presence_weight,
+        options.balance_weight,
     )
     schedule = SteeringSchedule(
-        update=options.update, start=options.start, end=options.end, step_size=options.step_size,
-        refinements=options.refinements, target=options.target, order=options.order,
+        update=options.update,
+        start=options.start,
+        end=options.end,
+        step_size=options.step_size,
+        refinements=options.refinements,
+        target=options.target,
+        order=options.order,
     )
     return Steering(scene, loss, schedule, record_maps)
 
@@ -186,9 +214,7 @@ def _generate(options: argparse.Namespace) -> None:
     scene = ground_prompt(pipeline, options.prompt)
     steering = None if options.loss == _NONE else _steering(options, scene, record_maps=options.maps is not None)
     print(scene.summary())
-    pictures = generate(
-        pipeline, options.prompt, options.seed, steering, options.steps, options.cfg, options.negative
-    )
+    pictures = generate(pipeline, options.prompt, options.seed, steering, options.steps, options.cfg, options.negative)
     for seed, picture in zip(options.seed, pictures):
         several = len(options.seed) > 1
         file = options.out.with_stem(f"{options.out.stem}_{seed}") if several else options.out

@@ -52,7 +52,5 @@ def _frame(trial: Trial) -> tuple[int, int, int]:
 def _table(scores: dict[str, VisorScores]) -> str:
     lines = [f"{'':12}{'images':>8}{'OA':>8}{'VISOR-cond':>12}{'VISOR-uncond':>14}"]
     for name, score in scores.items():
-        lines.append(
-            f"{name:12}{score.images:8}{score.oa:8.1%}{score.visor_cond:12.1%}{score.visor_uncond:14.1%}"
-        )
+        lines.append(f"{name:12}{score.images:8}{score.oa:8.1%}{score.visor_cond:12.1%}{score.visor_uncond:14.1%}")
     return "\n".join(lines)

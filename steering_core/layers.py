@@ -97,7 +97,7 @@ class MapCollector:
         return TokenMaps({name: self._maps[name] for name in self._wanted})
 
 
-def halved(size: tuple[int, int], level: int) -> tuple[int, int]:
+def halved(size: Sequence[int], level: int) -> tuple[int, int]:
     """(H, W) after ``level`` convolutions of stride 2, which round up."""
     height, width = (-(-side // 2**level) for side in size)
     return height, width

@@ -125,9 +125,9 @@ _MARK = re.compile(
 )
 _TOKEN = re.compile(
     r"""(?P<weight>:\s*[-+]?(?:\d+(?:\.\d*)?|\.\d+)\s*(?=\)))
-    | (?P<end>[.!?;。！？；]|\n[^\S\n]*\n|\b(?-i:BREAK)\b(?!-))
+    | (?P<end>[.!?;\u3002\uff01\uff1f\uff1b]|\n[^\S\n]*\n|\b(?-i:BREAK)\b(?!-))
     | (?P<line>\n(?![^\S\n]*of\b))
-    | (?P<pause>[,:|，、–—]|-(?=\s)|<[^<>]*>|embedding:\S+)
+    | (?P<pause>[,:|\uff0c\u3001–—]|-(?=\s)|<[^<>]*>|embedding:\S+)
     | (?P<word>\b(?:st|mr|mrs|ms|dr)\.(?=\ \w)|\d+(?:[.,]\d+)*\w*|\w+(?:['’-]\w+)*|&|\\\()""",
     re.VERBOSE | re.IGNORECASE,
 )

@@ -20,9 +20,9 @@ class SteeringSchedule:
     """The window of steered steps and the rule that moves the latent there.
 
     Attributes:
-        update: ``descent`` moves the latent down the gradient before the step, z ← z − s·∇L
+        update: ``descent`` moves the latent down the gradient before the step, z - s·grad L
             (Learn-to-Steer); ``guidance`` adds the gradient to the predicted noise after
-            classifier-free guidance, ε ← ε + s·∇L (InfSplign eq. 6).
+            classifier-free guidance, epsilon + s·grad L (InfSplign eq. 6).
         start, end: the window, as shares of the sampling schedule; a step is steered when the
             share of steps before it is in [start, end).
         step_size: s. For a normalised gradient, the root mean square of the shift: in units of
@@ -41,7 +41,7 @@ class SteeringSchedule:
     update: str = DESCENT
     start: float = 0.0
     end: float = 0.25
-    step_size: float | None = None
+    step_size: float = None  # type: ignore[assignment]  # replaced when the object is made
     normalize: bool = True
     refinements: int = 1
     target: float = 0.0

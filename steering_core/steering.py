@@ -1,4 +1,4 @@
-"""The loop: probe → loss → gradient → update.
+"""The loop: probe, loss, gradient, update.
 
 A latent is given here as the network itself receives it (after the sampler's input scaling),
 and the noise level is the standard deviation of the noise in it; so a step means the same under
@@ -18,7 +18,7 @@ from .schedule import GUIDANCE, SteeringSchedule
 from .token_maps import TokenMaps, centroids, threshold_at_mean
 from .tokens import GroundedRelation, GroundedScene
 
-#: Latent (batch, …) → token maps in its autograd graph.
+#: From a latent (batch, …) to token maps in its autograd graph.
 Probe = Callable[[Tensor], TokenMaps]
 
 #: The loss is scaled up by this before the backward pass, and the gradient down after it, because
@@ -89,7 +89,7 @@ class Steering:
     def descend(self, latent: Tensor, probe: Probe, noise_level: float, step: int, steps: int) -> Tensor:
         """Move the latent down the loss until every due relation meets the target, or the cap.
 
-        Each image of the batch stops by itself. Published as z ← z − η ∂L/∂z (Learn-to-Steer).
+        Each image of the batch stops by itself. Published as z - eta·dL/dz (Learn-to-Steer).
 
         Returns:
             The moved latent: outside the graph, the same tensor if nothing was to be moved.

@@ -35,8 +35,9 @@ class TokenMaps:
         Returns:
             (batch, objects, H, W), each map summing to 1.
         """
-        size = size or max((maps.shape[-2:] for maps in self.layers.values()), key=math.prod)
-        resized = [normalise(resize(maps.mean(dim=2), size)) for maps in self.layers.values()]
+        largest = max((maps.shape[-2:] for maps in self.layers.values()), key=math.prod)
+        height, width = size or largest
+        resized = [normalise(resize(maps.mean(dim=2), (height, width))) for maps in self.layers.values()]
         return torch.stack(resized).mean(dim=0)
 
     def detach(self) -> TokenMaps:

@@ -42,7 +42,9 @@ def contact_sheet(rows: Sequence[SheetRow], legend: str) -> Image.Image:
     count = max(len(row.pictures) for row in rows)
     height, width = rows[0].pictures.shape[-2:]
     cell_width, cell_height = width + 2 * _FRAME + _GAP, height + 2 * _FRAME + _GAP
-    sheet_width = max(count * cell_width, *(round(font.getlength(row.label)) for row in rows), round(font.getlength(legend)))
+    sheet_width = max(
+        count * cell_width, *(round(font.getlength(row.label)) for row in rows), round(font.getlength(legend))
+    )
     sheet = Image.new("RGB", (sheet_width + 2 * _GAP, len(rows) * (line + cell_height) + line + 2 * _GAP), _PAPER)
     pen = ImageDraw.Draw(sheet)
     top = _GAP
@@ -72,23 +74,25 @@ def map_sheet(trace: Sequence[TraceEntry], names: Sequence[str], image: int = 0)
     Raises:
         ValueError: the trace holds no maps.
     """
-    recorded = [entry for entry in trace if entry.maps is not None]
+    recorded = [(entry, entry.maps.mean_map()[image]) for entry in trace if entry.maps is not None]
     if not recorded:
         raise ValueError("The trace holds no token maps: nothing was steered, or they were not recorded.")
     rows = []
     for number, name in enumerate(names):
-        tiles = [_map_tile(entry, number, image) for entry in recorded]
+        tiles = [_map_tile(maps[number], entry.centroids[image, number]) for entry, maps in recorded]
         rows.append(SheetRow(name, torch.stack(tiles), [_INK] * len(tiles)))
-    return contact_sheet(rows, f"Steps {recorded[0].step + 1} to {recorded[-1].step + 1}; the cross is the centroid.")
+    return contact_sheet(
+        rows, f"Steps {recorded[0][0].step + 1} to {recorded[-1][0].step + 1}; the cross is the centroid."
+    )
 
 
-def _map_tile(entry: TraceEntry, number: int, image: int) -> Tensor:
-    """One map as (3, H, W) in [0, 1], brightest where attention is highest."""
+def _map_tile(token_map: Tensor, centroid: Tensor) -> Tensor:
+    """One map (H, W) as a picture (3, …) in [0, 1], brightest where attention is highest."""
     size = (_MAP_SIZE, _MAP_SIZE)
-    values = resize(entry.maps.mean_map()[image, number].float(), size)
+    values = resize(token_map.float(), size)
     values = (values - values.min()) / (values.max() - values.min()).clamp_min(torch.finfo(values.dtype).tiny)
     tile = to_image(values.expand(3, *size))
-    x, y = (round(value * _MAP_SIZE) for value in entry.centroids[image, number].tolist())
+    x, y = (round(value * _MAP_SIZE) for value in centroid.tolist())
     pen = ImageDraw.Draw(tile)
     pen.line((x - _CENTROID_RADIUS, y, x + _CENTROID_RADIUS, y), fill=WRONG, width=2)
     pen.line((x, y - _CENTROID_RADIUS, x, y + _CENTROID_RADIUS), fill=WRONG, width=2)

@@ -76,7 +76,11 @@ def prompt_tokens(clip: CLIP, prompt: str) -> list[Token]:
 
 def attention_layers(unet: UNetModel) -> dict[str, tuple[AttentionLayer, Block]]:
     """The network's cross-attention by the name that all backends share, in running order."""
-    parts = (("down", "input", unet.input_blocks), ("mid", "middle", [unet.middle_block]), ("up", "output", unet.output_blocks))
+    parts = (
+        ("down", "input", unet.input_blocks),
+        ("mid", "middle", [unet.middle_block]),
+        ("up", "output", unet.output_blocks),
+    )
     levels = _levels(unet)
     found: dict[str, tuple[AttentionLayer, Block]] = {}
     for stage, part, modules in parts:
@@ -140,7 +144,12 @@ class _SteeredRun:
         self._steering, self._blocks = steering, blocks
 
     def sample(
-        self, executor: Any, guider: comfy.samplers.CFGGuider, sigmas: Tensor, extra_args: dict[str, Any], *args: Any,
+        self,
+        executor: Any,
+        guider: comfy.samplers.CFGGuider,
+        sigmas: Tensor,
+        extra_args: dict[str, Any],
+        *args: Any,
         **kwargs: Any,
     ) -> Tensor:
         """Wrapper of ``KSAMPLER.sample``."""
@@ -169,17 +178,24 @@ class _SteeredRun:
                 return args["denoised"]
             latent, probe = self._network_view(guider, x, sigma, model_options)
             noise_shift = self._steering.noise_shift(latent, probe, step, steps)
-            # The denoised latent is x − σ·ε whatever the network predicts.
+            # The denoised latent is x - sigma·epsilon whatever the network predicts.
             return args["denoised"] if noise_shift is None else args["denoised"] - sigma * noise_shift
 
         return shift
 
-    def _by_intervals(self, sampler_function: Callable[..., Tensor], guider: comfy.samplers.CFGGuider) -> Callable[..., Tensor]:
+    def _by_intervals(
+        self, sampler_function: Callable[..., Tensor], guider: comfy.samplers.CFGGuider
+    ) -> Callable[..., Tensor]:
         """The sampler, with the latent moved before each steered step."""
 
         def sample(
-            model: comfy.samplers.KSamplerX0Inpaint, x: Tensor, sigmas: Tensor, extra_args: dict[str, Any],
-            callback: Callable[[dict[str, Any]], None], disable: bool, **options: Any,
+            model: comfy.samplers.KSamplerX0Inpaint,
+            x: Tensor,
+            sigmas: Tensor,
+            extra_args: dict[str, Any],
+            callback: Callable[[dict[str, Any]], None],
+            disable: bool,
+            **options: Any,
         ) -> Tensor:
             steps = len(sigmas) - 1
             active = self._steering.schedule.steered_steps(steps)
@@ -189,16 +205,27 @@ class _SteeredRun:
                     x = self._moved(guider, model, x, float(sigmas[first]), extra_args, first, steps)
                 # Another seed for each interval, or a sampler that draws noise would draw the same again.
                 x = sampler_function(
-                    model, x, sigmas[first : last + 1], extra_args={**extra_args, "seed": extra_args["seed"] + first},
-                    callback=_renumbered(callback, first), disable=disable or last - first == 1, **options,
+                    model,
+                    x,
+                    sigmas[first : last + 1],
+                    extra_args={**extra_args, "seed": extra_args["seed"] + first},
+                    callback=_renumbered(callback, first),
+                    disable=disable or last - first == 1,
+                    **options,
                 )
             return x
 
         return sample
 
     def _moved(
-        self, guider: comfy.samplers.CFGGuider, model: comfy.samplers.KSamplerX0Inpaint, x: Tensor, sigma: float,
-        extra_args: dict[str, Any], step: int, steps: int,
+        self,
+        guider: comfy.samplers.CFGGuider,
+        model: comfy.samplers.KSamplerX0Inpaint,
+        x: Tensor,
+        sigma: float,
+        extra_args: dict[str, Any],
+        step: int,
+        steps: int,
     ) -> Tensor:
         """The sampler's latent, moved by latent descent."""
         visible = _with_kept_region(guider, model, x, sigma, extra_args["denoise_mask"])
@@ -222,8 +249,12 @@ class _SteeredRun:
 
 
 def probe_model(
-    guider: comfy.samplers.CFGGuider, x: Tensor, sigma: float, model_options: dict[str, Any],
-    tokens: Sequence[Sequence[int]], blocks: dict[str, Block],
+    guider: comfy.samplers.CFGGuider,
+    x: Tensor,
+    sigma: float,
+    model_options: dict[str, Any],
+    tokens: Sequence[Sequence[int]],
+    blocks: dict[str, Block],
 ) -> TokenMaps:
     """Token maps of one forward under the positive conditioning, ended at the last layer wanted.
 
@@ -292,14 +323,20 @@ class _ControlWithoutGradient:
 
 
 def _with_kept_region(
-    guider: comfy.samplers.CFGGuider, model: comfy.samplers.KSamplerX0Inpaint, x: Tensor, sigma: float,
+    guider: comfy.samplers.CFGGuider,
+    model: comfy.samplers.KSamplerX0Inpaint,
+    x: Tensor,
+    sigma: float,
     denoise_mask: Tensor | None,
 ) -> Tensor:
     """The latent as the model will see it: outside the mask, the original picture with noise."""
     if denoise_mask is None:
         return x
     kept = guider.inner_model.scale_latent_inpaint(
-        x=x, sigma=x.new_full((len(x),), sigma), noise=model.noise, latent_image=model.latent_image,
+        x=x,
+        sigma=x.new_full((len(x),), sigma),
+        noise=model.noise,
+        latent_image=model.latent_image,
         denoise_mask=denoise_mask,
     )
     return x * denoise_mask + kept * (1 - denoise_mask)

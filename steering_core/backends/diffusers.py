@@ -1,9 +1,9 @@
 """Steering of Stable Diffusion pipelines of the diffusers library (SD 1.x, SD 2.x, the miniature).
 
-    scene = ground_prompt(pipeline, prompt)
-    steering = Steering(scene, CentroidLoss())
-    with steered(pipeline, steering):
-        image = pipeline(prompt).images[0]
+scene = ground_prompt(pipeline, prompt)
+steering = Steering(scene, CentroidLoss())
+with steered(pipeline, steering):
+    image = pipeline(prompt).images[0]
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ from ..steering import Steering, uses_guidance
 from ..token_maps import TokenMaps
 from ..tokens import GroundedScene, Token, ground, token_texts
 
-#: How the noise's share of a prediction follows from the shift of the noise, given α and σ of
-#: z = α·x₀ + σ·ε at a fixed z (Salimans and Ho 2022, section 4).
+#: How the noise's share of a prediction follows from the shift of the noise, given alpha and
+#: sigma of z = alpha·x0 + sigma·epsilon at a fixed z (Salimans and Ho 2022, section 4).
 _PREDICTION_PER_NOISE = {
     "epsilon": lambda alpha, sigma: 1.0,
     "v_prediction": lambda alpha, sigma: 1 / alpha,
@@ -82,8 +82,13 @@ def load_pipeline(source: str | Path, device: str) -> StableDiffusionPipeline:
 
 
 def generate(
-    pipeline: StableDiffusionPipeline, prompt: str, seeds: Sequence[int], steering: Steering | None, steps: int,
-    guidance_scale: float, negative_prompt: str = "",
+    pipeline: StableDiffusionPipeline,
+    prompt: str,
+    seeds: Sequence[int],
+    steering: Steering | None,
+    steps: int,
+    guidance_scale: float,
+    negative_prompt: str = "",
 ) -> Tensor:
     """One picture of the prompt for each seed, as one batch: (seeds, 3, H, W) in [0, 1] on the CPU.
 
@@ -95,8 +100,12 @@ def generate(
     """
     with steered(pipeline, steering) if steering else nullcontext():
         return pipeline(
-            prompt, negative_prompt=negative_prompt, num_inference_steps=steps, guidance_scale=guidance_scale,
-            num_images_per_prompt=len(seeds), output_type="pt",
+            prompt,
+            negative_prompt=negative_prompt,
+            num_inference_steps=steps,
+            guidance_scale=guidance_scale,
+            num_images_per_prompt=len(seeds),
+            output_type="pt",
             generator=[torch.Generator().manual_seed(seed) for seed in seeds],
         ).images.cpu()
 
@@ -105,7 +114,10 @@ def prompt_tokens(pipeline: StableDiffusionPipeline, prompt: str) -> list[Token]
     """The tokens that the pipeline gives its text encoder, cut where it cuts them."""
     tokenizer = pipeline.tokenizer
     encoding = tokenizer(
-        prompt, truncation=True, max_length=tokenizer.model_max_length, return_special_tokens_mask=True,
+        prompt,
+        truncation=True,
+        max_length=tokenizer.model_max_length,
+        return_special_tokens_mask=True,
         return_offsets_mapping=tokenizer.is_fast,
     )
     ids, special = encoding["input_ids"], encoding["special_tokens_mask"]
@@ -183,7 +195,11 @@ class _MapReader:
         self._name, self._collector, self._size = name, collector, size
 
     def __call__(
-        self, attn: Attention, hidden_states: Tensor, encoder_hidden_states: Tensor, attention_mask: Tensor | None = None,
+        self,
+        attn: Attention,
+        hidden_states: Tensor,
+        encoder_hidden_states: Tensor,
+        attention_mask: Tensor | None = None,
         **_: Any,
     ) -> Tensor:
         q = split_heads(attn.to_q(hidden_states), attn.heads)
@@ -291,7 +307,7 @@ class _SteeredRun:
             unet.forward = steered_forward
 
     def _signal_and_noise(self, timestep: Tensor) -> tuple[float, float]:
-        """α and σ of the network's input z = α·x₀ + σ·ε, α² + σ² = 1, also between trained steps."""
+        """alpha and sigma of the network's input z = alpha·x0 + sigma·epsilon, also between trained steps."""
         products = self._pipeline.scheduler.alphas_cumprod.double().cpu()
         time = min(max(float(timestep), 0.0), len(products) - 1.0)
         low = int(time)

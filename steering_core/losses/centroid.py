@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Callable
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -12,7 +13,7 @@ from ..relations import NEAR_DISTANCE, Relation
 from ..token_maps import TokenMaps, centroids, threshold_at_mean, variances
 from ..tokens import GroundedRelation
 
-#: The paper's best scale α and margin m for each f (sections 5.2 and 5.5).
+#: The paper's best scale alpha and margin m for each f (sections 5.2 and 5.5).
 PAPER_SETTINGS: dict[str, dict[str, float]] = {
     "relu": {"alpha": 0.75, "margin": 0.25},
     "leaky_relu": {"alpha": 2.0, "margin": 0.25},
@@ -25,16 +26,16 @@ ORTHOGONAL_NORMS = {"none": 0, "l1": 1, "l2": 2}
 
 @dataclass(frozen=True)
 class CentroidLoss:
-    """f(α(m − Δ)) on the displacement Δ of two objects' centroids, plus optional terms.
+    """f(alpha·(m - d)) on the displacement d of two objects' centroids, plus optional terms.
 
     The loss is computed on every layer's head-averaged, mean-thresholded map, and averaged over
-    the layers. Δ is measured along the relation's axis in widths of the image (eq. 8); a diagonal
-    is the sum of its two axes; for ``near``, Δ is how far the distance falls short of
+    the layers. d is measured along the relation's axis in widths of the image (eq. 8); a diagonal
+    is the sum of its two axes; for ``near``, d is how far the distance falls short of
     ``NEAR_DISTANCE``.
 
     Attributes:
         function: f, one of ``FUNCTIONS``.
-        alpha: scale α > 0; the paper's best for f when not given.
+        alpha: scale, greater than 0; the paper's best for f when not given.
         margin: distance m in [0, 1) that the centroids should keep; likewise.
         leaky_slope: slope of the leaky ReLU below zero.
         orthogonal: norm of the displacement across the axis, ``none``, ``l1`` or ``l2`` (eq. 11).
@@ -48,8 +49,8 @@ class CentroidLoss:
     """
 
     function: str = "gelu"
-    alpha: float | None = None
-    margin: float | None = None
+    alpha: float = None  # type: ignore[assignment]  # both are replaced when the object is made
+    margin: float = None  # type: ignore[assignment]
     leaky_slope: float = 0.05
     orthogonal: str = "none"
     orthogonal_weight: float = 1.0
@@ -76,17 +77,17 @@ class CentroidLoss:
         """See ``SteeringLoss``; the centroid losses are the same at every step."""
         coarsest = min(layer.shape[-2] * layer.shape[-1] for layer in maps.layers.values())
         several_sizes = any(layer.shape[-2] * layer.shape[-1] > coarsest for layer in maps.layers.values())
-        total = 0
+        terms = []
         for layer in maps.layers.values():
             pair = threshold_at_mean(layer[:, [relation.subject, relation.object]].mean(dim=2))
-            total = total + self._placement(centroids(pair), relation.relation)
+            terms.append(self._placement(centroids(pair), relation.relation))
             is_coarsest = layer.shape[-2] * layer.shape[-1] == coarsest
             if self.presence_weight and is_coarsest:
-                total = total + self.presence_weight * variances(pair).sum(dim=1)
+                terms.append(self.presence_weight * variances(pair).sum(dim=1))
             if self.balance_weight and not (is_coarsest and several_sizes):
                 spread = variances(pair)
-                total = total + self.balance_weight * (spread[:, 0] - spread[:, 1]).abs()
-        return total / len(maps.layers)
+                terms.append(self.balance_weight * (spread[:, 0] - spread[:, 1]).abs())
+        return torch.stack(terms).sum(dim=0) / len(maps.layers)
 
     def _placement(self, centres: Tensor, relation: Relation) -> Tensor:
         """Spatial and orthogonal term of centroids (batch, 2, 2): eq. 9 and 11."""
@@ -94,14 +95,14 @@ class CentroidLoss:
         if relation is Relation.NEAR:
             return self._penalty(NEAR_DISTANCE - difference.norm(dim=-1))
         signs = relation.direction
-        loss = sum(self._penalty(difference[:, axis] * sign) for axis, sign in enumerate(signs) if sign)
+        terms = [self._penalty(difference[:, axis] * sign) for axis, sign in enumerate(signs) if sign]
         norm = ORTHOGONAL_NORMS[self.orthogonal]
         if norm and 0 in signs:
-            loss = loss + self.orthogonal_weight * difference[:, signs.index(0)].abs() ** norm
-        return loss
+            terms.append(self.orthogonal_weight * difference[:, signs.index(0)].abs() ** norm)
+        return torch.stack(terms).sum(dim=0)
 
     def _penalty(self, displacement: Tensor) -> Tensor:
-        """f(α(m − Δ))."""
+        """f(alpha·(m - d))."""
         return _FUNCTIONS[self.function](self.alpha * (self.margin - displacement), self.leaky_slope)
 
 

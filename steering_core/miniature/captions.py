@@ -7,6 +7,8 @@ knows where to put them.
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 
 from ..relations import Relation
@@ -21,9 +23,7 @@ _WORDINGS = {
     Relation.ABOVE: ("above", "above", "on top of", "over"),
     Relation.BELOW: ("below", "below", "under", "beneath"),
 }
-_OPPOSITES = tuple(
-    (relation, relation.inverse) for relation in (Relation.LEFT_OF, Relation.ABOVE)
-)
+_OPPOSITES = tuple((relation, relation.inverse) for relation in (Relation.LEFT_OF, Relation.ABOVE))
 _PREFIXES = ("a photo of ", "", "a picture of ")
 
 
@@ -37,12 +37,12 @@ def caption(rng: np.random.Generator, placements: tuple[Placement, ...]) -> str:
 
 
 def with_article(name: str) -> str:
-    """"a dog", "an airplane"."""
+    """ "a dog", "an airplane"."""
     return f"{'an' if name[0] in 'aeiou' else 'a'} {name}"
 
 
 def enumerate_objects(names: list[str]) -> str:
-    """"a dog", "a dog and a cat", "a dog, a cat and a car"."""
+    """ "a dog", "a dog and a cat", "a dog, a cat and a car"."""
     phrases = [with_article(name) for name in names]
     return " and ".join(filter(None, [", ".join(phrases[:-1]), phrases[-1]]))
 
@@ -56,7 +56,7 @@ def _relate(rng: np.random.Generator, order: list[Placement]) -> str:
 
 def _chain(rng: np.random.Generator, chain: list[Placement]) -> str:
     words = with_article(chain[0].name)
-    for subject, object in zip(chain, chain[1:]):
+    for subject, object in itertools.pairwise(chain):
         words += f" {_stated_relation(rng, subject, object)} {with_article(object.name)}"
     return words
 

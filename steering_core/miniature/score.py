@@ -56,8 +56,12 @@ class Drawn:
 
 
 def draw(
-    pipeline: StableDiffusionPipeline, detector: GlyphDetector, prompt: ScenePrompt, arm: Arm,
-    seeds: Sequence[int] = SEEDS, steps: int = STEPS,
+    pipeline: StableDiffusionPipeline,
+    detector: GlyphDetector,
+    prompt: ScenePrompt,
+    arm: Arm,
+    seeds: Sequence[int] = SEEDS,
+    steps: int = STEPS,
 ) -> Drawn:
     """Draw a prompt with each seed and judge the pictures; the arm takes note."""
     steering = arm.make_steering(ground_prompt(pipeline, prompt.text))
@@ -71,7 +75,10 @@ def draw(
 
 
 def compare(
-    pipeline: StableDiffusionPipeline, prompts: Sequence[ScenePrompt], arms: Sequence[Arm], seeds: Sequence[int] = SEEDS,
+    pipeline: StableDiffusionPipeline,
+    prompts: Sequence[ScenePrompt],
+    arms: Sequence[Arm],
+    seeds: Sequence[int] = SEEDS,
     on_prompt: Callable[[int], None] = lambda done: None,
 ) -> None:
     """Draw every prompt with every arm, prompt by prompt, so that times compare."""

@@ -30,13 +30,17 @@ def train_tokenizer(texts: Iterable[str]) -> CLIPTokenizer:
     )
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
     trainer = trainers.BpeTrainer(
-        vocab_size=_VOCABULARY_SIZE - len(alphabet) - 2, end_of_word_suffix="</w>", initial_alphabet=alphabet,
+        vocab_size=_VOCABULARY_SIZE - len(alphabet) - 2,
+        end_of_word_suffix="</w>",
+        initial_alphabet=alphabet,
         show_progress=False,
     )
     bpe.train_from_iterator(texts, trainer)
     model = json.loads(bpe.to_str())["model"]
     merges = [" ".join(pair) for pair in model["merges"]]
-    learned = [token for token in model["vocab"] if token not in alphabet and token.removesuffix("</w>") not in alphabet]
+    learned = [
+        token for token in model["vocab"] if token not in alphabet and token.removesuffix("</w>") not in alphabet
+    ]
     tokens = [*alphabet, *(letter + "</w>" for letter in alphabet), *learned, _START, _END]
     with tempfile.TemporaryDirectory() as folder:
         vocab_file, merges_file = Path(folder, "vocab.json"), Path(folder, "merges.txt")

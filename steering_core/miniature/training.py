@@ -21,13 +21,13 @@ from diffusers.models.attention_processor import AttnProcessor
 from diffusers.training_utils import EMAModel
 from PIL import Image
 from safetensors.torch import load_file, save_file
-from torch import Tensor, nn
+from torch import Tensor, autocast, nn
 from tqdm import tqdm
 from transformers import CLIPTokenizer
 
 from .captions import caption
 from .folder import LATENT_PREVIEW_FILE
-from .networks import CONTEXT_LENGTH, build_autoencoder, build_scheduler, build_text_encoder, build_unet
+from .networks import CONTEXT_LENGTH, LATENT_SIZE, build_autoencoder, build_scheduler, build_text_encoder, build_unet
 from .tokenizer import save_vocabulary, train_tokenizer
 from .world import IMAGE_SIZE, MAX_OBJECTS, Layout, render, sample_layout, sample_objects
 
@@ -150,8 +150,12 @@ def _optimise(
 
     def save(step: int) -> None:
         state = {
-            "steps": steps, "step": step, "modules": modules.state_dict(), "optimizer": optimizer.state_dict(),
-            "cycle": cycle.state_dict(), "average": average.state_dict(),
+            "steps": steps,
+            "step": step,
+            "modules": modules.state_dict(),
+            "optimizer": optimizer.state_dict(),
+            "cycle": cycle.state_dict(),
+            "average": average.state_dict(),
         }
         partial = checkpoint.with_suffix(".partial")
         torch.save(state, partial)
@@ -197,7 +201,7 @@ def _train_autoencoder(settings: TrainingSettings, work_dir: Path, device: str) 
 
     def loss_of_step(step: int) -> Tensor:
         batch = pictures(step)
-        with torch.autocast(device, torch.bfloat16):
+        with autocast(device, torch.bfloat16):
             posterior = autoencoder.encode(batch).latent_dist
             restored = autoencoder.decode(posterior.sample()).sample.float()
         distance = F.l1_loss(restored, batch) + F.mse_loss(restored, batch)
@@ -210,8 +214,14 @@ def _train_autoencoder(settings: TrainingSettings, work_dir: Path, device: str) 
         save_sheet(torch.cat([batch, restored]), settings.autoencoder_batch, work_dir / f"autoencoder_{step}.png")
 
     _optimise(
-        "autoencoder", nn.ModuleDict({"autoencoder": autoencoder}), loss_of_step, settings.autoencoder_steps,
-        settings.autoencoder_rate, work_dir, device, sheet,
+        "autoencoder",
+        nn.ModuleDict({"autoencoder": autoencoder}),
+        loss_of_step,
+        settings.autoencoder_steps,
+        settings.autoencoder_rate,
+        work_dir,
+        device,
+        sheet,
     )
     return autoencoder
 
@@ -226,7 +236,7 @@ def _encode_pictures(autoencoder: AutoencoderKL, settings: TrainingSettings, wor
     for start in tqdm(range(0, settings.pictures, size), desc="encoding pictures", mininterval=5):
         stop = min(start + size, settings.pictures)
         batch = to_tensor([render(_layout(settings, index)) for index in range(start, stop)], device)
-        with torch.autocast(device, torch.bfloat16):
+        with autocast(device, torch.bfloat16):
             chunks.append(autoencoder.encode(batch).latent_dist.mode().float())
     latents = torch.cat(chunks)
     save_file({"latents": latents.cpu().contiguous()}, file)
@@ -234,8 +244,12 @@ def _encode_pictures(autoencoder: AutoencoderKL, settings: TrainingSettings, wor
 
 
 def _train_denoiser(
-    settings: TrainingSettings, tokenizer: CLIPTokenizer, autoencoder: AutoencoderKL, latents: Tensor,
-    work_dir: Path, device: str,
+    settings: TrainingSettings,
+    tokenizer: CLIPTokenizer,
+    autoencoder: AutoencoderKL,
+    latents: Tensor,
+    work_dir: Path,
+    device: str,
 ) -> StableDiffusionPipeline:
     torch.manual_seed(settings.seed + 1)
     unet, text_encoder = build_unet().to(device), build_text_encoder(tokenizer).to(device)
@@ -244,8 +258,14 @@ def _train_denoiser(
     latents = latents * autoencoder.config.scaling_factor
     placements = [_layout(settings, index).placements for index in range(len(latents))]
     pipeline = StableDiffusionPipeline(
-        vae=autoencoder, text_encoder=text_encoder, tokenizer=tokenizer, unet=unet, scheduler=scheduler,
-        safety_checker=None, feature_extractor=None, requires_safety_checker=False,
+        vae=autoencoder,
+        text_encoder=text_encoder,
+        tokenizer=tokenizer,
+        unet=unet,
+        scheduler=scheduler,
+        safety_checker=None,
+        feature_extractor=None,
+        requires_safety_checker=False,
     )
     pipeline.set_progress_bar_config(disable=True)
 
@@ -253,12 +273,14 @@ def _train_denoiser(
         rng = _generator(settings, 3, step)
         chosen = rng.integers(len(latents), size=settings.denoiser_batch)
         prompts = ["" if rng.random() < _PROMPT_DROPOUT else caption(rng, placements[i]) for i in chosen]
-        tokens = tokenizer(prompts, padding="max_length", truncation=True, max_length=CONTEXT_LENGTH, return_tensors="pt")
+        tokens = tokenizer(
+            prompts, padding="max_length", truncation=True, max_length=CONTEXT_LENGTH, return_tensors="pt"
+        )
         clean = latents[torch.from_numpy(chosen).to(device)]
         noise = torch.randn_like(clean)
         times = torch.randint(scheduler.config.num_train_timesteps, (len(clean),), device=device)
         noisy, target = scheduler.add_noise(clean, noise, times), scheduler.get_velocity(clean, noise, times)
-        with torch.autocast(device, torch.bfloat16):
+        with autocast(device, torch.bfloat16):
             context = text_encoder(tokens.input_ids.to(device)).last_hidden_state
             predicted = unet(noisy, times, context).sample
         return F.mse_loss(predicted.float(), target)
@@ -266,14 +288,23 @@ def _train_denoiser(
     @torch.no_grad()
     def sheet(step: int) -> None:
         pictures = pipeline(
-            list(_SHEET_PROMPTS) * 2, num_inference_steps=25, guidance_scale=5.0, output_type="pt",
+            list(_SHEET_PROMPTS) * 2,
+            num_inference_steps=25,
+            guidance_scale=5.0,
+            output_type="pt",
             generator=torch.Generator().manual_seed(settings.seed),
         ).images
         save_sheet(pictures * 2 - 1, len(_SHEET_PROMPTS), work_dir / f"denoiser_{step}.png")
 
     _optimise(
-        "denoiser", nn.ModuleDict({"unet": unet, "text_encoder": text_encoder}), loss_of_step,
-        settings.denoiser_steps, settings.denoiser_rate, work_dir, device, sheet,
+        "denoiser",
+        nn.ModuleDict({"unet": unet, "text_encoder": text_encoder}),
+        loss_of_step,
+        settings.denoiser_steps,
+        settings.denoiser_rate,
+        work_dir,
+        device,
+        sheet,
     )
     return pipeline
 
@@ -290,7 +321,7 @@ def _fit_latent_preview(settings: TrainingSettings, latents: Tensor) -> dict[str
     """The linear map from scaled latents to colours that fits the training pictures best."""
     latents = latents[:_PICTURES_FOR_PREVIEW].cpu()
     pictures = to_tensor([render(_layout(settings, index)) for index in range(len(latents))], "cpu")
-    colours = F.adaptive_avg_pool2d(pictures, latents.shape[-2:]).movedim(1, -1).flatten(0, 2)
+    colours = F.adaptive_avg_pool2d(pictures, LATENT_SIZE).movedim(1, -1).flatten(0, 2)
     inputs = F.pad(latents.movedim(1, -1).flatten(0, 2), (0, 1), value=1.0)
     solution = torch.linalg.lstsq(inputs, colours).solution
     *factors, bias = [[round(value, 4) for value in row] for row in solution.tolist()]

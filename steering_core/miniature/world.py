@@ -147,8 +147,7 @@ def _place(
         x = rng.uniform(width / 2 + _GAP, IMAGE_SIZE - width / 2 - _GAP)
         y = rng.uniform(height / 2 + _GAP, IMAGE_SIZE - height / 2 - _GAP)
         if all(
-            abs(x - o.x) > (width + o.width) / 2 + _GAP or abs(y - o.y) > (height + o.height) / 2 + _GAP
-            for o in others
+            abs(x - o.x) > (width + o.width) / 2 + _GAP or abs(y - o.y) > (height + o.height) / 2 + _GAP for o in others
         ):
             return Placement(name, x, y, width, height)
     return None

@@ -34,7 +34,10 @@ class Install:
         """Run a script of ``inside/`` with this install; returns the JSON that it prints last."""
         done = subprocess.run(
             [str(self.python), str(_INSIDE / script), str(self.folder), str(PACK), *arguments],
-            capture_output=True, text=True, env=_environment(), cwd=self.folder,
+            capture_output=True,
+            text=True,
+            env=_environment(),
+            cwd=self.folder,
         )
         assert done.returncode == 0, done.stderr[-4000:]
         return json.loads(done.stdout.splitlines()[-1])
@@ -107,8 +110,16 @@ def server(comfyui: Install, tmp_path_factory: pytest.TempPathFactory) -> Iterat
         port = probe.getsockname()[1]
     log = base / "server.log"
     command = [
-        str(comfyui.python), "main.py", "--cpu", "--disable-auto-launch", "--base-directory", str(base),
-        "--database-url", f"sqlite:///{base / 'comfyui.db'}", "--port", str(port),
+        str(comfyui.python),
+        "main.py",
+        "--cpu",
+        "--disable-auto-launch",
+        "--base-directory",
+        str(base),
+        "--database-url",
+        f"sqlite:///{base / 'comfyui.db'}",
+        "--port",
+        str(port),
     ]
     with log.open("w") as out:
         process = subprocess.Popen(command, cwd=comfyui.folder, env=_environment(), stdout=out, stderr=out)

@@ -51,12 +51,19 @@ def _random_folder(folder, layout: str):
 
 
 @torch.no_grad()
-def _outputs(pipeline: StableDiffusionPipeline, latent: torch.Tensor, timestep: torch.Tensor) -> dict[str, torch.Tensor]:
+def _outputs(
+    pipeline: StableDiffusionPipeline, latent: torch.Tensor, timestep: torch.Tensor
+) -> dict[str, torch.Tensor]:
     ids = pipeline.tokenizer([PROMPT], padding="max_length", max_length=77, return_tensors="pt").input_ids
     context = pipeline.text_encoder(ids).last_hidden_state
     both = context.expand(2, -1, -1)
     maps = probe_unet(
-        pipeline.unet, latent, timestep, both, ground_prompt(pipeline, PROMPT).tokens, list(attention_layers(pipeline.unet))
+        pipeline.unet,
+        latent,
+        timestep,
+        both,
+        ground_prompt(pipeline, PROMPT).tokens,
+        list(attention_layers(pipeline.unet)),
     )
     picture = pipeline.vae.decode(latent / pipeline.vae.config.scaling_factor).sample
     return {

@@ -48,9 +48,22 @@ def comfy():
 def test_workflow_runs(server, comfy, workflow):
     before = set(server.output.rglob("*.png"))
     done = subprocess.run(
-        [comfy, "--skip-prompt", "run", "--workflow", str(workflow), "--host", "127.0.0.1", "--port", str(server.port),
-         "--wait", "--timeout", "300"],
-        capture_output=True, text=True,
+        [
+            comfy,
+            "--skip-prompt",
+            "run",
+            "--workflow",
+            str(workflow),
+            "--host",
+            "127.0.0.1",
+            "--port",
+            str(server.port),
+            "--wait",
+            "--timeout",
+            "300",
+        ],
+        capture_output=True,
+        text=True,
     )
     assert done.returncode == 0, done.stdout + done.stderr
     pictures = set(server.output.rglob("*.png")) - before

@@ -217,7 +217,7 @@ def test_a_pronoun_has_the_span_of_its_phrase() -> None:
 
 
 def test_lower_casing_that_lengthens_the_text_keeps_spans() -> None:
-    assert read("İİİ, an İris above a cat") == "İris above cat"
+    assert read("\u0130\u0130\u0130, an \u0130ris above a cat") == "\u0130ris above cat"
 
 
 def test_only_strings_are_parsed() -> None:

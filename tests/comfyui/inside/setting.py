@@ -14,9 +14,12 @@ import comfy.options
 comfy.options.enable_args_parsing()
 
 import torch
+
 from nodes import common_ksampler
 
-_spec = importlib.util.spec_from_file_location("spatial_steering", Path(pack, "__init__.py"), submodule_search_locations=[pack])
+_spec = importlib.util.spec_from_file_location(
+    "spatial_steering", Path(pack, "__init__.py"), submodule_search_locations=[pack]
+)
 _module = importlib.util.module_from_spec(_spec)
 sys.modules["spatial_steering"] = _module
 _spec.loader.exec_module(_module)
