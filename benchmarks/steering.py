@@ -28,10 +28,10 @@ from steering_core.miniature.score import SEEDS, Arm, MakeSteering, compare, uns
 from steering_core.schedule import DESCENT, GUIDANCE, SteeringSchedule
 from steering_core.steering import Steering
 
-_PROMPTS, _QUICK_PROMPTS = 200, 2
+MEASURED_PROMPTS, _QUICK_PROMPTS = 200, 2
 _TWO_RELATION_PROMPTS, _QUICK_TWO_RELATION_PROMPTS = 100, 1
 _SEED = 0
-_UNSTEERED = ("none", "none")
+UNSTEERED = ("none", "none")
 
 
 def main() -> None:
@@ -46,35 +46,36 @@ def main() -> None:
         arms = {way: Arm(_make_steering(*way)) for way in ways}
         with tqdm(total=len(prompts), desc=title, unit="prompt", file=sys.stderr) as bar:
             compare(pipeline, prompts, list(arms.values()), on_prompt=lambda _: bar.update())
-        return [_row(loss, update, arm, arms[_UNSTEERED]) for (loss, update), arm in arms.items()]
+        return [as_row(loss, update, arm, arms[UNSTEERED]) for (loss, update), arm in arms.items()]
 
     steered = [(loss, update) for update in (GUIDANCE, DESCENT) for loss in FUNCTIONS]
     one = rows(
-        unseen_pair_prompts(_QUICK_PROMPTS if options.quick else _PROMPTS, _SEED),
-        [_UNSTEERED, *steered],
+        unseen_pair_prompts(_QUICK_PROMPTS if options.quick else MEASURED_PROMPTS, _SEED),
+        [UNSTEERED, *steered],
         "one relation",
     )
     two = rows(
         two_relation_prompts(_QUICK_TWO_RELATION_PROMPTS if options.quick else _TWO_RELATION_PROMPTS, _SEED),
-        [_UNSTEERED, ("gelu", GUIDANCE), ("gelu", DESCENT)],
+        [UNSTEERED, ("gelu", GUIDANCE), ("gelu", DESCENT)],
         "two relations",
     )
     if options.json:
         print(json.dumps({"rows": one, "two_relations": two}))
         return
     print("One relation, pairs of objects never seen together")
-    print(_table(one))
+    print(table(one))
     print("\nTwo relations among three objects")
-    print(_table(two))
+    print(table(two))
 
 
 def _make_steering(loss: str, update: str) -> MakeSteering:
-    if (loss, update) == _UNSTEERED:
+    if (loss, update) == UNSTEERED:
         return unsteered
     return lambda scene: Steering(scene, CentroidLoss(loss), SteeringSchedule(update=update))
 
 
-def _row(loss: str, update: str, arm: Arm, baseline: Arm) -> dict[str, Any]:
+def as_row(loss: str, update: str, arm: Arm, baseline: Arm) -> dict[str, Any]:
+    """The scores of an arm, as fractions."""
     scores = arm.scores
     present = round(scores.oa * scores.images)
     return {
@@ -84,7 +85,7 @@ def _row(loss: str, update: str, arm: Arm, baseline: Arm) -> dict[str, Any]:
         "oa": scores.oa,
         "oa_interval": interval(scores.oa, scores.images),
         "visor_cond": scores.visor_cond,
-        "visor_cond_interval": interval(scores.visor_cond, present),
+        "visor_cond_interval": interval(scores.visor_cond, present) if present else (0.0, 1.0),
         "visor_uncond": scores.visor_uncond,
         "visor_uncond_interval": interval(scores.visor_uncond, scores.images),
         **{f"visor_{n}": share for n, share in enumerate(scores.visor_n, 1)},
@@ -92,7 +93,7 @@ def _row(loss: str, update: str, arm: Arm, baseline: Arm) -> dict[str, Any]:
     }
 
 
-def _table(rows: Sequence[dict[str, Any]]) -> str:
+def table(rows: Sequence[dict[str, Any]]) -> str:
     """Markdown, in percent, with 95 % intervals in brackets."""
     several = [f"visor_{n}" for n in range(1, len(SEEDS) + 1)]
     head = [

@@ -1,8 +1,7 @@
 """What steering leaves behind, for one sampler and update rule: SAMPLER UPDATE."""
 
-import comfy.model_management
 import torch
-from setting import Scene, arguments, backend, report
+from setting import Scene, arguments, backend, model_management, report
 from spatial_steering.steering_core.losses import CentroidLoss
 from spatial_steering.steering_core.schedule import SteeringSchedule
 from spatial_steering.steering_core.steering import Steering
@@ -56,8 +55,8 @@ with torch.inference_mode():
         result["error"] = str(error)
     result["after error"] = untouched()
     try:
-        steer(FailingLoss(comfy.model_management.interrupt_current_processing), refinements=3)
-    except comfy.model_management.InterruptProcessingException:
+        steer(FailingLoss(model_management.interrupt_current_processing), refinements=3)
+    except model_management.InterruptProcessingException:
         result["cancelled"] = True
     result["after cancel"] = untouched()
 report(result)

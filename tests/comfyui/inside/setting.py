@@ -14,6 +14,7 @@ import comfy.options
 comfy.options.enable_args_parsing()
 
 import torch
+from comfy import model_management  # noqa: F401, for the scripts
 
 from nodes import common_ksampler
 
