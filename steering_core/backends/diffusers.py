@@ -51,6 +51,8 @@ def ground_prompt(pipeline: StableDiffusionPipeline, prompt: str, scene: Scene |
 def load_pipeline(source: str | Path, device: str) -> StableDiffusionPipeline:
     """Load a pipeline without its safety checker and without asking the network.
 
+    On the CPU it computes in float32, elsewhere in float16.
+
     Args:
         source: a pipeline's folder, or the name of one in the Hugging Face cache of this machine.
 
@@ -75,7 +77,11 @@ def load_pipeline(source: str | Path, device: str) -> StableDiffusionPipeline:
             f"the miniature) was expected."
         )
     pipeline = StableDiffusionPipeline.from_pretrained(
-        source, local_files_only=True, safety_checker=None, requires_safety_checker=False
+        source,
+        local_files_only=True,
+        dtype=torch.float32 if torch.device(device).type == "cpu" else torch.float16,
+        safety_checker=None,
+        requires_safety_checker=False,
     )
     pipeline.set_progress_bar_config(disable=True)
     return pipeline.to(device)

@@ -31,5 +31,5 @@ with torch.inference_mode():
     model.add_wrapper_with_key("sampler_sample", "probe", probe)
     scene.sample(model, steps=2)
 
-save_file({"context": context.clone(), "noise": noise.clone(), "picture": picture.clone(), **seen}, outputs)
+save_file({"context": context.clone(), "noise": noise.clone(), "picture": picture.contiguous(), **seen}, outputs)
 report({"tokens": scene.grounded.tokens, "levels": levels})
