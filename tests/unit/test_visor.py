@@ -61,13 +61,15 @@ def test_nearness_is_measured_in_widths_of_the_image() -> None:
 
 
 def test_scores_of_hand_counted_trials() -> None:
-    scores = visor_scores([
-        [RIGHT, RIGHT, WRONG, ABSENT],
-        [RIGHT, ABSENT, ABSENT, ABSENT],
-        [RIGHT, RIGHT, RIGHT, RIGHT],
-        [WRONG, WRONG, ABSENT, ABSENT],
-        [ABSENT, ABSENT, ABSENT, ABSENT],
-    ])
+    scores = visor_scores(
+        [
+            [RIGHT, RIGHT, WRONG, ABSENT],
+            [RIGHT, ABSENT, ABSENT, ABSENT],
+            [RIGHT, RIGHT, RIGHT, RIGHT],
+            [WRONG, WRONG, ABSENT, ABSENT],
+            [ABSENT, ABSENT, ABSENT, ABSENT],
+        ]
+    )
     assert scores.images == 20
     assert scores.oa == 10 / 20
     assert scores.visor_uncond == 7 / 20

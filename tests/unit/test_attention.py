@@ -1,0 +1,63 @@
+from __future__ import annotations
+
+import pytest
+import torch
+
+from steering_core.attention import split_heads, token_columns
+
+TOKENS = ((1,), (2, 3), (9,))
+
+
+def explicit_columns(q, k, tokens):
+    """From the whole attention map, in the same order of axes."""
+    probabilities = (q @ k.transpose(-1, -2) / q.shape[-1] ** 0.5).softmax(dim=-1)
+    return torch.stack([probabilities[..., list(indices)].mean(dim=-1) for indices in tokens], dim=1)
+
+
+def queries_and_keys(head_dim=8, dtype=torch.float32):
+    generator = torch.Generator().manual_seed(0)
+    q = torch.randn(2, 3, 20, head_dim, generator=generator, dtype=torch.float32)
+    k = torch.randn(2, 3, 11, head_dim, generator=generator, dtype=torch.float32)
+    return q.to(dtype), k.to(dtype)
+
+
+@pytest.mark.parametrize("head_dim", [2, 8, 40])
+def test_columns_are_those_of_the_whole_map(head_dim):
+    q, k = queries_and_keys(head_dim)
+    torch.testing.assert_close(token_columns(q, k, TOKENS), explicit_columns(q, k, TOKENS))
+
+
+def test_half_precision_inputs_give_float32_columns():
+    q, k = queries_and_keys(dtype=torch.float16)
+    columns = token_columns(q, k, TOKENS)
+    assert columns.dtype == torch.float32
+    torch.testing.assert_close(columns, explicit_columns(q.float(), k.float(), TOKENS))
+
+
+def test_gradients_are_those_of_the_whole_map():
+    gradients = []
+    for columns in (token_columns, explicit_columns):
+        q, k = queries_and_keys()
+        q.requires_grad_()
+        (columns(q, k, TOKENS) ** 2).sum().backward()
+        gradients.append(q.grad)
+    torch.testing.assert_close(*gradients)
+
+
+def test_all_tokens_together_get_all_attention():
+    q, k = queries_and_keys()
+    columns = token_columns(q, k, [(index,) for index in range(11)])
+    torch.testing.assert_close(columns.sum(dim=1), torch.ones(2, 3, 20))
+
+
+def test_a_token_beyond_the_keys_is_named():
+    q, k = queries_and_keys()
+    with pytest.raises(IndexError, match=r"Token 11 .* 11 tokens"):
+        token_columns(q, k, [(11,)])
+
+
+def test_heads_are_split_as_attention_layers_do():
+    x = torch.arange(24.0).view(1, 2, 12)
+    heads = split_heads(x, 3)
+    assert heads.shape == (1, 3, 2, 4)
+    torch.testing.assert_close(heads[0, 1, 1], x[0, 1, 4:8])

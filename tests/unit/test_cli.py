@@ -1,0 +1,119 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+from PIL import Image
+
+from steering_core.cli import main
+from steering_core.miniature.folder import MINIATURE_DIR
+
+COMMANDS = [
+    [],
+    ["demo"],
+    ["generate"],
+    ["parse"],
+    ["miniature"],
+    *(["miniature", action] for action in ("train", "sample", "score", "glyphs")),
+]
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=lambda command: " ".join(command) or "steer")
+def test_every_command_has_help(capsys, command):
+    with pytest.raises(SystemExit) as ended:
+        main([*command, "--help"])
+    assert ended.value.code == 0
+    assert capsys.readouterr().out.startswith(f"usage: {' '.join(['steer', *command])}")
+
+
+def test_parse_prints_triplets_as_json(capsys):
+    prompt = "a dog to the left of a teddy bear"
+    assert main(["parse", prompt, "--json"]) == 0
+    (triplet,) = json.loads(capsys.readouterr().out)
+    assert triplet == {
+        "subject": "dog",
+        "relation": "left_of",
+        "object": "teddy bear",
+        "subject_span": [2, 5],
+        "object_span": [23, 33],
+    }
+
+
+def test_parse_prints_words(capsys):
+    main(["parse", "a dog to the left of a teddy bear"])
+    assert capsys.readouterr().out == "dog to the left of teddy bear\n"
+
+
+def test_no_relation_is_an_empty_list(capsys):
+    assert main(["parse", "a dog", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        (["generate", "a dog above a cat", "--out", "no/such/folder/x.png"], "no/such/folder"),
+        (["generate", "a dog above a cat", "--out", "x.mp3"], "x.mp3"),
+        (["generate", "a dog above a cat", "--out", "x.png", "--report", "no/r.json"], "no/r.json"),
+        (["generate", "a dog above a cat", "--out", "x.png", "--model", "no/such/model"], "no/such/model"),
+        (["generate", "a dog above a cat", "--out", "x.png", "--alpha", "-1"], "alpha"),
+        (["generate", "a dog above a cat", "--out", "x.png", "--start", "0.5", "--end", "0.2"], "0.5 to 0.2"),
+        (["demo", "--out", "no/such/folder/x.png"], "no/such/folder"),
+        (["demo", "--margin", "2"], "margin"),
+        (["miniature", "glyphs", "--font", "no.ttf", "--out", "x.png"], "cannot open resource"),
+        (["miniature", "score", "--model", "no/such/model", "--scenes", "1"], "no/such/model"),
+    ],
+)
+def test_errors_are_one_line_and_status_2(capsys, monkeypatch, tmp_path, arguments, named):
+    monkeypatch.chdir(tmp_path)
+    assert main(arguments) == 2
+    error = capsys.readouterr().err.strip()
+    lines = [line for line in error.splitlines() if line.startswith("steer: error:")]
+    assert len(lines) == 1 and named in lines[0]
+    assert error.endswith(lines[0])
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "arguments", [[], ["generate"], ["demo", "--prompts", "0"], ["generate", "a", "--out", "x", "--loss", "best"]]
+)
+def test_wrong_usage_is_status_2(arguments):
+    with pytest.raises(SystemExit) as ended:
+        main(arguments)
+    assert ended.value.code == 2
+
+
+def test_generate_writes_pictures_maps_and_report(tmp_path, capsys):
+    out, maps, report = tmp_path / "out.png", tmp_path / "maps.png", tmp_path / "report.json"
+    prompt = "a photo of a giraffe above an airplane"
+    files = ["--out", str(out), "--maps", str(maps), "--report", str(report)]
+    assert main(["generate", prompt, "--seed", "3", "4", "--steps", "8", *files]) == 0
+    assert "giraffe above airplane" in capsys.readouterr().out
+    for seed in (3, 4):
+        assert Image.open(tmp_path / f"out_{seed}.png").size == (128, 128)
+    assert Image.open(maps).width > 128
+    told = json.loads(report.read_text())
+    assert told["objects"] == ["giraffe", "airplane"] and told["seeds"] == [3, 4]
+    assert [entry["step"] for entry in told["trace"]] == [0, 1]
+
+
+def test_steering_changes_the_picture_and_its_absence_does_not(tmp_path):
+    pictures = {}
+    for name, options in {"none": ["--loss", "none"], "again": ["--loss", "none"], "steered": []}.items():
+        out = tmp_path / f"{name}.png"
+        assert main(["generate", "a giraffe above an airplane", "--steps", "8", "--out", str(out), *options]) == 0
+        pictures[name] = out.read_bytes()
+    assert pictures["none"] == pictures["again"] != pictures["steered"]
+
+
+def test_sample_writes_a_sheet_and_its_captions(tmp_path, capsys):
+    out = tmp_path / "sheet.png"
+    assert main(["miniature", "sample", "--out", str(out), "--count", "3"]) == 0
+    assert Image.open(out).size == (3 * 128, 128)
+    assert len(capsys.readouterr().out.strip().splitlines()) == 3
+
+
+def test_the_shipped_miniature_is_small():
+    size = sum(file.stat().st_size for file in MINIATURE_DIR.rglob("*") if file.is_file())
+    assert size <= 25e6
+    assert not [file for file in MINIATURE_DIR.rglob("*") if file.suffix in (".bin", ".pt", ".ckpt", ".pkl")]

@@ -1,0 +1,334 @@
+from __future__ import annotations
+
+import diffusers
+import pytest
+import torch
+from diffusers import UNet2DConditionModel
+from diffusers.models.attention_processor import Attention
+from toys import PROMPT
+
+from steering_core.attention import split_heads
+from steering_core.backends.diffusers import (
+    attention_layers,
+    generate,
+    ground_prompt,
+    load_pipeline,
+    probe_unet,
+    prompt_tokens,
+    steered,
+)
+from steering_core.layers import default_layers
+from steering_core.losses import CentroidLoss
+from steering_core.schedule import DESCENT, GUIDANCE, SteeringSchedule
+from steering_core.steering import Steering
+
+STEPS = 6
+SCHEDULERS = [
+    "DDIMScheduler",
+    "DDPMScheduler",
+    "PNDMScheduler",
+    "LMSDiscreteScheduler",
+    "EulerDiscreteScheduler",
+    "EulerAncestralDiscreteScheduler",
+    "HeunDiscreteScheduler",
+    "DPMSolverMultistepScheduler",
+    "DPMSolverSinglestepScheduler",
+    "KDPM2DiscreteScheduler",
+    "KDPM2AncestralDiscreteScheduler",
+    "UniPCMultistepScheduler",
+    "DEISMultistepScheduler",
+    "SASolverScheduler",
+]
+
+
+def make_steering(pipeline, loss=None, record_maps=False, **schedule) -> Steering:
+    scene = ground_prompt(pipeline, PROMPT)
+    return Steering(scene, loss or CentroidLoss(), SteeringSchedule(**schedule), record_maps)
+
+
+def sample(pipeline, steering=None, guidance_scale=5.0, images=2, prompt=PROMPT, **options):
+    """Latents of a fixed seed."""
+
+    def run():
+        return pipeline(
+            prompt,
+            num_inference_steps=STEPS,
+            guidance_scale=guidance_scale,
+            num_images_per_prompt=images,
+            output_type="latent",
+            generator=torch.Generator().manual_seed(0),
+            **options,
+        ).images
+
+    if steering is None:
+        return run()
+    with steered(pipeline, steering):
+        return run()
+
+
+def network_state(pipeline) -> tuple:
+    """What steering touches while it runs."""
+    unet = pipeline.unet
+    return (
+        {name: id(processor) for name, processor in unet.attn_processors.items()},
+        [parameter.requires_grad for parameter in unet.parameters()],
+        set(vars(unet)) & {"forward"},
+        set(vars(pipeline.scheduler)) & {"step", "set_timesteps"},
+    )
+
+
+@pytest.fixture
+def rescheduled(pipeline):
+    """Swaps the scheduler for the length of a test."""
+    before = pipeline.scheduler
+
+    def swap(name: str, **options):
+        pipeline.scheduler = getattr(diffusers, name).from_config(before.config, **options)
+        return pipeline
+
+    yield swap
+    pipeline.scheduler = before
+
+
+def test_layers_have_the_shared_names_in_running_order(pipeline):
+    layers = attention_layers(pipeline.unet)
+    assert list(layers) == ["down.0", "down.1", "mid.0", "up.0", "up.1", "up.2", "up.3"]
+    assert [layer.level for layer, _ in layers.values()] == [0, 1, 1, 1, 1, 0, 0]
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"attention_head_dim": 4, "use_linear_projection": False},
+        {"attention_head_dim": (1, 2, 4, 4), "use_linear_projection": True},
+    ],
+    ids=["sd1", "sd2"],
+)
+def test_layouts_of_stable_diffusion(options):
+    torch.manual_seed(0)
+    unet = UNet2DConditionModel(
+        block_out_channels=(32, 64, 128, 128), layers_per_block=2, cross_attention_dim=16, **options
+    )
+    layers = attention_layers(unet)
+    assert [name for name in layers if name.startswith("up")] == [f"up.{number}" for number in range(9)]
+    assert default_layers([layer for layer, _ in layers.values()]) == tuple(f"up.{number}" for number in range(6))
+    maps = probe_unet(unet, torch.randn(1, 4, 16, 24), torch.tensor(500), torch.randn(1, 7, 16), [(1,), (2, 3)])
+    assert {tuple(layer.shape[-2:]) for layer in maps.layers.values()} == {(4, 6), (8, 12)}
+
+
+def test_probe_reads_what_the_layers_attend_to(pipeline):
+    """Against full attention maps, gathered by hooks in an ordinary forward."""
+    unet = pipeline.unet
+    latent, context = torch.randn(2, 4, 16, 16), torch.randn(2, 77, 128)
+    tokens = [(5,), (7, 8)]
+    expected, hooks = {}, []
+    for name, (_, module) in attention_layers(unet).items():
+
+        def hook(attention: Attention, args, kwargs, name=name):
+            hidden = args[0] if args else kwargs["hidden_states"]
+            q = split_heads(attention.to_q(hidden), attention.heads)
+            k = split_heads(attention.to_k(kwargs["encoder_hidden_states"]), attention.heads)
+            full = (q @ k.transpose(-1, -2) * attention.scale).softmax(dim=-1)
+            columns = torch.stack([full[..., list(indices)].mean(dim=-1) for indices in tokens], dim=1)
+            expected[name] = columns
+
+        hooks.append(module.register_forward_pre_hook(hook, with_kwargs=True))
+    with torch.no_grad():
+        unet(latent, 500, context)
+        for handle in hooks:
+            handle.remove()
+        maps = probe_unet(unet, latent, torch.tensor(500), context, tokens, list(expected))
+    for name, layer in maps.layers.items():
+        torch.testing.assert_close(layer.flatten(-2), expected[name], rtol=1e-5, atol=1e-7)
+
+
+def test_layers_behind_the_last_wanted_one_are_not_run(pipeline):
+    ran = []
+    hooks = [
+        module.register_forward_hook(lambda *_, name=name: ran.append(name))
+        for name, (_, module) in attention_layers(pipeline.unet).items()
+    ]
+    probe_unet(pipeline.unet, torch.randn(1, 4, 16, 16), torch.tensor(500), torch.randn(1, 77, 128), [(1,)], ["up.0"])
+    for handle in hooks:
+        handle.remove()
+    assert ran == ["down.0", "down.1", "mid.0"]
+
+
+def test_probe_passes_gradients_to_the_latent_and_none_to_the_weights(pipeline):
+    latent = torch.randn(1, 4, 16, 16, requires_grad=True)
+    maps = probe_unet(pipeline.unet, latent, torch.tensor(500), torch.randn(1, 77, 128), [(1,), (2,)])
+    sum(layer.square().sum() for layer in maps.layers.values()).backward()
+    assert latent.grad.abs().sum() > 0
+    assert all(parameter.grad is None for parameter in pipeline.unet.parameters())
+
+
+@pytest.mark.parametrize("update", [DESCENT, GUIDANCE])
+def test_steering_moves_the_latents_and_restores_the_pipeline(pipeline, update):
+    plain, before = sample(pipeline), network_state(pipeline)
+    steering = make_steering(pipeline, update=update)
+    moved = sample(pipeline, steering)
+    assert moved.isfinite().all() and not torch.equal(moved, plain)
+    assert [entry.step for entry in steering.trace] == [0, 1]
+    assert network_state(pipeline) == before
+    assert torch.equal(sample(pipeline), plain)
+
+
+@pytest.mark.parametrize("update", [DESCENT, GUIDANCE])
+def test_step_of_zero_is_unsteered_to_the_bit(pipeline, update):
+    assert torch.equal(sample(pipeline, make_steering(pipeline, update=update, step_size=0.0)), sample(pipeline))
+
+
+def test_an_error_in_the_middle_leaves_the_pipeline_as_it_was(pipeline):
+    plain, before = sample(pipeline), network_state(pipeline)
+
+    def fail(*_):
+        raise ArithmeticError("deliberate")
+
+    with pytest.raises(ArithmeticError):
+        sample(pipeline, make_steering(pipeline, loss=fail))
+    with pytest.raises(ArithmeticError):
+        sample(pipeline, make_steering(pipeline), callback_on_step_end=fail)
+    assert network_state(pipeline) == before
+    assert torch.equal(sample(pipeline), plain)
+
+
+def test_without_relations_nothing_is_touched(pipeline):
+    steering = Steering(ground_prompt(pipeline, "a dog and a cat"), CentroidLoss())
+    assert torch.equal(sample(pipeline, steering), sample(pipeline))
+    assert steering.trace == []
+
+
+@pytest.mark.parametrize("options", [{"guidance_scale": 1.0}, {"negative_prompt": "a dog"}, {"images": 1}])
+def test_guidance_scales_negative_prompts_and_batches(pipeline, options):
+    moved = sample(pipeline, make_steering(pipeline), **options)
+    assert moved.isfinite().all() and not torch.equal(moved, sample(pipeline, **options))
+
+
+def test_images_of_a_batch_are_steered_as_if_alone(pipeline):
+    together = generate(pipeline, PROMPT, [0, 1], make_steering(pipeline), STEPS, 5.0)
+    alone = [generate(pipeline, PROMPT, [seed], make_steering(pipeline), STEPS, 5.0) for seed in (0, 1)]
+    torch.testing.assert_close(together, torch.cat(alone), atol=2e-4, rtol=0)
+
+
+@pytest.mark.parametrize("scheduler", SCHEDULERS)
+@pytest.mark.parametrize("update", [DESCENT, GUIDANCE])
+def test_every_scheduler_can_be_steered(rescheduled, scheduler, update):
+    pipeline = rescheduled(scheduler)
+    plain = sample(pipeline)
+    steering = make_steering(pipeline, update=update)
+    moved = sample(pipeline, steering)
+    assert moved.isfinite().all()
+    assert ((moved - plain).norm() / plain.norm()) > 1e-3
+    assert {entry.step for entry in steering.trace} >= {0}
+    # Solvers with a corrector forget their history at a steered step; all others lose nothing.
+    if scheduler not in ("UniPCMultistepScheduler", "SASolverScheduler"):
+        assert torch.equal(sample(pipeline, make_steering(pipeline, update=update, step_size=0.0)), plain)
+
+
+@pytest.mark.parametrize("scheduler", ["DDIMScheduler", "EulerDiscreteScheduler", "DPMSolverMultistepScheduler"])
+def test_a_move_reaches_the_end_of_the_sampling(rescheduled, scheduler):
+    """With a network that predicts nothing but zero noise, a moved latent arrives scaled, not lost."""
+    pipeline = rescheduled(scheduler, prediction_type="epsilon")
+    forward = pipeline.unet.forward
+
+    def no_noise(sample, *args, **kwargs):
+        (output,) = forward(sample, *args, **{**kwargs, "return_dict": False})
+        return (torch.zeros_like(output),)
+
+    class Push(Steering):
+        def descend(self, latent, probe, noise_level, step, steps):
+            return latent + (step == 0)
+
+    pipeline.unet.forward = no_noise
+    try:
+        plain = sample(pipeline, guidance_scale=1.0)
+        pushed = sample(pipeline, Push(ground_prompt(pipeline, PROMPT), CentroidLoss()), guidance_scale=1.0)
+    finally:
+        pipeline.unet.__dict__.pop("forward", None)
+    difference = pushed - plain
+    assert difference.min() > 1
+    torch.testing.assert_close(difference, difference.mean().expand_as(difference), rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize("prediction_type", ["epsilon", "v_prediction", "sample"])
+def test_guidance_shifts_the_noise_by_what_the_steering_says(rescheduled, prediction_type):
+    """The scheduler's own idea of the noise, from the shifted and from the plain prediction."""
+    pipeline = rescheduled("DDIMScheduler", prediction_type=prediction_type)
+    outputs = {}
+
+    class Shift(Steering):
+        def noise_shift(self, latent, probe, step, steps):
+            return torch.full_like(latent, 0.3) if step == 0 else None
+
+    def run(name, steering=None):
+        seen = []
+        step = pipeline.scheduler.step
+
+        def spy(model_output, timestep, latent, *args, **kwargs):
+            seen.append((model_output, int(timestep), latent))
+            return step(model_output, timestep, latent, *args, **kwargs)
+
+        pipeline.scheduler.step = spy
+        try:
+            sample(pipeline, steering)
+        finally:
+            pipeline.scheduler.__dict__.pop("step", None)
+        outputs[name] = seen[0]
+
+    run("plain")
+    run("shifted", Shift(ground_prompt(pipeline, PROMPT), CentroidLoss(), SteeringSchedule(update=GUIDANCE)))
+    (plain, time, latent), (shifted, _, _) = outputs["plain"], outputs["shifted"]
+    product = pipeline.scheduler.alphas_cumprod[time]
+    alpha, sigma = product**0.5, (1 - product) ** 0.5
+    noise = {
+        "epsilon": lambda output: output,
+        "v_prediction": lambda output: alpha * output + sigma * latent,
+        "sample": lambda output: (latent - alpha * output) / sigma,
+    }[prediction_type]
+    torch.testing.assert_close(noise(shifted) - noise(plain), torch.full_like(latent, 0.3), atol=2e-3, rtol=0)
+
+
+def test_schedulers_without_noise_levels_are_refused(rescheduled, pipeline):
+    pipeline.scheduler, before = diffusers.FlowMatchEulerDiscreteScheduler(), pipeline.scheduler
+    try:
+        with pytest.raises(ValueError, match="FlowMatchEulerDiscreteScheduler"):
+            sample(pipeline, make_steering(pipeline))
+    finally:
+        pipeline.scheduler = before
+
+
+def test_an_unknown_layer_is_refused_before_sampling(pipeline):
+    with pytest.raises(ValueError, match="up.9"), steered(pipeline, make_steering(pipeline), ["up.9"]):
+        pytest.fail("sampling began")
+
+
+def test_tokens_are_where_the_text_encoder_finds_them(pipeline):
+    tokens = prompt_tokens(pipeline, PROMPT)
+    ids = pipeline.tokenizer(PROMPT)["input_ids"]
+    assert [token.index for token in tokens] == list(range(len(ids)))
+    assert tokens[0].text == tokens[-1].text == ""
+    assert "".join(token.text for token in tokens) == PROMPT.replace(" ", "")
+
+
+def test_a_prompt_that_is_cut_off_is_refused(pipeline):
+    with pytest.raises(ValueError, match="giraffe"):
+        ground_prompt(pipeline, "a photo, " * 60 + "of a giraffe above an airplane")
+
+
+def test_a_folder_is_loaded_as_it_was_saved(pipeline, tmp_path):
+    pipeline.save_pretrained(tmp_path / "folder")
+    loaded = load_pipeline(tmp_path / "folder", "cpu")
+    torch.testing.assert_close(sample(loaded), sample(pipeline))
+
+
+@pytest.mark.parametrize("kind", ["nothing", "file", "other pipeline"])
+def test_what_is_no_pipeline_of_ours_is_refused(tmp_path, kind):
+    source = tmp_path / "model"
+    if kind == "file":
+        source.write_bytes(b"weights")
+    if kind == "other pipeline":
+        source.mkdir()
+        (source / "model_index.json").write_text('{"_class_name": "StableDiffusionXLPipeline"}')
+    expected = {"nothing": "hf download", "file": "folder", "other pipeline": "StableDiffusionXLPipeline"}[kind]
+    with pytest.raises(ValueError, match=expected):
+        load_pipeline(source, "cpu")

@@ -1,0 +1,55 @@
+from __future__ import annotations
+
+import math
+
+import pytest
+
+from steering_core.schedule import DEFAULT_STEP_SIZE, DESCENT, GUIDANCE, IN_TURN, SteeringSchedule
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "steps", "expected"),
+    [
+        (0.0, 0.25, 8, [0, 1]),
+        (0.0, 0.25, 25, [0, 1, 2, 3, 4, 5, 6]),
+        (0.5, 0.75, 8, [4, 5]),
+        (0.0, 1.0, 3, [0, 1, 2]),
+        (0.0, 0.01, 1, [0]),
+        (0.9, 1.0, 4, []),
+    ],
+)
+def test_window_counts_the_share_of_steps_before_a_step(start, end, steps, expected):
+    schedule = SteeringSchedule(start=start, end=end)
+    assert schedule.steered_steps(steps) == expected
+    assert [step for step in range(steps) if schedule.is_active(step, steps)] == expected
+
+
+def test_relations_are_due_together_or_in_turn():
+    assert list(SteeringSchedule().due("abc", 4)) == ["a", "b", "c"]
+    in_turn = SteeringSchedule(order=IN_TURN)
+    assert [list(in_turn.due("abc", step)) for step in range(4)] == [["a"], ["b"], ["c"], ["a"]]
+
+
+@pytest.mark.parametrize("update", [DESCENT, GUIDANCE])
+def test_step_size_has_a_default_for_each_rule(update):
+    assert SteeringSchedule(update=update).step_size == DEFAULT_STEP_SIZE[update]
+    assert SteeringSchedule(update=update, step_size=0.0).step_size == 0.0
+
+
+@pytest.mark.parametrize(
+    ("settings", "named"),
+    [
+        ({"update": "both"}, "update"),
+        ({"order": "random"}, "order"),
+        ({"start": 0.3, "end": 0.3}, "window"),
+        ({"start": -0.1}, "window"),
+        ({"end": 1.1}, "window"),
+        ({"end": math.nan}, "window"),
+        ({"step_size": -1.0}, "step_size"),
+        ({"step_size": math.nan}, "step_size"),
+        ({"refinements": 0}, "refinements"),
+    ],
+)
+def test_settings_out_of_range_are_named(settings, named):
+    with pytest.raises(ValueError, match=named):
+        SteeringSchedule(**settings)

@@ -1,0 +1,152 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+import torch
+from toys import pair_scene, toy_probe
+
+from steering_core.losses import CentroidLoss
+from steering_core.relations import Relation
+from steering_core.schedule import GUIDANCE, IN_TURN, SteeringSchedule
+from steering_core.steering import Steering, SteeringError
+
+STEPS = 10
+
+
+def latents(batch: int = 3) -> torch.Tensor:
+    return torch.randn(batch, 4, 8, 8, generator=torch.Generator().manual_seed(0))
+
+
+def steering(*relations: Relation, loss=None, record_maps=False, **schedule) -> Steering:
+    scene = pair_scene(*(relations or (Relation.LEFT_OF,)))
+    return Steering(scene, loss or CentroidLoss(), SteeringSchedule(**schedule), record_maps)
+
+
+def losses(latent: torch.Tensor, relation: Relation = Relation.LEFT_OF) -> torch.Tensor:
+    return CentroidLoss()(toy_probe(latent), pair_scene(relation).relations[0], 0.0)
+
+
+def test_descent_lowers_the_loss_of_every_image():
+    moved = steering(refinements=5).descend(latents(), toy_probe, 1.0, 0, STEPS)
+    assert (losses(moved) < losses(latents())).all()
+
+
+@pytest.mark.parametrize("noise_level", [0.2, 1.0, 14.0])
+def test_a_step_is_as_long_as_the_noise_says(noise_level):
+    moved = steering(step_size=0.3).descend(latents(), toy_probe, noise_level, 0, STEPS)
+    length = (moved - latents()).flatten(1).pow(2).mean(dim=1).sqrt()
+    torch.testing.assert_close(length, torch.full((3,), 0.3 * noise_level))
+
+
+def test_without_normalising_the_gradient_itself_is_followed():
+    latent = latents().requires_grad_()
+    (gradient,) = torch.autograd.grad(losses(latent).sum(), latent)
+    moved = steering(step_size=2.0, normalize=False).descend(latents(), toy_probe, 5.0, 0, STEPS)
+    torch.testing.assert_close(moved, latents() - 2 * gradient)
+
+
+def test_guidance_shifts_the_noise_along_the_gradient():
+    latent = latents().requires_grad_()
+    (gradient,) = torch.autograd.grad(losses(latent).sum(), latent)
+    shift = steering(update=GUIDANCE, step_size=0.7).noise_shift(latents(), toy_probe, 0, STEPS)
+    length = gradient.flatten(1).pow(2).mean(dim=1).sqrt()
+    torch.testing.assert_close(shift, 0.7 * gradient / length.view(-1, 1, 1, 1))
+
+
+def test_refinements_are_a_cap_and_the_target_ends_them():
+    capped = steering(refinements=4, step_size=1e-4)
+    capped.descend(latents(), toy_probe, 1.0, 0, STEPS)
+    assert [entry.refinement for entry in capped.trace] == [0, 1, 2, 3]
+
+    target = losses(latents()).max().item() * 0.8
+    ended = steering(refinements=100, step_size=0.1, target=target)
+    moved = ended.descend(latents(), toy_probe, 1.0, 0, STEPS)
+    assert (losses(moved) <= target).all()
+    assert len(ended.trace) < 100
+
+
+def test_an_image_that_meets_the_target_is_not_moved():
+    before = losses(latents())
+    easiest = before.argmin()
+    moved = steering(target=before.min().item()).descend(latents(), toy_probe, 1.0, 0, STEPS)
+    unmoved = torch.tensor([torch.equal(a, b) for a, b in zip(moved, latents())])
+    assert unmoved[easiest] and unmoved.sum() == 1
+
+
+def test_nothing_to_do_leaves_the_latent_and_the_noise_alone():
+    latent = latents()
+    done = {"target": 100.0}
+    assert steering(**done).descend(latent, toy_probe, 1.0, 0, STEPS) is latent
+    assert steering(update=GUIDANCE, **done).noise_shift(latent, toy_probe, 0, STEPS) is None
+
+
+def test_images_of_a_batch_do_not_touch_each_other():
+    together = steering(refinements=3).descend(latents(), toy_probe, 1.0, 0, STEPS)
+    alone = [steering(refinements=3).descend(image[None], toy_probe, 1.0, 0, STEPS) for image in latents()]
+    torch.testing.assert_close(together, torch.cat(alone))
+
+
+def test_relations_together_add_up_and_in_turn_alternate():
+    relations = (Relation.LEFT_OF, Relation.ABOVE)
+    together = steering(*relations)
+    together.descend(latents(), toy_probe, 1.0, 0, STEPS)
+    assert together.trace[0].relations == (0, 1)
+    assert together.trace[0].loss.shape == (2, 3)
+
+    in_turn = steering(*relations, order=IN_TURN)
+    for step in range(3):
+        in_turn.descend(latents(), toy_probe, 1.0, step, STEPS)
+    assert [entry.relations for entry in in_turn.trace] == [(0,), (1,), (0,)]
+    torch.testing.assert_close(in_turn.trace[1].loss[0], losses(latents(), Relation.ABOVE))
+
+
+def test_trace_says_what_was_seen():
+    run = steering(record_maps=True)
+    run.descend(latents(), toy_probe, 1.0, 2, STEPS)
+    (entry,) = run.trace
+    assert (entry.step, entry.refinement) == (2, 0)
+    torch.testing.assert_close(entry.loss[0], losses(latents()))
+    assert entry.centroids.shape == (3, 2, 2)
+    assert (entry.gradient_norm > 0).all()
+    torch.testing.assert_close(entry.maps.layers["up.0"], toy_probe(latents()).layers["up.0"])
+    told = json.loads(json.dumps(entry.as_json()))
+    assert set(told) == {"step", "refinement", "relations", "loss", "centroids", "gradient_norm"}
+
+
+def test_maps_are_kept_only_on_request():
+    run = steering()
+    run.descend(latents(), toy_probe, 1.0, 0, STEPS)
+    assert run.trace[0].maps is None
+
+
+def test_a_gradient_that_is_not_finite_stops_with_the_step():
+    def broken(latent):
+        return toy_probe(latent * float("nan"))
+
+    with pytest.raises(SteeringError, match="step 3 of 10"):
+        steering().descend(latents(), broken, 1.0, 2, STEPS)
+
+
+def test_steering_works_in_inference_mode():
+    expected = steering().descend(latents(), toy_probe, 1.0, 0, STEPS)
+    with torch.inference_mode():
+        moved = steering().descend(latents(), toy_probe, 1.0, 0, STEPS)
+    torch.testing.assert_close(moved.clone(), expected)
+
+
+def test_only_the_window_of_a_scene_with_relations_is_active():
+    assert steering(start=0.2, end=0.4).is_active(2, 10)
+    assert not steering(start=0.2, end=0.4).is_active(4, 10)
+    assert not Steering(pair_scene(), CentroidLoss()).is_active(0, 10)
+
+
+def test_a_loss_sees_the_progress():
+    seen = []
+
+    def loss(maps, relation, progress):
+        seen.append(progress)
+        return CentroidLoss()(maps, relation, progress)
+
+    steering(loss=loss).descend(latents(), toy_probe, 1.0, 3, 12)
+    assert seen == [0.25]

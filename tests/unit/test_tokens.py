@@ -1,0 +1,148 @@
+from __future__ import annotations
+
+import io
+
+import pytest
+from transformers import T5Tokenizer
+
+from steering_core.parser import parse
+from steering_core.relations import Relation, Scene, Span, SpatialRelation
+from steering_core.tokens import PhraseNotFoundError, Token, ground, token_texts
+
+CHUNK = 77
+
+
+def scene(prompt: str, subject: str, object: str, nth: int = 0) -> Scene:
+    """A relation between two phrases; the object is the nth occurrence of its text."""
+    start = -1
+    for _ in range(nth + 1):
+        start = prompt.index(object, start + 1)
+    first = prompt.index(subject)
+    return Scene(
+        prompt,
+        (
+            SpatialRelation(
+                Span(subject, first, first + len(subject)), Relation.ABOVE, Span(object, start, start + len(object))
+            ),
+        ),
+    )
+
+
+def by_offset(tokenizer, prompt: str) -> list[Token]:
+    encoding = tokenizer(prompt, return_offsets_mapping=True, return_special_tokens_mask=True)
+    return [
+        Token(index, "" if special else prompt[start:end], None if special else (start, end))
+        for index, ((start, end), special) in enumerate(
+            zip(encoding["offset_mapping"], encoding["special_tokens_mask"])
+        )
+    ]
+
+
+def by_text(tokenizer, prompt: str) -> list[Token]:
+    ids = tokenizer(prompt, add_special_tokens=False)["input_ids"]
+    return [Token(index, text) for index, text in enumerate(token_texts(ids, tokenizer.decode), 1)]
+
+
+@pytest.fixture(scope="module")
+def sentence_pieces(tmp_path_factory):
+    """A unigram tokenizer so small that words fall into several pieces."""
+    sentencepiece = pytest.importorskip("sentencepiece")
+    model = io.BytesIO()
+    sentencepiece.SentencePieceTrainer.train(
+        sentence_iterator=iter(["a dog above a cat", "giraffe airplane", "the dogs and cats", "left of right of"] * 20),
+        model_writer=model,
+        vocab_size=45,
+        model_type="unigram",
+        hard_vocab_limit=False,
+        minloglevel=2,
+    )
+    file = tmp_path_factory.mktemp("pieces") / "spiece.model"
+    file.write_bytes(model.getvalue())
+    return T5Tokenizer(str(file))
+
+
+@pytest.mark.parametrize("tokens_of", [by_offset, by_text])
+def test_phrases_of_several_tokens(tokenizer, tokens_of):
+    prompt = "a photo of a teddy bear above a xylophone"
+    grounded = ground(scene(prompt, "teddy bear", "xylophone"), tokens_of(tokenizer, prompt))
+    texts = {token.index: token.text for token in tokens_of(tokenizer, prompt)}
+    assert ["".join(texts[i] for i in indices).replace(" ", "") for indices in grounded.tokens] == [
+        "teddybear",
+        "xylophone",
+    ]
+    assert len(grounded.tokens[1]) > 1
+
+
+@pytest.mark.parametrize("tokens_of", [by_offset, by_text])
+def test_the_same_word_twice_is_told_apart(tokenizer, tokens_of):
+    prompt = "a dog above a dog"
+    first, second = ground(scene(prompt, "dog", "dog", nth=1), tokens_of(tokenizer, prompt)).tokens
+    assert len(first) == len(second) == 1
+    assert second[0] - first[0] == 3
+
+
+def test_a_phrase_inside_a_longer_word_before_it_is_not_taken(tokenizer):
+    prompt = "a catalog to the left of a cat"
+    grounded = ground(parse(prompt), by_text(tokenizer, prompt))
+    assert grounded.names == ("catalog", "cat")
+    assert min(grounded.tokens[1]) > max(grounded.tokens[0])
+
+
+def test_sentence_pieces_of_a_phrase(sentence_pieces):
+    prompt = "a giraffe above an airplane"
+    tokens = by_text(sentence_pieces, prompt)
+    grounded = ground(parse(prompt), tokens)
+    texts = {token.index: token.text for token in tokens}
+    assert ["".join(texts[i] for i in indices) for indices in grounded.tokens] == ["giraffe", "airplane"]
+    assert max(map(len, grounded.tokens)) > 1
+
+
+def test_chunks_keep_their_places_in_the_joined_sequence(tokenizer):
+    prompt = "a dog, " + "very fine, " * 60 + "above a cat"
+    ids = tokenizer(prompt, add_special_tokens=False)["input_ids"]
+    texts = token_texts(ids, tokenizer.decode)
+    room = CHUNK - 2
+    tokens = [Token(i // room * CHUNK + 1 + i % room, text) for i, text in enumerate(texts)]
+    edges = [Token(chunk * CHUNK + edge, "") for chunk in range(3) for edge in (0, CHUNK - 1)]
+    grounded = ground(scene(prompt, "dog", "cat"), sorted(tokens + edges, key=lambda token: token.index))
+    assert grounded.tokens[0] == (2,)
+    assert grounded.tokens[1][0] > CHUNK
+
+
+def test_weights_that_the_encoder_takes_away(tokenizer):
+    grounded = ground(parse("a (dog:1.2) above ((a red cat))"), by_text(tokenizer, "a dog above a red cat"))
+    assert grounded.names == ("dog", "red cat")
+    assert [len(indices) for indices in grounded.tokens][0] == 1
+
+
+def test_characters_that_several_tokens_share(tokenizer):
+    prompt = "a café above a naïve ❤ dog"
+    ids = tokenizer(prompt, add_special_tokens=False)["input_ids"]
+    assert "".join(token_texts(ids, tokenizer.decode)) == "acaféaboveanaïve❤dog"
+    grounded = ground(scene(prompt, "café", "❤"), by_text(tokenizer, prompt))
+    assert all(grounded.tokens)
+
+
+@pytest.mark.parametrize("tokens_of", [by_offset, by_text])
+def test_a_phrase_that_is_cut_off_is_shown(tokenizer, tokens_of):
+    prompt = "a dog above a cat"
+    with pytest.raises(PhraseNotFoundError) as error:
+        ground(scene(prompt, "dog", "cat"), tokens_of(tokenizer, prompt)[:4])
+    assert prompt in str(error.value)
+    assert '"cat"' in str(error.value)
+    assert "dog" in str(error.value).split("[")[1]
+
+
+def test_objects_are_numbered_in_reading_order(tokenizer):
+    prompt = "a dog above a cat to the left of a car"
+    grounded = ground(parse(prompt), by_text(tokenizer, prompt))
+    assert grounded.names == ("dog", "cat", "car")
+    assert [(r.subject, r.relation, r.object) for r in grounded.relations] == [
+        (0, Relation.ABOVE, 1),
+        (1, Relation.LEFT_OF, 2),
+    ]
+    assert grounded.summary() == "dog above cat\ncat to the left of car"
+
+
+def test_no_relation_is_said():
+    assert "No spatial relation" in ground(parse("a dog and a cat"), []).summary()

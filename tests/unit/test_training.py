@@ -1,0 +1,88 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import load_file
+from transformers import CLIPTokenizer
+
+from steering_core.backends.diffusers import load_pipeline
+from steering_core.miniature import training
+from steering_core.miniature.folder import LATENT_PREVIEW_FILE, read_config
+from steering_core.miniature.training import TrainingSettings, train_miniature
+
+SETTINGS = TrainingSettings(autoencoder_steps=2, autoencoder_batch=2, pictures=8, denoiser_steps=3, denoiser_batch=2)
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """(folder of the pipeline, work folder) of a run of a few steps."""
+    root = tmp_path_factory.mktemp("training")
+    train_miniature(SETTINGS, root / "work", root / "out", "cpu")
+    return root / "out", root / "work"
+
+
+def test_run_writes_a_pipeline_that_draws(trained):
+    pipeline = load_pipeline(trained[0], "cpu")
+    picture = pipeline("a dog above a cat", num_inference_steps=2, output_type="pt").images
+    assert picture.shape == (1, 3, 128, 128) and picture.isfinite().all()
+
+
+def test_weights_are_safetensors_in_half_precision(trained):
+    files = list(trained[0].rglob("*.safetensors"))
+    assert len(files) == 3
+    for file in files:
+        assert {weight.dtype for weight in load_file(file).values() if weight.is_floating_point()} == {torch.float16}
+    assert not list(trained[0].rglob("*.bin"))
+
+
+def test_older_readers_find_the_vocabulary(trained):
+    folder = trained[0] / "tokenizer"
+    assert {"vocab.json", "merges.txt"} <= {file.name for file in folder.iterdir()}
+    tokenizer = CLIPTokenizer.from_pretrained(folder)
+    ids = tokenizer("a giraffe above an airplane")["input_ids"]
+    assert tokenizer.decode(ids, skip_special_tokens=True).split() == ["a", "giraffe", "above", "an", "airplane"]
+
+
+def test_latent_preview_maps_latents_to_colours(trained):
+    preview = read_config(trained[0] / LATENT_PREVIEW_FILE)
+    assert torch.tensor(preview["factors"]).shape == (4, 3)
+    assert torch.tensor(preview["bias"]).shape == (3,)
+
+
+def test_sheets_are_written_on_the_way(trained):
+    assert {file.stem for file in trained[1].glob("*.png")} == {"autoencoder_2", "denoiser_3"}
+    assert Image.open(trained[1] / "denoiser_3.png").size == (8 * 128, 2 * 128)
+
+
+def test_a_stopped_run_ends_as_the_unbroken_one_does(trained, tmp_path, monkeypatch):
+    monkeypatch.setattr(training, "_CHECKPOINT_EVERY", 1)
+    step = torch.optim.AdamW.step
+    calls = []
+
+    def stop_in_the_middle(self, *args, **kwargs):
+        calls.append(None)
+        if len(calls) == 4:
+            raise KeyboardInterrupt
+        return step(self, *args, **kwargs)
+
+    monkeypatch.setattr(torch.optim.AdamW, "step", stop_in_the_middle)
+    with pytest.raises(KeyboardInterrupt):
+        train_miniature(SETTINGS, tmp_path / "work", tmp_path / "out", "cpu")
+    assert not (tmp_path / "out").exists()
+    train_miniature(SETTINGS, tmp_path / "work", tmp_path / "out", "cpu")
+    for file in trained[0].rglob("*.safetensors"):
+        expected, resumed = load_file(file), load_file(tmp_path / "out" / file.relative_to(trained[0]))
+        for name, weight in expected.items():
+            torch.testing.assert_close(resumed[name], weight, atol=2e-3, rtol=2e-2)
+
+
+def test_checkpoints_of_another_run_are_refused(trained, tmp_path):
+    settings = TrainingSettings(autoencoder_steps=5, pictures=8)
+    with pytest.raises(ValueError, match="2 steps, not 5"):
+        train_miniature(settings, trained[1], tmp_path / "out", "cpu")
+
+
+def test_a_missing_file_of_the_folder_is_named(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"unet.config\.json"):
+        read_config(tmp_path / "unet" / "config.json")

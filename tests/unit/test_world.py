@@ -1,0 +1,125 @@
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import pytest
+
+from steering_core.miniature.captions import AGREEMENT, caption, enumerate_objects, with_article
+from steering_core.miniature.prompts import two_relation_prompts, unseen_pair_prompts
+from steering_core.miniature.world import (
+    IMAGE_SIZE,
+    MAX_OBJECTS,
+    OBJECTS,
+    glyphs,
+    is_unseen_pair,
+    render,
+    sample_layout,
+    sample_objects,
+    unseen_pairs,
+)
+from steering_core.parser import parse
+from steering_core.relations import CARDINAL_RELATIONS, Relation
+
+
+def layouts(count: int, objects: int):
+    rng = np.random.default_rng(0)
+    return [sample_layout(rng, sample_objects(rng, objects)) for _ in range(count)]
+
+
+def test_world_has_at_least_24_objects_with_a_picture_each():
+    assert len(OBJECTS) >= 24
+    assert set(glyphs()) == set(OBJECTS)
+    assert len({glyph.tobytes() for glyph in glyphs().values()}) == len(OBJECTS)
+
+
+@pytest.mark.parametrize("objects", range(1, MAX_OBJECTS + 1))
+def test_objects_stand_apart_inside_the_picture(objects):
+    for layout in layouts(30, objects):
+        assert len({placement.name for placement in layout.placements}) == objects
+        for left, top, right, bottom in (placement.box for placement in layout.placements):
+            assert left >= 0 and top >= 0 and right <= IMAGE_SIZE and bottom <= IMAGE_SIZE
+        for a, b in itertools.combinations([placement.box for placement in layout.placements], 2):
+            assert a[2] <= b[0] or b[2] <= a[0] or a[3] <= b[1] or b[3] <= a[1]
+
+
+def test_unseen_pairs_never_occur_together():
+    assert is_unseen_pair("giraffe", "airplane")
+    for layout in layouts(200, MAX_OBJECTS):
+        names = [placement.name for placement in layout.placements]
+        assert not any(is_unseen_pair(a, b) for a, b in itertools.combinations(names, 2))
+
+
+def test_pictures_are_the_same_for_the_same_seed():
+    first, again = (render(layouts(1, 3)[0]) for _ in range(2))
+    assert first.shape == (IMAGE_SIZE, IMAGE_SIZE, 3) and first.dtype == np.uint8
+    assert np.array_equal(first, again)
+
+
+def test_an_object_shows_where_it_is_placed():
+    layout = layouts(1, 1)[0]
+    left, top, right, bottom = layout.placements[0].box
+    picture = render(layout).astype(int)
+    changed = np.abs(picture - picture[0, 0]).sum(axis=-1) > 120
+    rows, columns = np.nonzero(changed)
+    assert left <= columns.min() and columns.max() < right
+    assert top <= rows.min() and rows.max() < bottom
+
+
+def test_captions_agree_with_the_picture_a_little_more_often_than_chance():
+    rng = np.random.default_rng(0)
+    true, stated = 0, 0
+    for layout in layouts(1500, 2):
+        centres = {placement.name: (placement.x, placement.y) for placement in layout.placements}
+        for relation in parse(caption(rng, layout.placements)).relations:
+            stated += 1
+            true += relation.relation.holds(centres[relation.subject.text], centres[relation.object.text])
+    assert stated > 900
+    assert abs(true / stated - AGREEMENT) < 0.04
+
+
+def test_captions_name_every_object():
+    rng = np.random.default_rng(1)
+    for layout in layouts(50, 4):
+        text = caption(rng, layout.placements)
+        assert all(with_article(placement.name) in text for placement in layout.placements)
+
+
+def test_enumerations_read_as_english():
+    assert enumerate_objects(["apple"]) == "an apple"
+    assert enumerate_objects(["dog", "cat", "car"]) == "a dog, a cat and a car"
+
+
+def test_measured_prompts_are_200_different_ones_of_unseen_pairs():
+    prompts = unseen_pair_prompts(200, seed=0)
+    assert len({prompt.text for prompt in prompts}) == 200
+    assert all(is_unseen_pair(a, b) for prompt in prompts for a, _, b in prompt.relations)
+    counts = [sum(prompt.relations[0][1] is relation for prompt in prompts) for relation in CARDINAL_RELATIONS]
+    assert counts == [50] * 4
+    assert prompts == unseen_pair_prompts(200, seed=0)
+
+
+def test_all_prompts_of_unseen_pairs_can_be_asked_for():
+    count = len(unseen_pairs()) * 2 * len(CARDINAL_RELATIONS)
+    assert len({prompt.text for prompt in unseen_pair_prompts(count, seed=0)}) == count
+    with pytest.raises(ValueError, match=str(count)):
+        unseen_pair_prompts(count + 1, seed=0)
+
+
+def test_the_parser_reads_the_measured_prompts_back():
+    for prompt in unseen_pair_prompts(200, seed=0) + two_relation_prompts(100, seed=0):
+        read = [(r.subject.text, r.relation, r.object.text) for r in parse(prompt.text).relations]
+        assert read == list(prompt.relations)
+
+
+def test_two_relation_prompts_are_chains_of_three_objects():
+    for prompt in two_relation_prompts(20, seed=0):
+        (a, _, b), (c, _, d) = prompt.relations
+        assert b == c and len({a, b, d}) == 3
+
+
+@pytest.mark.parametrize("relation", list(Relation))
+def test_relation_holds_as_its_inverse_does_for_the_swapped_pair(relation):
+    rng = np.random.default_rng(0)
+    for a, b in rng.random((50, 2, 2)):
+        assert relation.holds(a, b) == relation.inverse.holds(b, a)

@@ -1,0 +1,22 @@
+"""Scenes and probes that need no model."""
+
+from __future__ import annotations
+
+import torch
+
+from steering_core.relations import Relation
+from steering_core.token_maps import TokenMaps
+from steering_core.tokens import GroundedRelation, GroundedScene
+
+PROMPT = "a photo of a giraffe above an airplane"
+
+
+def pair_scene(*relations: Relation) -> GroundedScene:
+    """Two objects, a and b, with the relations between them."""
+    return GroundedScene("a b", ("a", "b"), ((1,), (2,)), tuple(GroundedRelation(0, r, 1) for r in relations))
+
+
+def toy_probe(latent: torch.Tensor) -> TokenMaps:
+    """Two objects whose maps are the softmax of the latent's first two channels: a model's stand-in."""
+    maps = latent[:, :2].flatten(2).softmax(dim=-1).view(latent.shape[0], 2, 1, *latent.shape[-2:])
+    return TokenMaps({"up.0": maps})
