@@ -107,9 +107,7 @@ def visor_scores(trials: Sequence[Sequence[Trial]]) -> VisorScores:
         oa=present / images,
         visor_cond=correct / present if present else math.nan,
         visor_uncond=correct / images,
-        visor_n=tuple(
-            sum(count >= n for count in correct_of_prompt) / len(trials) for n in range(1, per_prompt + 1)
-        ),
+        visor_n=tuple(sum(count >= n for count in correct_of_prompt) / len(trials) for n in range(1, per_prompt + 1)),
     )
 
 

@@ -298,7 +298,7 @@ def test_schedulers_without_noise_levels_are_refused(rescheduled, pipeline):
 
 
 def test_an_unknown_layer_is_refused_before_sampling(pipeline):
-    with pytest.raises(ValueError, match="up.9"), steered(pipeline, make_steering(pipeline), ["up.9"]):
+    with pytest.raises(ValueError, match=r"up\.9"), steered(pipeline, make_steering(pipeline), ["up.9"]):
         pytest.fail("sampling began")
 
 

@@ -22,7 +22,7 @@ def test_wanted_layers_come_in_running_order():
 
 @pytest.mark.parametrize("wanted", [["up.9"], []])
 def test_unknown_or_no_layers_are_refused_with_the_known_ones(wanted):
-    with pytest.raises(ValueError, match="down.0, down.1"):
+    with pytest.raises(ValueError, match=r"down\.0, down\.1"):
         check_layers(wanted, STABLE_DIFFUSION)
 
 
