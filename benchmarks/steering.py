@@ -4,61 +4,61 @@
     python -m benchmarks.steering --quick    a subset, in under a minute on 2 cores
     python -m benchmarks.steering --json     one object with all rows
 
-Every prompt is drawn by all arms before the next one, so that ``time_ratio`` (time of an arm over
-the unsteered time) compares like with like.
+Every prompt is drawn in all ways, one after the other and with one thread, so that ``time_ratio``
+(time of a way over the unsteered time) compares like with like.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
+import os
 import sys
 from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from functools import cache
+from multiprocessing import get_context
 from typing import Any
 
+import torch
+from diffusers import StableDiffusionPipeline
 from tqdm import tqdm
 
-from steering_core.backends.diffusers import load_pipeline
-from steering_core.evaluation.visor import interval
+from steering_core.backends.diffusers import generate, load_pipeline
+from steering_core.evaluation.visor import Trial, interval
 from steering_core.losses import CentroidLoss
 from steering_core.losses.centroid import FUNCTIONS
+from steering_core.miniature.detector import GlyphDetector
 from steering_core.miniature.folder import MINIATURE_DIR
 from steering_core.miniature.prompts import ScenePrompt, two_relation_prompts, unseen_pair_prompts
-from steering_core.miniature.score import SEEDS, Arm, MakeSteering, compare, unsteered
+from steering_core.miniature.score import GUIDANCE_SCALE, SEEDS, Arm, MakeSteering, draw, unsteered
 from steering_core.schedule import DESCENT, GUIDANCE, SteeringSchedule
 from steering_core.steering import Steering
 
-MEASURED_PROMPTS, _QUICK_PROMPTS = 200, 2
-_TWO_RELATION_PROMPTS, _QUICK_TWO_RELATION_PROMPTS = 100, 1
+#: Prompts of the whole table; half as many with two relations.
+MEASURED_PROMPTS = 200
+_QUICK_PROMPTS = 2
 _SEED = 0
+#: (loss, update) of the arm that all others are held against.
 UNSTEERED = ("none", "none")
+_STEERED = tuple((loss, update) for update in (GUIDANCE, DESCENT) for loss in FUNCTIONS)
+_TWO_RELATIONS_STEERED = (("gelu", GUIDANCE), ("gelu", DESCENT))
+
+Way = tuple[str, str]
 
 
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="a subset of the prompts")
+    parser.add_argument("--prompts", type=int, default=MEASURED_PROMPTS, help="how many (default: %(default)s)")
+    parser.add_argument("--quick", action="store_true", help=f"only {_QUICK_PROMPTS} prompts")
     parser.add_argument("--json", action="store_true", help="print one JSON object in place of the tables")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="processes (default: one a core)")
     options = parser.parse_args()
-    pipeline = load_pipeline(MINIATURE_DIR, "cpu")
-
-    def rows(prompts: Sequence[ScenePrompt], ways: Sequence[tuple[str, str]], title: str) -> list[dict[str, Any]]:
-        arms = {way: Arm(_make_steering(*way)) for way in ways}
-        with tqdm(total=len(prompts), desc=title, unit="prompt", file=sys.stderr) as bar:
-            compare(pipeline, prompts, list(arms.values()), on_prompt=lambda _: bar.update())
-        return [as_row(loss, update, arm, arms[UNSTEERED]) for (loss, update), arm in arms.items()]
-
-    steered = [(loss, update) for update in (GUIDANCE, DESCENT) for loss in FUNCTIONS]
-    one = rows(
-        unseen_pair_prompts(_QUICK_PROMPTS if options.quick else MEASURED_PROMPTS, _SEED),
-        [UNSTEERED, *steered],
-        "one relation",
-    )
-    two = rows(
-        two_relation_prompts(_QUICK_TWO_RELATION_PROMPTS if options.quick else _TWO_RELATION_PROMPTS, _SEED),
-        [UNSTEERED, ("gelu", GUIDANCE), ("gelu", DESCENT)],
-        "two relations",
-    )
+    count = _QUICK_PROMPTS if options.quick else options.prompts
+    one = _rows(unseen_pair_prompts(count, _SEED), _STEERED, options.jobs)
+    two = _rows(two_relation_prompts(max(1, count // 2), _SEED), _TWO_RELATIONS_STEERED, options.jobs)
     if options.json:
         print(json.dumps({"rows": one, "two_relations": two}))
         return
@@ -66,6 +66,45 @@ def main() -> None:
     print(table(one))
     print("\nTwo relations among three objects")
     print(table(two))
+
+
+def _rows(prompts: Sequence[ScenePrompt], steered: Sequence[Way], jobs: int) -> list[dict[str, Any]]:
+    """The unsteered row and a row for each way of steering, the prompts shared among processes."""
+    ways = [UNSTEERED, *steered]
+    arms = {way: Arm(_make_steering(*way)) for way in ways}
+    with (
+        ProcessPoolExecutor(
+            jobs, mp_context=get_context("spawn"), initializer=torch.set_num_threads, initargs=(1,)
+        ) as pool,
+        tqdm(total=len(prompts), unit="prompt", file=sys.stderr) as bar,
+    ):
+        for measured in pool.map(_measure, prompts, itertools.repeat(ways)):
+            for way, (trials, seconds) in measured.items():
+                arms[way].trials.append(trials)
+                arms[way].seconds += seconds
+            bar.update()
+    return [as_row(*way, arm, arms[UNSTEERED]) for way, arm in arms.items()]
+
+
+def _measure(prompt: ScenePrompt, ways: Sequence[Way]) -> dict[Way, tuple[list[Trial], float]]:
+    """Trials and seconds of one prompt, by each way, one after the other."""
+    arms = {way: Arm(_make_steering(*way)) for way in ways}
+    for arm in arms.values():
+        draw(_pipeline(), _detector(), prompt, arm)
+    return {way: (arm.trials[0], arm.seconds) for way, arm in arms.items()}
+
+
+@cache
+def _pipeline() -> StableDiffusionPipeline:
+    pipeline = load_pipeline(MINIATURE_DIR, "cpu")
+    # The first call is slower than all others: it would count for the first way that is measured.
+    generate(pipeline, "", SEEDS, None, steps=2, guidance_scale=GUIDANCE_SCALE)
+    return pipeline
+
+
+@cache
+def _detector() -> GlyphDetector:
+    return GlyphDetector()
 
 
 def _make_steering(loss: str, update: str) -> MakeSteering:

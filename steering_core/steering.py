@@ -149,8 +149,10 @@ class Steering:
             latent = latent.detach().clone().requires_grad_()
             maps = probe(latent)
             losses = torch.stack([self.loss(maps, relation, progress) for relation in relations])
-            missed = losses * (losses > self.schedule.target)
-            (gradient,) = torch.autograd.grad(missed.sum() * _GRADIENT_SCALE, latent)
+            missed = ~(losses <= self.schedule.target)  # what is not a number has not met it
+            if not missed.any():
+                return maps.detach(), losses.detach(), torch.zeros_like(latent)
+            (gradient,) = torch.autograd.grad((losses * missed).sum() * _GRADIENT_SCALE, latent)
             return maps.detach(), losses.detach(), gradient / _GRADIENT_SCALE
 
 
