@@ -1,0 +1,42 @@
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+SHARES = {"oa", "visor_cond", "visor_uncond", "visor_1", "visor_2", "visor_3", "visor_4"}
+
+
+@pytest.fixture(scope="module")
+def table():
+    done = subprocess.run(
+        [sys.executable, "-m", "benchmarks.steering", "--quick", "--json"], cwd=ROOT, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    return json.loads(done.stdout)
+
+
+def test_rows_are_unsteered_and_all_eight_ways(table):
+    ways = [(row["loss"], row["update"]) for row in table["rows"]]
+    losses = ("relu", "leaky_relu", "gelu", "sigmoid")
+    assert ways == [("none", "none"), *((loss, update) for update in ("guidance", "descent") for loss in losses)]
+
+
+def test_rows_hold_fractions_that_fit_together(table):
+    for row in table["rows"] + table["two_relations"]:
+        assert set(row) >= SHARES | {"images", "time_ratio"}
+        assert row["visor_1"] >= row["visor_2"] >= row["visor_3"] >= row["visor_4"]
+        assert 0 <= row["visor_uncond"] <= row["oa"] <= 1
+        assert abs(row["visor_uncond"] * 4 - sum(row[f"visor_{n}"] for n in range(1, 5))) < 1e-9
+        low, high = row["oa_interval"]
+        assert low <= row["oa"] <= high
+
+
+def test_steering_makes_relations_come_true(table):
+    unsteered, *steered = table["rows"]
+    assert unsteered["time_ratio"] == 1
+    assert sum(row["visor_uncond"] for row in steered) / len(steered) > unsteered["visor_uncond"]
