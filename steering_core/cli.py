@@ -135,13 +135,24 @@ def _add_miniature_commands(commands: argparse._SubParsersAction) -> None:
     miniature = commands.add_parser("miniature", help="the model that ships with the project")
     actions = miniature.add_subparsers(required=True, metavar="ACTION")
 
-    train = actions.add_parser("train", help="train it from nothing; a stopped run is continued")
+    train = actions.add_parser("train", help="train it, from nothing or on from another; a stopped run is continued")
     train.add_argument("--out", type=Path, required=True, help="folder of the pipeline to write")
     train.add_argument("--work", type=Path, help="checkpoints and sample sheets (default: OUT.work)")
     train.add_argument("--seed", type=int, default=0, help="(default: %(default)s)")
+    train.add_argument(
+        "--start", type=Path, metavar="DIR", help="miniature whose autoencoder is kept and whose denoiser is trained on"
+    )
     train.add_argument("--autoencoder-steps", type=_positive, help="of the first stage")
     train.add_argument("--pictures", type=_positive, help="pictures of the second stage")
+    train.add_argument(
+        "--count-shares",
+        type=float,
+        nargs="+",
+        metavar="SHARE",
+        help="shares of these pictures with 1, 2, ... objects",
+    )
     train.add_argument("--denoiser-steps", type=_positive, help="of the second stage")
+    train.add_argument("--denoiser-rate", type=float, help="highest learning rate of the second stage")
     train.add_argument("--device", help="(default: cuda where there is some, else cpu)")
     train.set_defaults(run=_train)
 
@@ -270,14 +281,11 @@ def _train(options: argparse.Namespace) -> None:
 
     from .miniature.training import TrainingSettings, train_miniature
 
-    given = {
-        name: getattr(options, name)
-        for name in ("autoencoder_steps", "pictures", "denoiser_steps")
-        if getattr(options, name) is not None
-    }
+    names = ("autoencoder_steps", "pictures", "count_shares", "denoiser_steps", "denoiser_rate")
+    given = {name: getattr(options, name) for name in names if getattr(options, name) is not None}
     work = options.work or options.out.with_name(options.out.name + ".work")
     device = options.device or ("cuda" if torch.cuda.is_available() else "cpu")
-    train_miniature(TrainingSettings(seed=options.seed, **given), work, options.out, device)
+    train_miniature(TrainingSettings(seed=options.seed, **given), work, options.out, device, options.start)
 
 
 def _sample(options: argparse.Namespace) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
+from functools import partial, wraps
 from pathlib import Path
 from typing import Any
 
@@ -245,7 +246,10 @@ def steered(
         return
     run = _SteeredRun(pipeline, steering, layers)
     unet, scheduler = pipeline.unet, pipeline.scheduler
-    unet.forward, scheduler.step, scheduler.set_timesteps = run.forward, run.scheduler_step, run.set_timesteps
+    unet.forward = run.forward
+    # The pipeline reads from their signatures what it may pass on, such as the generator.
+    scheduler.step = wraps(scheduler.step)(partial(run.scheduler_step))
+    scheduler.set_timesteps = wraps(scheduler.set_timesteps)(partial(run.set_timesteps))
     try:
         yield steering
     finally:

@@ -25,6 +25,7 @@ from torch import Tensor, autocast, nn
 from tqdm import tqdm
 from transformers import CLIPTokenizer
 
+from ..backends.diffusers import load_pipeline
 from .captions import caption
 from .folder import LATENT_PREVIEW_FILE
 from .networks import CONTEXT_LENGTH, LATENT_SIZE, build_autoencoder, build_scheduler, build_text_encoder, build_unet
@@ -32,7 +33,7 @@ from .tokenizer import save_vocabulary, train_tokenizer
 from .world import IMAGE_SIZE, MAX_OBJECTS, Layout, render, sample_layout, sample_objects
 
 #: Share of training pictures with 1, 2, … objects.
-_COUNT_SHARES = (0.12, 0.44, 0.20, 0.12, 0.12)
+COUNT_SHARES = (0.12, 0.44, 0.20, 0.12, 0.12)
 #: The autoencoder learns from full pictures, where there is more to see in each.
 _AUTOENCODER_COUNT_SHARES = (0.05, 0.15, 0.2, 0.3, 0.3)
 _CAPTIONS_FOR_TOKENIZER = 4000
@@ -64,7 +65,11 @@ class TrainingSettings:
         seed: of the networks' first weights and of every batch.
         autoencoder_steps, autoencoder_batch: of the first stage.
         pictures: how many pictures are encoded for the second stage.
-        denoiser_steps, denoiser_batch: of the second stage.
+        count_shares: shares of pictures with 1, 2, … objects among them.
+        denoiser_steps, denoiser_batch, denoiser_rate: of the second stage; the rate is the cycle's peak.
+
+    Raises:
+        ValueError: the shares are not ``MAX_OBJECTS`` numbers of 0 or more that add up to 1.
     """
 
     seed: int = 0
@@ -72,39 +77,59 @@ class TrainingSettings:
     autoencoder_batch: int = 8
     autoencoder_rate: float = 1e-3
     pictures: int = 20_000
+    count_shares: tuple[float, ...] = COUNT_SHARES
     denoiser_steps: int = 5000
     denoiser_batch: int = 40
     denoiser_rate: float = 1e-3
 
+    def __post_init__(self) -> None:
+        shares = self.count_shares
+        if len(shares) != MAX_OBJECTS or min(shares) < 0 or abs(sum(shares) - 1) > 1e-6:
+            raise ValueError(f"count_shares must be {MAX_OBJECTS} numbers that add up to 1, not {shares}.")
 
-def train_miniature(settings: TrainingSettings, work_dir: Path, out_dir: Path, device: str) -> None:
+
+def train_miniature(
+    settings: TrainingSettings, work_dir: Path, out_dir: Path, device: str, start: Path | None = None
+) -> None:
     """Train everything and write the pipeline's folder to ``out_dir``.
 
     Args:
         work_dir: checkpoints and sample sheets; a run found there is continued.
         out_dir: replaced as a whole when training has ended.
+        start: a miniature whose tokenizer and autoencoder are kept, and whose text encoder and
+            denoiser are trained on; from nothing when not given.
+
+    Raises:
+        ValueError: ``start`` is no pipeline's folder.
     """
-    work_dir.mkdir(parents=True, exist_ok=True)
-    tokenizer = train_tokenizer(_tokenizer_captions(settings.seed))
-    autoencoder = _train_autoencoder(settings, work_dir, device)
-    latents = _encode_pictures(autoencoder, settings, work_dir, device)
-    autoencoder.register_to_config(scaling_factor=round(1 / latents.std().item(), 5))
-    pipeline = _train_denoiser(settings, tokenizer, autoencoder, latents, work_dir, device)
-    _export(pipeline, _fit_latent_preview(settings, latents * autoencoder.config.scaling_factor), out_dir)
+    if start is None:
+        work_dir.mkdir(parents=True, exist_ok=True)
+        tokenizer = train_tokenizer(_tokenizer_captions(settings.seed))
+        autoencoder = _train_autoencoder(settings, work_dir, device)
+        latents = _encode_pictures(autoencoder, settings, work_dir, device)
+        autoencoder.register_to_config(scaling_factor=round(1 / latents.std().item(), 5))
+        pipeline = _untrained_pipeline(settings, tokenizer, autoencoder, device)
+    else:
+        pipeline = load_pipeline(start, device).to(torch.float32)
+        work_dir.mkdir(parents=True, exist_ok=True)
+        latents = _encode_pictures(pipeline.vae, settings, work_dir, device)
+    latents = latents * pipeline.vae.config.scaling_factor
+    _train_denoiser(settings, pipeline, latents, work_dir, device)
+    _export(pipeline, _fit_latent_preview(settings, latents), out_dir)
 
 
 def _generator(settings: TrainingSettings, stage: int, step: int) -> np.random.Generator:
     return np.random.default_rng((settings.seed, stage, step))
 
 
-def _random_layout(rng: np.random.Generator, shares: tuple[float, ...] = _COUNT_SHARES) -> Layout:
+def _random_layout(rng: np.random.Generator, shares: tuple[float, ...] = COUNT_SHARES) -> Layout:
     count = 1 + rng.choice(MAX_OBJECTS, p=shares)
     return sample_layout(rng, sample_objects(rng, count))
 
 
 def _layout(settings: TrainingSettings, index: int) -> Layout:
     """The ``index``-th picture of the second stage."""
-    return _random_layout(_generator(settings, 2, index))
+    return _random_layout(_generator(settings, 2, index), settings.count_shares)
 
 
 def _tokenizer_captions(seed: int) -> Iterable[str]:
@@ -127,8 +152,8 @@ def _optimise(
     work_dir: Path,
     device: str,
     on_sheet: Callable[[int], None],
-) -> EMAModel:
-    """AdamW over one learning-rate cycle, with checkpoints; returns the averaged weights."""
+) -> None:
+    """AdamW over one learning-rate cycle, with checkpoints; the modules end with the averaged weights."""
     parameters = list(modules.parameters())
     optimizer = torch.optim.AdamW(parameters, lr=rate, betas=(0.9, 0.99), weight_decay=0.01)
     cycle = torch.optim.lr_scheduler.OneCycleLR(optimizer, rate, total_steps=steps + 1, pct_start=0.05)
@@ -187,7 +212,6 @@ def _optimise(
             average.restore(parameters)
     average.copy_to(parameters)
     modules.eval()
-    return average
 
 
 def _train_autoencoder(settings: TrainingSettings, work_dir: Path, device: str) -> AutoencoderKL:
@@ -243,31 +267,33 @@ def _encode_pictures(autoencoder: AutoencoderKL, settings: TrainingSettings, wor
     return latents
 
 
-def _train_denoiser(
-    settings: TrainingSettings,
-    tokenizer: CLIPTokenizer,
-    autoencoder: AutoencoderKL,
-    latents: Tensor,
-    work_dir: Path,
-    device: str,
+def _untrained_pipeline(
+    settings: TrainingSettings, tokenizer: CLIPTokenizer, autoencoder: AutoencoderKL, device: str
 ) -> StableDiffusionPipeline:
     torch.manual_seed(settings.seed + 1)
     unet, text_encoder = build_unet().to(device), build_text_encoder(tokenizer).to(device)
-    unet.set_attn_processor(AttnProcessor())  # on the CPU faster in training than the fused kernel
-    scheduler = build_scheduler()
-    latents = latents * autoencoder.config.scaling_factor
-    placements = [_layout(settings, index).placements for index in range(len(latents))]
     pipeline = StableDiffusionPipeline(
         vae=autoencoder,
         text_encoder=text_encoder,
         tokenizer=tokenizer,
         unet=unet,
-        scheduler=scheduler,
+        scheduler=build_scheduler(),
         safety_checker=None,
         feature_extractor=None,
         requires_safety_checker=False,
     )
     pipeline.set_progress_bar_config(disable=True)
+    return pipeline
+
+
+def _train_denoiser(
+    settings: TrainingSettings, pipeline: StableDiffusionPipeline, latents: Tensor, work_dir: Path, device: str
+) -> None:
+    """Train the pipeline's UNet and text encoder on scaled latents of the second stage's pictures."""
+    unet, text_encoder, tokenizer = pipeline.unet, pipeline.text_encoder, pipeline.tokenizer
+    unet.set_attn_processor(AttnProcessor())  # on the CPU faster in training than the fused kernel
+    scheduler = pipeline.scheduler
+    placements = [_layout(settings, index).placements for index in range(len(latents))]
 
     def loss_of_step(step: int) -> Tensor:
         rng = _generator(settings, 3, step)
@@ -278,7 +304,7 @@ def _train_denoiser(
         )
         clean = latents[torch.from_numpy(chosen).to(device)]
         noise = torch.randn_like(clean)
-        times = torch.randint(scheduler.config.num_train_timesteps, (len(clean),), device=device)
+        times = _stratified_times(len(clean), scheduler.config.num_train_timesteps).to(device)
         noisy, target = scheduler.add_noise(clean, noise, times), scheduler.get_velocity(clean, noise, times)
         with autocast(device, torch.bfloat16):
             context = text_encoder(tokens.input_ids.to(device)).last_hidden_state
@@ -306,7 +332,14 @@ def _train_denoiser(
         device,
         sheet,
     )
-    return pipeline
+
+
+def _stratified_times(count: int, steps: int) -> Tensor:
+    """Uniform random timesteps (count,), one from each of ``count`` equal parts of the schedule.
+
+    A batch that covers the schedule evenly has a less noisy loss than independent draws.
+    """
+    return ((torch.arange(count) + torch.rand(count)) / count * steps).long().clamp_max(steps - 1)
 
 
 def save_sheet(pictures: Tensor, columns: int, file: Path) -> None:

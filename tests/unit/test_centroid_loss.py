@@ -52,19 +52,19 @@ def test_loss_is_the_papers_formula(function, relation):
 
 def test_near_asks_for_a_distance_below_the_limit():
     loss = CentroidLoss("relu", margin=0.0)
-    close, far = two_blobs((0.4, 0.5), (0.6, 0.5)), two_blobs((0.1, 0.5), (0.9, 0.5))
+    close, far = two_blobs((0.4, 0.5), (0.6, 0.5)), two_blobs((0.25, 0.25), (0.75, 0.75))
     assert loss(close, pair(Relation.NEAR), 0.0) == 0
     torch.testing.assert_close(
-        loss(far, pair(Relation.NEAR), 0.0), torch.tensor([0.75 * (0.8 - NEAR_DISTANCE)]), atol=0.01, rtol=0
+        loss(far, pair(Relation.NEAR), 0.0), torch.tensor([0.75 * (0.5**0.5 - NEAR_DISTANCE)]), atol=1e-4, rtol=0
     )
 
 
 @pytest.mark.parametrize(("norm", "power"), [("l1", 1), ("l2", 2)])
 def test_orthogonal_term_is_the_displacement_across_the_axis(norm, power):
-    maps = two_blobs((0.2, 0.3), (0.8, 0.7))
+    maps = two_blobs((0.25, 0.25), (0.75, 0.75))
     plain, term = CentroidLoss("relu"), CentroidLoss("relu", orthogonal=norm, orthogonal_weight=3.0)
     difference = term(maps, pair(Relation.LEFT_OF), 0.0) - plain(maps, pair(Relation.LEFT_OF), 0.0)
-    torch.testing.assert_close(difference, torch.tensor([3 * 0.4**power]), atol=5e-3, rtol=0)
+    torch.testing.assert_close(difference, torch.tensor([3 * 0.5**power]), atol=1e-4, rtol=0)
     diagonal = pair(Relation.ABOVE_LEFT)
     torch.testing.assert_close(term(maps, diagonal, 0.0), plain(maps, diagonal, 0.0))
 

@@ -1,9 +1,12 @@
 from __future__ import annotations
 
-import io
-
 import pytest
-from transformers import T5Tokenizer
+from tokenizers import Tokenizer
+from tokenizers.decoders import Metaspace as MetaspaceDecoder
+from tokenizers.models import Unigram
+from tokenizers.pre_tokenizers import Metaspace
+from tokenizers.trainers import UnigramTrainer
+from transformers import PreTrainedTokenizerFast
 
 from steering_core.parser import parse
 from steering_core.relations import Relation, Scene, Span, SpatialRelation
@@ -44,21 +47,14 @@ def by_text(tokenizer, prompt: str) -> list[Token]:
 
 
 @pytest.fixture(scope="module")
-def sentence_pieces(tmp_path_factory):
-    """A unigram tokenizer so small that words fall into several pieces."""
-    sentencepiece = pytest.importorskip("sentencepiece")
-    model = io.BytesIO()
-    sentencepiece.SentencePieceTrainer.train(
-        sentence_iterator=iter(["a dog above a cat", "giraffe airplane", "the dogs and cats", "left of right of"] * 20),
-        model_writer=model,
-        vocab_size=45,
-        model_type="unigram",
-        hard_vocab_limit=False,
-        minloglevel=2,
-    )
-    file = tmp_path_factory.mktemp("pieces") / "spiece.model"
-    file.write_bytes(model.getvalue())
-    return T5Tokenizer(str(file))
+def sentence_pieces():
+    """A unigram tokenizer as sentence-piece models have it, so small that words fall into several pieces."""
+    tokenizer = Tokenizer(Unigram())
+    tokenizer.pre_tokenizer, tokenizer.decoder = Metaspace(), MetaspaceDecoder()
+    sentences = ["a dog above a cat", "giraffe airplane", "the dogs and cats", "left of right of"] * 20
+    trainer = UnigramTrainer(vocab_size=45, special_tokens=["<unk>"], unk_token="<unk>", show_progress=False)
+    tokenizer.train_from_iterator(sentences, trainer)
+    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, unk_token="<unk>")
 
 
 @pytest.mark.parametrize("tokens_of", [by_offset, by_text])

@@ -83,6 +83,30 @@ def test_checkpoints_of_another_run_are_refused(trained, tmp_path):
         train_miniature(settings, trained[1], tmp_path / "out", "cpu")
 
 
+def test_training_goes_on_from_a_miniature_and_keeps_its_autoencoder(trained, tmp_path):
+    settings = TrainingSettings(
+        seed=1, pictures=8, denoiser_steps=2, denoiser_batch=2, count_shares=(0.0, 1.0, 0.0, 0.0, 0.0)
+    )
+    train_miniature(settings, tmp_path / "work", tmp_path / "out", "cpu", start=trained[0])
+    assert not list((tmp_path / "work").glob("autoencoder*"))
+    for part, is_kept in {"vae": True, "unet": False, "text_encoder": False}.items():
+        (file,) = (trained[0] / part).glob("*.safetensors")
+        before, after = load_file(file), load_file(tmp_path / "out" / part / file.name)
+        assert before.keys() == after.keys()
+        assert all(torch.equal(before[name], after[name]) for name in before) == is_kept
+
+
+@pytest.mark.parametrize("shares", [(1.0,), (0.5, 0.5, 0.5, 0.0, 0.0), (2.0, -1.0, 0.0, 0.0, 0.0)])
+def test_shares_that_are_none_are_refused(shares):
+    with pytest.raises(ValueError, match="count_shares"):
+        TrainingSettings(count_shares=shares)
+
+
+def test_timesteps_cover_the_schedule_evenly():
+    times = training._stratified_times(40, 1000)
+    assert torch.equal(times // 25, torch.arange(40))
+
+
 def test_a_missing_file_of_the_folder_is_named(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"unet.config\.json"):
         read_config(tmp_path / "unet" / "config.json")

@@ -31,5 +31,6 @@ with torch.inference_mode():
     model.add_wrapper_with_key("sampler_sample", "probe", probe)
     scene.sample(model, steps=2)
 
-save_file({"context": context.clone(), "noise": noise.clone(), "picture": picture.contiguous(), **seen}, outputs)
+tensors = {"context": context, "noise": noise, "picture": picture, **seen}
+save_file({name: tensor.clone(memory_format=torch.contiguous_format) for name, tensor in tensors.items()}, outputs)
 report({"tokens": scene.grounded.tokens, "levels": levels})
