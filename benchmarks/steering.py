@@ -26,7 +26,7 @@ from diffusers import StableDiffusionPipeline
 from tqdm import tqdm
 
 from steering_core.backends.diffusers import generate, load_pipeline
-from steering_core.evaluation.visor import Trial, interval
+from steering_core.evaluation.visor import Trial, interval, share_interval
 from steering_core.losses import CentroidLoss
 from steering_core.losses.centroid import FUNCTIONS
 from steering_core.miniature.detector import GlyphDetector
@@ -114,22 +114,26 @@ def _make_steering(loss: str, update: str) -> MakeSteering:
 
 
 def as_row(loss: str, update: str, arm: Arm, baseline: Arm) -> dict[str, Any]:
-    """The scores of an arm, as fractions."""
+    """The scores of an arm, as fractions; ``visor_cond`` is none where no picture shows both objects."""
     scores = arm.scores
-    present = round(scores.oa * scores.images)
-    return {
+    images = [len(row) for row in arm.trials]
+    present = [sum(trial.present for trial in row) for row in arm.trials]
+    correct = [sum(trial.correct for trial in row) for row in arm.trials]
+    row = {
         "loss": loss,
         "update": update,
         "images": scores.images,
         "oa": scores.oa,
-        "oa_interval": interval(scores.oa, scores.images),
-        "visor_cond": scores.visor_cond,
-        "visor_cond_interval": interval(scores.visor_cond, present) if present else (0.0, 1.0),
+        "oa_interval": share_interval(present, images),
+        "visor_cond": scores.visor_cond if any(present) else None,
+        "visor_cond_interval": share_interval(correct, present),
         "visor_uncond": scores.visor_uncond,
-        "visor_uncond_interval": interval(scores.visor_uncond, scores.images),
-        **{f"visor_{n}": share for n, share in enumerate(scores.visor_n, 1)},
+        "visor_uncond_interval": share_interval(correct, images),
         "time_ratio": arm.seconds / baseline.seconds,
     }
+    for n, share in enumerate(scores.visor_n, 1):
+        row |= {f"visor_{n}": share, f"visor_{n}_interval": interval(share, len(arm.trials))}
+    return row
 
 
 def table(rows: Sequence[dict[str, Any]]) -> str:
@@ -147,13 +151,16 @@ def table(rows: Sequence[dict[str, Any]]) -> str:
     ]
     lines = [" | ".join(head), " | ".join("---" for _ in head)]
     for row in rows:
-        shares = [
-            f"{row[key]:.1%} ({row[key + '_interval'][0]:.1%} to {row[key + '_interval'][1]:.1%})"
-            for key in ("oa", "visor_cond", "visor_uncond")
-        ]
-        cells = [row["loss"], row["update"], str(row["images"]), *shares, *(f"{row[key]:.1%}" for key in several)]
-        lines.append(" | ".join([*cells, f"{row['time_ratio']:.2f} ×"]))
+        shares = [_share(row[key], *row[f"{key}_interval"]) for key in ("oa", "visor_cond", "visor_uncond", *several)]
+        lines.append(
+            " | ".join([row["loss"], row["update"], str(row["images"]), *shares, f"{row['time_ratio']:.2f} ×"])
+        )
     return "\n".join(f"| {line} |" for line in lines)
+
+
+def _share(share: float | None, low: float, high: float) -> str:
+    """Such as "71.5 (68 to 75)"."""
+    return "none" if share is None else f"{share:.1%} ({low:.0%} to {high:.0%})"
 
 
 if __name__ == "__main__":

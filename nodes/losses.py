@@ -28,8 +28,9 @@ class CentroidLossNode(io.ComfyNode):
                     "function",
                     options=[_function_option(name) for name in ("gelu", *_others("gelu"))],
                     tooltip=(
-                        "How a wrong placement is punished. GELU and leaky ReLU keep pushing a little after the "
-                        "relation holds, ReLU stops there, sigmoid pushes most where the objects are level."
+                        "How a wrong placement is punished. ReLU, leaky ReLU and GELU push until the relation holds by "
+                        "the margin (the last two beyond it, with a negative target), sigmoid pushes most where the "
+                        "objects are level, and never stops."
                     ),
                 ),
                 io.DynamicCombo.Input(
@@ -110,7 +111,7 @@ def _function_option(name: str) -> io.DynamicCombo.Option:
                 min=0.0,
                 max=1.0,
                 step=0.01,
-                tooltip="How much it keeps pushing once the relation holds by the margin, 0 (not) to 1 (as before).",
+                tooltip="How much it counts that the relation holds by more than the margin, 0 (not) to 1 (as before).",
             )
         )
     return io.DynamicCombo.Option(name, inputs)

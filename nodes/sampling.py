@@ -85,7 +85,7 @@ class SteeredKSampler(io.ComfyNode):
                     options=[_descent_option(), _guidance_option()],
                     tooltip=(
                         "latent_descent moves the latent before a step, and can repeat that until the relation holds. "
-                        "noise_guidance bends the predicted noise of the step, for one gradient each."
+                        "noise_guidance bends the noise that the model predicts, each time the sampler asks it."
                     ),
                 ),
                 io.Float.Input(
@@ -118,13 +118,15 @@ class SteeredKSampler(io.ComfyNode):
     @classmethod
     def validate_inputs(
         cls,
-        start_percent: float = SteeringSchedule.start,
-        end_percent: float = SteeringSchedule.end,
+        start_percent: float | None = SteeringSchedule.start,
+        end_percent: float | None = SteeringSchedule.end,
         update: dict | None = None,
     ) -> bool | str:
         """Refuse a choice or a window that makes no sense before anything runs."""
         if update is None:
             return f"update must be one of {', '.join(_UPDATES)}."
+        if start_percent is None or end_percent is None:  # linked: known only when it runs
+            return True
         try:
             SteeringSchedule(start=start_percent, end=end_percent)
         except ValueError as error:
@@ -183,10 +185,11 @@ def _descent_option() -> io.DynamicCombo.Option:
             io.Float.Input(
                 "target",
                 default=SteeringSchedule.target,
-                min=0.0,
+                min=-10.0,
                 max=10.0,
                 step=0.01,
-                tooltip="A relation is left alone when its loss is at most this. 0 for ReLU; see the loss's help.",
+                tooltip="A relation is left alone when its loss is at most this. 0: when it holds by the margin; less: "
+                "GELU and leaky ReLU go on beyond that.",
             ),
         ],
     )

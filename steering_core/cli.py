@@ -8,6 +8,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import NoReturn
 
 from .losses import CentroidLoss
 from .losses.centroid import FUNCTIONS, ORTHOGONAL_NORMS
@@ -15,7 +16,6 @@ from .parser import parse
 from .relations import SpatialRelation
 from .schedule import DESCENT, GUIDANCE, IN_TURN, TOGETHER, SteeringSchedule
 from .steering import Steering, SteeringError
-from .tokens import GroundedScene
 
 #: What ``--loss`` offers.
 _CENTROID, _NONE = "centroid", "none"
@@ -33,16 +33,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     try:
         options.run(options)
+    except ModuleNotFoundError as error:
+        print(f"steer: error: {error}: pip install 'comfyui-spatial-steering[cli]'", file=sys.stderr)
+        return 2
     except (ValueError, OSError, SteeringError) as error:
         print(f"steer: error: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
     return 0
 
 
+class _Parser(argparse.ArgumentParser):
+    """Tells errors on one line."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.prog}: error: {message} (see {self.prog} --help)\n")
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="steer", description="Spatial relations in a prompt come true while the image is sampled."
-    )
+    parser = _Parser(prog="steer", description="Spatial relations in a prompt come true while the image is sampled.")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
     demo = commands.add_parser("demo", help="draw the same seeds unsteered and steered, and score both")
@@ -62,7 +70,7 @@ def _parser() -> argparse.ArgumentParser:
         "Hugging Face (default: %(default)s)",
     )
     generate.add_argument("--negative", default="", metavar="PROMPT", help="what the picture should not show")
-    generate.add_argument("--seed", type=int, nargs="+", default=[0], help="one picture for each (default: 0)")
+    generate.add_argument("--seed", type=_seed, nargs="+", default=[0], help="one picture for each (default: 0)")
     generate.add_argument("--steps", type=_positive, default=25, help="denoising steps (default: %(default)s)")
     generate.add_argument(
         "--cfg", type=float, default=5.0, help="classifier-free guidance scale (default: %(default)s)"
@@ -82,7 +90,7 @@ def _parser() -> argparse.ArgumentParser:
     generate.set_defaults(run=_generate)
 
     parse_command = commands.add_parser("parse", help="show the relations that a prompt states")
-    parse_command.add_argument("prompt")
+    parse_command.add_argument("prompt", help='such as "a cat between a dog and a bird"')
     parse_command.add_argument("--json", action="store_true", help="as a list of objects")
     parse_command.set_defaults(run=_parse)
 
@@ -105,16 +113,28 @@ def _add_steering_options(parser: argparse.ArgumentParser) -> None:
         default=CentroidLoss.orthogonal,
         help="keep objects level across the relation's axis (default: %(default)s)",
     )
-    for term in ("orthogonal", "presence", "balance"):
+    for term, aim in {
+        "orthogonal": "of the orthogonal term",
+        "presence": "of the term that pulls each object's attention together",
+        "balance": "of the term that makes both objects' attention spread alike",
+    }.items():
         default = getattr(CentroidLoss, f"{term}_weight")
-        loss.add_argument(f"--{term}-weight", type=float, default=default, help="(default: %(default)s)")
+        loss.add_argument(f"--{term}-weight", type=float, default=default, help=f"{aim} (default: %(default)s)")
     schedule = parser.add_argument_group("schedule")
     schedule.add_argument(
         "--update", choices=(DESCENT, GUIDANCE), default=SteeringSchedule.update, help="rule (default: %(default)s)"
     )
-    schedule.add_argument("--start", type=float, default=SteeringSchedule.start, help="(default: %(default)s)")
     schedule.add_argument(
-        "--end", type=float, default=SteeringSchedule.end, help="window as shares of the steps (default: %(default)s)"
+        "--start",
+        type=float,
+        default=SteeringSchedule.start,
+        help="share of the steps before it (default: %(default)s)",
+    )
+    schedule.add_argument(
+        "--end",
+        type=float,
+        default=SteeringSchedule.end,
+        help="share of the steps after which it stops (default: %(default)s)",
     )
     schedule.add_argument("--step-size", type=float, help="strength (default: the update rule's)")
     schedule.add_argument(
@@ -127,7 +147,10 @@ def _add_steering_options(parser: argparse.ArgumentParser) -> None:
         "--target", type=float, default=SteeringSchedule.target, help="loss to stop at (default: %(default)s)"
     )
     schedule.add_argument(
-        "--order", choices=(TOGETHER, IN_TURN), default=SteeringSchedule.order, help="(default: %(default)s)"
+        "--order",
+        choices=(TOGETHER, IN_TURN),
+        default=SteeringSchedule.order,
+        help="of several relations: all in each step, or one a step (default: %(default)s)",
     )
 
 
@@ -156,9 +179,9 @@ def _add_miniature_commands(commands: argparse._SubParsersAction) -> None:
     train.add_argument("--device", help="(default: cuda where there is some, else cpu)")
     train.set_defaults(run=_train)
 
-    sample = actions.add_parser(
-        "sample", help="write pictures of its world, with their captions, as the data it learns from"
-    )
+    sample = actions.add_parser("sample", help="draw captions of its world, unsteered, and print them row by row")
+    sample.add_argument("--model", type=Path, help="folder of the pipeline (default: the one that ships)")
+    sample.add_argument("--data", action="store_true", help="write the pictures that it learns these captions from")
     sample.add_argument("--out", type=Path, required=True, help="contact sheet to write")
     sample.add_argument("--count", type=_positive, default=16, help="(default: %(default)s)")
     sample.add_argument("--seed", type=int, default=0, help="(default: %(default)s)")
@@ -179,14 +202,19 @@ def _add_miniature_commands(commands: argparse._SubParsersAction) -> None:
 
 
 def _positive(text: str) -> int:
-    value = int(text)
-    if value < 1:
+    if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"a whole number from 1 on was expected, not {text}")
-    return value
+    return int(text)
 
 
-def _steering(options: argparse.Namespace, scene: GroundedScene, record_maps: bool = False) -> Steering:
-    loss = CentroidLoss(
+def _seed(text: str) -> int:
+    if not text.isdecimal() or int(text) >= 2**64:
+        raise argparse.ArgumentTypeError(f"a whole number from 0 to 2^64 - 1 was expected, not {text}")
+    return int(text)
+
+
+def _loss(options: argparse.Namespace) -> CentroidLoss:
+    return CentroidLoss(
         options.function,
         options.alpha,
         options.margin,
@@ -196,7 +224,10 @@ def _steering(options: argparse.Namespace, scene: GroundedScene, record_maps: bo
         options.presence_weight,
         options.balance_weight,
     )
-    schedule = SteeringSchedule(
+
+
+def _schedule(options: argparse.Namespace) -> SteeringSchedule:
+    return SteeringSchedule(
         update=options.update,
         start=options.start,
         end=options.end,
@@ -205,13 +236,14 @@ def _steering(options: argparse.Namespace, scene: GroundedScene, record_maps: bo
         target=options.target,
         order=options.order,
     )
-    return Steering(scene, loss, schedule, record_maps)
 
 
 def _demo(options: argparse.Namespace) -> None:
     from .demo import run_demo
 
-    run_demo(lambda scene: _steering(options, scene), options.prompts, options.out)
+    _check_picture(options.out)
+    loss, schedule = _loss(options), _schedule(options)
+    run_demo(lambda scene: Steering(scene, loss, schedule), options.prompts, options.out)
 
 
 def _generate(options: argparse.Namespace) -> None:
@@ -219,12 +251,15 @@ def _generate(options: argparse.Namespace) -> None:
     from .miniature.folder import MINIATURE_DIR
     from .viz import map_sheet, to_image
 
-    for file in filter(None, (options.out, options.maps, options.report)):
-        _check_folder(file)
+    _check_files(options)
+    loss, schedule = _loss(options), _schedule(options)
     pipeline = load_pipeline(MINIATURE_DIR if options.model == "miniature" else options.model, options.device)
     scene = ground_prompt(pipeline, options.prompt)
-    steering = None if options.loss == _NONE else _steering(options, scene, record_maps=options.maps is not None)
     print(scene.summary())
+    steers = options.loss != _NONE and scene.relations and schedule.steered_steps(options.steps)
+    if options.maps and not steers:
+        raise ValueError(f"{options.maps}: maps are recorded where steering looks, and no step of this is steered.")
+    steering = Steering(scene, loss, schedule, record_maps=options.maps is not None) if steers else None
     pictures = generate(pipeline, options.prompt, options.seed, steering, options.steps, options.cfg, options.negative)
     for seed, picture in zip(options.seed, pictures):
         several = len(options.seed) > 1
@@ -247,15 +282,33 @@ def _generate(options: argparse.Namespace) -> None:
         print(options.report)
 
 
-def _check_folder(file: Path) -> None:
+def _check_files(options: argparse.Namespace) -> None:
     """Refuse before sampling what could not be written after it."""
+    for file in filter(None, (options.out, options.maps)):
+        _check_picture(file)
+    if options.report:
+        _check_folder(options.report)
+        if options.report.suffix.lower() != ".json":
+            raise ValueError(f"{options.report}: a name that ends in .json was expected for the report.")
+    if options.maps == options.out:
+        raise ValueError(f"{options.out} was given for both the picture and its maps. Give two names.")
+    if len(set(options.seed)) < len(options.seed):
+        raise ValueError(f"--seed {' '.join(map(str, options.seed))}: each seed was expected once.")
+
+
+def _check_picture(file: Path) -> None:
     from PIL import Image
 
+    _check_folder(file)
+    if Image.registered_extensions().get(file.suffix.lower()) not in Image.SAVE:
+        raise ValueError(f"{file}: a picture's name was expected, such as one that ends in .png.")
+
+
+def _check_folder(file: Path) -> None:
     if not file.parent.is_dir():
         raise ValueError(f"{file}: the folder {file.parent} does not exist. Make it first, or give another path.")
-    known = {*Image.registered_extensions(), ".json"}
-    if file.suffix.lower() not in known:
-        raise ValueError(f"{file}: a name that ends in .png was expected (for a report, in .json).")
+    if file.is_dir():
+        raise ValueError(f"{file} is a folder; the name of a file to write was expected.")
 
 
 def _parse(options: argparse.Namespace) -> None:
@@ -289,10 +342,13 @@ def _train(options: argparse.Namespace) -> None:
 
 
 def _sample(options: argparse.Namespace) -> None:
+    from .backends.diffusers import load_pipeline
+    from .miniature.folder import MINIATURE_DIR
     from .miniature.training import draw_samples
 
-    _check_folder(options.out)
-    for caption in draw_samples(options.count, options.seed, options.out):
+    _check_picture(options.out)
+    pipeline = None if options.data else load_pipeline(options.model or MINIATURE_DIR, "cpu")
+    for caption in draw_samples(options.count, options.seed, options.out, pipeline):
         print(caption)
 
 
@@ -303,14 +359,18 @@ def _score(options: argparse.Namespace) -> None:
     from .miniature.prompts import unseen_pair_prompts
     from .miniature.score import Arm, compare, unsteered
 
+    prompts, pipeline = (
+        unseen_pair_prompts(options.prompts, seed=0),
+        load_pipeline(options.model or MINIATURE_DIR, "cpu"),
+    )
     print(json.dumps({"detector": asdict(measure_detector(options.scenes, seed=1))}))
     arm = Arm(unsteered)
-    compare(load_pipeline(options.model or MINIATURE_DIR, "cpu"), unseen_pair_prompts(options.prompts, seed=0), [arm])
+    compare(pipeline, prompts, [arm])
     print(json.dumps({"unsteered": asdict(arm.scores)}))
 
 
 def _glyphs(options: argparse.Namespace) -> None:
     from .miniature.world import extract_glyphs
 
-    _check_folder(options.out)
+    _check_picture(options.out)
     extract_glyphs(options.font).save(options.out, optimize=True)

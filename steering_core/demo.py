@@ -26,12 +26,7 @@ def run_demo(make_steering: MakeSteering, count: int, out: Path) -> None:
         make_steering: the steered arm.
         count: how many prompts.
         out: the contact sheet.
-
-    Raises:
-        ValueError: the sheet's folder does not exist.
     """
-    if not out.parent.is_dir():
-        raise ValueError(f"{out}: the folder {out.parent} does not exist. Make it first, or give another --out.")
     pipeline, detector = load_pipeline(MINIATURE_DIR, "cpu"), GlyphDetector()
     others = [prompt for prompt in unseen_pair_prompts(count, seed=0) if prompt != _FIRST]
     arms = {"unsteered": Arm(unsteered), "steered": Arm(make_steering)}

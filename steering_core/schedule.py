@@ -31,7 +31,8 @@ class SteeringSchedule:
         normalize: scale each image's gradient to root mean square 1, so that s means the same
             for every model; without it s multiplies the gradient itself, as the papers do.
         refinements: at most so many descents within one step; ``guidance`` needs none.
-        target: a relation whose loss is at most this is left alone.
+        target: a relation whose loss is at most this is left alone. At 0 that is one that holds by the
+            margin, seen by ReLU, leaky ReLU and GELU; these last two go on below 0 with a negative target.
         order: relations ``together`` in each step, or ``in_turn``.
 
     Raises:

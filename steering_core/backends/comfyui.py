@@ -18,6 +18,8 @@ import comfy.model_management
 import comfy.patcher_extension
 import comfy.samplers
 import torch
+from comfy.extra_samplers import uni_pc
+from comfy.k_diffusion.sampling import sample_euler
 from comfy.ldm.modules.attention import SpatialTransformer, attention_pytorch
 from comfy.ldm.modules.diffusionmodules.openaimodel import Downsample, UNetModel
 from comfy.model_patcher import ModelPatcher, create_model_options_clone, set_model_options_post_cfg_function
@@ -55,8 +57,10 @@ def prompt_tokens(clip: CLIP, prompt: str) -> list[Token]:
     """The tokens of the model's text encoder, its chunks joined as in the conditioning.
 
     Raises:
-        ValueError: the model has more than one text encoder, or another kind than CLIP.
+        ValueError: the model has no text encoder, more than one, or another kind than CLIP.
     """
+    if clip is None:
+        raise ValueError("clip: the checkpoint holds no text encoder. Load one with Load CLIP, and connect that.")
     if not isinstance(clip.tokenizer, SD1Tokenizer):
         raise ValueError(
             f"clip: a Stable Diffusion 1.x or 2.x text encoder, or that of Load Miniature Model, was expected; "
@@ -78,7 +82,7 @@ def attention_layers(unet: UNetModel) -> dict[str, tuple[AttentionLayer, Block]]
     """The network's cross-attention by the name that all backends share, in running order."""
     parts = (
         ("down", "input", unet.input_blocks),
-        ("mid", "middle", [unet.middle_block]),
+        ("mid", "middle", [unet.middle_block or ()]),
         ("up", "output", unet.output_blocks),
     )
     levels = _levels(unet)
@@ -149,24 +153,34 @@ class _SteeredRun:
         guider: comfy.samplers.CFGGuider,
         sigmas: Tensor,
         extra_args: dict[str, Any],
-        *args: Any,
-        **kwargs: Any,
+        callback: Callable[..., None],
+        noise: Tensor,
+        latent_image: Tensor | None = None,
+        denoise_mask: Tensor | None = None,
+        disable_pbar: bool = False,
     ) -> Tensor:
         """Wrapper of ``KSAMPLER.sample``."""
-        with _ordinary_weights(guider.inner_model.diffusion_model):
+        rest = (callback, noise, latent_image, denoise_mask, disable_pbar)
+        sampler = executor.class_obj
+        function = sampler.sampler_function
+        with _ordinary_weights(guider):
             if uses_guidance(self._steering):
                 options = create_model_options_clone(extra_args["model_options"])
-                shift = self._prediction_shift(guider, sigmas, extra_args["model_options"])
+                shift = self._prediction_shift(guider, sigmas, extra_args["model_options"], denoise_mask)
                 set_model_options_post_cfg_function(options, shift)
-                return executor(guider, sigmas, {**extra_args, "model_options": options}, *args, **kwargs)
-            sampler = executor.class_obj
-            by_intervals = comfy.samplers.KSAMPLER(
-                self._by_intervals(sampler.sampler_function, guider), sampler.extra_options, sampler.inpaint_options
-            )
-            return by_intervals.sample(guider, sigmas, extra_args, *args, **kwargs)
+                return executor(guider, sigmas, {**extra_args, "model_options": options}, *rest)
+            sampler.sampler_function = self._by_intervals(function, guider)
+            try:
+                return executor(guider, sigmas, extra_args, *rest)
+            finally:
+                sampler.sampler_function = function
 
     def _prediction_shift(
-        self, guider: comfy.samplers.CFGGuider, sigmas: Tensor, model_options: dict[str, Any]
+        self,
+        guider: comfy.samplers.CFGGuider,
+        sigmas: Tensor,
+        model_options: dict[str, Any],
+        denoise_mask: Tensor | None,
     ) -> Callable[[dict[str, Any]], Tensor]:
         """What moves the denoised latent after classifier-free guidance."""
         steps = len(sigmas) - 1
@@ -176,7 +190,8 @@ class _SteeredRun:
             step = min(int((sigmas[1:] >= sigma).sum()), steps - 1)
             if not self._steering.is_active(step, steps):
                 return args["denoised"]
-            latent, probe = self._network_view(guider, x, sigma, model_options)
+            mask = _mask_at(guider, denoise_mask, x, sigma, sigmas, model_options)
+            latent, probe = self._network_view(guider, x, sigma, model_options, mask)
             noise_shift = self._steering.noise_shift(latent, probe, step, steps)
             # The denoised latent is x - sigma·epsilon whatever the network predicts.
             return args["denoised"] if noise_shift is None else args["denoised"] - sigma * noise_shift
@@ -203,15 +218,17 @@ class _SteeredRun:
             for first, last in itertools.pairwise(cuts):
                 if first in active:
                     x = self._moved(guider, model, x, float(sigmas[first]), extra_args, first, steps)
+                # UniPC only looks at the model, and takes no step, where it is given one interval alone.
+                alone = last - first == 1 and sampler_function in (uni_pc.sample_unipc, uni_pc.sample_unipc_bh2)
                 # Another seed for each interval, or a sampler that draws noise would draw the same again.
-                x = sampler_function(
+                x = (sample_euler if alone else sampler_function)(
                     model,
                     x,
                     sigmas[first : last + 1],
                     extra_args={**extra_args, "seed": extra_args["seed"] + first},
                     callback=_renumbered(callback, first),
                     disable=disable or last - first == 1,
-                    **options,
+                    **({} if alone else options),
                 )
             return x
 
@@ -228,14 +245,21 @@ class _SteeredRun:
         steps: int,
     ) -> Tensor:
         """The sampler's latent, moved by latent descent."""
-        visible = _with_kept_region(guider, model, x, sigma, extra_args["denoise_mask"])
-        latent, probe = self._network_view(guider, visible, sigma, extra_args["model_options"])
+        options = extra_args["model_options"]
+        mask = _mask_at(guider, extra_args["denoise_mask"], x, sigma, model.sigmas, options)
+        visible = x if mask is None else _with_kept_region(guider, model, x, sigma, mask)
+        latent, probe = self._network_view(guider, visible, sigma, options, mask)
         scale = _input_scale(guider, sigma)
         moved = self._steering.descend(latent, probe, sigma * scale, step, steps)
         return x + (moved - latent) / scale
 
     def _network_view(
-        self, guider: comfy.samplers.CFGGuider, x: Tensor, sigma: float, model_options: dict[str, Any]
+        self,
+        guider: comfy.samplers.CFGGuider,
+        x: Tensor,
+        sigma: float,
+        model_options: dict[str, Any],
+        mask: Tensor | None,
     ) -> tuple[Tensor, Callable[[Tensor], TokenMaps]]:
         """The latent as the network receives it, and the probe of such a latent."""
         scale = _input_scale(guider, sigma)
@@ -243,6 +267,9 @@ class _SteeredRun:
         def probe(latent: Tensor) -> TokenMaps:
             comfy.model_management.throw_exception_if_processing_interrupted()
             tokens = self._steering.scene.tokens
+            if mask is not None:  # what is kept cannot be moved, and must not count in the gradient's size
+                open_part = mask.clone()  # made in inference mode, it could not be saved for backward
+                latent = latent * open_part + latent.detach() * (1 - open_part)
             return probe_model(guider, latent / scale, sigma, model_options, tokens, self._blocks)
 
         return x * scale, probe
@@ -274,11 +301,16 @@ def probe_model(
     replaced = transformer_options.setdefault("patches_replace", {}).setdefault("attn2", {})
     for name, block in blocks.items():
         replaced[block] = _MapReader(name, collector, replaced.get(block, replaced.get(block[:2])))
-    # Of the attention kernels that may be installed, this one is known to have a backward.
-    transformer_options.setdefault("optimized_attention_override", _differentiable_attention)
+    # Of the attention kernels that may be chosen, this one is known to have a backward.
+    transformer_options["optimized_attention_override"] = _differentiable_attention
     condition = {**guider.conds["positive"][0]}
     if "control" in condition:
         condition["control"] = _ControlWithoutGradient(condition["control"])
+        # Residuals are added in place to what the next encoder block has saved for backward, if it is not a copy.
+        patches = transformer_options.get("patches", {})
+        name = "input_block_patch_after_skip"
+        transformer_options["patches"] = {**patches, name: [*patches.get(name, ()), lambda h, _: h.clone()]}
+    _make_cast_weights_ordinary(guider.inner_model.diffusion_model)
     try:
         comfy.samplers.calc_cond_batch(
             guider.inner_model, [[condition]], x, x.new_full((len(x),), sigma, dtype=torch.float32), options
@@ -322,16 +354,29 @@ class _ControlWithoutGradient:
             return self._control.get_control(x.detach(), *args)
 
 
+def _mask_at(
+    guider: comfy.samplers.CFGGuider,
+    denoise_mask: Tensor | None,
+    x: Tensor,
+    sigma: float,
+    sigmas: Tensor,
+    model_options: dict[str, Any],
+) -> Tensor | None:
+    """The part of the latent that this step denoises, 1 where it does; none where that is all of it."""
+    if denoise_mask is None or "denoise_mask_function" not in model_options:
+        return denoise_mask
+    described = {"model": guider, "sigmas": sigmas}
+    return model_options["denoise_mask_function"](x.new_full((len(x),), sigma), denoise_mask, extra_options=described)
+
+
 def _with_kept_region(
     guider: comfy.samplers.CFGGuider,
     model: comfy.samplers.KSamplerX0Inpaint,
     x: Tensor,
     sigma: float,
-    denoise_mask: Tensor | None,
+    denoise_mask: Tensor,
 ) -> Tensor:
     """The latent as the model will see it: outside the mask, the original picture with noise."""
-    if denoise_mask is None:
-        return x
     kept = guider.inner_model.scale_latent_inpaint(
         x=x,
         sigma=x.new_full((len(x),), sigma),
@@ -354,12 +399,15 @@ def _renumbered(callback: Callable[[dict[str, Any]], None], first: int) -> Calla
 
 
 @contextmanager
-def _ordinary_weights(module: nn.Module) -> Iterator[None]:
+def _ordinary_weights(guider: comfy.samplers.CFGGuider) -> Iterator[None]:
     """Within this context, weights that were loaded in inference mode can be saved for backward.
 
-    Each such tensor is replaced by an ordinary one on the same memory: nothing is copied.
+    Each such tensor, of the network and of the models that come with its conditioning, is
+    replaced by an ordinary one on the same memory: nothing is copied.
     """
-    stores = [store for part in module.modules() for store in (part._parameters, part._buffers)]
+    networks = [guider.inner_model.diffusion_model, *(patcher.model for patcher in guider.loaded_models)]
+    parts = [part for network in networks for part in network.modules()]
+    stores = [store for part in parts for store in (part._parameters, part._buffers)]
     replaced = [
         (store, name, tensor)
         for store in stores
@@ -368,12 +416,29 @@ def _ordinary_weights(module: nn.Module) -> Iterator[None]:
     ]
     with torch.inference_mode(False):
         for store, name, tensor in replaced:
-            alias = torch.empty(0, dtype=tensor.dtype, device=tensor.device).set_(
-                tensor.untyped_storage(), tensor.storage_offset(), tensor.size(), tensor.stride()
-            )
-            store[name] = nn.Parameter(alias, requires_grad=False) if isinstance(tensor, nn.Parameter) else alias
+            store[name] = _ordinary(tensor)
     try:
         yield
     finally:
         for store, name, tensor in replaced:
             store[name] = tensor
+
+
+def _make_cast_weights_ordinary(network: nn.Module) -> None:
+    """The same for the copies on the GPU that ComfyUI's dynamic memory keeps at its modules."""
+    for part in network.modules():
+        for name in ("_v_weight", "_v_bias"):
+            tensor = getattr(part, name, None)
+            if isinstance(tensor, Tensor) and tensor.is_inference():
+                setattr(part, name, _ordinary(tensor))
+
+
+def _ordinary(tensor: Tensor) -> Tensor:
+    """A tensor on the same memory, with the attributes that ComfyUI has put on it; outside inference mode."""
+    alias = torch.empty(0, dtype=tensor.dtype, device=tensor.device).set_(
+        tensor.untyped_storage(), tensor.storage_offset(), tensor.size(), tensor.stride()
+    )
+    if isinstance(tensor, nn.Parameter):
+        alias = nn.Parameter(alias, requires_grad=False)
+    vars(alias).update(vars(tensor))
+    return alias

@@ -16,8 +16,9 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from diffusers import StableDiffusionPipeline, UNet2DConditionModel
+from diffusers import DPMSolverSinglestepScheduler, PNDMScheduler, StableDiffusionPipeline, UNet2DConditionModel
 from diffusers.models.attention_processor import Attention
+from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from ..attention import split_heads
@@ -32,9 +33,12 @@ from ..tokens import GroundedScene, Token, ground, token_texts
 #: sigma of z = alpha·x0 + sigma·epsilon at a fixed z (Salimans and Ho 2022, section 4).
 _PREDICTION_PER_NOISE = {
     "epsilon": lambda alpha, sigma: 1.0,
-    "v_prediction": lambda alpha, sigma: 1 / alpha,
-    "sample": lambda alpha, sigma: -sigma / alpha,
+    "v_prediction": lambda alpha, sigma: 1 / max(alpha, _LEAST_ALPHA),
+    "sample": lambda alpha, sigma: -sigma / max(alpha, _LEAST_ALPHA),
 }
+#: Schedules rescaled to zero terminal signal start at alpha = 0, where no prediction can bend the noise;
+#: Stable Diffusion's own start at 0.068.
+_LEAST_ALPHA = 0.05
 
 
 def ground_prompt(pipeline: StableDiffusionPipeline, prompt: str, scene: Scene | None = None) -> GroundedScene:
@@ -58,8 +62,9 @@ def load_pipeline(source: str | Path, device: str) -> StableDiffusionPipeline:
         source: a pipeline's folder, or the name of one in the Hugging Face cache of this machine.
 
     Raises:
-        ValueError: there is none, or it is of another kind.
+        ValueError: there is none, it is of another kind or damaged, or the device cannot be used.
     """
+    _check_device(device)
     if Path(source).is_file():
         raise ValueError(
             f"{source} is a file; the folder of a diffusers pipeline was expected. Convert a checkpoint with: "
@@ -72,20 +77,33 @@ def load_pipeline(source: str | Path, device: str) -> StableDiffusionPipeline:
             f"{source} is neither a pipeline's folder nor in the Hugging Face cache. Download it first with: "
             f"hf download {source}"
         ) from error
-    if config["_class_name"] != StableDiffusionPipeline.__name__:
+    if config.get("_class_name") != StableDiffusionPipeline.__name__:
         raise ValueError(
-            f"{source} holds a {config['_class_name']}; a StableDiffusionPipeline (Stable Diffusion 1.x or 2.x, or "
+            f"{source} holds a {config.get('_class_name')}; a StableDiffusionPipeline (Stable Diffusion 1.x or 2.x, or "
             f"the miniature) was expected."
         )
-    pipeline = StableDiffusionPipeline.from_pretrained(
-        source,
-        local_files_only=True,
-        dtype=torch.float32 if torch.device(device).type == "cpu" else torch.float16,
-        safety_checker=None,
-        requires_safety_checker=False,
-    )
+    try:
+        pipeline = StableDiffusionPipeline.from_pretrained(
+            source,
+            local_files_only=True,
+            dtype=torch.float32 if torch.device(device).type == "cpu" else torch.float16,
+            safety_checker=None,
+            requires_safety_checker=False,
+        )
+    except (OSError, SafetensorError) as error:
+        raise ValueError(f"{source} cannot be loaded, a file is missing or damaged: {error}") from error
     pipeline.set_progress_bar_config(disable=True)
     return pipeline.to(device)
+
+
+def _check_device(device: str) -> None:
+    try:
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0]
+        raise ValueError(
+            f"The device {device} cannot be used here; cpu always can, cuda with a GPU: {reason}"
+        ) from error
 
 
 def generate(
@@ -246,14 +264,11 @@ def steered(
         return
     run = _SteeredRun(pipeline, steering, layers)
     unet, scheduler = pipeline.unet, pipeline.scheduler
-    unet.forward = run.forward
     # The pipeline reads from their signatures what it may pass on, such as the generator.
-    scheduler.step = wraps(scheduler.step)(partial(run.scheduler_step))
-    scheduler.set_timesteps = wraps(scheduler.set_timesteps)(partial(run.set_timesteps))
-    try:
+    step = wraps(scheduler.step)(partial(run.scheduler_step))
+    set_timesteps = wraps(scheduler.set_timesteps)(partial(run.set_timesteps))
+    with _replaced(unet, forward=run.forward), _replaced(scheduler, step=step, set_timesteps=set_timesteps):
         yield steering
-    finally:
-        del unet.forward, scheduler.step, scheduler.set_timesteps
 
 
 class _SteeredRun:
@@ -308,13 +323,9 @@ class _SteeredRun:
         return self._step(model_output, timestep, sample, *args, **kwargs)
 
     def _probe(self, latent: Tensor, timestep: Tensor, context: Tensor, inputs: dict[str, Any]) -> TokenMaps:
-        unet, steered_forward = self._pipeline.unet, self._pipeline.unet.forward
-        unet.forward = self._network_forward
-        try:
-            tokens = self._steering.scene.tokens
+        unet, tokens = self._pipeline.unet, self._steering.scene.tokens
+        with _replaced(unet, forward=self._network_forward):
             return probe_unet(unet, latent, timestep, context, tokens, self._layers, **inputs)
-        finally:
-            unet.forward = steered_forward
 
     def _signal_and_noise(self, timestep: Tensor) -> tuple[float, float]:
         """alpha and sigma of the network's input z = alpha·x0 + sigma·epsilon, also between trained steps."""
@@ -331,11 +342,32 @@ class _SteeredRun:
     def _keeps_moved_latent(self) -> bool:
         """Whether the scheduler goes on from the latent it is given, not from one it kept.
 
-        The second evaluation of Heun, KDPM2 and the SDE solver, and of PNDM's first step, is a
-        correction on a latent of the scheduler's own.
+        The later evaluations of Heun, KDPM2, the SDE and the singlestep solver, and of PNDM's
+        Runge-Kutta and first steps, are corrections on a latent of the scheduler's own.
         """
         scheduler = self._pipeline.scheduler
-        return getattr(scheduler, "state_in_first_order", True) and getattr(scheduler, "counter", 0) != 1
+        if isinstance(scheduler, PNDMScheduler):
+            runge_kutta = not scheduler.config.skip_prk_steps and scheduler.counter < len(scheduler.prk_timesteps)
+            return scheduler.counter % 4 == 0 if runge_kutta else scheduler.counter != 1
+        if isinstance(scheduler, DPMSolverSinglestepScheduler):
+            return scheduler.order_list[scheduler.step_index or 0] == 1
+        return getattr(scheduler, "state_in_first_order", True)
+
+
+@contextmanager
+def _replaced(target: Any, **attributes: Any) -> Iterator[None]:
+    """The object's own attributes are these in this context, and as before after it."""
+    before = {name: vars(target)[name] for name in attributes if name in vars(target)}
+    for name, value in attributes.items():
+        setattr(target, name, value)
+    try:
+        yield
+    finally:
+        for name in attributes:
+            if name in before:
+                setattr(target, name, before[name])
+            else:
+                delattr(target, name)
 
 
 @contextmanager

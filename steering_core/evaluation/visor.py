@@ -111,7 +111,7 @@ def visor_scores(trials: Sequence[Sequence[Trial]]) -> VisorScores:
     )
 
 
-def interval(share: float, count: int) -> tuple[float, float]:
+def interval(share: float, count: float) -> tuple[float, float]:
     """The 95 % interval of a share observed in ``count`` independent trials (Wilson 1927).
 
     Args:
@@ -126,6 +126,28 @@ def interval(share: float, count: int) -> tuple[float, float]:
     middle = (share + spread / 2) / (1 + spread)
     reach = math.sqrt(spread * (share * (1 - share) + spread / 4)) / (1 + spread)
     return max(middle - reach, 0.0), min(middle + reach, 1.0)
+
+
+def share_interval(counted: Sequence[int], out_of: Sequence[int]) -> tuple[float, float]:
+    """The 95 % interval of a share of pictures, where pictures of one prompt resemble each other.
+
+    Wilson's interval at the effective number of pictures: their number divided by the design
+    effect of the clusters (Kish 1965), whose variance is the ratio estimator's.
+
+    Args:
+        counted: for each prompt, how many of its pictures count.
+        out_of: for each prompt, out of how many.
+
+    Returns:
+        (0, 1) where there is no picture.
+    """
+    pictures = sum(out_of)
+    if not pictures:
+        return 0.0, 1.0
+    share, prompts = sum(counted) / pictures, sum(count > 0 for count in out_of)
+    between = sum((count - share * count_out_of) ** 2 for count, count_out_of in zip(counted, out_of))
+    effective = share * (1 - share) * pictures**2 / between if between else prompts
+    return interval(share, min(max(effective, prompts), pictures))
 
 
 def _centres(found: Sequence[Detection], image_size: int) -> dict[str, tuple[float, float]]:

@@ -13,7 +13,7 @@ from ..backends.diffusers import generate, ground_prompt
 from ..evaluation.visor import Trial, VisorScores, judge, visor_scores
 from ..steering import Steering
 from ..tokens import GroundedScene
-from .detector import Detection, GlyphDetector
+from .detector import GlyphDetector
 from .prompts import ScenePrompt
 from .world import IMAGE_SIZE
 
@@ -48,10 +48,9 @@ class Arm:
 
 @dataclass(frozen=True)
 class Drawn:
-    """The pictures of one prompt: (seeds, 3, 128, 128) in [0, 1], with what was found in them."""
+    """The pictures of one prompt, (seeds, 3, 128, 128) in [0, 1], and the verdicts on them."""
 
     pictures: Tensor
-    found: list[list[Detection]]
     trials: list[Trial]
 
 
@@ -68,10 +67,9 @@ def draw(
     start = time.perf_counter()
     pictures = generate(pipeline, prompt.text, seeds, steering, steps, GUIDANCE_SCALE)
     arm.seconds += time.perf_counter() - start
-    found = detector.detect(pictures)
-    trials = [judge(prompt.relations, detections, IMAGE_SIZE) for detections in found]
+    trials = [judge(prompt.relations, found, IMAGE_SIZE) for found in detector.detect(pictures)]
     arm.trials.append(trials)
-    return Drawn(pictures, found, trials)
+    return Drawn(pictures, trials)
 
 
 def compare(

@@ -10,8 +10,9 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from pickle import UnpicklingError
 
 import numpy as np
 import torch
@@ -25,7 +26,7 @@ from torch import Tensor, autocast, nn
 from tqdm import tqdm
 from transformers import CLIPTokenizer
 
-from ..backends.diffusers import load_pipeline
+from ..backends.diffusers import generate, load_pipeline
 from .captions import caption
 from .folder import LATENT_PREVIEW_FILE
 from .networks import CONTEXT_LENGTH, LATENT_SIZE, build_autoencoder, build_scheduler, build_text_encoder, build_unet
@@ -100,10 +101,12 @@ def train_miniature(
             denoiser are trained on; from nothing when not given.
 
     Raises:
-        ValueError: ``start`` is no pipeline's folder.
+        ValueError: ``start`` is no pipeline's folder, ``out_dir`` holds something else than a
+            pipeline, or ``work_dir`` belongs to a run with other settings.
     """
+    _check_replaceable(out_dir)
     if start is None:
-        work_dir.mkdir(parents=True, exist_ok=True)
+        _claim(work_dir, settings, start)
         tokenizer = train_tokenizer(_tokenizer_captions(settings.seed))
         autoencoder = _train_autoencoder(settings, work_dir, device)
         latents = _encode_pictures(autoencoder, settings, work_dir, device)
@@ -111,11 +114,30 @@ def train_miniature(
         pipeline = _untrained_pipeline(settings, tokenizer, autoencoder, device)
     else:
         pipeline = load_pipeline(start, device).to(torch.float32)
-        work_dir.mkdir(parents=True, exist_ok=True)
+        _claim(work_dir, settings, start)
         latents = _encode_pictures(pipeline.vae, settings, work_dir, device)
     latents = latents * pipeline.vae.config.scaling_factor
     _train_denoiser(settings, pipeline, latents, work_dir, device)
     _export(pipeline, _fit_latent_preview(settings, latents), out_dir)
+
+
+def _check_replaceable(out_dir: Path) -> None:
+    is_pipeline = (out_dir / "model_index.json").exists()
+    if out_dir.exists() and not is_pipeline and (out_dir.is_file() or any(out_dir.iterdir())):
+        raise ValueError(f"{out_dir} would be replaced, and is no pipeline's folder. Give a new folder.")
+
+
+def _claim(work_dir: Path, settings: TrainingSettings, start: Path | None) -> None:
+    """Mark the work folder as this run's, so that no run goes on from another's checkpoints."""
+    run = json.dumps({**asdict(settings), "start": str(start.resolve()) if start else None})
+    file = work_dir / "run.json"
+    if file.exists() and file.read_text(encoding="utf-8") != run:
+        raise ValueError(
+            f"{work_dir} belongs to a run with the settings {file.read_text(encoding='utf-8')}, not {run}: give those, "
+            f"or another --work folder."
+        )
+    work_dir.mkdir(parents=True, exist_ok=True)
+    file.write_text(run, encoding="utf-8")
 
 
 def _generator(settings: TrainingSettings, stage: int, step: int) -> np.random.Generator:
@@ -160,12 +182,10 @@ def _optimise(
     average = EMAModel(parameters, decay=_EMA_DECAY, use_ema_warmup=True, power=0.75)
     checkpoint, first = work_dir / f"{name}.pt", 0
     if checkpoint.exists():
-        state = torch.load(checkpoint, map_location=device, weights_only=True)
-        if state["steps"] != steps:
-            raise ValueError(
-                f"{checkpoint} belongs to a run of {state['steps']} steps, not {steps}: give that number, "
-                f"or another --work folder."
-            )
+        try:
+            state = torch.load(checkpoint, map_location=device, weights_only=True)
+        except (RuntimeError, EOFError, UnpicklingError) as error:
+            raise ValueError(f"{checkpoint} is damaged; remove it to start this stage again.") from error
         modules.load_state_dict(state["modules"])
         optimizer.load_state_dict(state["optimizer"])
         cycle.load_state_dict(state["cycle"])
@@ -175,7 +195,6 @@ def _optimise(
 
     def save(step: int) -> None:
         state = {
-            "steps": steps,
             "step": step,
             "modules": modules.state_dict(),
             "optimizer": optimizer.state_dict(),
@@ -263,7 +282,9 @@ def _encode_pictures(autoencoder: AutoencoderKL, settings: TrainingSettings, wor
         with autocast(device, torch.bfloat16):
             chunks.append(autoencoder.encode(batch).latent_dist.mode().float())
     latents = torch.cat(chunks)
-    save_file({"latents": latents.cpu().contiguous()}, file)
+    partial = file.with_suffix(".partial")
+    save_file({"latents": latents.cpu().contiguous()}, partial)
+    partial.replace(file)
     return latents
 
 
@@ -379,14 +400,24 @@ def _export(pipeline: StableDiffusionPipeline, latent_preview: dict[str, list], 
 def _restore_text_prefix(file: Path) -> None:
     """Name the weights as in Stable Diffusion's folders, which every version of transformers loads."""
     weights = load_file(file)
-    save_file({f"text_model.{name.removeprefix('text_model.')}": weight for name, weight in weights.items()}, file)
+    named = {f"text_model.{name.removeprefix('text_model.')}": weight for name, weight in weights.items()}
+    save_file(named, file, metadata={"format": "pt"})
 
 
-def draw_samples(count: int, seed: int, out: Path) -> list[str]:
-    """Write a sheet of pictures as the second stage sees them; returns their captions, row by row."""
+def draw_samples(count: int, seed: int, out: Path, pipeline: StableDiffusionPipeline | None) -> list[str]:
+    """Write a sheet of the second stage's pictures, or of a pipeline's own for the same captions.
+
+    Returns:
+        The captions, row by row.
+    """
     layouts = [_layout(TrainingSettings(seed=seed), index) for index in range(count)]
+    rng = np.random.default_rng((seed, 4))
+    captions = [caption(rng, layout.placements) for layout in layouts]
+    if pipeline is None:
+        pictures = to_tensor([render(layout) for layout in layouts], "cpu")
+    else:
+        pictures = 2 * torch.cat([generate(pipeline, text, [seed], None, 25, 5.0) for text in captions]) - 1
     columns = min(count, _SHEET_COLUMNS)
     blank = torch.ones(-count % columns, 3, IMAGE_SIZE, IMAGE_SIZE)
-    save_sheet(torch.cat([to_tensor([render(layout) for layout in layouts], "cpu"), blank]), columns, out)
-    rng = np.random.default_rng((seed, 4))
-    return [caption(rng, layout.placements) for layout in layouts]
+    save_sheet(torch.cat([pictures, blank]), columns, out)
+    return captions

@@ -187,7 +187,7 @@ def glyphs() -> dict[str, Image.Image]:
     if not ATLAS.exists():
         raise FileNotFoundError(
             f"The glyphs of the miniature's world were expected at {ATLAS}. Reinstall the pack, or make "
-            f"them from Noto Color Emoji with: steer miniature glyphs --font NotoColorEmoji.ttf"
+            f"them from Noto Color Emoji with: steer miniature glyphs --font NotoColorEmoji.ttf --out {ATLAS}"
         )
     with Image.open(ATLAS) as atlas:
         cells = atlas.convert("RGBA")

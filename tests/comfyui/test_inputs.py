@@ -19,6 +19,11 @@ def test_masked_region_is_kept(result):
     assert result["open region moved"]
 
 
+@pytest.mark.parametrize("update", ["descent", "guidance"])
+def test_control_nets_act_beside_steering(result, update):
+    assert result[f"control net and {update}"]
+
+
 def test_tokens_of_weighted_and_long_prompts(result):
     assert result["texts"] == ["giraffe", "airplane", "dog", "cat"]
     assert result["chunks"][0] == 0 and result["chunks"][-1] > 0

@@ -58,7 +58,15 @@ def test_no_relation_is_an_empty_list(capsys):
         (["generate", "a dog above a cat", "--out", "x.png", "--model", "no/such/model"], "no/such/model"),
         (["generate", "a dog above a cat", "--out", "x.png", "--alpha", "-1"], "alpha"),
         (["generate", "a dog above a cat", "--out", "x.png", "--start", "0.5", "--end", "0.2"], "0.5 to 0.2"),
+        (["generate", "a dog above a cat", "--out", "x.psd"], "x.psd"),
+        (["generate", "a dog above a cat", "--out", "."], "folder"),
+        (["generate", "a dog above a cat", "--out", "x.png", "--maps", "x.png"], "both"),
+        (["generate", "a dog above a cat", "--out", "x.png", "--report", "r.txt"], ".json"),
+        (["generate", "a dog above a cat", "--out", "x.png", "--seed", "1", "1"], "--seed 1 1"),
+        (["generate", "a dog above a cat", "--out", "x.png", "--device", "toaster"], "toaster"),
+        (["generate", "a dog", "--out", "x.png", "--maps", "m.png"], "no step"),
         (["demo", "--out", "no/such/folder/x.png"], "no/such/folder"),
+        (["demo", "--out", "x"], "x:"),
         (["demo", "--margin", "2"], "margin"),
         (["miniature", "glyphs", "--font", "no.ttf", "--out", "x.png"], "cannot open resource"),
         (["miniature", "score", "--model", "no/such/model", "--scenes", "1"], "no/such/model"),
@@ -75,12 +83,21 @@ def test_errors_are_one_line_and_status_2(capsys, monkeypatch, tmp_path, argumen
 
 
 @pytest.mark.parametrize(
-    "arguments", [[], ["generate"], ["demo", "--prompts", "0"], ["generate", "a", "--out", "x", "--loss", "best"]]
+    "arguments",
+    [
+        [],
+        ["generate"],
+        ["demo", "--prompts", "0"],
+        ["demo", "--prompts", "few"],
+        ["generate", "a", "--out", "x", "--seed", "-1"],
+        ["generate", "a", "--out", "x", "--loss", "best"],
+    ],
 )
-def test_wrong_usage_is_status_2(arguments):
+def test_wrong_usage_is_one_line_and_status_2(capsys, arguments):
     with pytest.raises(SystemExit) as ended:
         main(arguments)
     assert ended.value.code == 2
+    assert capsys.readouterr().err.count("\n") == 1
 
 
 def test_generate_writes_pictures_maps_and_report(tmp_path, capsys):
@@ -106,9 +123,10 @@ def test_steering_changes_the_picture_and_its_absence_does_not(tmp_path):
     assert pictures["none"] == pictures["again"] != pictures["steered"]
 
 
-def test_sample_writes_a_sheet_and_its_captions(tmp_path, capsys):
+@pytest.mark.parametrize("source", [[], ["--data"]], ids=["model", "data"])
+def test_sample_writes_a_sheet_and_its_captions(tmp_path, capsys, source):
     out = tmp_path / "sheet.png"
-    assert main(["miniature", "sample", "--out", str(out), "--count", "3"]) == 0
+    assert main(["miniature", "sample", "--out", str(out), "--count", "3", *source]) == 0
     assert Image.open(out).size == (3 * 128, 128)
     assert len(capsys.readouterr().out.strip().splitlines()) == 3
 

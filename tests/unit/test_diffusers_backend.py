@@ -225,11 +225,12 @@ def test_every_scheduler_can_be_steered(rescheduled, scheduler, update):
         assert torch.equal(sample(pipeline, make_steering(pipeline, update=update, step_size=0.0)), plain)
 
 
-@pytest.mark.parametrize("scheduler", ["DDIMScheduler", "EulerDiscreteScheduler", "DPMSolverMultistepScheduler"])
-def test_a_move_reaches_the_end_of_the_sampling(rescheduled, scheduler):
-    """With a network that predicts nothing but zero noise, a moved latent arrives scaled, not lost."""
+@pytest.mark.parametrize("scheduler", SCHEDULERS)
+def test_moves_reach_the_end_of_the_sampling(rescheduled, scheduler):
+    """With a network that predicts zero noise, a latent alpha·x0 that is moved by 1 arrives as x0 + 1/alpha."""
     pipeline = rescheduled(scheduler, prediction_type="epsilon")
     forward = pipeline.unet.forward
+    arriving = []
 
     def no_noise(sample, *args, **kwargs):
         (output,) = forward(sample, *args, **{**kwargs, "return_dict": False})
@@ -237,17 +238,34 @@ def test_a_move_reaches_the_end_of_the_sampling(rescheduled, scheduler):
 
     class Push(Steering):
         def descend(self, latent, probe, noise_level, step, steps):
-            return latent + (step == 0)
+            arriving.append((1 - noise_level**2) ** -0.5)
+            return latent + 1
 
     pipeline.unet.forward = no_noise
     try:
         plain = sample(pipeline, guidance_scale=1.0)
-        pushed = sample(pipeline, Push(ground_prompt(pipeline, PROMPT), CentroidLoss()), guidance_scale=1.0)
+        schedule = SteeringSchedule(end=0.5)
+        pushed = sample(pipeline, Push(ground_prompt(pipeline, PROMPT), CentroidLoss(), schedule), guidance_scale=1.0)
     finally:
         pipeline.unet.__dict__.pop("forward", None)
+    assert len(arriving) >= 2
     difference = pushed - plain
-    assert difference.min() > 1
-    torch.testing.assert_close(difference, difference.mean().expand_as(difference), rtol=1e-3, atol=1e-3)
+    # The predictions that these solvers remember know nothing of a move, which they take for curvature.
+    remembers = scheduler in ("DPMSolverMultistepScheduler", "UniPCMultistepScheduler", "SASolverScheduler")
+    expected = torch.full_like(difference, sum(arriving))
+    torch.testing.assert_close(difference, expected, rtol=0.25 if remembers else 0.02, atol=0)
+
+
+def test_an_attribute_of_the_network_itself_is_put_back(pipeline):
+    """Such as the hook that offloading hangs on a network's forward."""
+    hook = pipeline.unet.forward
+    pipeline.unet.forward = hook
+    try:
+        with steered(pipeline, make_steering(pipeline)):
+            assert pipeline.unet.forward is not hook
+        assert vars(pipeline.unet)["forward"] is hook
+    finally:
+        del pipeline.unet.forward
 
 
 @pytest.mark.parametrize("prediction_type", ["epsilon", "v_prediction", "sample"])

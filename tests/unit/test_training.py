@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import shutil
+
 import pytest
 import torch
 from PIL import Image
@@ -79,8 +81,22 @@ def test_a_stopped_run_ends_as_the_unbroken_one_does(trained, tmp_path, monkeypa
 
 def test_checkpoints_of_another_run_are_refused(trained, tmp_path):
     settings = TrainingSettings(autoencoder_steps=5, pictures=8)
-    with pytest.raises(ValueError, match="2 steps, not 5"):
+    with pytest.raises(ValueError, match="another --work folder"):
         train_miniature(settings, trained[1], tmp_path / "out", "cpu")
+
+
+def test_a_damaged_checkpoint_is_named(trained, tmp_path):
+    work = shutil.copytree(trained[1], tmp_path / "work")
+    (work / "autoencoder.pt").write_bytes(b"cut off")
+    with pytest.raises(ValueError, match=r"autoencoder\.pt is damaged"):
+        train_miniature(SETTINGS, work, tmp_path / "out", "cpu")
+
+
+def test_a_folder_that_holds_something_else_is_not_replaced(tmp_path):
+    (tmp_path / "diary.txt").write_text("dear diary")
+    with pytest.raises(ValueError, match="no pipeline's folder"):
+        train_miniature(SETTINGS, tmp_path / "work", tmp_path, "cpu")
+    assert not (tmp_path / "work").exists()
 
 
 def test_training_goes_on_from_a_miniature_and_keeps_its_autoencoder(trained, tmp_path):

@@ -21,7 +21,7 @@ with torch.inference_mode():
         layers = backend.attention_layers(unet)
         blocks = {name: block for name, (_, block) in layers.items()}
         x = given["latent"] * (1 + sigma**2) ** 0.5
-        with backend._ordinary_weights(unet):
+        with backend._ordinary_weights(guider):
             maps = backend.probe_model(guider, x, sigma, extra_args["model_options"], scene.grounded.tokens, blocks)
         seen.update({name: value.clone() for name, value in maps.layers.items()})
         levels.extend(layer.level for layer, _ in layers.values())

@@ -1,8 +1,9 @@
 """Inputs beyond the plain ones: no relations, masks, weights and long prompts, other models."""
 
 import torch
-from setting import PROMPT, Scene, backend, report
+from setting import PROMPT, ControlNetApplyAdvanced, Scene, backend, random_control_net, report
 from spatial_steering.steering_core.losses import CentroidLoss
+from spatial_steering.steering_core.schedule import DESCENT, GUIDANCE, SteeringSchedule
 from spatial_steering.steering_core.steering import Steering
 
 with torch.inference_mode():
@@ -20,6 +21,21 @@ with torch.inference_mode():
     masked = scene.sample(steered, latent=latent)
     result["kept region"] = (masked - original)[..., :7].abs().max().item()
     result["open region moved"] = not torch.equal(masked, scene.sample(scene.model, latent=latent))
+
+    plain_positive, plain_negative = scene.positive, scene.negative
+    picture = torch.rand(1, 128, 128, 3, generator=torch.Generator().manual_seed(2))
+    scene.positive, scene.negative = ControlNetApplyAdvanced().apply_controlnet(
+        plain_positive, plain_negative, random_control_net(scene.model), picture, 1.0, 0.0, 1.0
+    )
+    for update in (DESCENT, GUIDANCE):
+        controlled = backend.steer_model(
+            scene.model, Steering(scene.grounded, CentroidLoss(), SteeringSchedule(update=update))
+        )
+        moved = scene.sample(controlled)
+        result[f"control net and {update}"] = bool(moved.isfinite().all()) and not torch.equal(
+            moved, scene.sample(scene.model)
+        )
+    scene.positive, scene.negative = plain_positive, plain_negative
 
     weighted = "a (giraffe:1.3) above an ((airplane)), " + "very highly detailed and sharp, " * 30 + "a dog below a cat"
     grounded = backend.ground_prompt(scene.clip, weighted)

@@ -13,10 +13,13 @@ import comfy.options
 
 comfy.options.enable_args_parsing()
 
+import comfy.cldm.cldm
+import comfy.ops
 import torch
 from comfy import model_management  # noqa: F401, for the scripts
+from comfy.controlnet import ControlNet
 
-from nodes import common_ksampler
+from nodes import ControlNetApplyAdvanced, common_ksampler  # noqa: F401, for the scripts
 
 _spec = importlib.util.spec_from_file_location(
     "spatial_steering", Path(pack, "__init__.py"), submodule_search_locations=[pack]
@@ -47,6 +50,17 @@ class Scene:
         return common_ksampler(
             model, 7, steps, 5.0, sampler, "normal", self.positive, self.negative, latent or self.latent
         )[0]["samples"]
+
+
+def random_control_net(model):
+    """A control net of the model's shape with random weights."""
+    config = {**model.model.model_config.unet_config, "hint_channels": 3, "operations": comfy.ops.disable_weight_init}
+    del config["out_channels"]
+    network = comfy.cldm.cldm.ControlNet(**config)
+    torch.manual_seed(3)
+    for weight in network.parameters():
+        weight.normal_(std=0.05)
+    return ControlNet(network, load_device=torch.device("cpu"))
 
 
 def report(result):
