@@ -32,14 +32,16 @@ class AttentionLayer:
 
 
 def default_layers(layers: Sequence[AttentionLayer]) -> tuple[str, ...]:
-    """The cross-attention of the first two decoder blocks that have any.
+    """The cross-attention of the first two decoder blocks that have any, without the last block.
 
     In Stable Diffusion these are the first six of the decoder; the last block's loss hardly moves
-    (InfSplign, section 5.2 and table 6).
+    (InfSplign, section 5.2 and table 6), and the probe that leaves it out ends that much earlier.
+    In the miniature they are the two at 8×8.
     """
     decoder = [layer for layer in layers if layer.stage == "up"]
-    coarsest = sorted({layer.level for layer in decoder}, reverse=True)[:2]
-    return tuple(layer.name for layer in decoder if layer.level in coarsest)
+    levels = sorted({layer.level for layer in decoder}, reverse=True)
+    chosen = levels[: min(2, max(1, len(levels) - 1))]
+    return tuple(layer.name for layer in decoder if layer.level in chosen)
 
 
 def check_layers(wanted: Sequence[str], layers: Sequence[AttentionLayer]) -> tuple[str, ...]:

@@ -10,7 +10,7 @@ DESCENT, GUIDANCE = "descent", "guidance"
 TOGETHER, IN_TURN = "together", "in_turn"
 
 #: Step sizes that served best on the miniature (``python -m benchmarks.tune``).
-DEFAULT_STEP_SIZE = {DESCENT: 0.1, GUIDANCE: 0.5}
+DEFAULT_STEP_SIZE = {DESCENT: 0.2, GUIDANCE: 0.5}
 
 Item = TypeVar("Item")
 

@@ -389,12 +389,21 @@ def _export(pipeline: StableDiffusionPipeline, latent_preview: dict[str, list], 
     pipeline.to(torch.float16).save_pretrained(partial, safe_serialization=True)
     save_vocabulary(pipeline.tokenizer, partial / "tokenizer")
     _restore_text_prefix(partial / "text_encoder" / "model.safetensors")
+    for file in partial.rglob("*.json"):
+        _forget_origin(file)
     (partial / LATENT_PREVIEW_FILE).write_text(json.dumps(latent_preview) + "\n", encoding="utf-8")
     card = out_dir / "README.md"
     if card.exists():
         shutil.copy(card, partial)
     shutil.rmtree(out_dir, ignore_errors=True)
     partial.replace(out_dir)
+
+
+def _forget_origin(file: Path) -> None:
+    """Take the folder that a part was loaded from out of its configuration."""
+    config = json.loads(file.read_text(encoding="utf-8"))
+    if config.pop("_name_or_path", None) is not None:
+        file.write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
 
 
 def _restore_text_prefix(file: Path) -> None:

@@ -16,6 +16,12 @@ def test_default_is_the_first_two_decoder_blocks():
     assert default_layers(STABLE_DIFFUSION) == tuple(f"up.{number}" for number in range(6))
 
 
+@pytest.mark.parametrize(("levels", "expected"), [((1, 1, 0, 0), ("up.0", "up.1")), ((1, 1), ("up.0", "up.1"))])
+def test_default_leaves_out_the_last_block_where_there_are_several(levels, expected):
+    decoder = [AttentionLayer("up", number, level) for number, level in enumerate(levels)]
+    assert default_layers([AttentionLayer("mid", 0, 1), *decoder]) == expected
+
+
 def test_wanted_layers_come_in_running_order():
     assert check_layers(["up.3", "down.1"], STABLE_DIFFUSION) == ("down.1", "up.3")
 

@@ -105,6 +105,7 @@ def test_training_goes_on_from_a_miniature_and_keeps_its_autoencoder(trained, tm
     )
     train_miniature(settings, tmp_path / "work", tmp_path / "out", "cpu", start=trained[0])
     assert not list((tmp_path / "work").glob("autoencoder*"))
+    assert not [file for file in (tmp_path / "out").rglob("*.json") if str(trained[0]) in file.read_text()]
     for part, is_kept in {"vae": True, "unet": False, "text_encoder": False}.items():
         (file,) = (trained[0] / part).glob("*.safetensors")
         before, after = load_file(file), load_file(tmp_path / "out" / part / file.name)
