@@ -146,7 +146,9 @@ def share_interval(counted: Sequence[int], out_of: Sequence[int]) -> tuple[float
         return 0.0, 1.0
     share, prompts = sum(counted) / pictures, sum(count > 0 for count in out_of)
     between = sum((count - share * count_out_of) ** 2 for count, count_out_of in zip(counted, out_of))
-    effective = share * (1 - share) * pictures**2 / between if between else prompts
+    if share in (0, 1):  # nothing tells how much the pictures of a prompt resemble each other: the worst case
+        return interval(share, prompts)
+    effective = share * (1 - share) * pictures**2 / between if between else pictures
     return interval(share, min(max(effective, prompts), pictures))
 
 
