@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import runpy
 import shutil
 import subprocess
 import sys
@@ -80,6 +81,13 @@ def test_workflow_has_a_thumbnail_and_a_note(workflow):
     with Image.open(workflow.with_suffix(".jpg")) as thumbnail:
         assert min(thumbnail.size) >= 128
     assert any(node["type"] == "MarkdownNote" for node in json.loads(workflow.read_text())["nodes"])
+
+
+@pytest.mark.parametrize("workflow", WORKFLOWS, ids=lambda file: file.stem)
+def test_comfy_test_runs_the_same_workflow(workflow):
+    make = runpy.run_path(str(PACK / "workflows" / "make.py"))
+    reduced = make["reduced"](json.loads(workflow.read_text()))
+    assert json.loads(make["target"](workflow).read_text()) == reduced
 
 
 def test_every_node_stands_in_some_workflow():
