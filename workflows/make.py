@@ -1,8 +1,9 @@
 """Write the example workflows in the form that comfy-test's validator accepts: python workflows/make.py
 
 Of comfy-test 0.4.15, the validator knows neither notes nor the widget that follows a seed, so it takes
-the positional widget values of every KSampler for those of their neighbours. Both are left out here;
-ComfyUI's front end restores the widgets from their named values.
+the positional widget values of every KSampler for those of their neighbours. Both are left out here.
+ComfyUI's front end restores the widgets from their named values if its setting
+Comfy.Workflow.NamedValuesRestore is on; else they have their defaults.
 """
 
 from __future__ import annotations
