@@ -159,7 +159,7 @@ def table(rows: Sequence[dict[str, Any]]) -> str:
 
 
 def _share(share: float | None, low: float, high: float) -> str:
-    """Such as "71.5 (68 to 75)"."""
+    """Such as "71.5% (68% to 75%)"."""
     return "none" if share is None else f"{share:.1%} ({low:.0%} to {high:.0%})"
 
 
