@@ -16,7 +16,7 @@ import json
 import os
 import sys
 from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import Executor, ProcessPoolExecutor
 from functools import cache
 from multiprocessing import get_context
 from typing import Any
@@ -57,8 +57,12 @@ def main() -> None:
     parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="processes (default: one a core)")
     options = parser.parse_args()
     count = _QUICK_PROMPTS if options.quick else options.prompts
-    one = _rows(unseen_pair_prompts(count, _SEED), _STEERED, options.jobs)
-    two = _rows(two_relation_prompts(max(1, count // 2), _SEED), _TWO_RELATIONS_STEERED, options.jobs)
+    context = get_context("spawn")
+    with ProcessPoolExecutor(
+        options.jobs, mp_context=context, initializer=torch.set_num_threads, initargs=(1,)
+    ) as pool:
+        one = _rows(unseen_pair_prompts(count, _SEED), _STEERED, pool)
+        two = _rows(two_relation_prompts(max(1, count // 2), _SEED), _TWO_RELATIONS_STEERED, pool)
     if options.json:
         print(json.dumps({"rows": one, "two_relations": two}))
         return
@@ -68,16 +72,11 @@ def main() -> None:
     print(table(two))
 
 
-def _rows(prompts: Sequence[ScenePrompt], steered: Sequence[Way], jobs: int) -> list[dict[str, Any]]:
+def _rows(prompts: Sequence[ScenePrompt], steered: Sequence[Way], pool: Executor) -> list[dict[str, Any]]:
     """The unsteered row and a row for each way of steering, the prompts shared among processes."""
     ways = [UNSTEERED, *steered]
     arms = {way: Arm(_make_steering(*way)) for way in ways}
-    with (
-        ProcessPoolExecutor(
-            jobs, mp_context=get_context("spawn"), initializer=torch.set_num_threads, initargs=(1,)
-        ) as pool,
-        tqdm(total=len(prompts), unit="prompt", file=sys.stderr) as bar,
-    ):
+    with tqdm(total=len(prompts), unit="prompt", file=sys.stderr) as bar:
         for measured in pool.map(_measure, prompts, itertools.repeat(ways)):
             for way, (trials, seconds) in measured.items():
                 arms[way].trials.append(trials)
