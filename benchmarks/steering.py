@@ -57,9 +57,8 @@ def main() -> None:
     parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="processes (default: one a core)")
     options = parser.parse_args()
     count = _QUICK_PROMPTS if options.quick else options.prompts
-    context = get_context("spawn")
     with ProcessPoolExecutor(
-        options.jobs, mp_context=context, initializer=torch.set_num_threads, initargs=(1,)
+        options.jobs, mp_context=get_context("spawn"), initializer=torch.set_num_threads, initargs=(1,)
     ) as pool:
         one = _rows(unseen_pair_prompts(count, _SEED), _STEERED, pool)
         two = _rows(two_relation_prompts(max(1, count // 2), _SEED), _TWO_RELATIONS_STEERED, pool)

@@ -33,13 +33,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     try:
         options.run(options)
+        return 0
     except ModuleNotFoundError as error:
-        print(f"steer: error: {error}: pip install 'comfyui-spatial-steering[cli]'", file=sys.stderr)
-        return 2
+        message = f"{error}: pip install 'comfyui-spatial-steering[cli]'"
     except (ValueError, OSError, SteeringError) as error:
-        print(f"steer: error: {' '.join(str(error).split())}", file=sys.stderr)
-        return 2
-    return 0
+        message = str(error)
+    print(f"steer: error: {' '.join(message.split())}", file=sys.stderr)
+    return 2
 
 
 class _Parser(argparse.ArgumentParser):
@@ -359,10 +359,8 @@ def _score(options: argparse.Namespace) -> None:
     from .miniature.prompts import unseen_pair_prompts
     from .miniature.score import Arm, compare, unsteered
 
-    prompts, pipeline = (
-        unseen_pair_prompts(options.prompts, seed=0),
-        load_pipeline(options.model or MINIATURE_DIR, "cpu"),
-    )
+    prompts = unseen_pair_prompts(options.prompts, seed=0)
+    pipeline = load_pipeline(options.model or MINIATURE_DIR, "cpu")
     print(json.dumps({"detector": asdict(measure_detector(options.scenes, seed=1))}))
     arm = Arm(unsteered)
     compare(pipeline, prompts, [arm])

@@ -29,6 +29,10 @@ from ..steering import Steering, uses_guidance
 from ..token_maps import TokenMaps
 from ..tokens import GroundedScene, Token, ground, token_texts
 
+#: Schedules rescaled to zero terminal signal start at alpha = 0, where no prediction can bend the noise;
+#: Stable Diffusion's own start at 0.068.
+_LEAST_ALPHA = 0.05
+
 #: How the noise's share of a prediction follows from the shift of the noise, given alpha and
 #: sigma of z = alpha·x0 + sigma·epsilon at a fixed z (Salimans and Ho 2022, section 4).
 _PREDICTION_PER_NOISE = {
@@ -36,9 +40,6 @@ _PREDICTION_PER_NOISE = {
     "v_prediction": lambda alpha, sigma: 1 / max(alpha, _LEAST_ALPHA),
     "sample": lambda alpha, sigma: -sigma / max(alpha, _LEAST_ALPHA),
 }
-#: Schedules rescaled to zero terminal signal start at alpha = 0, where no prediction can bend the noise;
-#: Stable Diffusion's own start at 0.068.
-_LEAST_ALPHA = 0.05
 
 
 def ground_prompt(pipeline: StableDiffusionPipeline, prompt: str, scene: Scene | None = None) -> GroundedScene:

@@ -17,7 +17,7 @@ from .detector import GlyphDetector
 from .prompts import ScenePrompt
 from .world import IMAGE_SIZE
 
-#: Sampling of all measurements.
+#: Sampling of all measurements and sample sheets.
 STEPS = 25
 GUIDANCE_SCALE = 5.0
 SEEDS = (0, 1, 2, 3)

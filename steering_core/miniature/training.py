@@ -30,6 +30,7 @@ from ..backends.diffusers import generate, load_pipeline
 from .captions import caption
 from .folder import LATENT_PREVIEW_FILE
 from .networks import CONTEXT_LENGTH, LATENT_SIZE, build_autoencoder, build_scheduler, build_text_encoder, build_unet
+from .score import GUIDANCE_SCALE, STEPS
 from .tokenizer import save_vocabulary, train_tokenizer
 from .world import IMAGE_SIZE, MAX_OBJECTS, Layout, render, sample_layout, sample_objects
 
@@ -105,16 +106,16 @@ def train_miniature(
             pipeline, or ``work_dir`` belongs to a run with other settings.
     """
     _check_replaceable(out_dir)
-    if start is None:
-        _claim(work_dir, settings, start)
+    given = None if start is None else load_pipeline(start, device).to(torch.float32)
+    _claim(work_dir, settings, start)  # only now: a wrong start must not mark the folder
+    if given is None:
         tokenizer = train_tokenizer(_tokenizer_captions(settings.seed))
         autoencoder = _train_autoencoder(settings, work_dir, device)
         latents = _encode_pictures(autoencoder, settings, work_dir, device)
         autoencoder.register_to_config(scaling_factor=round(1 / latents.std().item(), 5))
         pipeline = _untrained_pipeline(settings, tokenizer, autoencoder, device)
     else:
-        pipeline = load_pipeline(start, device).to(torch.float32)
-        _claim(work_dir, settings, start)
+        pipeline = given
         latents = _encode_pictures(pipeline.vae, settings, work_dir, device)
     latents = latents * pipeline.vae.config.scaling_factor
     _train_denoiser(settings, pipeline, latents, work_dir, device)
@@ -336,8 +337,8 @@ def _train_denoiser(
     def sheet(step: int) -> None:
         pictures = pipeline(
             list(_SHEET_PROMPTS) * 2,
-            num_inference_steps=25,
-            guidance_scale=5.0,
+            num_inference_steps=STEPS,
+            guidance_scale=GUIDANCE_SCALE,
             output_type="pt",
             generator=torch.Generator().manual_seed(settings.seed),
         ).images
@@ -388,7 +389,7 @@ def _export(pipeline: StableDiffusionPipeline, latent_preview: dict[str, list], 
     shutil.rmtree(partial, ignore_errors=True)
     pipeline.to(torch.float16).save_pretrained(partial, safe_serialization=True)
     save_vocabulary(pipeline.tokenizer, partial / "tokenizer")
-    _restore_text_prefix(partial / "text_encoder" / "model.safetensors")
+    restore_text_prefix(partial / "text_encoder" / "model.safetensors")
     for file in partial.rglob("*.json"):
         _forget_origin(file)
     (partial / LATENT_PREVIEW_FILE).write_text(json.dumps(latent_preview) + "\n", encoding="utf-8")
@@ -406,7 +407,7 @@ def _forget_origin(file: Path) -> None:
         file.write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
 
 
-def _restore_text_prefix(file: Path) -> None:
+def restore_text_prefix(file: Path) -> None:
     """Name the weights as in Stable Diffusion's folders, which every version of transformers loads."""
     weights = load_file(file)
     named = {f"text_model.{name.removeprefix('text_model.')}": weight for name, weight in weights.items()}
@@ -425,7 +426,9 @@ def draw_samples(count: int, seed: int, out: Path, pipeline: StableDiffusionPipe
     if pipeline is None:
         pictures = to_tensor([render(layout) for layout in layouts], "cpu")
     else:
-        pictures = 2 * torch.cat([generate(pipeline, text, [seed], None, 25, 5.0) for text in captions]) - 1
+        pictures = (
+            2 * torch.cat([generate(pipeline, text, [seed], None, STEPS, GUIDANCE_SCALE) for text in captions]) - 1
+        )
     columns = min(count, _SHEET_COLUMNS)
     blank = torch.ones(-count % columns, 3, IMAGE_SIZE, IMAGE_SIZE)
     save_sheet(torch.cat([pictures, blank]), columns, out)

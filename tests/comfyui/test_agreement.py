@@ -12,6 +12,7 @@ from safetensors.torch import load_file, save_file
 from steering_core.backends.diffusers import attention_layers, ground_prompt, load_pipeline, probe_unet
 from steering_core.miniature.folder import LATENT_PREVIEW_FILE, MINIATURE_DIR
 from steering_core.miniature.tokenizer import save_vocabulary
+from steering_core.miniature.training import restore_text_prefix
 
 PROMPT = "a photo of a giraffe above an airplane"
 _CROSS, _PLAIN = "CrossAttn{}Block2D", "{}Block2D"
@@ -43,9 +44,7 @@ def _random_folder(folder, layout: str):
     )
     pipeline.save_pretrained(folder)
     save_vocabulary(pipeline.tokenizer, folder / "tokenizer")
-    weights = load_file(folder / "text_encoder" / "model.safetensors")
-    named = {f"text_model.{name.removeprefix('text_model.')}": weight for name, weight in weights.items()}
-    save_file(named, folder / "text_encoder" / "model.safetensors")
+    restore_text_prefix(folder / "text_encoder" / "model.safetensors")
     (folder / LATENT_PREVIEW_FILE).write_text(json.dumps({"factors": [[0.0] * 3] * 4, "bias": [0.0] * 3}))
     return folder
 
