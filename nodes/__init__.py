@@ -4,16 +4,24 @@ from __future__ import annotations
 
 from comfy_api.latest import ComfyExtension, io
 
-from .losses import CentroidLossNode
+from .learned import LearnedRelationLoss, LoadRelationClassifier
+from .losses import CentroidLossNode, CombineLosses, PresenceLossNode
 from .miniature import LoadMiniatureModel
 from .relations import SpatialRelationParser
 from .sampling import SteeredKSampler
+from .training import RecordRelationMaps, TrainRelationClassifier
 
 #: All nodes by their ids, which saved workflows refer to: they never change.
 NODE_CLASS_MAPPINGS: dict[str, type[io.ComfyNode]] = {
     "SpatialSteeringLoadMiniatureModel": LoadMiniatureModel,
     "SpatialSteeringRelationParser": SpatialRelationParser,
     "SpatialSteeringCentroidLoss": CentroidLossNode,
+    "SpatialSteeringPresenceLoss": PresenceLossNode,
+    "SpatialSteeringLoadRelationClassifier": LoadRelationClassifier,
+    "SpatialSteeringLearnedRelationLoss": LearnedRelationLoss,
+    "SpatialSteeringCombineLosses": CombineLosses,
+    "SpatialSteeringRecordRelationMaps": RecordRelationMaps,
+    "SpatialSteeringTrainRelationClassifier": TrainRelationClassifier,
     "SpatialSteeringSteeredKSampler": SteeredKSampler,
 }
 

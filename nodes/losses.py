@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from comfy_api.latest import io
 
-from ..steering_core.losses.centroid import FUNCTIONS, ORTHOGONAL_NORMS, PAPER_SETTINGS, CentroidLoss
+from ..steering_core.losses import CentroidLoss, CombinedLoss, PresenceLoss, SteeringLoss
+from ..steering_core.losses.centroid import FUNCTIONS, ORTHOGONAL_NORMS, PAPER_SETTINGS
 from .types import CATEGORY, Loss
 
 
@@ -128,3 +129,71 @@ def _orthogonal_option(norm: str) -> io.DynamicCombo.Option:
         tooltip="Weight of the orthogonal term, 0 to 10; the paper uses 1.",
     )
     return io.DynamicCombo.Option(norm, [weight] if norm != "none" else [])
+
+
+class PresenceLossNode(io.ComfyNode):
+    """See the schema."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        """The node's input and output."""
+        return io.Schema(
+            node_id="SpatialSteeringPresenceLoss",
+            display_name="Presence Loss",
+            category=CATEGORY,
+            search_aliases=["Attend-and-Excite", "missing object", "steering loss"],
+            description=(
+                "Asks that the model attends strongly to each object somewhere, so that none goes missing. After "
+                "Attend-and-Excite. It does not mind where: combine it with a loss that does."
+            ),
+            inputs=[weight_input()],
+            outputs=[Loss.Output(display_name="steering_loss", tooltip="For Combine Losses or Steered KSampler.")],
+        )
+
+    @classmethod
+    def execute(cls, weight: float) -> io.NodeOutput:
+        """Build the loss."""
+        return io.NodeOutput(weighted(PresenceLoss(), weight))
+
+
+class CombineLosses(io.ComfyNode):
+    """See the schema."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        """The node's inputs and output."""
+        template = io.Autogrow.TemplatePrefix(
+            Loss.Input("loss", tooltip="A loss; its weight is set on its own node."), prefix="loss", min=2, max=10
+        )
+        return io.Schema(
+            node_id="SpatialSteeringCombineLosses",
+            display_name="Combine Losses",
+            category=CATEGORY,
+            search_aliases=["add losses", "sum", "steering loss"],
+            description="Adds losses up, so that steering serves them all. A new input appears as one is connected.",
+            inputs=[io.Autogrow.Input("losses", template=template)],
+            outputs=[Loss.Output(display_name="steering_loss", tooltip="For Steered KSampler.")],
+        )
+
+    @classmethod
+    def execute(cls, losses: io.Autogrow.Type) -> io.NodeOutput:
+        """Build the sum."""
+        return io.NodeOutput(CombinedLoss(tuple((loss, 1.0) for loss in losses.values())))
+
+
+def weight_input() -> io.Float.Input:
+    """How much a loss counts beside others."""
+    return io.Float.Input(
+        "weight",
+        default=1.0,
+        min=0.01,
+        max=100.0,
+        step=0.05,
+        tooltip="How much this loss counts where Combine Losses adds several, 0.01 to 100. Alone it changes nothing: "
+        "the step size says how far the latent moves.",
+    )
+
+
+def weighted(loss: SteeringLoss, weight: float) -> SteeringLoss:
+    """The loss as Combine Losses should add it."""
+    return CombinedLoss(((loss, weight),))

@@ -10,3 +10,7 @@ CATEGORY = "Spatial Steering"
 Relations = io.Custom("RELATIONS")
 #: Carries a ``SteeringLoss``.
 Loss = io.Custom("STEERING_LOSS")
+#: Carries a ``RelationClassifier``.
+Classifier = io.Custom("RELATION_CLASSIFIER")
+#: Carries the folder of a dataset, a ``Path``.
+Dataset = io.Custom("RELATION_DATASET")

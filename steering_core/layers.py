@@ -19,11 +19,13 @@ class AttentionLayer:
         stage: ``down``, ``mid`` or ``up``.
         number: its place among the stage's cross-attention layers, from 0, in running order.
         level: how often the latent was halved where it runs.
+        heads: how many attention heads it has.
     """
 
     stage: str
     number: int
     level: int
+    heads: int
 
     @property
     def name(self) -> str:
@@ -42,6 +44,51 @@ def default_layers(layers: Sequence[AttentionLayer]) -> tuple[str, ...]:
     levels = sorted({layer.level for layer in decoder}, reverse=True)
     chosen = levels[: min(2, max(1, len(levels) - 1))]
     return tuple(layer.name for layer in decoder if layer.level in chosen)
+
+
+def layers_on_the_way(layers: Sequence[AttentionLayer]) -> tuple[str, ...]:
+    """Every layer up to the last default one: a probe runs through them all, so that they cost nothing."""
+    names = [layer.name for layer in layers]
+    return tuple(names[: names.index(default_layers(layers)[-1]) + 1])
+
+
+def published_order(layers: Sequence[AttentionLayer]) -> tuple[str, ...]:
+    """All layers as Learn-to-Steer stacks them: coarsest first, and else in running order."""
+    return tuple(layer.name for layer in sorted(layers, key=lambda layer: -layer.level))
+
+
+def _stable_diffusion(heads: Sequence[int]) -> tuple[AttentionLayer, ...]:
+    """The layers of Stable Diffusion 1 and 2, given the heads of each level."""
+    down = [(level, 2) for level in (0, 1, 2)]
+    up = [(level, 3) for level in (2, 1, 0)]
+    levels = [("down", [level for level, count in down for _ in range(count)]), ("mid", [3])]
+    levels += [("up", [level for level, count in up for _ in range(count)])]
+    return tuple(
+        AttentionLayer(stage, number, level, heads[level])
+        for stage, of_stage in levels
+        for number, level in enumerate(of_stage)
+    )
+
+
+def _flux() -> tuple[AttentionLayer, ...]:
+    """The joint attention of FLUX.1: 19 double and 38 single blocks on patches of 2×2 latents."""
+    blocks = [("double", number) for number in range(19)] + [("single", number) for number in range(38)]
+    return tuple(AttentionLayer(stage, number, level=1, heads=24) for stage, number in blocks)
+
+
+#: The networks of Learn-to-Steer's released classifiers, by the names of their experiments.
+PUBLISHED_NETWORKS = {
+    "sd14": _stable_diffusion((8, 8, 8, 8)),
+    "sd2": _stable_diffusion((5, 10, 20, 20)),
+    "flux_schnell": _flux(),
+    "flux_dev": _flux(),
+}
+
+
+def describe_network(layers: Sequence[AttentionLayer]) -> str:
+    """Such as "a network with 10 attention layers: down.0 (2 heads, 1:1), mid.0 (2 heads, 1:2) …"."""
+    described = ", ".join(f"{layer.name} ({layer.heads} heads, 1:{2**layer.level})" for layer in layers)
+    return f"a network with {len(layers)} attention layers: {described}"
 
 
 def check_layers(wanted: Sequence[str], layers: Sequence[AttentionLayer]) -> tuple[str, ...]:

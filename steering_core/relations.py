@@ -28,6 +28,12 @@ class Relation(str, Enum):
         return _DIRECTIONS[self]
 
     @property
+    def directions(self) -> tuple[Relation, ...]:
+        """The one or two of left, right, above and below that it is made of; none for ``NEAR``."""
+        dx, dy = self.direction
+        return tuple(_BY_DIRECTION[part] for part, sign in (((0, dy), dy), ((dx, 0), dx)) if sign)
+
+    @property
     def inverse(self) -> Relation:
         """The relation of the object to the subject."""
         dx, dy = self.direction
@@ -80,6 +86,12 @@ _PHRASES = {
     Relation.NEAR: "next to",
 }
 
+
+def with_article(name: str) -> str:
+    """ "a dog", "an airplane"."""
+    return f"{'an' if name[0] in 'aeiou' else 'a'} {name}"
+
+
 #: The four relations of the VISOR benchmark.
 CARDINAL_RELATIONS = (Relation.LEFT_OF, Relation.RIGHT_OF, Relation.ABOVE, Relation.BELOW)
 
@@ -117,3 +129,14 @@ class Scene:
         """The distinct object phrases of the relations, in reading order."""
         spans = {span for r in self.relations for span in (r.subject, r.object)}
         return tuple(sorted(spans, key=lambda span: span.start))
+
+
+def relation_scene(subject: str, relation: Relation, object: str) -> Scene:
+    """The scene of "a photo of a SUBJECT RELATION an OBJECT", whatever the names are."""
+    prompt = "a photo of "
+    spans = []
+    for name, rest in ((subject, f" {relation.phrase} "), (object, "")):
+        prompt += with_article(name).removesuffix(name)
+        spans.append(Span(name, len(prompt), len(prompt) + len(name)))
+        prompt += name + rest
+    return Scene(prompt, (SpatialRelation(spans[0], relation, spans[1]),))

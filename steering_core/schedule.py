@@ -16,6 +16,22 @@ Item = TypeVar("Item")
 
 
 @dataclass(frozen=True)
+class SamplingStep:
+    """A step of a run of a sampler.
+
+    Attributes:
+        number: from 0.
+        steps: how many the run has.
+        progress: share of the diffusion time that is done before it: 0 at pure noise, 1 at the clean
+            image, whatever the spacing of the steps.
+    """
+
+    number: int
+    steps: int
+    progress: float
+
+
+@dataclass(frozen=True)
 class SteeringSchedule:
     """The window of steered steps and the rule that moves the latent there.
 

@@ -7,14 +7,15 @@ every sampler and library.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
 
+from .layers import AttentionLayer, check_layers
 from .losses import SteeringLoss
-from .schedule import GUIDANCE, SteeringSchedule
+from .schedule import GUIDANCE, SamplingStep, SteeringSchedule
 from .token_maps import TokenMaps, centroids, threshold_at_mean
 from .tokens import GroundedRelation, GroundedScene
 
@@ -70,7 +71,7 @@ class Steering:
 
     Attributes:
         scene: what is wanted.
-        loss: scores one relation.
+        loss: scores one relation; bound to the network when the run begins.
         schedule: when and how strongly to steer.
         record_maps: keep every probe's maps in the trace.
         trace: what was seen so far, in order.
@@ -82,11 +83,23 @@ class Steering:
     record_maps: bool = False
     trace: list[TraceEntry] = field(default_factory=list)
 
+    def bind(self, network: Sequence[AttentionLayer]) -> tuple[str, ...]:
+        """Tie the loss to the network of this run.
+
+        Returns:
+            Names of the layers that the probe must read, in running order.
+
+        Raises:
+            ValueError: the loss cannot read this network, or cannot score one of the relations.
+        """
+        self.loss = self.loss.bound_to(network, [relation.relation for relation in self.scene.relations])
+        return check_layers(self.loss.layers, network)
+
     def is_active(self, step: int, steps: int) -> bool:
         """Whether this step is steered at all."""
         return bool(self.scene.relations) and self.schedule.is_active(step, steps)
 
-    def descend(self, latent: Tensor, probe: Probe, noise_level: float, step: int, steps: int) -> Tensor:
+    def descend(self, latent: Tensor, probe: Probe, noise_level: float, step: SamplingStep) -> Tensor:
         """Move the latent down the loss until every due relation meets the target, or the cap.
 
         Each image of the batch stops by itself. Published as z - eta·dL/dz (Learn-to-Steer).
@@ -95,37 +108,37 @@ class Steering:
             The moved latent: outside the graph, the same tensor if nothing was to be moved.
         """
         for refinement in range(self.schedule.refinements):
-            direction = self._direction(latent, probe, step, steps, refinement)
+            direction = self._direction(latent, probe, step, refinement)
             if direction is None:
                 break
             scale = noise_level if self.schedule.normalize else 1.0
             latent = latent - self.schedule.step_size * scale * direction
         return latent
 
-    def noise_shift(self, latent: Tensor, probe: Probe, step: int, steps: int) -> Tensor | None:
+    def noise_shift(self, latent: Tensor, probe: Probe, step: SamplingStep) -> Tensor | None:
         """What to add to the predicted noise after classifier-free guidance (InfSplign eq. 6).
 
         Returns:
             As the latent; nothing if every due relation of every image meets the target.
         """
-        direction = self._direction(latent, probe, step, steps, refinement=0)
+        direction = self._direction(latent, probe, step, refinement=0)
         return None if direction is None else self.schedule.step_size * direction
 
-    def _direction(self, latent: Tensor, probe: Probe, step: int, steps: int, refinement: int) -> Tensor | None:
+    def _direction(self, latent: Tensor, probe: Probe, step: SamplingStep, refinement: int) -> Tensor | None:
         """The gradient to follow, zero for images that are done; none if all are."""
         numbered = list(enumerate(self.scene.relations))
-        due = self.schedule.due(numbered, step)
-        maps, losses, gradient = self._probe(latent, probe, [relation for _, relation in due], step / steps)
+        due = self.schedule.due(numbered, step.number)
+        maps, losses, gradient = self._probe(latent, probe, [relation for _, relation in due], step.progress)
         norm = gradient.flatten(1).norm(dim=1)
         if not norm.isfinite().all():
             raise SteeringError(
-                f"The gradient of the steering loss is not finite at step {step + 1} of {steps}. "
+                f"The gradient of the steering loss is not finite at step {step.number + 1} of {step.steps}. "
                 f"Load the model in float32 or bfloat16, or steer a later window of the schedule."
             )
         mean_map = threshold_at_mean(maps.mean_map())
         self.trace.append(
             TraceEntry(
-                step=step,
+                step=step.number,
                 refinement=refinement,
                 relations=tuple(number for number, _ in due),
                 loss=losses.cpu(),

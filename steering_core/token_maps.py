@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -26,6 +26,10 @@ class TokenMaps:
         if not self.layers:
             raise ValueError("Token maps of at least one layer were expected, got none.")
 
+    def of(self, names: Sequence[str]) -> list[Tensor]:
+        """The maps of the named layers; of all, where none is named."""
+        return [self.layers[name] for name in names or self.layers]
+
     def mean_map(self, size: tuple[int, int] | None = None) -> Tensor:
         """One map for each object: the mean over heads and layers of maps that each sum to 1.
 
@@ -35,14 +39,19 @@ class TokenMaps:
         Returns:
             (batch, objects, H, W), each map summing to 1.
         """
-        largest = max((maps.shape[-2:] for maps in self.layers.values()), key=math.prod)
-        height, width = size or largest
+        height, width = size or largest_size(self.layers.values())
         resized = [normalise(resize(maps.mean(dim=2), (height, width))) for maps in self.layers.values()]
         return torch.stack(resized).mean(dim=0)
 
     def detach(self) -> TokenMaps:
         """The same values, outside the autograd graph and in memory of their own."""
         return TokenMaps({name: maps.detach().clone() for name, maps in self.layers.items()})
+
+
+def largest_size(layers: Iterable[Tensor]) -> tuple[int, int]:
+    """(H, W) of the layer with the most cells."""
+    height, width = max((maps.shape[-2:] for maps in layers), key=math.prod)
+    return height, width
 
 
 def resize(maps: Tensor, size: tuple[int, int]) -> Tensor:

@@ -9,6 +9,7 @@ The model that comes in is never changed: a clone of it carries a wrapper around
 
 from __future__ import annotations
 
+import bisect
 import itertools
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -28,9 +29,10 @@ from comfy.sd1_clip import SD1Tokenizer
 from torch import Tensor, nn
 
 from ..attention import split_heads
-from ..layers import AttentionLayer, MapCollector, ProbeComplete, check_layers, default_layers
+from ..layers import AttentionLayer, MapCollector, ProbeComplete
 from ..parser import parse
 from ..relations import Scene
+from ..schedule import SamplingStep
 from ..steering import Steering, SteeringError, uses_guidance
 from ..token_maps import TokenMaps
 from ..tokens import GroundedScene, Token, ground, token_texts
@@ -92,10 +94,27 @@ def attention_layers(unet: UNetModel) -> dict[str, tuple[AttentionLayer, Block]]
         for index, module in enumerate(modules):
             for transformer in (child for child in module if isinstance(child, SpatialTransformer)):
                 for block in range(len(transformer.transformer_blocks)):
-                    layer = AttentionLayer(stage, number, levels[part][index])
+                    heads = transformer.transformer_blocks[block].attn2.heads
+                    layer = AttentionLayer(stage, number, levels[part][index], heads)
                     found[layer.name] = (layer, (part, index, block))
                     number += 1
     return found
+
+
+def network_of(model: ModelPatcher) -> dict[str, tuple[AttentionLayer, Block]]:
+    """``attention_layers`` of a MODEL.
+
+    Raises:
+        ValueError: it is no UNet with cross-attention.
+    """
+    unet = model.get_model_object("diffusion_model")
+    available = attention_layers(unet) if isinstance(unet, UNetModel) else {}
+    if not available:
+        raise ValueError(
+            f"model: {type(unet).__name__} has no cross-attention that can be steered. Connect a Stable "
+            f"Diffusion 1.x or 2.x model, or the one from Load Miniature Model."
+        )
+    return available
 
 
 def _levels(unet: UNetModel) -> dict[str, list[int]]:
@@ -109,7 +128,7 @@ def _halves(module: nn.Module) -> bool:
     return any(isinstance(child, Downsample) for child in module)
 
 
-def steer_model(model: ModelPatcher, steering: Steering, layers: Sequence[str] | None = None) -> ModelPatcher:
+def steer_model(model: ModelPatcher, steering: Steering) -> ModelPatcher:
     """A clone of the model whose samplers are steered; the model itself when no relation is wanted.
 
     The steered window of a sampler runs one interval of the schedule at a time, with the latent
@@ -119,22 +138,15 @@ def steer_model(model: ModelPatcher, steering: Steering, layers: Sequence[str] |
     Args:
         model: shares its weights with the clone.
         steering: of one run; its trace is filled while sampling.
-        layers: names as in ``attention_layers``; ``default_layers`` when not given.
 
     Raises:
-        ValueError: the model is no UNet with cross-attention, or a layer is not the network's.
+        ValueError: the model is no UNet with cross-attention, or the loss cannot read it, or cannot
+            score one of the relations.
     """
     if not steering.scene.relations:
         return model
-    unet = model.get_model_object("diffusion_model")
-    available = attention_layers(unet) if isinstance(unet, UNetModel) else {}
-    if not available:
-        raise ValueError(
-            f"model: {type(unet).__name__} has no cross-attention that can be steered. Connect a Stable "
-            f"Diffusion 1.x or 2.x model, or the one from Load Miniature Model."
-        )
-    described = [layer for layer, _ in available.values()]
-    names = check_layers(layers or default_layers(described), described)
+    available = network_of(model)
+    names = steering.bind([layer for layer, _ in available.values()])
     run = _SteeredRun(steering, {name: available[name][1] for name in names})
     clone = model.clone()
     clone.add_wrapper_with_key(comfy.patcher_extension.WrappersMP.SAMPLER_SAMPLE, _WRAPPER_KEY, run.sample)
@@ -187,12 +199,13 @@ class _SteeredRun:
 
         def shift(args: dict[str, Any]) -> Tensor:
             x, sigma = args["input"], float(args["sigma"].flatten()[0])
-            step = min(int((sigmas[1:] >= sigma).sum()), steps - 1)
-            if not self._steering.is_active(step, steps):
+            number = min(int((sigmas[1:] >= sigma).sum()), steps - 1)
+            if not self._steering.is_active(number, steps):
                 return args["denoised"]
+            step = SamplingStep(number, steps, progress(guider.inner_model.model_sampling, sigma))
             mask = _mask_at(guider, denoise_mask, x, sigma, sigmas, model_options)
             latent, probe = self._network_view(guider, x, sigma, model_options, mask)
-            noise_shift = self._steering.noise_shift(latent, probe, step, steps)
+            noise_shift = self._steering.noise_shift(latent, probe, step)
             # The denoised latent is x - sigma·epsilon whatever the network predicts.
             return args["denoised"] if noise_shift is None else args["denoised"] - sigma * noise_shift
 
@@ -241,7 +254,7 @@ class _SteeredRun:
         x: Tensor,
         sigma: float,
         extra_args: dict[str, Any],
-        step: int,
+        number: int,
         steps: int,
     ) -> Tensor:
         """The sampler's latent, moved by latent descent."""
@@ -250,7 +263,8 @@ class _SteeredRun:
         visible = x if mask is None else _with_kept_region(guider, model, x, sigma, mask)
         latent, probe = self._network_view(guider, visible, sigma, options, mask)
         scale = _input_scale(guider, sigma)
-        moved = self._steering.descend(latent, probe, sigma * scale, step, steps)
+        step = SamplingStep(number, steps, progress(guider.inner_model.model_sampling, sigma))
+        moved = self._steering.descend(latent, probe, sigma * scale, step)
         return x + (moved - latent) / scale
 
     def _network_view(
@@ -385,6 +399,16 @@ def _with_kept_region(
         denoise_mask=denoise_mask,
     )
     return x * denoise_mask + kept * (1 - denoise_mask)
+
+
+def progress(sampling: Any, sigma: float) -> float:
+    """Share of the diffusion time that is done at a noise level, in thousandths.
+
+    Args:
+        sampling: the model's ``model_sampling``.
+    """
+    parts = bisect.bisect_left(range(1000), -sigma, key=lambda part: -sampling.percent_to_sigma(part / 1000))
+    return parts / 1000
 
 
 def _input_scale(guider: comfy.samplers.CFGGuider, sigma: float) -> float:

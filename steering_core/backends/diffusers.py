@@ -25,6 +25,7 @@ from ..attention import split_heads
 from ..layers import AttentionLayer, MapCollector, ProbeComplete, check_layers, default_layers, halved
 from ..parser import parse
 from ..relations import Scene
+from ..schedule import SamplingStep
 from ..steering import Steering, uses_guidance
 from ..token_maps import TokenMaps
 from ..tokens import GroundedScene, Token, ground, token_texts
@@ -168,7 +169,7 @@ def attention_layers(unet: UNet2DConditionModel) -> dict[str, tuple[AttentionLay
     for stage, level, block in stages:
         for name, module in block.named_modules():
             if name.endswith("attn2") and isinstance(module, Attention):
-                layer = AttentionLayer(stage, numbers[stage], level)
+                layer = AttentionLayer(stage, numbers[stage], level, module.heads)
                 numbers[stage] += 1
                 found[layer.name] = (layer, module)
     return found
@@ -239,30 +240,25 @@ class _MapReader:
 
 
 @contextmanager
-def steered(
-    pipeline: StableDiffusionPipeline, steering: Steering, layers: Sequence[str] | None = None
-) -> Iterator[Steering]:
+def steered(pipeline: StableDiffusionPipeline, steering: Steering) -> Iterator[Steering]:
     """Within this context, calls of the pipeline are steered; afterwards it is as it was.
 
     Works with any prompt arguments of the pipeline and any scheduler that has ``alphas_cumprod``.
     All images of a call belong to the steering's one prompt.
 
-    Args:
-        layers: names as in ``attention_layers``; ``default_layers`` when not given.
-
     Raises:
-        ValueError: the scheduler does not tell its noise levels, or a layer is not the network's.
+        ValueError: the scheduler does not tell its noise levels, the loss cannot read this network,
+            or cannot score one of the relations.
     """
     if not hasattr(pipeline.scheduler, "alphas_cumprod"):
         raise ValueError(
             f"{type(pipeline.scheduler).__name__} has no alphas_cumprod, so the noise level of a step is unknown. "
             f"Use a scheduler for noise-prediction models, such as DDIM, Euler or DPM-Solver++."
         )
-    if layers is not None:
-        check_layers(layers, [layer for layer, _ in attention_layers(pipeline.unet).values()])
     if not steering.scene.relations:
         yield steering
         return
+    layers = steering.bind([layer for layer, _ in attention_layers(pipeline.unet).values()])
     run = _SteeredRun(pipeline, steering, layers)
     unet, scheduler = pipeline.unet, pipeline.scheduler
     # The pipeline reads from their signatures what it may pass on, such as the generator.
@@ -275,7 +271,7 @@ def steered(
 class _SteeredRun:
     """Stands between the pipeline and its network and scheduler."""
 
-    def __init__(self, pipeline: StableDiffusionPipeline, steering: Steering, layers: Sequence[str] | None) -> None:
+    def __init__(self, pipeline: StableDiffusionPipeline, steering: Steering, layers: Sequence[str]) -> None:
         self._pipeline, self._steering, self._layers = pipeline, steering, layers
         self._network_forward = pipeline.unet.forward
         self._step, self._set_timesteps = pipeline.scheduler.step, pipeline.scheduler.set_timesteps
@@ -289,9 +285,9 @@ class _SteeredRun:
 
     def forward(self, sample: Tensor, timestep: Tensor, encoder_hidden_states: Tensor, **inputs: Any) -> Any:
         """The network's forward, with the latent moved before or the noise shifted after it."""
-        step, steps = self._call, self._pipeline.num_timesteps
+        step = SamplingStep(self._call, self._pipeline.num_timesteps, self._progress(timestep))
         self._call += 1
-        if not self._steering.is_active(step, steps):
+        if not self._steering.is_active(step.number, step.steps):
             return self._network_forward(sample, timestep, encoder_hidden_states=encoder_hidden_states, **inputs)
         halves = 2 if self._pipeline.do_classifier_free_guidance else 1
         latent, context = sample.chunk(halves)[-1], encoder_hidden_states.chunk(halves)[-1]
@@ -302,13 +298,13 @@ class _SteeredRun:
             return self._probe(moved, timestep, context, kept)
 
         if uses_guidance(self._steering):
-            shift = self._steering.noise_shift(latent, probe, step, steps)
+            shift = self._steering.noise_shift(latent, probe, step)
             (output,) = self._network_forward(sample, timestep, encoder_hidden_states=encoder_hidden_states, **inputs)
             if shift is not None:
                 output = output + torch.cat([shift * self._prediction_per_noise(alpha, sigma)] * halves)
             return (output,)
         if self._keeps_moved_latent():
-            moved = self._steering.descend(latent, probe, sigma, step, steps)
+            moved = self._steering.descend(latent, probe, sigma, step)
             self._shift = moved - latent
             sample = torch.cat([moved] * halves)
         return self._network_forward(sample, timestep, encoder_hidden_states=encoder_hidden_states, **inputs)
@@ -327,6 +323,10 @@ class _SteeredRun:
         unet, tokens = self._pipeline.unet, self._steering.scene.tokens
         with _replaced(unet, forward=self._network_forward):
             return probe_unet(unet, latent, timestep, context, tokens, self._layers, **inputs)
+
+    def _progress(self, timestep: Tensor) -> float:
+        """Share of the diffusion time that is done."""
+        return 1 - float(timestep) / (self._pipeline.scheduler.config.num_train_timesteps - 1)
 
     def _signal_and_noise(self, timestep: Tensor) -> tuple[float, float]:
         """alpha and sigma of the network's input z = alpha·x0 + sigma·epsilon, also between trained steps."""

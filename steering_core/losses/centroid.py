@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ..layers import AttentionLayer, check_layers, default_layers
 from ..relations import NEAR_DISTANCE, Relation
 from ..token_maps import TokenMaps, centroids, threshold_at_mean, variances
 from ..tokens import GroundedRelation
@@ -43,6 +44,7 @@ class CentroidLoss:
         presence_weight: weight of the two maps' variances, which are small where each object has
             a place of its own; on the coarsest layers, as in the method's released code.
         balance_weight: weight of the difference of the two variances; on the finer layers, likewise.
+        layers: names of the layers whose maps are read; the network's ``default_layers`` when none is named.
 
     Raises:
         ValueError: a setting is outside its range.
@@ -56,6 +58,7 @@ class CentroidLoss:
     orthogonal_weight: float = 1.0
     presence_weight: float = 0.0
     balance_weight: float = 0.0
+    layers: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.function not in FUNCTIONS:
@@ -73,12 +76,17 @@ class CentroidLoss:
             if not getattr(self, name) >= 0:
                 raise ValueError(f"{name} must be 0 or more, not {getattr(self, name)}.")
 
+    def bound_to(self, network: Sequence[AttentionLayer], relations: Sequence[Relation]) -> CentroidLoss:
+        """See ``SteeringLoss``; every relation can be scored."""
+        return replace(self, layers=check_layers(self.layers or default_layers(network), network))
+
     def __call__(self, maps: TokenMaps, relation: GroundedRelation, progress: float) -> Tensor:
         """See ``SteeringLoss``; the centroid losses are the same at every step."""
-        coarsest = min(layer.shape[-2] * layer.shape[-1] for layer in maps.layers.values())
-        several_sizes = any(layer.shape[-2] * layer.shape[-1] > coarsest for layer in maps.layers.values())
+        layers = maps.of(self.layers)
+        coarsest = min(layer.shape[-2] * layer.shape[-1] for layer in layers)
+        several_sizes = any(layer.shape[-2] * layer.shape[-1] > coarsest for layer in layers)
         terms = []
-        for layer in maps.layers.values():
+        for layer in layers:
             pair = threshold_at_mean(layer[:, [relation.subject, relation.object]].mean(dim=2))
             terms.append(self._placement(centroids(pair), relation.relation))
             is_coarsest = layer.shape[-2] * layer.shape[-1] == coarsest
@@ -87,7 +95,7 @@ class CentroidLoss:
             if self.balance_weight and not (is_coarsest and several_sizes):
                 spread = variances(pair)
                 terms.append(self.balance_weight * (spread[:, 0] - spread[:, 1]).abs())
-        return torch.stack(terms).sum(dim=0) / len(maps.layers)
+        return torch.stack(terms).sum(dim=0) / len(layers)
 
     def _placement(self, centres: Tensor, relation: Relation) -> Tensor:
         """Spatial and orthogonal term of centroids (batch, 2, 2): eq. 9 and 11."""

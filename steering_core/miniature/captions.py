@@ -11,7 +11,7 @@ import itertools
 
 import numpy as np
 
-from ..relations import Relation
+from ..relations import Relation, with_article
 from .world import Placement
 
 #: Share of stated relations that are true of the picture; one half would be chance.
@@ -34,11 +34,6 @@ def caption(rng: np.random.Generator, placements: tuple[Placement, ...]) -> str:
     if len(order) == 1 or rng.random() < 0.25:
         return prefix + enumerate_objects([p.name for p in order])
     return prefix + _relate(rng, order)
-
-
-def with_article(name: str) -> str:
-    """ "a dog", "an airplane"."""
-    return f"{'an' if name[0] in 'aeiou' else 'a'} {name}"
 
 
 def enumerate_objects(names: list[str]) -> str:

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..relations import CARDINAL_RELATIONS, Relation
-from .captions import with_article
+from ..relations import CARDINAL_RELATIONS, Relation, with_article
 from .world import sample_objects, unseen_pairs
 
 

@@ -87,7 +87,8 @@ def test_comfyui_and_diffusers_agree(comfyui, tmp_path, layout):
 
     layers = attention_layers(pipeline.unet)
     assert answer["tokens"] == [list(indices) for indices in ground_prompt(pipeline, PROMPT).tokens]
-    assert answer["levels"] == [layer.level for layer, _ in layers.values()]
+    assert answer["network"] == [[layer.name, layer.level, layer.heads] for layer, _ in layers.values()]
+    assert answer["progress"] == pytest.approx(1 - 500 / 999, abs=1e-3)
     got = load_file(outputs)
     assert set(layers) <= set(got)
     for name, value in expected.items():

@@ -13,6 +13,11 @@ COMMANDS = [
     ["demo"],
     ["generate"],
     ["parse"],
+    ["record"],
+    ["train"],
+    ["classifier"],
+    ["classifier", "show"],
+    ["classifier", "convert"],
     ["miniature"],
     *(["miniature", action] for action in ("train", "sample", "score", "glyphs")),
 ]

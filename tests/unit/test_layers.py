@@ -6,9 +6,9 @@ import torch
 from steering_core.layers import AttentionLayer, MapCollector, ProbeComplete, check_layers, default_layers, halved
 
 STABLE_DIFFUSION = [
-    *(AttentionLayer("down", number, number // 2) for number in range(6)),
-    AttentionLayer("mid", 0, 3),
-    *(AttentionLayer("up", number, 2 - number // 3) for number in range(9)),
+    *(AttentionLayer("down", number, number // 2, 8) for number in range(6)),
+    AttentionLayer("mid", 0, 3, 8),
+    *(AttentionLayer("up", number, 2 - number // 3, 8) for number in range(9)),
 ]
 
 
@@ -18,8 +18,8 @@ def test_default_is_the_first_two_decoder_blocks():
 
 @pytest.mark.parametrize(("levels", "expected"), [((1, 1, 0, 0), ("up.0", "up.1")), ((1, 1), ("up.0", "up.1"))])
 def test_default_leaves_out_the_last_block_where_there_are_several(levels, expected):
-    decoder = [AttentionLayer("up", number, level) for number, level in enumerate(levels)]
-    assert default_layers([AttentionLayer("mid", 0, 1), *decoder]) == expected
+    decoder = [AttentionLayer("up", number, level, 8) for number, level in enumerate(levels)]
+    assert default_layers([AttentionLayer("mid", 0, 1, 8), *decoder]) == expected
 
 
 def test_wanted_layers_come_in_running_order():

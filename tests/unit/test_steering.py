@@ -6,12 +6,17 @@ import pytest
 import torch
 from toys import pair_scene, toy_probe
 
-from steering_core.losses import CentroidLoss
+from steering_core.layers import AttentionLayer
+from steering_core.losses import CentroidLoss, CombinedLoss, PresenceLoss
 from steering_core.relations import Relation
-from steering_core.schedule import GUIDANCE, IN_TURN, SteeringSchedule
+from steering_core.schedule import GUIDANCE, IN_TURN, SamplingStep, SteeringSchedule
 from steering_core.steering import Steering, SteeringError
 
 STEPS = 10
+
+
+def at(step: int, progress: float = 0.0) -> SamplingStep:
+    return SamplingStep(step, STEPS, progress)
 
 
 def latents(batch: int = 3) -> torch.Tensor:
@@ -28,13 +33,13 @@ def losses(latent: torch.Tensor, relation: Relation = Relation.LEFT_OF) -> torch
 
 
 def test_descent_lowers_the_loss_of_every_image():
-    moved = steering(refinements=5).descend(latents(), toy_probe, 1.0, 0, STEPS)
+    moved = steering(refinements=5).descend(latents(), toy_probe, 1.0, at(0))
     assert (losses(moved) < losses(latents())).all()
 
 
 @pytest.mark.parametrize("noise_level", [0.2, 1.0, 14.0])
 def test_a_step_is_as_long_as_the_noise_says(noise_level):
-    moved = steering(step_size=0.3).descend(latents(), toy_probe, noise_level, 0, STEPS)
+    moved = steering(step_size=0.3).descend(latents(), toy_probe, noise_level, at(0))
     length = (moved - latents()).flatten(1).pow(2).mean(dim=1).sqrt()
     torch.testing.assert_close(length, torch.full((3,), 0.3 * noise_level))
 
@@ -42,26 +47,26 @@ def test_a_step_is_as_long_as_the_noise_says(noise_level):
 def test_without_normalising_the_gradient_itself_is_followed():
     latent = latents().requires_grad_()
     (gradient,) = torch.autograd.grad(losses(latent).sum(), latent)
-    moved = steering(step_size=2.0, normalize=False).descend(latents(), toy_probe, 5.0, 0, STEPS)
+    moved = steering(step_size=2.0, normalize=False).descend(latents(), toy_probe, 5.0, at(0))
     torch.testing.assert_close(moved, latents() - 2 * gradient)
 
 
 def test_guidance_shifts_the_noise_along_the_gradient():
     latent = latents().requires_grad_()
     (gradient,) = torch.autograd.grad(losses(latent).sum(), latent)
-    shift = steering(update=GUIDANCE, step_size=0.7).noise_shift(latents(), toy_probe, 0, STEPS)
+    shift = steering(update=GUIDANCE, step_size=0.7).noise_shift(latents(), toy_probe, at(0))
     length = gradient.flatten(1).pow(2).mean(dim=1).sqrt()
     torch.testing.assert_close(shift, 0.7 * gradient / length.view(-1, 1, 1, 1))
 
 
 def test_refinements_are_a_cap_and_the_target_ends_them():
     capped = steering(refinements=4, step_size=1e-4)
-    capped.descend(latents(), toy_probe, 1.0, 0, STEPS)
+    capped.descend(latents(), toy_probe, 1.0, at(0))
     assert [entry.refinement for entry in capped.trace] == [0, 1, 2, 3]
 
     target = losses(latents()).max().item() * 0.8
     ended = steering(refinements=100, step_size=0.1, target=target)
-    moved = ended.descend(latents(), toy_probe, 1.0, 0, STEPS)
+    moved = ended.descend(latents(), toy_probe, 1.0, at(0))
     assert (losses(moved) <= target).all()
     assert len(ended.trace) < 100
 
@@ -69,7 +74,7 @@ def test_refinements_are_a_cap_and_the_target_ends_them():
 def test_an_image_that_meets_the_target_is_not_moved():
     before = losses(latents())
     easiest = before.argmin()
-    moved = steering(target=before.min().item()).descend(latents(), toy_probe, 1.0, 0, STEPS)
+    moved = steering(target=before.min().item()).descend(latents(), toy_probe, 1.0, at(0))
     unmoved = torch.tensor([torch.equal(a, b) for a, b in zip(moved, latents())])
     assert unmoved[easiest] and unmoved.sum() == 1
 
@@ -77,33 +82,33 @@ def test_an_image_that_meets_the_target_is_not_moved():
 def test_nothing_to_do_leaves_the_latent_and_the_noise_alone():
     latent = latents()
     done = {"target": 100.0}
-    assert steering(**done).descend(latent, toy_probe, 1.0, 0, STEPS) is latent
-    assert steering(update=GUIDANCE, **done).noise_shift(latent, toy_probe, 0, STEPS) is None
+    assert steering(**done).descend(latent, toy_probe, 1.0, at(0)) is latent
+    assert steering(update=GUIDANCE, **done).noise_shift(latent, toy_probe, at(0)) is None
 
 
 def test_images_of_a_batch_do_not_touch_each_other():
-    together = steering(refinements=3).descend(latents(), toy_probe, 1.0, 0, STEPS)
-    alone = [steering(refinements=3).descend(image[None], toy_probe, 1.0, 0, STEPS) for image in latents()]
+    together = steering(refinements=3).descend(latents(), toy_probe, 1.0, at(0))
+    alone = [steering(refinements=3).descend(image[None], toy_probe, 1.0, at(0)) for image in latents()]
     torch.testing.assert_close(together, torch.cat(alone))
 
 
 def test_relations_together_add_up_and_in_turn_alternate():
     relations = (Relation.LEFT_OF, Relation.ABOVE)
     together = steering(*relations)
-    together.descend(latents(), toy_probe, 1.0, 0, STEPS)
+    together.descend(latents(), toy_probe, 1.0, at(0))
     assert together.trace[0].relations == (0, 1)
     assert together.trace[0].loss.shape == (2, 3)
 
     in_turn = steering(*relations, order=IN_TURN)
     for step in range(3):
-        in_turn.descend(latents(), toy_probe, 1.0, step, STEPS)
+        in_turn.descend(latents(), toy_probe, 1.0, at(step))
     assert [entry.relations for entry in in_turn.trace] == [(0,), (1,), (0,)]
     torch.testing.assert_close(in_turn.trace[1].loss[0], losses(latents(), Relation.ABOVE))
 
 
 def test_trace_says_what_was_seen():
     run = steering(record_maps=True)
-    run.descend(latents(), toy_probe, 1.0, 2, STEPS)
+    run.descend(latents(), toy_probe, 1.0, at(2))
     (entry,) = run.trace
     assert (entry.step, entry.refinement) == (2, 0)
     torch.testing.assert_close(entry.loss[0], losses(latents()))
@@ -116,7 +121,7 @@ def test_trace_says_what_was_seen():
 
 def test_maps_are_kept_only_on_request():
     run = steering()
-    run.descend(latents(), toy_probe, 1.0, 0, STEPS)
+    run.descend(latents(), toy_probe, 1.0, at(0))
     assert run.trace[0].maps is None
 
 
@@ -125,13 +130,13 @@ def test_a_gradient_that_is_not_finite_stops_with_the_step():
         return toy_probe(latent * float("nan"))
 
     with pytest.raises(SteeringError, match="step 3 of 10"):
-        steering().descend(latents(), broken, 1.0, 2, STEPS)
+        steering().descend(latents(), broken, 1.0, at(2))
 
 
 def test_steering_works_in_inference_mode():
-    expected = steering().descend(latents(), toy_probe, 1.0, 0, STEPS)
+    expected = steering().descend(latents(), toy_probe, 1.0, at(0))
     with torch.inference_mode():
-        moved = steering().descend(latents(), toy_probe, 1.0, 0, STEPS)
+        moved = steering().descend(latents(), toy_probe, 1.0, at(0))
     torch.testing.assert_close(moved.clone(), expected)
 
 
@@ -141,12 +146,24 @@ def test_only_the_window_of_a_scene_with_relations_is_active():
     assert not Steering(pair_scene(), CentroidLoss()).is_active(0, 10)
 
 
-def test_a_loss_sees_the_progress():
+def test_a_loss_sees_the_progress_of_the_diffusion():
     seen = []
 
     def loss(maps, relation, progress):
         seen.append(progress)
         return CentroidLoss()(maps, relation, progress)
 
-    steering(loss=loss).descend(latents(), toy_probe, 1.0, 3, 12)
-    assert seen == [0.25]
+    steering(loss=loss).descend(latents(), toy_probe, 1.0, at(3, progress=0.6))
+    assert seen == [0.6]
+
+
+def test_binding_gives_the_loss_its_layers_and_the_probe_all_that_are_read():
+    network = [AttentionLayer("down", 0, 0, 2), AttentionLayer("up", 0, 1, 2), AttentionLayer("up", 1, 0, 2)]
+    run = steering(loss=CombinedLoss(((CentroidLoss(), 1.0), (PresenceLoss(layers=("down.0",)), 1.0))))
+    assert run.bind(network) == ("down.0", "up.0")
+    assert run.loss.terms[0][0].layers == ("up.0",)
+
+
+def test_a_layer_that_the_network_lacks_is_refused():
+    with pytest.raises(ValueError, match=r"unknown: up\.7"):
+        steering(loss=CentroidLoss(layers=("up.7",))).bind([AttentionLayer("up", 0, 0, 2)])

@@ -13,7 +13,7 @@ with torch.inference_mode():
     noise = unet(given["latent"], given["timestep"], context=given["context"].expand(2, -1, -1))
     picture = scene.vae.decode(given["latent"] / scene.model.model.latent_format.scale_factor)
 
-    seen, levels = {}, []
+    seen, network, progress = {}, [], []
 
     def probe(executor, guider, sigmas, extra_args, *rest, **named):
         """Stand where steering stands, and probe once at the timestep that diffusers probed."""
@@ -24,7 +24,8 @@ with torch.inference_mode():
         with backend._ordinary_weights(guider):
             maps = backend.probe_model(guider, x, sigma, extra_args["model_options"], scene.grounded.tokens, blocks)
         seen.update({name: value.clone() for name, value in maps.layers.items()})
-        levels.extend(layer.level for layer, _ in layers.values())
+        network.extend((layer.name, layer.level, layer.heads) for layer, _ in layers.values())
+        progress.append(backend.progress(guider.inner_model.model_sampling, sigma))
         return executor(guider, sigmas, extra_args, *rest, **named)
 
     model = scene.model.clone()
@@ -33,4 +34,4 @@ with torch.inference_mode():
 
 tensors = {"context": context, "noise": noise, "picture": picture, **seen}
 save_file({name: tensor.clone(memory_format=torch.contiguous_format) for name, tensor in tensors.items()}, outputs)
-report({"tokens": scene.grounded.tokens, "levels": levels})
+report({"tokens": scene.grounded.tokens, "network": network, "progress": progress[0]})

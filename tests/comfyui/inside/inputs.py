@@ -45,7 +45,7 @@ with torch.inference_mode():
     result["conditioning"] = scene.clip.encode_from_tokens(scene.clip.tokenize(weighted)).shape[1] == len(tokens)
 
     try:
-        backend.steer_model(scene.model, Steering(scene.grounded, CentroidLoss()), ["up.9"])
+        backend.steer_model(scene.model, Steering(scene.grounded, CentroidLoss(layers=("up.9",))))
     except ValueError as error:
         result["layers"] = str(error)
 

@@ -1,0 +1,268 @@
+"""From pictures to a relation classifier, in the graph."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+from pathlib import Path
+
+import comfy.model_management
+import comfy.utils
+import folder_paths
+import numpy as np
+import torch
+from comfy_api.latest import io
+from PIL import Image
+
+from ..steering_core.backends.comfyui_recording import RecordableComfyModel
+from ..steering_core.classifier import ClassifierSettings, save_classifier
+from ..steering_core.layers import layers_on_the_way
+from ..steering_core.training.recording import INVERSION, NOISE, RecordingSettings
+from ..steering_core.training.settings import TrainingSettings
+from ..steering_core.training.sources import LabelledPictures, MiniatureScenes, Source, coco_pictures
+from .learned import FOLDER
+from .types import CATEGORY, Classifier, Dataset
+
+_OUTPUT_FOLDER = "relation_maps"
+_SCENES, _LABELLED, _BOXES = "miniature_scenes", "labelled_images", "coco_folder"
+
+
+class RecordRelationMaps(io.ComfyNode):
+    """See the schema."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        """The node's inputs and outputs."""
+        return io.Schema(
+            node_id="SpatialSteeringRecordRelationMaps",
+            display_name="Record Relation Maps",
+            category=CATEGORY,
+            search_aliases=["dual inversion", "dataset", "Learn-to-Steer"],
+            description=(
+                "Inverts labelled pictures through the model, each with a true and with false prompts, and records "
+                "where the model attends for their two objects: what Train Relation Classifier learns from. The "
+                "dataset is written into the output folder piece by piece; a recording that was cancelled goes on."
+            ),
+            inputs=[
+                io.Model.Input("model", tooltip="The model that the classifier is to be for. It is not changed."),
+                io.Clip.Input("clip", tooltip="Its text encoder."),
+                io.Vae.Input("vae", tooltip="Its autoencoder."),
+                io.String.Input(
+                    "name", default="training", tooltip="Of the dataset: a folder in output/relation_maps."
+                ),
+                io.DynamicCombo.Input(
+                    "source",
+                    options=[_scenes_option(), _labelled_option(), _boxes_option()],
+                    tooltip="Where the pictures come from, and who says which relation they show.",
+                ),
+                io.Int.Input(
+                    "size",
+                    default=128,
+                    min=64,
+                    max=2048,
+                    step=64,
+                    tooltip="Side that pictures are cut and scaled to, in pixels: what the model was trained at, such "
+                    "as 512 for Stable Diffusion 1.5, 128 for the miniature.",
+                ),
+                io.Int.Input(
+                    "steps",
+                    default=RecordingSettings.steps,
+                    min=2,
+                    max=1000,
+                    tooltip="Steps of the inversion; the first half of them in sampling order is recorded.",
+                ),
+                io.Combo.Input(
+                    "method",
+                    options=[INVERSION, NOISE],
+                    tooltip="inversion finds the noise that the picture would come from: better maps. noise adds fresh "
+                    "noise to it: much faster.",
+                ),
+                io.Int.Input(
+                    "false_prompts",
+                    default=RecordingSettings.false_prompts,
+                    min=1,
+                    max=3,
+                    tooltip="With how many false relations each picture is recorded beside the true one. They teach "
+                    "the classifier to look at the picture and not at the words.",
+                ),
+            ],
+            outputs=[
+                Dataset.Output(display_name="dataset", tooltip="For Train Relation Classifier."),
+                io.String.Output(display_name="folder", tooltip="Where it lies."),
+            ],
+        )
+
+    @classmethod
+    def validate_inputs(cls, name: str | None = None, source: dict | None = None) -> bool | str:
+        """Refuse a name that would leave the output folder."""
+        if source is None:
+            return f"source must be one of {_SCENES}, {_LABELLED}, {_BOXES}."
+        if name is not None and (not name.strip() or Path(name).name != name):
+            return f"name must be the name of a folder, without slashes, not {name!r}."
+        return True
+
+    @classmethod
+    def execute(
+        cls, model, clip, vae, name: str, source: dict, size: int, steps: int, method: str, false_prompts: int
+    ) -> io.NodeOutput:
+        """Record, shard by shard."""
+        _check_packages()
+        from ..steering_core.training.dataset import write_dataset
+
+        pictures = _source(source)
+        recordable = RecordableComfyModel(model, clip, vae, (size, size))
+        settings = RecordingSettings(
+            layers_on_the_way(recordable.network),
+            steps=steps,
+            recorded=tuple(range(steps // 2)),
+            method=method,
+            false_prompts=false_prompts,
+        )
+        folder = Path(folder_paths.get_output_directory()) / _OUTPUT_FOLDER / name
+        bar = comfy.utils.ProgressBar(len(pictures))
+        for done in write_dataset(recordable, pictures, settings, folder, shard_size=_SHARD_SIZE):
+            comfy.model_management.throw_exception_if_processing_interrupted()
+            bar.update_absolute(done)
+        return io.NodeOutput(folder, str(folder))
+
+
+def _check_packages() -> None:
+    """Say what to install; everything else of the pack does without."""
+    missing = [name for name in ("accelerate", "matplotlib", "webdataset") if find_spec(name) is None]
+    if missing:
+        raise RuntimeError(
+            f"Recording and training need packages that ComfyUI does not bring. In its Python: pip install "
+            f"{' '.join(missing)}"
+        )
+
+
+#: Small, so that little is lost when a recording is cancelled.
+_SHARD_SIZE = 16
+
+
+def _scenes_option() -> io.DynamicCombo.Option:
+    return io.DynamicCombo.Option(
+        _SCENES,
+        [
+            io.Int.Input("count", default=200, min=4, max=100000, tooltip="Scenes of the miniature's world to draw."),
+            io.Int.Input("seed", default=0, min=0, max=2**32, tooltip="Of the scenes; take another for validation."),
+        ],
+    )
+
+
+def _labelled_option() -> io.DynamicCombo.Option:
+    return io.DynamicCombo.Option(
+        _LABELLED,
+        [
+            io.Image.Input("images", tooltip="A batch of pictures."),
+            io.String.Input(
+                "labels",
+                multiline=True,
+                tooltip='A line for each picture, in words: "a dog to the left of a cat". Left, right, above or below.',
+            ),
+        ],
+    )
+
+
+def _boxes_option() -> io.DynamicCombo.Option:
+    return io.DynamicCombo.Option(
+        _BOXES,
+        [
+            io.String.Input("annotations", tooltip="Path of a JSON file with boxes in COCO's format."),
+            io.String.Input("pictures", tooltip="Path of the folder with the pictures it names."),
+            io.Int.Input("seed", default=0, min=0, max=2**32, tooltip="Of the choice among a picture's pairs."),
+        ],
+    )
+
+
+def _source(chosen: dict) -> Source:
+    if chosen["source"] == _SCENES:
+        return MiniatureScenes(chosen["count"], chosen["seed"])
+    if chosen["source"] == _BOXES:
+        return coco_pictures(Path(chosen["annotations"]), Path(chosen["pictures"]), chosen["seed"])
+    pictures = [Image.fromarray(np.uint8((image.cpu().numpy() * 255).round())) for image in chosen["images"]]
+    return LabelledPictures(pictures, [line for line in chosen["labels"].splitlines() if line.strip()])
+
+
+class TrainRelationClassifier(io.ComfyNode):
+    """See the schema."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        """The node's inputs and outputs."""
+        return io.Schema(
+            node_id="SpatialSteeringTrainRelationClassifier",
+            display_name="Train Relation Classifier",
+            category=CATEGORY,
+            search_aliases=["Learn-to-Steer", "learned loss", "dataset"],
+            description=(
+                "Trains a classifier on recorded maps, and saves it where Load Relation Classifier finds it. The "
+                "preview shows the curves; a training that was cancelled goes on."
+            ),
+            inputs=[
+                Dataset.Input("training", tooltip="What to learn from: Record Relation Maps."),
+                Dataset.Input("validation", tooltip="Other pictures, which decide when to stop and test the outcome."),
+                io.String.Input("name", default="my_classifier", tooltip="Of the file in models/relation_classifiers."),
+                io.Int.Input(
+                    "epochs", default=50, min=1, max=1000, tooltip="At most so many passes over the training dataset."
+                ),
+                io.Float.Input(
+                    "rate",
+                    default=TrainingSettings.rate,
+                    min=1e-6,
+                    max=1e-1,
+                    step=1e-5,
+                    round=False,
+                    tooltip="Learning rate. 0.0001 to 0.001 suit most datasets.",
+                ),
+                io.Int.Input(
+                    "width", default=ClassifierSettings.width, min=16, max=1024, step=16, tooltip="Of the classifier."
+                ),
+                io.Int.Input("seed", default=0, min=0, max=2**32, tooltip="Of first weights, order and dropout."),
+            ],
+            outputs=[
+                Classifier.Output(display_name="classifier", tooltip="For Learned Relation Loss."),
+                io.Image.Output(display_name="curves", tooltip="Losses and accuracy over the epochs."),
+                io.Image.Output(display_name="confusion", tooltip="What each relation was taken for."),
+                io.String.Output(display_name="report", tooltip="Accuracies, on true and on false prompts."),
+            ],
+        )
+
+    @classmethod
+    def validate_inputs(cls, name: str | None = None) -> bool | str:
+        """Refuse a name that would leave the folder."""
+        if name is not None and (not name.strip() or Path(name).name != name):
+            return f"name must be the name of a file, without slashes, not {name!r}."
+        return True
+
+    @classmethod
+    def execute(
+        cls, training: Path, validation: Path, name: str, epochs: int, rate: float, width: int, seed: int
+    ) -> io.NodeOutput:
+        """Train, and show the curves on the way."""
+        _check_packages()
+        from ..steering_core.training.dataset import read_manifest, read_records
+        from ..steering_core.training.report import as_image, confusion_plot, curves_plot, make_report
+        from ..steering_core.training.train import METRICS, Progress, train_classifier
+
+        file = Path(folder_paths.get_folder_paths(FOLDER)[0]) / f"{name}.safetensors"
+        work = training / f"training_{name}"
+        manifest = read_manifest(training)
+        sizes = ClassifierSettings(manifest.layout.map_size, width, manifest.settings.steps)
+        settings = TrainingSettings(epochs=epochs, rate=rate, seed=seed)
+        bar = comfy.utils.ProgressBar(epochs)
+
+        def show(told: Progress) -> None:
+            bar.update_absolute(told.epoch, epochs, ("PNG", as_image(curves_plot(work / METRICS)), 768))
+            comfy.model_management.throw_exception_if_processing_interrupted()
+
+        # Nodes run in inference mode, where nothing can be learned.
+        with torch.inference_mode(False), torch.enable_grad():
+            data, held_out = (read_records(folder, read_manifest(folder)) for folder in (training, validation))
+            recorded = manifest.settings.recorded
+            classifier = train_classifier(data, held_out, manifest.layout, recorded, sizes, settings, work, show)
+            report = make_report(classifier, held_out, recorded)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        save_classifier(classifier, file)
+        plots = [as_image(plot) for plot in (curves_plot(work / METRICS), confusion_plot(report))]
+        images = [torch.from_numpy(np.asarray(plot).copy()).float()[None] / 255 for plot in plots]
+        return io.NodeOutput(classifier, *images, f"{file}\n{report}")

@@ -1,0 +1,120 @@
+"""ComfyUI's UNet models, as recording wants them."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from functools import cached_property
+from typing import Any
+
+import comfy.model_management
+import comfy.samplers
+import comfy.utils
+import numpy as np
+import torch
+from comfy.model_patcher import ModelPatcher
+from comfy.sd import CLIP, VAE
+from PIL import Image
+from torch import Tensor
+
+from ..layers import AttentionLayer
+from ..token_maps import TokenMaps
+from ..tokens import Token
+from ..training.recording import NoiseLevel, Outcome, PromptedModel
+from .comfyui import Block, network_of, probe_model, progress, prompt_tokens
+
+
+class RecordableComfyModel:
+    """See ``RecordableModel``. Latents are those of ComfyUI's samplers.
+
+    Args:
+        model, clip, vae: are not changed.
+        size: (width, height) that pictures are cut and scaled to, in pixels.
+
+    Raises:
+        ValueError: the model is no UNet with cross-attention.
+    """
+
+    def __init__(self, model: ModelPatcher, clip: CLIP, vae: VAE, size: tuple[int, int]) -> None:
+        self._model, self._clip, self._vae, self._size = model, clip, vae, size
+        available = network_of(model)
+        self.network: tuple[AttentionLayer, ...] = tuple(layer for layer, _ in available.values())
+        self._blocks = {name: block for name, (_, block) in available.items()}
+
+    @cached_property
+    def hash(self) -> str:
+        """SHA-256 of the denoiser's weights."""
+        digest = hashlib.sha256()
+        for name, weight in sorted(self._model.get_model_object("diffusion_model").state_dict().items()):
+            digest.update(name.encode())
+            digest.update(weight.float().cpu().numpy().tobytes())
+        return digest.hexdigest()
+
+    def noise_levels(self, steps: int) -> list[NoiseLevel]:
+        """Evenly spaced in the diffusion time: the scheduler "simple"."""
+        sampling = self._model.get_model_object("model_sampling")
+        sigmas = comfy.samplers.calculate_sigmas(sampling, "simple", steps)[:-1].flip(0).tolist()
+        return [NoiseLevel(sigma, progress(sampling, sigma)) for sigma in sigmas]
+
+    def tokens(self, prompt: str) -> list[Token]:
+        """See ``RecordableModel``."""
+        return prompt_tokens(self._clip, prompt)
+
+    def prompted(
+        self,
+        pictures: Sequence[Image.Image],
+        prompts: Sequence[str],
+        work: Callable[[Tensor, PromptedModel], Outcome],
+    ) -> Outcome:
+        """See ``RecordableModel``; the work is done in the place of a sampler."""
+        context = torch.cat([self._clip.encode_from_tokens(self._clip.tokenize(prompt)) for prompt in prompts])
+        clean = self._encode(pictures).repeat_interleave(len(prompts) // len(pictures), dim=0)
+        guider = comfy.samplers.CFGGuider(self._model)
+        guider.set_conds([[context, {}]], [[torch.zeros_like(context), {}]])
+        guider.set_cfg(1.0)  # at 1 the negative conditioning is not computed
+        outcomes: list[Outcome] = []
+
+        def sampler(model: Any, x: Tensor, sigmas: Tensor, extra_args: dict[str, Any], **_: Any) -> Tensor:
+            outcomes.append(work(x, _PromptedGuider(guider, model, extra_args, self._blocks)))
+            return x
+
+        # At sigma 0 the sampler is given the clean latents themselves.
+        still = torch.zeros(2)
+        guider.sample(
+            torch.zeros_like(clean), clean, comfy.samplers.KSAMPLER(sampler), still, disable_pbar=True, seed=0
+        )
+        return outcomes[0]
+
+    def _encode(self, pictures: Sequence[Image.Image]) -> Tensor:
+        """Latents as the VAE gives them, (batch, channels, H, W)."""
+        scaled = []
+        for picture in pictures:
+            pixels = torch.from_numpy(np.asarray(picture.convert("RGB")).copy()).float().div(255).movedim(-1, 0)[None]
+            scaled.append(comfy.utils.common_upscale(pixels, *self._size, "lanczos", "center").movedim(1, -1))
+        return self._vae.encode(torch.cat(scaled))
+
+
+class _PromptedGuider:
+    """See ``PromptedModel``: a guider while it samples."""
+
+    def __init__(
+        self, guider: comfy.samplers.CFGGuider, model: Any, extra_args: dict[str, Any], blocks: dict[str, Block]
+    ) -> None:
+        self._guider, self._model, self._extra_args, self._blocks = guider, model, extra_args, blocks
+
+    def derivative(self, latent: Tensor, level: NoiseLevel) -> Tensor:
+        """(x - denoised)/sigma."""
+        comfy.model_management.throw_exception_if_processing_interrupted()
+        denoised = self._model(latent, latent.new_full((len(latent),), level.sigma), **self._extra_args)
+        return (latent - denoised) / level.sigma
+
+    def noised(self, latent: Tensor, noise: Tensor, level: NoiseLevel) -> Tensor:
+        """As the model's own sampling mixes them."""
+        return self._guider.inner_model.model_sampling.noise_scaling(latent.new_tensor(level.sigma), noise, latent)
+
+    def token_maps(
+        self, latent: Tensor, level: NoiseLevel, tokens: Sequence[Sequence[int]], layers: Sequence[str]
+    ) -> TokenMaps:
+        """See ``PromptedModel``."""
+        blocks = {name: block for name, block in self._blocks.items() if name in layers}
+        return probe_model(self._guider, latent, level.sigma, self._extra_args["model_options"], tokens, blocks)

@@ -1,0 +1,40 @@
+"""What the steering loop asks of a loss."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from torch import Tensor
+
+from ..layers import AttentionLayer
+from ..relations import Relation
+from ..token_maps import TokenMaps
+from ..tokens import GroundedRelation
+
+
+class SteeringLoss(Protocol):
+    """Scores one relation in token maps."""
+
+    @property
+    def layers(self) -> tuple[str, ...]:
+        """Names of the layers that it reads; none before it is bound, where the network decides."""
+
+    def bound_to(self, network: Sequence[AttentionLayer], relations: Sequence[Relation]) -> SteeringLoss:
+        """The loss for a run: with its layers chosen among the network's.
+
+        Raises:
+            ValueError: it cannot read this network, or cannot score one of the relations.
+        """
+
+    def __call__(self, maps: TokenMaps, relation: GroundedRelation, progress: float) -> Tensor:
+        """The loss of each image.
+
+        Args:
+            maps: of the current latent, in the autograd graph.
+            relation: between two of the maps' objects.
+            progress: share of the diffusion time that is done: 0 at pure noise, 1 at the clean image.
+
+        Returns:
+            (batch,), smaller where the relation is nearer to true.
+        """

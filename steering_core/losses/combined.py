@@ -1,0 +1,49 @@
+"""Several losses as one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ..layers import AttentionLayer
+from ..relations import Relation
+from ..token_maps import TokenMaps
+from ..tokens import GroundedRelation
+from .base import SteeringLoss
+
+
+@dataclass(frozen=True)
+class CombinedLoss:
+    """The weighted sum of losses; each reads its own layers of one probe.
+
+    Attributes:
+        terms: each loss with its weight, greater than 0.
+
+    Raises:
+        ValueError: there is no term, or a weight is not greater than 0.
+    """
+
+    terms: tuple[tuple[SteeringLoss, float], ...]
+
+    def __post_init__(self) -> None:
+        if not self.terms:
+            raise ValueError("At least one loss was expected to combine, got none.")
+        for _, weight in self.terms:
+            if not weight > 0:
+                raise ValueError(f"The weight of a combined loss must be greater than 0, not {weight}. Leave it out.")
+
+    @property
+    def layers(self) -> tuple[str, ...]:
+        """Every layer that a term reads, once."""
+        return tuple(dict.fromkeys(name for loss, _ in self.terms for name in loss.layers))
+
+    def bound_to(self, network: Sequence[AttentionLayer], relations: Sequence[Relation]) -> CombinedLoss:
+        """See ``SteeringLoss``."""
+        return CombinedLoss(tuple((loss.bound_to(network, relations), weight) for loss, weight in self.terms))
+
+    def __call__(self, maps: TokenMaps, relation: GroundedRelation, progress: float) -> Tensor:
+        """See ``SteeringLoss``."""
+        return torch.stack([weight * loss(maps, relation, progress) for loss, weight in self.terms]).sum(dim=0)

@@ -1,0 +1,69 @@
+"""The learned loss of Learn-to-Steer: what a relation classifier says of the maps."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ..classifier import RelationClassifier
+from ..layers import AttentionLayer, describe_network
+from ..relations import Relation
+from ..token_maps import TokenMaps
+from ..tokens import GroundedRelation
+
+
+@dataclass(frozen=True)
+class LearnedLoss:
+    """Cross-entropy of the wanted relation under a classifier of token maps.
+
+    A diagonal that the classifier has no name for is its two directions together: the mean of their
+    cross-entropies, less the log 2 that is left where they share all the probability. So 0 is the
+    best of every relation.
+
+    Attributes:
+        classifier: for evaluation; it is moved to the maps' device.
+    """
+
+    classifier: RelationClassifier
+
+    @property
+    def layers(self) -> tuple[str, ...]:
+        """The layers of the classifier's stack."""
+        return self.classifier.layout.layers
+
+    def bound_to(self, network: Sequence[AttentionLayer], relations: Sequence[Relation]) -> LearnedLoss:
+        """See ``SteeringLoss``; only the very network that the classifier was made for can be read."""
+        layout = self.classifier.layout
+        if tuple(network) != layout.network:
+            raise ValueError(
+                f"The relation classifier reads {layout}, but this model is {describe_network(network)}. Use a "
+                f"classifier that was trained on this model, or another loss."
+            )
+        for relation in relations:
+            self._wanted(relation)
+        return self
+
+    def __call__(self, maps: TokenMaps, relation: GroundedRelation, progress: float) -> Tensor:
+        """See ``SteeringLoss``."""
+        stack = self.classifier.layout.stack(maps, (relation.subject, relation.object))
+        step = self.classifier.nearest_step(progress)
+        classifier = self.classifier.to(stack.device)
+        steps = torch.full((len(stack),), step, device=stack.device)
+        wanted = self._wanted(relation.relation)
+        probabilities = classifier(stack, steps).log_softmax(dim=1)[:, wanted]
+        return -probabilities.mean(dim=1) - math.log(len(wanted))
+
+    def _wanted(self, relation: Relation) -> list[int]:
+        """Positions of the relation, or of its two directions, among the classifier's."""
+        known = self.classifier.relations
+        parts = [relation.value] if relation.value in known else [part.value for part in relation.directions]
+        if not parts or not set(parts) <= set(known):
+            raise ValueError(
+                f'The relation classifier does not know "{relation.phrase}", only {", ".join(known)}. Use the '
+                f"centroid loss for it, or train a classifier with pictures of it."
+            )
+        return [known.index(part) for part in parts]

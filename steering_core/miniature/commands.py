@@ -1,0 +1,103 @@
+"""The command line of the miniature: ``steer miniature``."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+from ..options import check_picture, positive
+
+
+def add_miniature_commands(commands: argparse._SubParsersAction) -> None:
+    """Train, sample and score it."""
+    miniature = commands.add_parser("miniature", help="the model that ships with the project")
+    actions = miniature.add_subparsers(required=True, metavar="ACTION")
+
+    train = actions.add_parser("train", help="train it, from nothing or on from another; a stopped run is continued")
+    train.add_argument("--out", type=Path, required=True, help="folder of the pipeline to write")
+    train.add_argument("--work", type=Path, help="checkpoints and sample sheets (default: OUT.work)")
+    train.add_argument("--seed", type=int, default=0, help="(default: %(default)s)")
+    train.add_argument(
+        "--start", type=Path, metavar="DIR", help="miniature whose autoencoder is kept and whose denoiser is trained on"
+    )
+    train.add_argument("--autoencoder-steps", type=positive, help="of the first stage")
+    train.add_argument("--pictures", type=positive, help="pictures of the second stage")
+    train.add_argument(
+        "--count-shares",
+        type=float,
+        nargs="+",
+        metavar="SHARE",
+        help="shares of these pictures with 1, 2, ... objects",
+    )
+    train.add_argument("--denoiser-steps", type=positive, help="of the second stage")
+    train.add_argument("--denoiser-rate", type=float, help="highest learning rate of the second stage")
+    train.add_argument("--device", help="(default: cuda where there is some, else cpu)")
+    train.set_defaults(run=_train)
+
+    sample = actions.add_parser("sample", help="draw captions of its world, unsteered, and print them row by row")
+    sample.add_argument("--model", type=Path, help="folder of the pipeline (default: the one that ships)")
+    sample.add_argument("--data", action="store_true", help="write the pictures that it learns these captions from")
+    sample.add_argument("--out", type=Path, required=True, help="contact sheet to write")
+    sample.add_argument("--count", type=positive, default=16, help="(default: %(default)s)")
+    sample.add_argument("--seed", type=int, default=0, help="(default: %(default)s)")
+    sample.set_defaults(run=_sample)
+
+    score = actions.add_parser(
+        "score", help="measure the detector, and the model unsteered on pairs it never saw together"
+    )
+    score.add_argument("--model", type=Path, help="folder of the pipeline (default: the one that ships)")
+    score.add_argument("--prompts", type=positive, default=200, help="(default: %(default)s)")
+    score.add_argument("--scenes", type=positive, default=500, help="for the detector (default: %(default)s)")
+    score.set_defaults(run=_score)
+
+    glyphs = actions.add_parser("glyphs", help="draw the world's atlas of objects from Noto Color Emoji")
+    glyphs.add_argument("--font", type=Path, required=True, help="NotoColorEmoji.ttf")
+    glyphs.add_argument("--out", type=Path, required=True, help="atlas to write")
+    glyphs.set_defaults(run=_glyphs)
+
+
+def _train(options: argparse.Namespace) -> None:
+    import torch
+
+    from .training import TrainingSettings, train_miniature
+
+    names = ("autoencoder_steps", "pictures", "count_shares", "denoiser_steps", "denoiser_rate")
+    given = {name: getattr(options, name) for name in names if getattr(options, name) is not None}
+    work = options.work or options.out.with_name(options.out.name + ".work")
+    device = options.device or ("cuda" if torch.cuda.is_available() else "cpu")
+    train_miniature(TrainingSettings(seed=options.seed, **given), work, options.out, device, options.start)
+
+
+def _sample(options: argparse.Namespace) -> None:
+    from ..backends.diffusers import load_pipeline
+    from .folder import MINIATURE_DIR
+    from .training import draw_samples
+
+    check_picture(options.out)
+    pipeline = None if options.data else load_pipeline(options.model or MINIATURE_DIR, "cpu")
+    for caption in draw_samples(options.count, options.seed, options.out, pipeline):
+        print(caption)
+
+
+def _score(options: argparse.Namespace) -> None:
+    from ..backends.diffusers import load_pipeline
+    from .detector import measure_detector
+    from .folder import MINIATURE_DIR
+    from .prompts import unseen_pair_prompts
+    from .score import Arm, compare, unsteered
+
+    prompts = unseen_pair_prompts(options.prompts, seed=0)
+    pipeline = load_pipeline(options.model or MINIATURE_DIR, "cpu")
+    print(json.dumps({"detector": asdict(measure_detector(options.scenes, seed=1))}))
+    arm = Arm(unsteered)
+    compare(pipeline, prompts, [arm])
+    print(json.dumps({"unsteered": asdict(arm.scores)}))
+
+
+def _glyphs(options: argparse.Namespace) -> None:
+    from .world import extract_glyphs
+
+    check_picture(options.out)
+    extract_glyphs(options.font).save(options.out, optimize=True)

@@ -1,0 +1,296 @@
+"""The command line of recording and training: ``steer record``, ``steer train``, ``steer classifier``."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from ..classifier import ClassifierSettings, TransformerSettings, load_classifier, save_classifier
+from ..layers import PUBLISHED_NETWORKS
+from ..options import positive, whole_number
+from .settings import TrainingSettings
+
+if TYPE_CHECKING:
+    from .dataset import Manifest
+
+#: Names of the parts of a finished training, in the folder of --out.
+CLASSIFIER_FILE = "classifier.safetensors"
+_DUAL, _TRUE_ONLY = "dual", "true_prompts_only"
+
+
+def add_record_command(commands: argparse._SubParsersAction) -> None:
+    """``steer record``."""
+    record = commands.add_parser("record", help="record token maps of labelled pictures, for training a classifier")
+    record.add_argument(
+        "--out", type=Path, required=True, help="the dataset's folder; a stopped recording is continued"
+    )
+    record.add_argument(
+        "--model",
+        default="miniature",
+        help="miniature, a diffusers pipeline's folder, or a name in the local cache of Hugging Face "
+        "(default: %(default)s)",
+    )
+    record.add_argument("--device", default="cpu", help="torch device, such as cuda (default: %(default)s)")
+    source = record.add_argument_group("pictures")
+    source.add_argument(
+        "--source",
+        choices=("miniature", "coco", "gqa"),
+        default="miniature",
+        help="scenes of the miniature's world, photographs with boxes in COCO's JSON format, or GQA "
+        "(default: %(default)s)",
+    )
+    source.add_argument("--annotations", type=Path, metavar="FILE", help="JSON of coco, or scene graphs of gqa")
+    source.add_argument("--pictures", type=Path, metavar="DIR", help="folder of the photographs")
+    source.add_argument("--count", type=positive, default=1000, help="scenes of the miniature (default: %(default)s)")
+    source.add_argument("--unseen-pairs", action="store_true", help="scenes of pairs that the miniature never saw")
+    source.add_argument("--without", nargs="+", default=[], metavar="NAME", help="objects that the scenes leave out")
+    source.add_argument("--seed", type=whole_number, default=0, help="(default: %(default)s)")
+    how = record.add_argument_group("recording; what is not given is as RecordingSettings has it")
+    how.add_argument(
+        "--layers",
+        nargs="+",
+        metavar="NAME",
+        help="in the order of the stack (default: every layer up to the last that the centroid loss reads)",
+    )
+    how.add_argument("--map-size", type=positive, help="side that maps are resized to")
+    how.add_argument("--steps", type=positive, help="of the inversion")
+    how.add_argument("--recorded", type=whole_number, nargs="+", metavar="N", help="steps to record, 0 the noisiest")
+    how.add_argument("--method", choices=("inversion", "noise"), help="invert the picture, or put noise in it")
+    how.add_argument("--refinements", type=whole_number, help="of the inversion's fixed-point iteration")
+    how.add_argument("--false-prompts", type=whole_number, help="false relations each picture is inverted with")
+    how.add_argument("--shard-size", type=positive, default=64, help="pictures in a file (default: %(default)s)")
+    how.add_argument("--batch", type=positive, default=4, help="pictures at a time (default: %(default)s)")
+    record.set_defaults(run=_record)
+
+
+def _record(options: argparse.Namespace) -> None:
+    from accelerate import PartialState
+    from tqdm import tqdm
+
+    from ..backends.diffusers import load_pipeline
+    from ..backends.diffusers_recording import RecordablePipeline
+    from ..layers import layers_on_the_way
+    from ..miniature.folder import MINIATURE_DIR
+    from .dataset import write_dataset
+    from .recording import RecordingSettings
+
+    given = {field.name: getattr(options, field.name) for field in fields(RecordingSettings)}
+    given = {name: tuple(value) if isinstance(value, list) else value for name, value in given.items()}
+    settings = RecordingSettings(
+        **{"layers": (), **{name: value for name, value in given.items() if value is not None}}
+    )
+    source = _source(options)
+    pipeline = load_pipeline(MINIATURE_DIR if options.model == "miniature" else options.model, options.device)
+    model = RecordablePipeline(pipeline)
+    settings = replace(settings, layers=settings.layers or layers_on_the_way(model.network))
+    state = PartialState()
+    shards = write_dataset(
+        model,
+        source,
+        settings,
+        options.out,
+        options.shard_size,
+        options.batch,
+        state.process_index,
+        state.num_processes,
+    )
+    with tqdm(total=-(-len(source) // state.num_processes), unit="picture", disable=not state.is_main_process) as bar:
+        for done in shards:
+            bar.update(done - bar.n)
+    print(options.out)
+
+
+def _source(options: argparse.Namespace) -> Any:
+    from .sources import MiniatureScenes, coco_pictures, gqa_pictures
+
+    if options.source == "miniature":
+        return MiniatureScenes(options.count, options.seed, options.unseen_pairs, options.without)
+    if options.annotations is None or options.pictures is None:
+        raise ValueError(f"--source {options.source} needs --annotations FILE and --pictures DIR.")
+    read = coco_pictures if options.source == "coco" else gqa_pictures
+    return read(options.annotations, options.pictures, options.seed)
+
+
+def add_train_command(commands: argparse._SubParsersAction) -> None:
+    """``steer train``."""
+    train = commands.add_parser("train", help="train a relation classifier on recorded maps")
+    train.add_argument(
+        "--config",
+        action=_Config,
+        metavar="FILE",
+        help="YAML with options, named as here without the dashes; those after it on the command line win",
+    )
+    train.add_argument("--data", type=Path, metavar="DIR", help="dataset of steer record to learn from")
+    train.add_argument("--validation", type=Path, metavar="DIR", help="dataset that decides when to stop")
+    train.add_argument("--test", type=Path, metavar="DIR", help="dataset of the report (default: the validation's)")
+    train.add_argument(
+        "--out", type=Path, metavar="DIR", help="folder for classifier, log and report; a stopped training is continued"
+    )
+    train.add_argument(
+        "--leakage-test",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="also train on true prompts alone, and hold both against each other (default: %(default)s)",
+    )
+    _add_settings(train.add_argument_group("training"), TrainingSettings(), _TRAINING_HELP)
+    _add_settings(train.add_argument_group("classifier"), ClassifierSettings(), _CLASSIFIER_HELP)
+    for part in _PARTS:
+        group = train.add_argument_group(f"transformer of the {part}")
+        _add_settings(group, getattr(ClassifierSettings(), part), _TRANSFORMER_HELP, prefix=f"{part}_")
+    train.set_defaults(run=_train)
+
+
+_PARTS = ("extractor", "classifier")
+_TRAINING_HELP = {
+    "epochs": "at most so many",
+    "batch": "examples a step",
+    "rate": "learning rate of AdamW",
+    "weight_decay": "of AdamW",
+    "rate_factor": "what the rate is multiplied with on a plateau of the validation loss",
+    "rate_patience": "epochs that make a plateau",
+    "patience": "epochs without a lower validation loss that end the training",
+    "seed": "of weights, order and dropout",
+}
+_CLASSIFIER_HELP = {
+    "width": "of both transformers",
+    "aggregation_heads": "of the attention that gathers an object's maps into one",
+    "time_before": "where the extractor sees the time: every_layer, first_layer or none",
+    "mean_maps": "take the mean of an object's maps in place of the extractor",
+    "time_width": "of the time's embedding that the last part sees; 0 for none",
+}
+_TRANSFORMER_HELP = {
+    "heads": "attention heads",
+    "layers": "how many",
+    "feed_forward": "width of the feed-forward part",
+    "dropout": "share of values that are left out in training",
+}
+
+
+def _add_settings(group: argparse._ArgumentGroup, defaults: Any, helps: dict[str, str], prefix: str = "") -> None:
+    """An option for each of the settings that is explained."""
+    for name, explained in helps.items():
+        flag, default = f"--{(prefix + name).replace('_', '-')}", getattr(defaults, name)
+        told = f"{explained} (default: %(default)s)"
+        if isinstance(default, bool):
+            group.add_argument(flag, action=argparse.BooleanOptionalAction, default=default, help=told)
+        else:
+            group.add_argument(flag, type=type(default), default=default, metavar=name.upper(), help=told)
+
+
+class _Config(argparse.Action):
+    """Reads options from a YAML file, as if they stood on the command line."""
+
+    def __call__(
+        self, parser: argparse.ArgumentParser, namespace: argparse.Namespace, values: Any, option_string: Any = None
+    ) -> None:
+        try:
+            content = yaml.safe_load(Path(values).read_text(encoding="utf-8"))
+        except (OSError, yaml.YAMLError) as error:
+            parser.error(f"argument --config: {values} cannot be read: {' '.join(str(error).split())}")
+        if not isinstance(content, dict):
+            parser.error(f"argument --config: {values}: lines like 'epochs: 50' were expected")
+        arguments: list[str] = []
+        for name, value in content.items():
+            flag = str(name).replace("_", "-")
+            if isinstance(value, bool):
+                arguments.append(f"--{flag}" if value else f"--no-{flag}")
+            else:
+                arguments += [f"--{flag}", str(value)]
+        parser.parse_args(arguments, namespace)
+
+
+def _train(options: argparse.Namespace) -> None:
+    from tqdm import tqdm
+
+    from .dataset import read_manifest, read_records
+    from .report import make_report, write_report
+    from .train import Progress, train_classifier
+
+    folders = {name: getattr(options, name) for name in ("data", "validation", "out")}
+    for name, folder in folders.items():
+        if folder is None:
+            raise ValueError(f"--{name} DIR was expected, or {name} in the file of --config.")
+    settings = TrainingSettings(**{name: getattr(options, name) for name in _TRAINING_HELP})
+    manifest = read_manifest(options.data)
+    sizes = _classifier_settings(options, manifest)
+    parts = [options.data, options.validation, options.test or options.validation]
+    for folder in parts[1:]:
+        _check_alike(options.data, manifest, folder, read_manifest(folder))
+    training, validation, test = (read_records(folder, read_manifest(folder)) for folder in parts)
+    for file in {*training.damaged, *validation.damaged, *test.damaged}:
+        print(f"left out, damaged: {file}")
+    recorded = manifest.settings.recorded
+
+    def trained(name: str, training: Any, validation: Any) -> Any:
+        with tqdm(total=settings.epochs, unit="epoch", desc=name) as bar:
+
+            def show(told: Progress) -> None:
+                bar.set_postfix(loss=f"{told.validation_loss:.4f}", accuracy=f"{told.validation_accuracy:.1%}")
+                bar.update(told.epoch - bar.n)
+
+            folder = options.out if name == _DUAL else options.out / name
+            return train_classifier(training, validation, manifest.layout, recorded, sizes, settings, folder, show)
+
+    classifier = trained(_DUAL, training, validation)
+    leaked = None
+    if options.leakage_test:
+        leaked = trained(_TRUE_ONLY, training.with_true_prompts(), validation.with_true_prompts())
+        save_classifier(leaked, options.out / _TRUE_ONLY / CLASSIFIER_FILE)
+    save_classifier(classifier, options.out / CLASSIFIER_FILE)
+    report = make_report(classifier, test, recorded, leaked)
+    write_report(report, options.out)
+    print(report)
+    print(options.out / CLASSIFIER_FILE)
+
+
+def _classifier_settings(options: argparse.Namespace, manifest: Manifest) -> ClassifierSettings:
+    given: dict[str, Any] = {name: getattr(options, name) for name in _CLASSIFIER_HELP}
+    for part in _PARTS:
+        given[part] = TransformerSettings(**{name: getattr(options, f"{part}_{name}") for name in _TRANSFORMER_HELP})
+    return ClassifierSettings(map_size=manifest.layout.map_size, steps=manifest.settings.steps, **given)
+
+
+def _check_alike(first: Path, wanted: Manifest, folder: Path, there: Manifest) -> None:
+    """Refuse to train on maps of one model and test on those of another."""
+    if (there.model, there.layout) != (wanted.model, wanted.layout):
+        raise ValueError(f"{folder} holds maps of another model, or other maps of it, than {first}.")
+    if (there.settings.steps, there.settings.recorded) != (wanted.settings.steps, wanted.settings.recorded):
+        raise ValueError(f"{folder} holds other steps of the diffusion time than {first}.")
+
+
+def add_classifier_commands(commands: argparse._SubParsersAction) -> None:
+    """``steer classifier``."""
+    classifier = commands.add_parser("classifier", help="look at relation classifiers, and convert released ones")
+    actions = classifier.add_subparsers(required=True, metavar="ACTION")
+    show = actions.add_parser("show", help="what a classifier reads and knows")
+    show.add_argument("file", type=Path, help="a .safetensors file of ours, or a released checkpoint")
+    convert = actions.add_parser("convert", help="write a released checkpoint of Learn-to-Steer as safetensors")
+    convert.add_argument("file", type=Path, help="the released checkpoint")
+    convert.add_argument("--out", type=Path, required=True, metavar="FILE", help="the .safetensors file to write")
+    for action in (show, convert):
+        action.add_argument(
+            "--network",
+            choices=tuple(PUBLISHED_NETWORKS),
+            help="what a released checkpoint was made for (default: what it says itself)",
+        )
+    show.set_defaults(run=_show)
+    convert.set_defaults(run=_convert)
+
+
+def _show(options: argparse.Namespace) -> None:
+    classifier = load_classifier(options.file, options.network)
+    print(f"relations: {', '.join(classifier.relations)}")
+    print(f"reads: {classifier.layout}")
+    steps = ", ".join(map(str, classifier.trained_steps))
+    print(f"trained at steps {steps} of {classifier.settings.steps}, 0 the noisiest")
+
+
+def _convert(options: argparse.Namespace) -> None:
+    if options.out.suffix != ".safetensors":
+        raise ValueError(f"{options.out}: a name that ends in .safetensors was expected.")
+    save_classifier(load_classifier(options.file, options.network), options.out)
+    print(options.out)

@@ -1,0 +1,232 @@
+"""Recording of token maps from labelled pictures, by dual inversion (Learn-to-Steer).
+
+Every picture is inverted once with a prompt that states its true relation and at least once with
+one that states a false one. All records carry the true relation: so a classifier that reads the
+words in the maps in place of the picture is wrong as often as right.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Protocol, TypeVar
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from ..classifier import MapLayout
+from ..layers import AttentionLayer
+from ..relations import CARDINAL_RELATIONS, Relation, Scene, relation_scene
+from ..token_maps import TokenMaps
+from ..tokens import Token, ground
+from .inversion import invert
+from .sources import Example
+
+INVERSION, NOISE = "inversion", "noise"
+
+Outcome = TypeVar("Outcome")
+
+
+@dataclass(frozen=True)
+class NoiseLevel:
+    """A step of the model's schedule: sigma of the latent, and the share of the diffusion time done there."""
+
+    sigma: float
+    progress: float
+
+
+class PromptedModel(Protocol):
+    """A text-to-image model with a batch of prompts, one for each latent of a batch."""
+
+    def derivative(self, latent: Tensor, level: NoiseLevel) -> Tensor:
+        """See ``inversion.Derivative``; without classifier-free guidance."""
+
+    def noised(self, latent: Tensor, noise: Tensor, level: NoiseLevel) -> Tensor:
+        """Clean latents with noise of variance 1 brought to a level."""
+
+    def token_maps(
+        self, latent: Tensor, level: NoiseLevel, tokens: Sequence[Sequence[int]], layers: Sequence[str]
+    ) -> TokenMaps:
+        """Of the wanted layers, for objects given by the indices of their tokens."""
+
+
+class RecordableModel(Protocol):
+    """What recording asks of a text-to-image model."""
+
+    @property
+    def hash(self) -> str:
+        """Of its weights."""
+
+    @property
+    def network(self) -> tuple[AttentionLayer, ...]:
+        """All attention layers, in running order."""
+
+    def noise_levels(self, steps: int) -> list[NoiseLevel]:
+        """Of a deterministic sampler with so many steps, from the least noise to the most."""
+
+    def tokens(self, prompt: str) -> list[Token]:
+        """Of the conditioning sequence."""
+
+    def prompted(
+        self,
+        pictures: Sequence[Image.Image],
+        prompts: Sequence[str],
+        work: Callable[[Tensor, PromptedModel], Outcome],
+    ) -> Outcome:
+        """What ``work`` gives for the clean latents of the pictures, (prompts, channels, H, W).
+
+        Args:
+            prompts: as many for each picture, one picture after the other.
+        """
+
+
+@dataclass(frozen=True)
+class RecordingSettings:
+    """How pictures become records.
+
+    Attributes:
+        layers: whose maps are read, in the order of the stack.
+        map_size: side that every map is resized to.
+        steps: of the inversion; the parts of the diffusion time are counted in these.
+        recorded: numbers of the recorded steps, 0 where the noise is strongest, ascending.
+        method: ``inversion``, or ``noise``: the clean latent with fresh noise in it.
+        refinements: of the inversion's fixed-point iteration.
+        false_prompts: how many false relations each picture is inverted with, 1 to 3; without
+            dual inversion 0.
+        seed: of the false relations and the noise.
+
+    Raises:
+        ValueError: a setting is outside its range.
+    """
+
+    layers: tuple[str, ...]
+    map_size: int = 16
+    steps: int = 25
+    recorded: tuple[int, ...] = tuple(range(12))
+    method: str = INVERSION
+    refinements: int = 1
+    false_prompts: int = 1
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.method not in (INVERSION, NOISE):
+            raise ValueError(f"method must be {INVERSION} or {NOISE}, not {self.method!r}.")
+        if not self.recorded or list(self.recorded) != sorted(set(self.recorded)):
+            raise ValueError(f"recorded must be ascending numbers of steps, not {self.recorded}.")
+        if not 0 <= self.recorded[0] <= self.recorded[-1] < self.steps:
+            raise ValueError(f"recorded must lie in 0 to {self.steps - 1}, not {self.recorded}.")
+        if not 0 <= self.false_prompts < len(CARDINAL_RELATIONS):
+            raise ValueError(f"false_prompts must lie in 0 to {len(CARDINAL_RELATIONS) - 1}, not {self.false_prompts}.")
+        if self.refinements < 0:
+            raise ValueError(f"refinements must be 0 or more, not {self.refinements}.")
+
+    def layout(self, network: tuple[AttentionLayer, ...]) -> MapLayout:
+        """What the records of a network's maps hold."""
+        return MapLayout(network, self.layers, self.map_size, total=float(self.map_size**2))
+
+
+@dataclass(frozen=True)
+class Record:
+    """The maps of one picture under one prompt.
+
+    Attributes:
+        key: of the picture, with the number of the prompt.
+        subject, object: names.
+        relation: the true one, which the picture shows.
+        stated: the one in the prompt.
+        maps: (recorded steps, 2, maps, map_size, map_size) in float16, as in the settings' layout.
+    """
+
+    key: str
+    subject: str
+    object: str
+    relation: Relation
+    stated: Relation
+    maps: Tensor
+
+
+@torch.no_grad()
+def record(
+    model: RecordableModel, examples: Sequence[Example], settings: RecordingSettings, first: int
+) -> Iterator[Record]:
+    """The records of a few pictures, which are worked on as one batch.
+
+    Args:
+        first: the first example's number in its source, which decides the false relations and the noise.
+
+    Raises:
+        PhraseNotFoundError: a name has no tokens of its own in its prompt.
+    """
+    stated = [_stated_relations(example.relation, settings, first + index) for index, example in enumerate(examples)]
+    rows = [(example, relation) for example, relations in zip(examples, stated) for relation in relations]
+    scenes = [relation_scene(example.subject, relation, example.object) for example, relation in rows]
+    tokens = [indices for scene in scenes for indices in _pair_tokens(model, scene)]
+
+    def work(clean: Tensor, prompted: PromptedModel) -> Tensor:
+        return _recorded_maps(model, prompted, clean, tokens, settings, first)
+
+    maps = model.prompted([example.picture for example in examples], [scene.prompt for scene in scenes], work)
+    for row, (example, relation) in enumerate(rows):
+        key = f"{example.key}-{CARDINAL_RELATIONS.index(relation)}"
+        yield Record(key, example.subject, example.object, example.relation, relation, maps[row])
+
+
+def _recorded_maps(
+    model: RecordableModel,
+    prompted: PromptedModel,
+    clean: Tensor,
+    tokens: Sequence[Sequence[int]],
+    settings: RecordingSettings,
+    first: int,
+) -> Tensor:
+    """(latents, recorded steps, 2, maps, map_size, map_size) in float16 on the CPU."""
+    levels = model.noise_levels(settings.steps)
+    if settings.method == INVERSION:
+        by_sigma = {level.sigma: level for level in levels}
+        latents: Iterator[Tensor] = invert(
+            lambda latent, sigma: prompted.derivative(latent, by_sigma[sigma]),
+            clean,
+            [level.sigma for level in levels],
+            settings.refinements,
+        )
+    else:
+        each = 1 + settings.false_prompts
+        noise = torch.stack(
+            [noise_of(clean.shape[1:], settings.seed, first + row // each) for row in range(len(clean))]
+        )
+        latents = (prompted.noised(clean, noise.to(clean), level) for level in levels)
+    layout = settings.layout(model.network)
+    maps: dict[int, Tensor] = {}
+    for number, level, latent in zip(reversed(range(settings.steps)), levels, latents):
+        if number in settings.recorded:
+            seen = prompted.token_maps(latent, level, tokens, settings.layers)
+            # Every image has been read for the objects of all prompts; its own are two of them.
+            own = [layout.stack(_of_image(seen, row), (2 * row, 2 * row + 1)) for row in range(len(clean))]
+            maps[number] = torch.cat(own).half().cpu()
+        if len(maps) == len(settings.recorded):
+            break
+    return torch.stack([maps[number] for number in settings.recorded], dim=1)
+
+
+def _stated_relations(true: Relation, settings: RecordingSettings, index: int) -> list[Relation]:
+    """The true relation and so many false ones."""
+    rng = np.random.default_rng((settings.seed, 8, index))
+    false = [relation for relation in CARDINAL_RELATIONS if relation is not true]
+    return [true, *(false[position] for position in rng.permutation(len(false))[: settings.false_prompts])]
+
+
+def noise_of(shape: Sequence[int], seed: int, index: int) -> Tensor:
+    """The noise of a source's ``index``-th picture, the same under all of its prompts."""
+    return torch.from_numpy(np.random.default_rng((seed, 9, index)).standard_normal(shape, dtype=np.float32))
+
+
+def _pair_tokens(model: RecordableModel, scene: Scene) -> tuple[tuple[int, ...], ...]:
+    grounded = ground(scene, model.tokens(scene.prompt))
+    relation = grounded.relations[0]
+    return grounded.tokens[relation.subject], grounded.tokens[relation.object]
+
+
+def _of_image(maps: TokenMaps, row: int) -> TokenMaps:
+    return TokenMaps({name: layer[row : row + 1] for name, layer in maps.layers.items()})

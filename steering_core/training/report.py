@@ -1,0 +1,153 @@
+"""What a trained classifier can do, as numbers and as plots."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from PIL import Image
+from torch import Tensor
+
+from ..classifier import RelationClassifier
+from ..relations import CARDINAL_RELATIONS
+from .dataset import Records
+from .train import METRICS, evaluate
+
+REPORT, CONFUSION, CURVES = "report.json", "confusion.png", "curves.png"
+
+
+@dataclass(frozen=True)
+class Report:
+    """Accuracies, as shares in [0, 1], on records that training did not see.
+
+    Attributes:
+        true_prompts, false_prompts: on the inversions with true and with false prompts; the latter
+            is none where there are no such records.
+        by_step: the same two, for each recorded step of the diffusion time.
+        by_relation: on all records, for each true relation.
+        confusion: how many records of each true relation (rows) were taken for which (columns).
+        leaked_true, leaked_false: as ``true_prompts`` and ``false_prompts``, of a classifier that was
+            trained on true prompts alone; none without one. That its accuracy falls on false prompts
+            is relation leakage.
+    """
+
+    true_prompts: float
+    false_prompts: float | None
+    by_step: dict[int, tuple[float, float | None]]
+    by_relation: dict[str, float]
+    confusion: list[list[int]]
+    leaked_true: float | None = None
+    leaked_false: float | None = None
+
+    def __str__(self) -> str:
+        lines = [f"accuracy: {_told(self.true_prompts)} on true prompts, {_told(self.false_prompts)} on false ones"]
+        if self.leaked_true is not None:
+            told = f"{_told(self.leaked_true)} on true prompts, {_told(self.leaked_false)} on false ones"
+            lines.append(f"trained on true prompts alone: {told}")
+        lines += [f"step {step}: {_told(true)}, {_told(false)}" for step, (true, false) in self.by_step.items()]
+        lines += [f"{name}: {_told(share)}" for name, share in self.by_relation.items()]
+        return "\n".join(lines)
+
+
+def make_report(
+    classifier: RelationClassifier,
+    records: Records,
+    recorded: tuple[int, ...],
+    leaked: RelationClassifier | None = None,
+) -> Report:
+    """Test a classifier, and beside it one that was trained on true prompts alone."""
+    predicted, _ = evaluate(classifier, records, recorded)
+    right = predicted == records.relation[:, None]
+    true = records.relation == records.stated
+    leaked_right = None if leaked is None else evaluate(leaked, records, recorded)[0] == records.relation[:, None]
+    confusion = torch.zeros(len(CARDINAL_RELATIONS), len(CARDINAL_RELATIONS), dtype=torch.long)
+    truth = records.relation[:, None].expand_as(predicted)
+    confusion.index_put_((truth.flatten(), predicted.flatten()), torch.ones(predicted.numel(), dtype=torch.long), True)
+    return Report(
+        true_prompts=right[true].float().mean().item(),
+        false_prompts=_share(right[~true]),
+        by_step={
+            step: (right[true, index].float().mean().item(), _share(right[~true, index]))
+            for index, step in enumerate(recorded)
+        },
+        by_relation={
+            relation.value: right[records.relation == index].float().mean().item()
+            for index, relation in enumerate(CARDINAL_RELATIONS)
+        },
+        confusion=confusion.tolist(),
+        leaked_true=None if leaked_right is None else leaked_right[true].float().mean().item(),
+        leaked_false=None if leaked_right is None else _share(leaked_right[~true]),
+    )
+
+
+def write_report(report: Report, folder: Path) -> None:
+    """Write the numbers as JSON, and the confusion matrix and the training's curves as PNG."""
+    (folder / REPORT).write_text(json.dumps(asdict(report), indent=1) + "\n", encoding="utf-8")
+    confusion_plot(report).savefig(folder / CONFUSION)
+    curves_plot(folder / METRICS).savefig(folder / CURVES)
+
+
+def confusion_plot(report: Report) -> Figure:
+    """Shares of each true relation's records, as a matrix."""
+    names = [relation.phrase for relation in CARDINAL_RELATIONS]
+    counts = np.array(report.confusion)
+    shares = counts / counts.sum(axis=1, keepdims=True).clip(1)
+    figure = _figure(5, 4.5)
+    axes = figure.subplots()
+    axes.imshow(shares, vmin=0, vmax=1, cmap="Blues")
+    axes.set_xticks(range(len(names)), names, rotation=30, ha="right")
+    axes.set_yticks(range(len(names)), names)
+    axes.set_xlabel("predicted")
+    axes.set_ylabel("in the picture")
+    for (row, column), share in np.ndenumerate(shares):
+        axes.text(column, row, f"{share:.1%}", ha="center", va="center", color="white" if share > 0.5 else "black")
+    return figure
+
+
+def curves_plot(metrics: Path) -> Figure:
+    """Losses and accuracy over the epochs of a training's log."""
+    with metrics.open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    epochs = [int(row["epoch"]) for row in rows]
+    figure = _figure(8, 3.5)
+    losses, accuracy = figure.subplots(1, 2)
+    for name in ("training_loss", "validation_loss"):
+        losses.plot(epochs, [float(row[name]) for row in rows], label=name.replace("_", " "))
+    losses.set_ylim(bottom=0)
+    losses.legend()
+    accuracy.plot(epochs, [float(row["validation_accuracy"]) for row in rows], label="validation accuracy")
+    accuracy.set_ylim(0, 1)
+    accuracy.legend(loc="lower right")
+    for axes in (losses, accuracy):
+        axes.set_xlabel("epoch")
+        axes.grid(alpha=0.3)
+    return figure
+
+
+def as_image(figure: Figure) -> Image.Image:
+    """A plot as an RGB picture."""
+    content = io.BytesIO()
+    figure.savefig(content, format="png")
+    return Image.open(content).convert("RGB")
+
+
+def _figure(width: float, height: float) -> Figure:
+    """A figure that needs no window."""
+    figure = Figure(figsize=(width, height), layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def _share(right: Tensor) -> float | None:
+    return right.float().mean().item() if right.numel() else None
+
+
+def _told(share: float | None) -> str:
+    return "not measured" if share is None else f"{share:.1%}"

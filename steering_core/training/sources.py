@@ -1,0 +1,327 @@
+"""Labelled pictures: which relation do two objects have in it?
+
+Every source is a sequence of examples that can be read in any order, so that several processes
+share it, and a stopped recording goes on where it was.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import json
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from PIL import Image
+
+from ..miniature.world import IMAGE_SIZE, render, sample_layout, sample_objects, unseen_pairs
+from ..parser import parse
+from ..relations import CARDINAL_RELATIONS, Relation, SpatialRelation
+
+#: Boxes that share more than this much of the smaller one leave it open how they lie.
+_MOST_OVERLAP = 0.25
+#: Objects whose box has less than this share of the picture's area are hardly seen by the model.
+_LEAST_AREA = 0.01
+#: A relation must hold by this share of the picture's side between the centres …
+_LEAST_DISTANCE = 0.1
+#: … and the distance along its axis be so many times that across it, or a diagonal is as true.
+_LEAST_DOMINANCE = 1.5
+
+
+@dataclass(frozen=True)
+class Example:
+    """One labelled picture.
+
+    Attributes:
+        key: names it within its source.
+        picture: RGB.
+        subject, object: names, singular.
+        relation: of the subject to the object, one of ``CARDINAL_RELATIONS``.
+    """
+
+    key: str
+    picture: Image.Image
+    subject: str
+    relation: Relation
+    object: str
+
+
+class Source(Protocol):
+    """A sequence of examples."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int) -> Example: ...
+
+    @property
+    def description(self) -> Mapping[str, Any]:
+        """What it is, for the manifest of a dataset: plain values that tell it from every other."""
+
+
+@dataclass(frozen=True)
+class Box:
+    """An object's place in a picture: left, top, width and height in shares of its sides."""
+
+    left: float
+    top: float
+    width: float
+    height: float
+
+    @property
+    def area(self) -> float:
+        """As a share of the picture's."""
+        return self.width * self.height
+
+    def overlap(self, other: Box) -> float:
+        """The common area, as a share of the smaller box."""
+        width = min(self.left + self.width, other.left + other.width) - max(self.left, other.left)
+        height = min(self.top + self.height, other.top + other.height) - max(self.top, other.top)
+        return max(0.0, width) * max(0.0, height) / min(self.area, other.area)
+
+
+def unambiguous_relation(subject: Box, object: Box) -> Relation | None:
+    """The one of ``CARDINAL_RELATIONS`` that clearly holds; none where that could be disputed.
+
+    Both boxes have at least 1 % of the picture, share at most a quarter of the smaller one, and
+    their centres lie at least a tenth of the side apart, along one axis 1.5 times as far as along
+    the other.
+    """
+    if min(subject.area, object.area) < _LEAST_AREA or subject.overlap(object) > _MOST_OVERLAP:
+        return None
+    dx = subject.left + subject.width / 2 - object.left - object.width / 2
+    dy = subject.top + subject.height / 2 - object.top - object.height / 2
+    along, across = max(abs(dx), abs(dy)), min(abs(dx), abs(dy))
+    if along < _LEAST_DISTANCE or along < _LEAST_DOMINANCE * across:
+        return None
+    if abs(dx) > abs(dy):
+        return Relation.LEFT_OF if dx < 0 else Relation.RIGHT_OF
+    return Relation.ABOVE if dy < 0 else Relation.BELOW
+
+
+class MiniatureScenes:
+    """Pictures of two objects of the miniature's world, the four relations equally often.
+
+    Args:
+        count: how many.
+        seed: of names and places.
+        unseen_pairs: take only the pairs that the miniature never saw together, or only the others.
+        without: objects that never occur.
+    """
+
+    def __init__(self, count: int, seed: int, unseen_pairs: bool = False, without: Sequence[str] = ()) -> None:
+        self._count, self._seed, self._unseen, self._without = count, seed, unseen_pairs, tuple(without)
+
+    @property
+    def description(self) -> dict[str, Any]:
+        """See ``Source``."""
+        return {
+            "kind": "miniature",
+            "seed": self._seed,
+            "unseen_pairs": self._unseen,
+            "without": list(self._without),
+            "count": self._count,
+        }
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __getitem__(self, index: int) -> Example:
+        rng = np.random.default_rng((self._seed, 6, index))
+        wanted = CARDINAL_RELATIONS[index % len(CARDINAL_RELATIONS)]
+        names = self._names(rng)
+        while True:
+            layout = sample_layout(rng, names)
+            boxes = [
+                Box(*(value / IMAGE_SIZE for value in (*placement.box[:2], placement.width, placement.height)))
+                for placement in layout.placements
+            ]
+            if unambiguous_relation(*boxes) is wanted:
+                return Example(f"{index:07d}", Image.fromarray(render(layout)), names[0], wanted, names[1])
+
+    def _names(self, rng: np.random.Generator) -> list[str]:
+        while True:
+            if self._unseen:
+                pairs = unseen_pairs()
+                names = list(pairs[rng.integers(len(pairs))])
+                rng.shuffle(names)
+            else:
+                names = sample_objects(rng, 2)
+            if not set(names) & set(self._without):
+                return names
+
+
+class LabelledPictures:
+    """Pictures with a label in words each, such as "a dog to the left of a cat".
+
+    Raises:
+        ValueError: there are not as many labels as pictures, or one states no relation, several, or
+            another than left, right, above and below.
+    """
+
+    def __init__(self, pictures: Sequence[Image.Image], labels: Sequence[str]) -> None:
+        if len(labels) != len(pictures):
+            raise ValueError(f"A label for each of the {len(pictures)} pictures was expected, not {len(labels)}.")
+        self._pictures, self._labels = pictures, tuple(labels)
+        self._relations = [_labelled_relation(label) for label in labels]
+
+    @property
+    def description(self) -> dict[str, Any]:
+        """See ``Source``; the pictures are told apart by a hash."""
+        digest = hashlib.sha256()
+        for picture in self._pictures:
+            digest.update(picture.tobytes())
+        return {"kind": "labelled", "labels": list(self._labels), "pictures": digest.hexdigest()}
+
+    def __len__(self) -> int:
+        return len(self._labels)
+
+    def __getitem__(self, index: int) -> Example:
+        relation = self._relations[index]
+        picture = self._pictures[index]
+        return Example(f"{index:07d}", picture, relation.subject.text, relation.relation, relation.object.text)
+
+
+def _labelled_relation(label: str) -> SpatialRelation:
+    relations = parse(label).relations
+    if len(relations) != 1 or relations[0].relation not in CARDINAL_RELATIONS:
+        raise ValueError(
+            f'The label "{label}" was expected to state one relation of two objects, left, right, above or below.'
+        )
+    return relations[0]
+
+
+@dataclass(frozen=True)
+class _Annotated:
+    """A picture's file and the pairs in it whose relation is beyond dispute."""
+
+    file: Path
+    pairs: tuple[tuple[str, Relation, str], ...]
+
+
+class AnnotatedPictures:
+    """Photographs with boxes: one pair of each picture that has an unambiguous one.
+
+    Of several pairs the one is taken whose relation is the rarest so far, so that the four come
+    about equally often. Made by ``coco_pictures`` and ``gqa_pictures``.
+    """
+
+    def __init__(self, pictures: Iterable[_Annotated], description: Mapping[str, Any], seed: int) -> None:
+        self.description = {**description, "seed": seed}
+        rng = np.random.default_rng((seed, 7))
+        taken: Counter[Relation] = Counter()
+        self._chosen: list[tuple[Path, tuple[str, Relation, str]]] = []
+        for picture in pictures:
+            if picture.pairs:
+                ties = rng.permutation(len(picture.pairs))
+                best = min(range(len(ties)), key=lambda index: (taken[picture.pairs[index][1]], ties[index]))
+                taken[picture.pairs[best][1]] += 1
+                self._chosen.append((picture.file, picture.pairs[best]))
+        if not self._chosen:
+            raise ValueError(f"No picture has a pair of objects whose relation is beyond dispute: {self.description}")
+
+    def __len__(self) -> int:
+        return len(self._chosen)
+
+    def __getitem__(self, index: int) -> Example:
+        file, (subject, relation, object) = self._chosen[index]
+        with Image.open(file) as picture:
+            return Example(file.stem, picture.convert("RGB"), subject, relation, object)
+
+
+def coco_pictures(annotations: Path, pictures: Path, seed: int) -> AnnotatedPictures:
+    """A folder of pictures with boxes in COCO's JSON format.
+
+    A pair counts if each of its categories occurs once in the picture, no crowd among them, and
+    ``unambiguous_relation`` finds one.
+
+    Args:
+        annotations: JSON with ``images``, ``annotations`` and ``categories``.
+        pictures: folder in which the ``file_name`` of every image lies.
+
+    Raises:
+        ValueError: the file is not of this format, a picture is missing, or no pair is left.
+    """
+    content = _read_json(annotations, ("images", "annotations", "categories"))
+    names = {category["id"]: category["name"] for category in content["categories"]}
+    boxes: dict[int, list[tuple[str, Box | None]]] = {image["id"]: [] for image in content["images"]}
+    sizes = {image["id"]: (image["width"], image["height"]) for image in content["images"]}
+    for annotation in content["annotations"]:
+        image = annotation["image_id"]
+        crowd = annotation.get("iscrowd", 0)
+        box = None if crowd else _relative(annotation["bbox"], sizes[image])
+        boxes[image].append((names[annotation["category_id"]], box))
+    annotated = [_annotated(pictures / image["file_name"], _pairs(boxes[image["id"]])) for image in content["images"]]
+    return AnnotatedPictures(annotated, {"kind": "coco", "annotations": annotations.name}, seed)
+
+
+def gqa_pictures(scene_graphs: Path, pictures: Path, seed: int) -> AnnotatedPictures:
+    """The pictures of GQA with their scene graphs (Hudson and Manning 2019).
+
+    A pair counts if the graph states one of the four relations for it, ``unambiguous_relation``
+    finds the same one in the boxes, and no other object of the picture has the name, or the noun
+    at the name's end, of either.
+
+    Args:
+        scene_graphs: such as ``train_sceneGraphs.json``.
+        pictures: folder with ``IMAGE_ID.jpg``.
+
+    Raises:
+        ValueError: the file is not of this format, a picture is missing, or no pair is left.
+    """
+    annotated = []
+    for image, graph in _read_json(scene_graphs, ()).items():
+        objects = graph["objects"]
+        size = graph["width"], graph["height"]
+        boxes = [(o["name"], _relative((o["x"], o["y"], o["w"], o["h"]), size)) for o in objects.values()]
+        stated = {
+            (subject["name"], relation["name"], objects[relation["object"]]["name"])
+            for subject in objects.values()
+            for relation in subject["relations"]
+        }
+        pairs = tuple(pair for pair in _pairs(boxes) if (pair[0], pair[1].phrase, pair[2]) in stated)
+        annotated.append(_annotated(pictures / f"{image}.jpg", pairs))
+    return AnnotatedPictures(annotated, {"kind": "gqa", "scene_graphs": scene_graphs.name}, seed)
+
+
+def _pairs(objects: Sequence[tuple[str, Box | None]]) -> tuple[tuple[str, Relation, str], ...]:
+    """Ordered pairs of objects that occur once, with their relation where it is beyond dispute."""
+    counts = Counter(_noun(name) for name, _ in objects)
+    single = [(name, box) for name, box in objects if counts[_noun(name)] == 1 and box is not None]
+    pairs = []
+    for (subject, first), (object, second) in itertools.permutations(single, 2):
+        relation = unambiguous_relation(first, second)
+        if relation is not None:
+            pairs.append((subject, relation, object))
+    return tuple(pairs)
+
+
+def _noun(name: str) -> str:
+    """The last word of a name in a common form, so that "black dogs" counts as a dog."""
+    word = name.split()[-1].lower()
+    return word.removesuffix("s") if not word.endswith("ss") else word
+
+
+def _annotated(file: Path, pairs: tuple[tuple[str, Relation, str], ...]) -> _Annotated:
+    if pairs and not file.exists():
+        raise ValueError(f"{file} was expected: the annotations name it. Give the folder that holds the pictures.")
+    return _Annotated(file, pairs)
+
+
+def _relative(box: Sequence[float], size: tuple[int, int]) -> Box:
+    """(left, top, width, height) in pixels to shares of the picture's sides."""
+    width, height = size
+    return Box(box[0] / width, box[1] / height, box[2] / width, box[3] / height)
+
+
+def _read_json(file: Path, keys: Sequence[str]) -> dict[str, Any]:
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise ValueError(f"{file} is no JSON file: {error}") from error
+    if not isinstance(content, dict) or not content.keys() >= set(keys):
+        raise ValueError(f"{file}: an object with {', '.join(keys) or 'scene graphs'} was expected.")
+    return content

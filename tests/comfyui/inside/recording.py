@@ -1,0 +1,55 @@
+"""Recording and training through the pack's own nodes: FOLDER."""
+
+from pathlib import Path
+
+import folder_paths
+import torch
+from setting import PROMPT, Scene, arguments, backend, report
+from spatial_steering.nodes.training import RecordRelationMaps, TrainRelationClassifier
+from spatial_steering.steering_core.backends.comfyui_recording import RecordableComfyModel
+from spatial_steering.steering_core.losses import LearnedLoss
+from spatial_steering.steering_core.steering import Steering
+from spatial_steering.steering_core.training.inversion import invert, reconstruct
+from spatial_steering.steering_core.training.sources import MiniatureScenes
+
+folder = Path(arguments[0])
+folder_paths.set_output_directory(str(folder / "output"))
+folder_paths.folder_names_and_paths["relation_classifiers"][0].insert(0, str(folder / "classifiers"))
+
+with torch.inference_mode():
+    scene, result = Scene(), {}
+    plain = scene.sample(scene.model)
+    model = RecordableComfyModel(scene.model, scene.clip, scene.vae, (128, 128))
+    levels = model.noise_levels(20)
+    by_sigma = {level.sigma: level for level in levels}
+    sigmas = [level.sigma for level in levels]
+
+    def there_and_back(clean, prompted):
+        def derivative(latent, sigma):
+            return prompted.derivative(latent, by_sigma[sigma])
+
+        *_, noisy = invert(derivative, clean, sigmas, refinements=2)
+        return clean, noisy / sigmas[-1], reconstruct(derivative, noisy, sigmas)
+
+    clean, noise, back = model.prompted([MiniatureScenes(1, 0)[0].picture], [PROMPT], there_and_back)
+    result["reconstruction"] = ((back - clean).norm() / clean.norm()).item()
+    result["noise"] = noise.std().item()
+    result["parts"] = [int(level.progress * 20) for level in levels]
+
+    made = {}
+    for name, count, seed in (("training", 8, 0), ("validation", 4, 1)):
+        source = {"source": "miniature_scenes", "count": count, "seed": seed}
+        arguments = (scene.model, scene.clip, scene.vae, name, source, 128, 4, "noise", 1)
+        made[name], told = RecordRelationMaps.execute(*arguments).result
+    result["files"] = sorted(file.name for file in made["training"].iterdir())
+    classifier, curves, confusion, told = TrainRelationClassifier.execute(
+        made["training"], made["validation"], "mine", 2, 1e-3, 16, 0
+    ).result
+    result["report"] = told
+    result["plots"] = [list(curves.shape), list(confusion.shape)]
+    result["saved"] = (folder / "classifiers" / "mine.safetensors").exists()
+    steering = Steering(scene.grounded, LearnedLoss(classifier))
+    moved = scene.sample(backend.steer_model(scene.model, steering))
+    result["steers"] = bool(moved.isfinite().all()) and not torch.equal(moved, plain)
+    result["untouched"] = torch.equal(scene.sample(scene.model), plain)
+report(result)

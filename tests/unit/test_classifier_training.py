@@ -1,0 +1,126 @@
+from __future__ import annotations
+
+import csv
+
+import pytest
+import torch
+from PIL import Image
+from test_classifier import NETWORK
+
+from steering_core.classifier import ClassifierSettings, MapLayout, TransformerSettings
+from steering_core.training.dataset import Records
+from steering_core.training.report import make_report, write_report
+from steering_core.training.settings import TrainingSettings
+from steering_core.training.train import METRICS, train_classifier
+
+PARTS, RECORDED = 10, (0, 4)
+LAYOUT = MapLayout(NETWORK, ("mid.0",), 6, 36.0)
+SIZES = ClassifierSettings(
+    map_size=6,
+    width=16,
+    steps=PARTS,
+    extractor=TransformerSettings(2, 1, 16, 0.1),
+    classifier=TransformerSettings(2, 1, 16, 0.1),
+)
+SETTINGS = TrainingSettings(epochs=12, batch=16, rate=3e-3, patience=12)
+
+
+def toy_records(count: int, seed: int, leak: bool = False) -> Records:
+    """Maps with a blob for each object where its relation says; in ``leak`` one map tells the prompt's word."""
+    rng = torch.Generator().manual_seed(seed)
+    relation = torch.arange(count) % 4
+    stated = torch.where(torch.arange(count) % 8 < 4, relation, (relation + 1 + torch.arange(count) // 8 % 3) % 4)
+    maps = torch.rand(count, len(RECORDED), 2, 3, 6, 6, generator=rng)
+    places = torch.tensor([[[2, 0], [2, 5]], [[2, 5], [2, 0]], [[0, 2], [5, 2]], [[5, 2], [0, 2]]])
+    for row in range(count):
+        for object in range(2):
+            y, x = places[relation[row], object]
+            maps[row, :, object, :2, y, x] += 1.5
+            if leak:
+                maps[row, :, object, 2, stated[row], :] += 6
+    return Records((maps / maps.sum(dim=(-2, -1), keepdim=True) * 36).half(), relation, stated, ())
+
+
+def train(folder, leak=False, true_prompts_only=False, epochs=None, **settings):
+    options = TrainingSettings(**{**vars(SETTINGS), **settings})
+    seen = []
+
+    def stop(told):
+        seen.append(told)
+        if told.epoch == epochs:
+            raise KeyboardInterrupt
+
+    data = toy_records(160, 0, leak), toy_records(80, 1, leak)
+    if true_prompts_only:
+        data = tuple(records.with_true_prompts() for records in data)
+    return train_classifier(*data, LAYOUT, RECORDED, SIZES, options, folder, stop), seen
+
+
+def test_a_classifier_learns_what_the_maps_show(tmp_path):
+    classifier, seen = train(tmp_path)
+    report = make_report(classifier, toy_records(80, 2), RECORDED)
+    assert min(report.true_prompts, report.false_prompts) > 0.9
+    assert (classifier.settings.steps, classifier.trained_steps) == (PARTS, RECORDED)
+    with (tmp_path / METRICS).open() as file:
+        assert [int(row["epoch"]) for row in csv.DictReader(file)] == [told.epoch for told in seen]
+
+
+def test_true_prompts_alone_let_the_words_leak_and_both_do_not(tmp_path):
+    dual, _ = train(tmp_path / "dual", leak=True)
+    alone, _ = train(tmp_path / "alone", leak=True, true_prompts_only=True)
+    report = make_report(dual, toy_records(80, 2, leak=True), RECORDED, alone)
+    assert report.leaked_true > 0.9 and report.leaked_false < 0.5
+    assert report.false_prompts > report.leaked_false + 0.3
+    assert "trained on true prompts alone" in str(report)
+
+
+def test_a_stopped_training_goes_on_as_if_it_had_not(tmp_path):
+    whole, seen = train(tmp_path / "whole")
+    with pytest.raises(KeyboardInterrupt):
+        train(tmp_path / "stopped", epochs=5)
+    resumed, later = train(tmp_path / "stopped")
+    assert [told.epoch for told in later] == list(range(6, 13))
+    assert [told.validation_loss for told in later] == [told.validation_loss for told in seen[5:]]
+    for name, weight in whole.state_dict().items():
+        assert torch.equal(resumed.state_dict()[name], weight), name
+    assert (tmp_path / "stopped" / METRICS).read_bytes() == (tmp_path / "whole" / METRICS).read_bytes()
+
+
+def test_training_ends_when_nothing_is_gained(tmp_path):
+    _, seen = train(tmp_path, patience=2, rate=1e-12)
+    losses = [told.validation_loss for told in seen]
+    assert len(seen) == 2 + 1 + losses.index(min(losses)) < 12
+
+
+def test_the_folder_of_another_training_is_refused(tmp_path):
+    train(tmp_path, epochs=None)
+    with pytest.raises(ValueError, match=r'belongs to a training with .*"rate": 0\.003.*another folder'):
+        train(tmp_path, rate=1e-4)
+
+
+def test_a_damaged_checkpoint_is_named(tmp_path):
+    (tmp_path / "checkpoint.pt").write_bytes(b"nothing")
+    with pytest.raises(ValueError, match=r"checkpoint\.pt is damaged"):
+        train(tmp_path)
+
+
+def test_the_report_counts_by_relation_step_and_prompt(tmp_path):
+    classifier, _ = train(tmp_path)
+    records = toy_records(80, 2)
+    report = make_report(classifier, records, RECORDED)
+    assert [sum(row) for row in report.confusion] == [20 * len(RECORDED)] * 4
+    right = sum(report.confusion[index][index] for index in range(4)) / 160
+    assert right == pytest.approx((report.true_prompts + report.false_prompts) / 2)
+    assert sum(report.by_relation.values()) / 4 == pytest.approx(right)
+    assert set(report.by_step) == set(RECORDED)
+    write_report(report, tmp_path)
+    for name in ("confusion.png", "curves.png"):
+        with Image.open(tmp_path / name) as plot:
+            assert plot.convert("L").getextrema()[0] < 50
+    assert (tmp_path / "report.json").exists()
+
+
+@pytest.mark.parametrize(("setting", "value"), [("epochs", 0), ("rate", 0.0), ("rate_factor", 1.0)])
+def test_training_settings_outside_their_range_are_named(setting, value):
+    with pytest.raises(ValueError, match=setting):
+        TrainingSettings(**{setting: value})

@@ -1,0 +1,103 @@
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+import torch.nn.functional as F
+from test_classifier import NETWORK, small
+from toys import pair_scene
+
+from steering_core.layers import PUBLISHED_NETWORKS
+from steering_core.losses import CentroidLoss, CombinedLoss, LearnedLoss, PresenceLoss
+from steering_core.relations import Relation
+from steering_core.token_maps import TokenMaps
+
+
+def token_maps(batch: int = 2) -> TokenMaps:
+    rng = torch.Generator().manual_seed(0)
+    sizes = {layer.name: (batch, 2, layer.heads, 8 >> layer.level, 8 >> layer.level) for layer in NETWORK}
+    return TokenMaps({name: torch.rand(size, generator=rng).requires_grad_() for name, size in sizes.items()})
+
+
+def relation(name: Relation = Relation.ABOVE):
+    return pair_scene(name).relations[0]
+
+
+def logits(classifier, maps, step):
+    stack = classifier.layout.stack(maps, (0, 1))
+    return classifier(stack, torch.full((len(stack),), step))
+
+
+def test_the_loss_is_the_cross_entropy_of_the_wanted_relation():
+    classifier, maps = small(), token_maps()
+    expected = F.cross_entropy(logits(classifier, maps, 3), torch.tensor([2, 2]), reduction="none")
+    torch.testing.assert_close(LearnedLoss(classifier)(maps, relation(Relation.LEFT_OF), 0.7), expected)
+
+
+def test_a_diagonal_is_its_two_directions_together():
+    classifier, maps = small(), token_maps()
+    log = logits(classifier, maps, 1).log_softmax(dim=1)
+    expected = -(log[:, 1] + log[:, 3]) / 2 - math.log(2)
+    torch.testing.assert_close(LearnedLoss(classifier)(maps, relation(Relation.BELOW_RIGHT), 0.0), expected)
+    assert (expected > 0).all()
+
+
+def test_the_gradient_reaches_the_maps_that_are_read_and_no_weight():
+    classifier, maps = small().requires_grad_(False), token_maps()
+    LearnedLoss(classifier)(maps, relation(), 0.2).sum().backward()
+    assert all(layer.grad.abs().sum() > 0 for layer in maps.layers.values())
+    assert all(parameter.grad is None for parameter in classifier.parameters())
+
+
+def test_another_network_is_refused_with_both_named():
+    loss = LearnedLoss(small())
+    assert loss.bound_to(NETWORK, [Relation.ABOVE]) is loss
+    message = (
+        r"6 maps of 4×4 from mid\.0.*3 attention layers.*this model is a network with 16 attention layers: down\.0 \(8"
+    )
+    with pytest.raises(ValueError, match=message):
+        loss.bound_to(PUBLISHED_NETWORKS["sd14"], [Relation.ABOVE])
+
+
+def test_a_relation_it_does_not_know_is_refused_before_sampling():
+    with pytest.raises(ValueError, match='does not know "next to", only above, below, left_of, right_of'):
+        LearnedLoss(small()).bound_to(NETWORK, [Relation.ABOVE, Relation.NEAR])
+
+
+def test_presence_is_what_the_weaker_object_lacks():
+    maps = torch.full((1, 2, 2, 8, 8), 0.1)
+    maps[:, 0, :, 2:5, 2:5] = 0.9
+    maps[:, 1, :, 0:3, 5:8] = 0.4
+    assert PresenceLoss()(TokenMaps({"up.0": maps}), relation(), 0.0).item() == pytest.approx(0.6)
+
+
+def test_a_single_cell_does_not_pass_for_an_object():
+    spread, single = torch.zeros(1, 2, 1, 8, 8), torch.zeros(1, 2, 1, 8, 8)
+    spread[..., 3:6, 3:6] = 0.5
+    single[..., 4, 4] = 0.5
+    losses = [PresenceLoss()(TokenMaps({"up.0": maps}), relation(), 0.0).item() for maps in (spread, single)]
+    assert losses[0] == pytest.approx(0.5)
+    # The middle of a 3×3 Gaussian of sigma 0.5: 1 / (1 + 2·exp(-2))².
+    assert losses[1] == pytest.approx(1 - 0.5 / (1 + 2 * math.exp(-2)) ** 2)
+
+
+def test_combined_losses_add_up_by_weight_each_on_its_own_layers():
+    maps, centroid, presence = token_maps(), CentroidLoss(), PresenceLoss(layers=("mid.0",))
+    combined = CombinedLoss(((centroid, 2.0), (presence, 0.5))).bound_to(NETWORK, [Relation.ABOVE])
+    assert combined.layers == ("up.0", "mid.0")
+    alone = TokenMaps({"up.0": maps.layers["up.0"]}), TokenMaps({"mid.0": maps.layers["mid.0"]})
+    expected = 2 * centroid(alone[0], relation(), 0.0) + 0.5 * presence(alone[1], relation(), 0.0)
+    torch.testing.assert_close(combined(maps, relation(), 0.0), expected)
+
+
+def test_a_combination_refuses_what_one_of_its_losses_refuses():
+    combined = CombinedLoss(((CentroidLoss(), 1.0), (LearnedLoss(small()), 1.0)))
+    with pytest.raises(ValueError, match="next to"):
+        combined.bound_to(NETWORK, [Relation.NEAR])
+
+
+@pytest.mark.parametrize("terms", [(), ((CentroidLoss(), 0.0),), ((CentroidLoss(), float("nan")),)])
+def test_a_combination_of_nothing_is_refused(terms):
+    with pytest.raises(ValueError, match=r"expected|greater than 0"):
+        CombinedLoss(terms)

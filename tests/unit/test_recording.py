@@ -1,0 +1,148 @@
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+import torch
+
+from steering_core.backends.diffusers import ground_prompt, probe_unet
+from steering_core.backends.diffusers_recording import RecordablePipeline
+from steering_core.classifier import MapLayout
+from steering_core.relations import relation_scene
+from steering_core.training.dataset import read_manifest, read_records, shard_file, write_dataset
+from steering_core.training.recording import NOISE, RecordingSettings, noise_of, record
+from steering_core.training.sources import MiniatureScenes
+
+LAYERS = ("down.0", "up.0")
+SETTINGS = RecordingSettings(LAYERS, map_size=8, steps=4, recorded=(0, 2), method=NOISE)
+
+
+@pytest.fixture
+def model(pipeline):
+    return RecordablePipeline(pipeline)
+
+
+class NamedScenes(MiniatureScenes):
+    """Scenes of objects that the random pipeline's small vocabulary knows."""
+
+    def _names(self, rng):
+        return ["dog", "giraffe"]
+
+
+def records(model, settings=SETTINGS, count=3, first=0):
+    scenes = NamedScenes(first + count, seed=0)
+    return list(record(model, [scenes[index] for index in range(first, first + count)], settings, first))
+
+
+def test_every_picture_is_recorded_with_its_true_and_a_false_relation(model):
+    rows = records(model)
+    assert [row.key.split("-")[0] for row in rows] == [f"{n:07d}" for n in (0, 0, 1, 1, 2, 2)]
+    assert all(row.stated is row.relation for row in rows[::2])
+    assert all(row.stated is not row.relation for row in rows[1::2])
+    assert len({row.key for row in rows}) == 6
+    for row in rows:
+        assert row.maps.shape == (2, 2, 4, 8, 8) and row.maps.dtype == torch.float16
+        torch.testing.assert_close(row.maps.float().sum(dim=(-2, -1)), torch.full((2, 2, 4), 64.0), rtol=2e-3, atol=0)
+
+
+def test_false_prompts_are_as_many_as_wanted(model):
+    rows = records(model, dataclasses.replace(SETTINGS, false_prompts=3), count=1)
+    assert len({row.stated for row in rows}) == 4
+    assert len(records(model, dataclasses.replace(SETTINGS, false_prompts=0), count=1)) == 1
+
+
+@pytest.mark.parametrize("method", ["inversion", "noise"])
+def test_maps_are_those_of_the_pictures_own_objects(model, pipeline, method):
+    """Read one by one, as steering reads them, from the latents that the settings lead to."""
+    settings = dataclasses.replace(SETTINGS, method=method, false_prompts=0)
+    together = records(model, settings, count=2)
+    example = NamedScenes(2, seed=0)[1]
+    scene = relation_scene(example.subject, example.relation, example.object)
+    with torch.no_grad():
+        (alone,) = record(model, [example], settings, first=1)
+        torch.testing.assert_close(together[1].maps, alone.maps, rtol=1e-2, atol=1e-4)
+        if method == NOISE:
+            level = model.noise_levels(4)[-1]
+            z = (model.encode([example.picture]) + level.sigma * noise_of((4, 16, 16), 0, 1)) / (
+                1 + level.sigma**2
+            ) ** 0.5
+            context, _ = pipeline.encode_prompt([scene.prompt], "cpu", 1, False)
+            tokens = ground_prompt(pipeline, scene.prompt, scene).tokens
+            maps = probe_unet(pipeline.unet, z, torch.tensor(751), context, tokens, LAYERS)
+            expected = MapLayout(model.network, LAYERS, 8, 64.0).stack(maps, (0, 1))[0]
+            torch.testing.assert_close(alone.maps[0].float(), expected, rtol=2e-3, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("setting", "value"),
+    [("method", "guess"), ("recorded", (2, 1)), ("recorded", (4,)), ("recorded", ()), ("false_prompts", 4)],
+)
+def test_settings_outside_their_range_are_named(setting, value):
+    with pytest.raises(ValueError, match=setting):
+        dataclasses.replace(SETTINGS, **{setting: value})
+
+
+def write(model, folder, stop_after=None, count=5, **options):
+    for done in write_dataset(model, NamedScenes(count, seed=0), SETTINGS, folder, shard_size=2, **options):
+        if done == stop_after:
+            return
+
+
+def content(folder):
+    return {file.name: file.read_bytes() for file in folder.iterdir()}
+
+
+def test_a_dataset_comes_back_as_it_was_recorded(model, tmp_path):
+    write(model, tmp_path / "data", batch=1)
+    manifest = read_manifest(tmp_path / "data")
+    assert (manifest.shards, manifest.examples, manifest.settings) == (3, 5, SETTINGS)
+    assert manifest.layout == MapLayout(model.network, LAYERS, 8, 64.0)
+    read = read_records(tmp_path / "data", manifest)
+    expected = [row for first in range(5) for row in records(model, count=1, first=first)]
+    torch.testing.assert_close(read.maps, torch.stack([row.maps for row in expected]), rtol=0, atol=0)
+    assert read.relation.tolist() == [index % 4 for index in range(5) for _ in range(2)]
+    assert (read.stated != read.relation).tolist() == [False, True] * 5
+    assert read.damaged == ()
+
+
+def test_a_stopped_recording_and_two_processes_give_the_same_files(model, tmp_path):
+    write(model, tmp_path / "whole")
+    write(model, tmp_path / "stopped", stop_after=2)
+    assert not shard_file(tmp_path / "stopped", 1).exists()
+    write(model, tmp_path / "stopped")
+    for process in (1, 0):
+        write(model, tmp_path / "shared", process=process, processes=2)
+    assert content(tmp_path / "stopped") == content(tmp_path / "whole") == content(tmp_path / "shared")
+
+
+def test_a_damaged_shard_is_named_and_left_out(model, tmp_path):
+    write(model, tmp_path)
+    file = shard_file(tmp_path, 1)
+    file.write_bytes(file.read_bytes()[:3000])
+    read = read_records(tmp_path, read_manifest(tmp_path))
+    assert read.damaged == (file,)
+    assert len(read.maps) == 6
+
+
+def test_an_incomplete_or_wholly_damaged_dataset_is_refused(model, tmp_path):
+    write(model, tmp_path)
+    shard_file(tmp_path, 2).unlink()
+    with pytest.raises(ValueError, match=r"1 of 3 shards are missing, 000002\.tar"):
+        read_records(tmp_path, read_manifest(tmp_path))
+    for number in range(3):
+        shard_file(tmp_path, number).write_bytes(b"nothing")
+    with pytest.raises(ValueError, match="None of the 3 shards"):
+        read_records(tmp_path, read_manifest(tmp_path))
+
+
+def test_another_dataset_is_not_written_over(model, tmp_path):
+    write(model, tmp_path)
+    before = content(tmp_path)
+    with pytest.raises(ValueError, match=r"holds another dataset: its manifest\.json differs in source, examples"):
+        write(model, tmp_path, count=6)
+    assert content(tmp_path) == before
+
+
+def test_a_folder_without_a_manifest_is_no_dataset(tmp_path):
+    with pytest.raises(ValueError, match="is no dataset"):
+        read_manifest(tmp_path)

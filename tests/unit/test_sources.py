@@ -1,0 +1,157 @@
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from steering_core.miniature.world import is_unseen_pair
+from steering_core.relations import CARDINAL_RELATIONS, Relation
+from steering_core.training.sources import (
+    Box,
+    LabelledPictures,
+    MiniatureScenes,
+    coco_pictures,
+    gqa_pictures,
+    unambiguous_relation,
+)
+
+CENTRE = Box(0.4, 0.4, 0.2, 0.2)
+
+
+@pytest.mark.parametrize(
+    ("other", "expected"),
+    [
+        (Box(0.8, 0.4, 0.2, 0.2), Relation.RIGHT_OF),
+        (Box(0.0, 0.5, 0.2, 0.2), Relation.LEFT_OF),
+        (Box(0.4, 0.0, 0.2, 0.2), Relation.ABOVE),
+        (Box(0.45, 0.8, 0.2, 0.2), Relation.BELOW),
+        (Box(0.7, 0.7, 0.2, 0.2), None),  # as much below as to the right
+        (Box(0.48, 0.4, 0.2, 0.2), None),  # one over the other
+        (Box(0.3, 0.3, 0.5, 0.4), None),  # around it
+        (Box(0.9, 0.45, 0.05, 0.05), None),  # too small to be seen
+    ],
+)
+def test_only_what_is_beyond_dispute_counts(other, expected):
+    assert unambiguous_relation(other, CENTRE) is expected
+    assert unambiguous_relation(CENTRE, other) is (expected.inverse if expected else None)
+
+
+def test_scenes_of_the_miniature_have_the_four_relations_equally_often():
+    scenes = MiniatureScenes(12, seed=0)
+    examples = [scenes[index] for index in range(len(scenes))]
+    assert [example.relation for example in examples] == list(CARDINAL_RELATIONS) * 3
+    assert not any(is_unseen_pair(example.subject, example.object) for example in examples)
+    assert len({example.key for example in examples}) == 12
+
+
+def test_a_scene_is_the_same_whenever_it_is_asked_for():
+    first, again = MiniatureScenes(9, seed=3)[7], MiniatureScenes(9, seed=3)[7]
+    assert (first.key, first.subject, first.object) == (again.key, again.subject, again.object)
+    assert np.array_equal(first.picture, again.picture)
+    assert not np.array_equal(first.picture, MiniatureScenes(9, seed=4)[7].picture)
+
+
+def test_scenes_can_be_of_unseen_pairs_and_without_some_objects():
+    unseen = MiniatureScenes(20, seed=0, unseen_pairs=True)
+    assert all(is_unseen_pair(unseen[index].subject, unseen[index].object) for index in range(20))
+    without = MiniatureScenes(40, seed=0, without=("dog", "cat"))
+    assert not any({without[index].subject, without[index].object} & {"dog", "cat"} for index in range(40))
+
+
+def picture(folder, name):
+    folder.mkdir(exist_ok=True)
+    Image.new("RGB", (200, 100), "white").save(folder / name)
+
+
+def coco(folder, boxes, crowd=()):
+    """One picture of 200×100 for each list of (category, box)."""
+    images = [{"id": n, "file_name": f"{n}.png", "width": 200, "height": 100} for n in range(len(boxes))]
+    annotations = [
+        {"image_id": n, "category_id": category, "bbox": box, "iscrowd": int(category in crowd)}
+        for n, objects in enumerate(boxes)
+        for category, box in objects
+    ]
+    categories = [{"id": n, "name": name} for n, name in enumerate(["dog", "cat", "car"])]
+    file = folder / "instances.json"
+    file.write_text(json.dumps({"images": images, "annotations": annotations, "categories": categories}))
+    for image in images:
+        picture(folder / "pictures", image["file_name"])
+    return file, folder / "pictures"
+
+
+LEFT, RIGHT, MIDDLE = [0, 40, 40, 30], [150, 40, 40, 30], [80, 0, 40, 30]
+
+
+def test_coco_gives_a_pair_of_each_picture_that_has_one(tmp_path):
+    pictures = coco_pictures(*coco(tmp_path, [[(0, LEFT), (1, RIGHT)], [(0, LEFT)], [(1, LEFT), (2, RIGHT)]]), seed=0)
+    examples = [pictures[index] for index in range(len(pictures))]
+    assert [example.key for example in examples] == ["0", "2"]
+    told = {(examples[0].subject, examples[0].relation, examples[0].object)}
+    assert told <= {("dog", Relation.LEFT_OF, "cat"), ("cat", Relation.RIGHT_OF, "dog")}
+    assert {example.relation for example in examples} == {Relation.LEFT_OF, Relation.RIGHT_OF}
+    assert examples[0].picture.size == (200, 100)
+
+
+@pytest.mark.parametrize("boxes", [[(0, LEFT), (0, MIDDLE), (1, RIGHT)], [(0, LEFT), (2, RIGHT)]])
+def test_coco_leaves_out_what_occurs_twice_or_as_a_crowd(tmp_path, boxes):
+    with pytest.raises(ValueError, match="No picture has a pair"):
+        coco_pictures(*coco(tmp_path, [boxes], crowd={2}), seed=0)
+
+
+def test_a_missing_picture_is_named_before_anything_is_recorded(tmp_path):
+    file, folder = coco(tmp_path, [[(0, LEFT), (1, RIGHT)]])
+    (folder / "0.png").unlink()
+    with pytest.raises(ValueError, match=r"0\.png was expected"):
+        coco_pictures(file, folder, seed=0)
+
+
+@pytest.mark.parametrize("content", ["no json", "[]", '{"images": []}'])
+def test_a_file_of_another_format_is_named(tmp_path, content):
+    (tmp_path / "a.json").write_text(content)
+    with pytest.raises(ValueError, match=r"a\.json"):
+        coco_pictures(tmp_path / "a.json", tmp_path, seed=0)
+
+
+def gqa(folder, objects, relations):
+    """A graph with one picture; relations are (subject, name, object)."""
+    graph = {"width": 200, "height": 100, "objects": {}}
+    for number, (name, (x, y, w, h)) in enumerate(objects):
+        stated = [
+            {"name": relation, "object": str(other)} for subject, relation, other in relations if subject == number
+        ]
+        graph["objects"][str(number)] = {"name": name, "x": x, "y": y, "w": w, "h": h, "relations": stated}
+    file = folder / "graphs.json"
+    file.write_text(json.dumps({"77": graph}))
+    picture(folder / "images", "77.jpg")
+    return file, folder / "images"
+
+
+def test_gqa_gives_relations_that_graph_and_boxes_agree_on(tmp_path):
+    objects = [("black dog", LEFT), ("cat", RIGHT), ("car", MIDDLE)]
+    relations = [(0, "to the left of", 1), (2, "to the left of", 0), (2, "near", 1)]
+    pictures = gqa_pictures(*gqa(tmp_path, objects, relations), seed=0)
+    (example,) = [pictures[index] for index in range(len(pictures))]
+    assert (example.subject, example.relation, example.object) == ("black dog", Relation.LEFT_OF, "cat")
+
+
+@pytest.mark.parametrize("other", ["dog", "dogs", "white dog"])
+def test_gqa_leaves_out_a_noun_that_occurs_twice(tmp_path, other):
+    objects = [("black dog", LEFT), ("cat", RIGHT), (other, MIDDLE)]
+    with pytest.raises(ValueError, match="No picture has a pair"):
+        gqa_pictures(*gqa(tmp_path, objects, [(0, "to the left of", 1)]), seed=0)
+
+
+def test_labels_are_read_as_prompts_are():
+    pictures = [Image.new("RGB", (8, 8), colour) for colour in ("red", "blue")]
+    labelled = LabelledPictures(pictures, ["a red dog to the left of a cat", "the car under the bus"])
+    told = [(e.subject, e.relation, e.object) for e in (labelled[0], labelled[1])]
+    assert told == [("red dog", Relation.LEFT_OF, "cat"), ("car", Relation.BELOW, "bus")]
+    assert labelled.description != LabelledPictures(pictures[::-1], list(labelled.description["labels"])).description
+
+
+@pytest.mark.parametrize("labels", [["a dog", "a dog above a cat"], ["a dog next to a cat"] * 2, ["a dog above a cat"]])
+def test_labels_without_one_clear_relation_are_refused(labels):
+    with pytest.raises(ValueError, match=r"label"):
+        LabelledPictures([Image.new("RGB", (8, 8))] * 2, labels)

@@ -1,0 +1,109 @@
+from __future__ import annotations
+
+import json
+import re
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from test_classifier import published
+
+from steering_core.classifier import load_classifier
+from steering_core.cli import main
+
+SMALL = ["--width", "16", "--epochs", "2", "--batch", "16", "--extractor-layers", "1", "--classifier-layers", "1"]
+
+
+def record(out, count=8, seed=0, *more):
+    how = ["--steps", "2", "--recorded", "0", "1", "--method", "noise", "--map-size", "8", "--shard-size", "4"]
+    return main(["record", "--out", str(out), "--count", str(count), "--seed", str(seed), *how, *more])
+
+
+def train(data, validation, out, *more):
+    return main(["train", "--data", str(data), "--validation", str(validation), "--out", str(out), *SMALL, *more])
+
+
+def test_from_pictures_to_a_classifier_that_steers(tmp_path, capsys):
+    assert record(tmp_path / "a") == 0 and record(tmp_path / "b", 4, 1) == 0
+    assert train(tmp_path / "a", tmp_path / "b", tmp_path / "out") == 0
+    told = capsys.readouterr().out
+    assert re.search(r"accuracy: [\d.]+% on true prompts, [\d.]+% on false ones", told)
+    assert "trained on true prompts alone" in told
+    file = tmp_path / "out" / "classifier.safetensors"
+    names = {"report.json", "confusion.png", "curves.png", "metrics.csv", file.name}
+    assert names <= {path.name for path in file.parent.iterdir()}
+    report = json.loads((file.parent / "report.json").read_text())
+    assert set(report["by_step"]) == {"0", "1"} and report["leaked_false"] is not None
+
+    assert main(["classifier", "show", str(file)]) == 0
+    assert "trained at steps 0, 1 of 2" in capsys.readouterr().out
+    drawn = ["generate", "a dog above a cat", "--out", str(tmp_path / "x.png"), "--steps", "4"]
+    report = ["--report", str(tmp_path / "x.json")]
+    assert (
+        main([*drawn, *report, "--loss", "learned", "presence", "--weights", "1", "0.5", "--classifier", str(file)])
+        == 0
+    )
+    trace = json.loads((tmp_path / "x.json").read_text())["trace"]
+    assert [entry["step"] for entry in trace] == [0]
+    assert trace[0]["gradient_norm"][0] > 0
+
+
+def test_options_come_from_a_file_and_the_command_line_wins(tmp_path, capsys):
+    record(tmp_path / "a", 4)
+    config = tmp_path / "train.yaml"
+    config.write_text(
+        f"data: {tmp_path / 'a'}\nvalidation: {tmp_path / 'a'}\nepochs: 3\nwidth: 16\nleakage_test: false\n"
+    )
+    assert main(["train", "--config", str(config), "--out", str(tmp_path / "out"), "--epochs", "1"]) == 0
+    assert "trained on true prompts alone" not in capsys.readouterr().out
+    assert load_classifier(tmp_path / "out" / "classifier.safetensors").settings.width == 16
+    assert len((tmp_path / "out" / "metrics.csv").read_text().splitlines()) == 2
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [("epochs: many", "epochs"), ("unheard_of: 1", "unheard-of"), ("- a", "epochs: 50"), ("a: [", "a.yaml")],
+)
+def test_a_wrong_file_of_options_is_told_on_one_line(tmp_path, capsys, text, named):
+    (tmp_path / "a.yaml").write_text(text)
+    with pytest.raises(SystemExit) as ended:
+        main(["train", "--config", str(tmp_path / "a.yaml")])
+    assert ended.value.code == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert named in line
+
+
+def test_what_is_missing_or_does_not_fit_is_named(tmp_path, capsys):
+    record(tmp_path / "a", 4)
+    record(tmp_path / "b", 4, 0, "--layers", "up.0")
+    for command, named in (
+        (["train", "--data", str(tmp_path / "a"), "--out", "x"], "--validation DIR"),
+        (
+            ["train", "--data", str(tmp_path / "a"), "--validation", str(tmp_path / "b"), "--out", "x"],
+            "other maps of it",
+        ),
+        (["train", "--data", str(tmp_path), "--validation", str(tmp_path), "--out", "x"], "is no dataset"),
+        (["record", "--out", str(tmp_path / "c"), "--source", "coco"], "--annotations FILE"),
+        (["record", "--out", str(tmp_path / "c"), "--recorded", "30"], "0 to 24"),
+        (["generate", "a dog above a cat", "--out", "x.png", "--loss", "learned", "--classifier", "no.pth"], "no.pth"),
+        (
+            ["generate", "a dog above a cat", "--out", "x.png", "--loss", "presence", "--weights", "1", "2"],
+            "1 were expected",
+        ),
+        (["generate", "a dog above a cat", "--out", "x.png", "--loss", "learned"], "needs --classifier FILE"),
+        (["generate", "a dog above a cat", "--out", "x.png", "--loss", "none", "presence"], "none by itself"),
+    ):
+        capsys.readouterr()
+        assert main(command) == 2
+        (line,) = capsys.readouterr().err.splitlines()
+        assert named in line, line
+
+
+def test_a_released_checkpoint_is_converted(tmp_path, capsys):
+    checkpoint = published()
+    torch.save(checkpoint, tmp_path / "a.pth")
+    assert main(["classifier", "convert", str(tmp_path / "a.pth"), "--out", str(tmp_path / "a.safetensors")]) == 0
+    weights = load_file(tmp_path / "a.safetensors")
+    assert weights.keys() == checkpoint["model_state_dict"].keys()
+    assert main(["classifier", "convert", str(tmp_path / "a.pth"), "--out", str(tmp_path / "a.pt")]) == 2
+    assert "ends in .safetensors" in capsys.readouterr().err
