@@ -229,7 +229,7 @@ class AnnotatedPictures:
     def __getitem__(self, index: int) -> Example:
         file, (subject, relation, object) = self._chosen[index]
         with Image.open(file) as picture:
-            return Example(file.stem, picture.convert("RGB"), subject, relation, object)
+            return Example(f"{index:07d}", picture.convert("RGB"), subject, relation, object)
 
 
 def coco_pictures(annotations: Path, pictures: Path, seed: int) -> AnnotatedPictures:

@@ -7,6 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.inversion import psnr
+from steering_core.backends.diffusers import load_pipeline
+from steering_core.backends.diffusers_recording import RecordablePipeline
+from steering_core.miniature.folder import MINIATURE_DIR
+
 ROOT = Path(__file__).resolve().parents[2]
 SHARES = {"oa", "visor_cond", "visor_uncond", "visor_1", "visor_2", "visor_3", "visor_4"}
 
@@ -40,3 +45,10 @@ def test_steering_makes_relations_come_true(table):
     unsteered, *steered = table["rows"]
     assert unsteered["time_ratio"] == 1
     assert sum(row["visor_uncond"] for row in steered) / len(steered) > unsteered["visor_uncond"]
+
+
+def test_inversion_comes_back_to_the_picture():
+    model = RecordablePipeline(load_pipeline(MINIATURE_DIR, "cpu"))
+    plain, refined = (psnr(model, first=0, count=2, steps=50, refinements=refinements) for refinements in (0, 1))
+    assert refined.min() >= 25
+    assert (refined > plain).all()

@@ -87,7 +87,8 @@ LEFT, RIGHT, MIDDLE = [0, 40, 40, 30], [150, 40, 40, 30], [80, 0, 40, 30]
 def test_coco_gives_a_pair_of_each_picture_that_has_one(tmp_path):
     pictures = coco_pictures(*coco(tmp_path, [[(0, LEFT), (1, RIGHT)], [(0, LEFT)], [(1, LEFT), (2, RIGHT)]]), seed=0)
     examples = [pictures[index] for index in range(len(pictures))]
-    assert [example.key for example in examples] == ["0", "2"]
+    assert [example.key for example in examples] == ["0000000", "0000001"]
+    assert {examples[1].subject, examples[1].object} == {"cat", "car"}
     told = {(examples[0].subject, examples[0].relation, examples[0].object)}
     assert told <= {("dog", Relation.LEFT_OF, "cat"), ("cat", Relation.RIGHT_OF, "dog")}
     assert {example.relation for example in examples} == {Relation.LEFT_OF, Relation.RIGHT_OF}
