@@ -51,4 +51,4 @@ def test_combined_losses_add_up_by_their_weights(result):
 
 def test_a_classifier_of_another_model_is_refused(result):
     assert "8 maps of 16×16 from mid.0" in result["refused"]
-    assert "this model is a network with 6 attention layers" in result["refused"]
+    assert "this model is a network with 7 attention layers" in result["refused"]

@@ -2,9 +2,8 @@
 
 from pathlib import Path
 
-import folder_paths
 import torch
-from setting import Scene, arguments, backend, report
+from setting import Scene, arguments, backend, folder_paths, report
 from spatial_steering.nodes.learned import LearnedRelationLoss, LoadRelationClassifier
 from spatial_steering.nodes.losses import CombineLosses, PresenceLossNode
 from spatial_steering.steering_core.losses import CentroidLoss

@@ -2,9 +2,8 @@
 
 from pathlib import Path
 
-import folder_paths
 import torch
-from setting import PROMPT, Scene, arguments, backend, report
+from setting import PROMPT, Scene, arguments, backend, folder_paths, report
 from spatial_steering.nodes.training import RecordRelationMaps, TrainRelationClassifier
 from spatial_steering.steering_core.backends.comfyui_recording import RecordableComfyModel
 from spatial_steering.steering_core.losses import LearnedLoss

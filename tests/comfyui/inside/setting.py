@@ -15,6 +15,7 @@ comfy.options.enable_args_parsing()
 
 import comfy.cldm.cldm
 import comfy.ops
+import folder_paths  # noqa: F401, for the scripts
 import torch
 from comfy import model_management  # noqa: F401, for the scripts
 from comfy.controlnet import ControlNet
