@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import ClassVar
+
 import diffusers
 import pytest
 import torch
@@ -178,6 +180,14 @@ def test_step_of_zero_is_unsteered_to_the_bit(pipeline, update):
     assert torch.equal(sample(pipeline, make_steering(pipeline, update=update, step_size=0.0)), sample(pipeline))
 
 
+class FailingLoss(CentroidLoss):
+    def bound_to(self, network, relations):
+        return FailingLoss(layers=super().bound_to(network, relations).layers)
+
+    def __call__(self, *_):
+        raise ArithmeticError("deliberate")
+
+
 def test_an_error_in_the_middle_leaves_the_pipeline_as_it_was(pipeline):
     plain, before = sample(pipeline), network_state(pipeline)
 
@@ -185,7 +195,7 @@ def test_an_error_in_the_middle_leaves_the_pipeline_as_it_was(pipeline):
         raise ArithmeticError("deliberate")
 
     with pytest.raises(ArithmeticError):
-        sample(pipeline, make_steering(pipeline, loss=fail))
+        sample(pipeline, make_steering(pipeline, loss=FailingLoss()))
     with pytest.raises(ArithmeticError):
         sample(pipeline, make_steering(pipeline), callback_on_step_end=fail)
     assert network_state(pipeline) == before
@@ -237,7 +247,7 @@ def test_moves_reach_the_end_of_the_sampling(rescheduled, scheduler):
         return (torch.zeros_like(output),)
 
     class Push(Steering):
-        def descend(self, latent, probe, noise_level, step, steps):
+        def descend(self, latent, probe, noise_level, step):
             arriving.append((1 - noise_level**2) ** -0.5)
             return latent + 1
 
@@ -277,8 +287,8 @@ def test_guidance_shifts_the_noise_by_what_the_steering_says(rescheduled, predic
     outputs = {}
 
     class Shift(Steering):
-        def noise_shift(self, latent, probe, step, steps):
-            return torch.full_like(latent, 0.3) if step == 0 else None
+        def noise_shift(self, latent, probe, step):
+            return torch.full_like(latent, 0.3) if step.number == 0 else None
 
     def run(name, steering=None):
         seen = []
@@ -318,7 +328,10 @@ def test_schedulers_without_noise_levels_are_refused(rescheduled, pipeline):
 
 
 def test_an_unknown_layer_is_refused_before_sampling(pipeline):
-    with pytest.raises(ValueError, match=r"up\.9"), steered(pipeline, make_steering(pipeline), ["up.9"]):
+    with (
+        pytest.raises(ValueError, match=r"up\.9"),
+        steered(pipeline, make_steering(pipeline, CentroidLoss(layers=("up.9",)))),
+    ):
         pytest.fail("sampling began")
 
 
@@ -352,3 +365,23 @@ def test_what_is_no_pipeline_of_ours_is_refused(tmp_path, kind):
     expected = {"nothing": "hf download", "file": "folder", "other pipeline": "StableDiffusionXLPipeline"}[kind]
     with pytest.raises(ValueError, match=expected):
         load_pipeline(source, "cpu")
+
+
+class ProgressLoss(CentroidLoss):
+    seen: ClassVar[list[float]] = []
+
+    def bound_to(self, network, relations):
+        return ProgressLoss(layers=super().bound_to(network, relations).layers)
+
+    def __call__(self, maps, relation, progress):
+        self.seen.append(progress)
+        return super().__call__(maps, relation, progress)
+
+
+@pytest.mark.parametrize("options", [{}, {"use_karras_sigmas": True}])
+def test_a_loss_is_told_the_diffusion_time_whatever_the_spacing_of_the_steps(rescheduled, options):
+    pipeline = rescheduled("EulerDiscreteScheduler", **options)
+    ProgressLoss.seen.clear()
+    sample(pipeline, make_steering(pipeline, ProgressLoss(), end=0.5))
+    expected = [1 - float(timestep) / 999 for timestep in pipeline.scheduler.timesteps[:3]]
+    assert ProgressLoss.seen == pytest.approx(expected)

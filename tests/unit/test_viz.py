@@ -6,6 +6,7 @@ from toys import pair_scene, toy_probe
 
 from steering_core.losses import CentroidLoss
 from steering_core.relations import Relation
+from steering_core.schedule import SamplingStep
 from steering_core.steering import Steering
 from steering_core.viz import RIGHT, WRONG, SheetRow, contact_sheet, map_sheet, to_image
 
@@ -30,7 +31,7 @@ def test_map_sheet_marks_the_centroids():
     steering = Steering(pair_scene(Relation.LEFT_OF), CentroidLoss(), record_maps=True)
     latent = torch.randn(1, 4, 8, 8, generator=torch.Generator().manual_seed(0))
     for step in range(3):
-        latent = steering.descend(latent, toy_probe, 1.0, step, 12)
+        latent = steering.descend(latent, toy_probe, 1.0, SamplingStep(step, 12, step / 12))
     sheet = map_sheet(steering.trace, steering.scene.names)
     assert sheet.width > 3 * 128 and sheet.height > 2 * 128
     assert WRONG in {colour for _, colour in sheet.getcolors(1 << 20)}
