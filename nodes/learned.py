@@ -8,13 +8,14 @@ import folder_paths
 import torch
 from comfy_api.latest import io
 
-from ..steering_core.classifier import RelationClassifier, load_classifier
+from ..steering_core.classifier import CLASSIFIERS_DIR, RelationClassifier, load_classifier
 from ..steering_core.losses import LearnedLoss
 from .losses import weight_input, weighted
 from .types import CATEGORY, Classifier, Loss
 
 FOLDER = "relation_classifiers"
 folder_paths.add_model_folder_path(FOLDER, str(Path(folder_paths.models_dir) / FOLDER), is_default=True)
+folder_paths.add_model_folder_path(FOLDER, str(CLASSIFIERS_DIR))
 folder_paths.folder_names_and_paths[FOLDER][1].update({".safetensors", ".pth", ".pt"})
 
 

@@ -217,7 +217,14 @@ class TrainRelationClassifier(io.ComfyNode):
                 io.Int.Input(
                     "width", default=ClassifierSettings.width, min=16, max=1024, step=16, tooltip="Of the classifier."
                 ),
-                io.Int.Input("seed", default=0, min=0, max=2**32, tooltip="Of first weights, order and dropout."),
+                io.Int.Input(
+                    "seed",
+                    default=0,
+                    min=0,
+                    max=2**32,
+                    control_after_generate=False,
+                    tooltip="Of first weights, order and dropout.",
+                ),
             ],
             outputs=[
                 Classifier.Output(display_name="classifier", tooltip="For Learned Relation Loss."),

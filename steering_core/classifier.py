@@ -38,6 +38,10 @@ from .layers import PUBLISHED_NETWORKS, AttentionLayer, describe_network, publis
 from .relations import Relation
 from .token_maps import TokenMaps, normalise, resize
 
+#: The classifiers that ship with the pack, and the one among them for the miniature.
+CLASSIFIERS_DIR = Path(__file__).resolve().parents[1] / "models" / "relation_classifiers"
+MINIATURE_CLASSIFIER = CLASSIFIERS_DIR / "miniature.safetensors"
+
 #: What a released checkpoint holds at least, and its words for what is ours.
 _PUBLISHED_KEYS = {"model_state_dict", "rel_name_to_idx", "input_channels", "config"}
 _PUBLISHED_TIME_MODES = {"mid": "every_layer", "pre": "first_layer"}

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NoReturn
 
-from .classifier import load_classifier
+from .classifier import MINIATURE_CLASSIFIER, load_classifier
 from .losses import CentroidLoss, CombinedLoss, LearnedLoss, PresenceLoss, SteeringLoss
 from .losses.centroid import FUNCTIONS, ORTHOGONAL_NORMS
 from .miniature.commands import add_miniature_commands
@@ -111,7 +111,13 @@ def _add_steering_options(parser: argparse.ArgumentParser, losses: Sequence[str]
         "--loss", choices=losses, nargs="+", default=[_CENTROID], help="one, or several that add up (default: centroid)"
     )
     which.add_argument("--weights", type=float, nargs="+", metavar="W", help="of several losses (default: 1 each)")
-    which.add_argument("--classifier", type=Path, metavar="FILE", help="of the learned loss, from steer train")
+    which.add_argument(
+        "--classifier",
+        type=Path,
+        default=MINIATURE_CLASSIFIER,
+        metavar="FILE",
+        help="of the learned loss (default: the miniature's)",
+    )
     loss = parser.add_argument_group("centroid loss")
     loss.add_argument("--function", choices=FUNCTIONS, default=CentroidLoss.function, help="f (default: %(default)s)")
     loss.add_argument("--alpha", type=float, help="scale of f (default: the paper's for f)")
@@ -191,15 +197,9 @@ def _centroid_loss(options: argparse.Namespace) -> CentroidLoss:
     )
 
 
-def _learned_loss(options: argparse.Namespace) -> LearnedLoss:
-    if options.classifier is None:
-        raise ValueError("--loss learned needs --classifier FILE, a relation classifier from steer train.")
-    return LearnedLoss(load_classifier(options.classifier))
-
-
 _LOSS_MAKERS: dict[str, Callable[[argparse.Namespace], SteeringLoss]] = {
     _CENTROID: _centroid_loss,
-    _LEARNED: _learned_loss,
+    _LEARNED: lambda options: LearnedLoss(load_classifier(options.classifier)),
     _PRESENCE: lambda options: PresenceLoss(),
 }
 

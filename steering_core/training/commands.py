@@ -87,7 +87,7 @@ def _record(options: argparse.Namespace) -> None:
     pipeline = load_pipeline(MINIATURE_DIR if options.model == "miniature" else options.model, options.device)
     model = RecordablePipeline(pipeline)
     settings = replace(settings, layers=settings.layers or layers_on_the_way(model.network))
-    state = PartialState()
+    state = PartialState(cpu=options.device == "cpu")
     shards = write_dataset(
         model,
         source,

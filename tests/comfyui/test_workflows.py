@@ -19,6 +19,12 @@ NODES = {
     "SpatialSteeringLoadMiniatureModel",
     "SpatialSteeringRelationParser",
     "SpatialSteeringCentroidLoss",
+    "SpatialSteeringPresenceLoss",
+    "SpatialSteeringLoadRelationClassifier",
+    "SpatialSteeringLearnedRelationLoss",
+    "SpatialSteeringCombineLosses",
+    "SpatialSteeringRecordRelationMaps",
+    "SpatialSteeringTrainRelationClassifier",
     "SpatialSteeringSteeredKSampler",
 }
 
