@@ -171,7 +171,7 @@ class CombineLosses(io.ComfyNode):
             category=CATEGORY,
             search_aliases=["add losses", "sum", "steering loss"],
             description="Adds losses up, so that steering serves them all. A new input appears as one is connected.",
-            inputs=[io.Autogrow.Input("losses", template=template)],
+            inputs=[io.Autogrow.Input("losses", template=template, tooltip="The losses to add, two to ten.")],
             outputs=[Loss.Output(display_name="steering_loss", tooltip="For Steered KSampler.")],
         )
 
