@@ -42,6 +42,13 @@ class Install:
         assert done.returncode == 0, done.stderr[-4000:]
         return json.loads(done.stdout.splitlines()[-1])
 
+    def need_training(self) -> None:
+        """Skip the test if recording and training cannot run here."""
+        packages = ("accelerate", "matplotlib", "webdataset")
+        found = subprocess.run([str(self.python), "-c", f"import {', '.join(packages)}"], capture_output=True)
+        if found.returncode:
+            pytest.skip(f"training in ComfyUI: its Python lacks one of {', '.join(packages)}")
+
 
 def _environment() -> dict[str, str]:
     # Idle OpenMP threads that spin starve the ones that work, on machines with few cores.

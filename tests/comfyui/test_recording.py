@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-import subprocess
-
 import pytest
-
-_EXTRAS = ("accelerate", "matplotlib", "webdataset")
 
 
 @pytest.fixture(scope="module")
 def result(comfyui, tmp_path_factory):
-    found = subprocess.run([str(comfyui.python), "-c", f"import {', '.join(_EXTRAS)}"], capture_output=True)
-    if found.returncode:
-        pytest.skip(f"training in ComfyUI: its Python lacks one of {', '.join(_EXTRAS)}")
+    comfyui.need_training()
     return comfyui.run("recording.py", str(tmp_path_factory.mktemp("recording")))
 
 
