@@ -96,9 +96,7 @@ class RecordRelationMaps(io.ComfyNode):
         """Refuse a name that would leave the output folder."""
         if source is None:
             return f"source must be one of {_SCENES}, {_LABELLED}, {_BOXES}."
-        if name is not None and (not name.strip() or Path(name).name != name):
-            return f"name must be the name of a folder, without slashes, not {name!r}."
-        return True
+        return _name_verdict(name, "folder")
 
     @classmethod
     def execute(
@@ -123,6 +121,13 @@ class RecordRelationMaps(io.ComfyNode):
             comfy.model_management.throw_exception_if_processing_interrupted()
             bar.update_absolute(done)
         return io.NodeOutput(folder, str(folder))
+
+
+def _name_verdict(name: str | None, kind: str) -> bool | str:
+    """Whether it names something within its folder; one that is linked is known only when it runs."""
+    if name is not None and (not name.strip() or Path(name).name != name):
+        return f"name must be the name of a {kind}, without slashes, not {name!r}."
+    return True
 
 
 def _check_packages() -> None:
@@ -237,9 +242,7 @@ class TrainRelationClassifier(io.ComfyNode):
     @classmethod
     def validate_inputs(cls, name: str | None = None) -> bool | str:
         """Refuse a name that would leave the folder."""
-        if name is not None and (not name.strip() or Path(name).name != name):
-            return f"name must be the name of a file, without slashes, not {name!r}."
-        return True
+        return _name_verdict(name, "file")
 
     @classmethod
     def execute(

@@ -118,6 +118,12 @@ class MapLayout:
     map_size: int
     total: float
 
+    @classmethod
+    def from_json(cls, described: Mapping[str, Any]) -> MapLayout:
+        """From what ``dataclasses.asdict`` gives, having been JSON."""
+        network = tuple(AttentionLayer(**layer) for layer in described["network"])
+        return cls(network, tuple(described["layers"]), described["map_size"], described["total"])
+
     @property
     def maps(self) -> int:
         """How many maps the stack of one object has."""
@@ -333,11 +339,9 @@ def _read_own(file: Path) -> tuple[RelationClassifier, dict[str, Tensor]]:
     settings = described["settings"]
     for part in ("extractor", "classifier"):
         settings[part] = TransformerSettings(**settings[part])
-    layout = described["layout"]
-    network = tuple(AttentionLayer(**layer) for layer in layout["network"])
     classifier = RelationClassifier(
         described["relations"],
-        MapLayout(network, tuple(layout["layers"]), layout["map_size"], layout["total"]),
+        MapLayout.from_json(described["layout"]),
         ClassifierSettings(**settings),
         described["trained_steps"],
         described["positions"],

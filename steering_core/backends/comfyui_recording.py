@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Sequence
 from functools import cached_property
 from typing import Any
@@ -20,7 +19,7 @@ from torch import Tensor
 from ..layers import AttentionLayer
 from ..token_maps import TokenMaps
 from ..tokens import Token
-from ..training.recording import NoiseLevel, Outcome, PromptedModel
+from ..training.recording import NoiseLevel, Outcome, PromptedModel, weights_hash
 from .comfyui import Block, network_of, probe_model, progress, prompt_tokens
 
 
@@ -44,11 +43,7 @@ class RecordableComfyModel:
     @cached_property
     def hash(self) -> str:
         """SHA-256 of the denoiser's weights."""
-        digest = hashlib.sha256()
-        for name, weight in sorted(self._model.get_model_object("diffusion_model").state_dict().items()):
-            digest.update(name.encode())
-            digest.update(weight.float().cpu().numpy().tobytes())
-        return digest.hexdigest()
+        return weights_hash([self._model.get_model_object("diffusion_model")])
 
     def noise_levels(self, steps: int) -> list[NoiseLevel]:
         """Evenly spaced in the diffusion time: the scheduler "simple"."""

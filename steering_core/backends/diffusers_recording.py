@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Sequence
 from functools import cached_property
 
@@ -14,7 +13,7 @@ from torch import Tensor
 from ..layers import AttentionLayer
 from ..token_maps import TokenMaps
 from ..tokens import Token
-from ..training.recording import NoiseLevel, Outcome, PromptedModel
+from ..training.recording import NoiseLevel, Outcome, PromptedModel, weights_hash
 from .diffusers import attention_layers, probe_unet, prompt_tokens
 
 #: The noise in z = alpha·x0 + sigma·noise, given z and what the network predicts (Salimans and Ho 2022, section 4).
@@ -40,12 +39,7 @@ class RecordablePipeline:
     @cached_property
     def hash(self) -> str:
         """SHA-256 of the denoiser's and the text encoder's weights."""
-        digest = hashlib.sha256()
-        for part in (self._pipeline.unet, self._pipeline.text_encoder):
-            for name, weight in sorted(part.state_dict().items()):
-                digest.update(name.encode())
-                digest.update(weight.float().cpu().numpy().tobytes())
-        return digest.hexdigest()
+        return weights_hash((self._pipeline.unet, self._pipeline.text_encoder))
 
     def noise_levels(self, steps: int) -> list[NoiseLevel]:
         """Those of the pipeline's DDIM schedule."""

@@ -217,12 +217,14 @@ def _train(options: argparse.Namespace) -> None:
     settings = TrainingSettings(**{name: getattr(options, name) for name in _TRAINING_HELP})
     manifest = read_manifest(options.data)
     sizes = _classifier_settings(options, manifest)
-    parts = [options.data, options.validation, options.test or options.validation]
-    for folder in parts[1:]:
-        _check_alike(options.data, manifest, folder, read_manifest(folder))
-    training, validation, test = (read_records(folder, read_manifest(folder)) for folder in parts)
-    for file in {*training.damaged, *validation.damaged, *test.damaged}:
+    test_folder = options.test or options.validation
+    manifests = {folder: read_manifest(folder) for folder in (options.data, options.validation, test_folder)}
+    for folder, there in manifests.items():
+        _check_alike(options.data, manifest, folder, there)
+    records = {folder: read_records(folder, there) for folder, there in manifests.items()}
+    for file in {file for read in records.values() for file in read.damaged}:
         print(f"left out, damaged: {file}")
+    training, validation, test = (records[folder] for folder in (options.data, options.validation, test_folder))
     recorded = manifest.settings.recorded
 
     def trained(name: str, training: Any, validation: Any) -> Any:

@@ -20,7 +20,6 @@ import torch
 import webdataset
 
 from ..classifier import MapLayout
-from ..layers import AttentionLayer
 from ..relations import CARDINAL_RELATIONS, Relation
 from .recording import Record, RecordableModel, RecordingSettings, record
 from .sources import Source
@@ -114,9 +113,7 @@ def read_manifest(folder: Path) -> Manifest:
     content = json.loads(file.read_text(encoding="utf-8"))
     if content.pop("format", None) != _FORMAT:
         raise ValueError(f"{file}: the format {_FORMAT!r} was expected.")
-    layout = content["layout"]
-    network = tuple(AttentionLayer(**layer) for layer in layout["network"])
-    content["layout"] = MapLayout(network, tuple(layout["layers"]), layout["map_size"], layout["total"])
+    content["layout"] = MapLayout.from_json(content["layout"])
     settings: dict[str, Any] = {
         name: tuple(value) if isinstance(value, list) else value for name, value in content["settings"].items()
     }

@@ -7,7 +7,8 @@ words in the maps in place of the picture is wrong as often as right.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+import hashlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
@@ -15,6 +16,7 @@ import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
+from torch.nn import Module
 
 from ..classifier import MapLayout
 from ..layers import AttentionLayer
@@ -145,6 +147,16 @@ class Record:
     relation: Relation
     stated: Relation
     maps: Tensor
+
+
+def weights_hash(parts: Iterable[Module]) -> str:
+    """SHA-256 of the names and weights of some networks, one after the other."""
+    digest = hashlib.sha256()
+    for part in parts:
+        for name, weight in sorted(part.state_dict().items()):
+            digest.update(name.encode())
+            digest.update(weight.float().cpu().numpy().tobytes())
+    return digest.hexdigest()
 
 
 @torch.no_grad()
