@@ -1,65 +1,52 @@
-"""Which step size serves each update rule best, on prompts that ``benchmarks.steering`` leaves out.
+"""Which settings serve a loss best, on prompts that the other benchmarks leave out.
 
-python -m benchmarks.tune --update descent --functions relu gelu --step-sizes 0.1 0.2 0.4
+python -m benchmarks.tune --losses gelu "gelu + 0.3 learned" --step-sizes 0.1 0.2 0.4
 """
 
 from __future__ import annotations
 
 import argparse
 import itertools
-import sys
+from functools import partial
 
-from tqdm import tqdm
-
-from benchmarks.steering import MEASURED_PROMPTS, UNSTEERED, as_row, table
-from steering_core.backends.diffusers import load_pipeline
-from steering_core.losses import CentroidLoss
-from steering_core.losses.centroid import FUNCTIONS
-from steering_core.miniature.folder import MINIATURE_DIR
-from steering_core.miniature.prompts import unseen_pair_prompts
-from steering_core.miniature.score import Arm, MakeSteering, compare, unsteered
+from benchmarks.measuring import MEASURED_PROMPTS, PROMPT_SEED, UNSTEERED, Way, drawing_processes, measured, rows, table
+from benchmarks.named_losses import named_loss
+from steering_core.miniature.prompts import ScenePrompt, chained_prompts, unseen_pair_prompts
+from steering_core.options import positive
 from steering_core.schedule import DESCENT, GUIDANCE, SteeringSchedule
-from steering_core.steering import Steering
 
 
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--losses", nargs="+", default=["gelu"], help='such as gelu, learned, "gelu + 0.3 learned"')
     parser.add_argument("--update", choices=(DESCENT, GUIDANCE), default=DESCENT)
-    parser.add_argument("--functions", choices=FUNCTIONS, nargs="+", default=["gelu"])
-    parser.add_argument("--step-sizes", type=float, nargs="+", default=[0.05, 0.1, 0.2, 0.4])
+    parser.add_argument("--step-sizes", type=float, nargs="+", default=[None], help="(default: the update's)")
     parser.add_argument("--ends", type=float, nargs="+", default=[SteeringSchedule.end], help="ends of the window")
-    parser.add_argument("--presence-weights", type=float, nargs="+", default=[0.0])
-    parser.add_argument("--balance-weights", type=float, nargs="+", default=[0.0])
-    parser.add_argument("--refinements", type=int, nargs="+", default=[SteeringSchedule.refinements])
-    parser.add_argument("--prompts", type=int, default=20)
-    options = parser.parse_args()
-    prompts = unseen_pair_prompts(MEASURED_PROMPTS + options.prompts, seed=0)[MEASURED_PROMPTS:]
-    arms = {UNSTEERED: Arm(unsteered)}
-    grid = itertools.product(
-        options.functions,
-        options.step_sizes,
-        options.ends,
-        options.presence_weights,
-        options.balance_weights,
-        options.refinements,
+    parser.add_argument("--refinements", type=positive, nargs="+", default=[SteeringSchedule.refinements])
+    parser.add_argument("--targets", type=float, nargs="+", default=[SteeringSchedule.target])
+    parser.add_argument("--prompts", type=positive, default=20)
+    parser.add_argument(
+        "--chains", type=positive, nargs="+", metavar="N", help="objects of each chain (default: pairs never seen)"
     )
-    for function, step_size, end, presence, balance, refinements in grid:
-        loss = CentroidLoss(function, presence_weight=presence, balance_weight=balance)
-        schedule = SteeringSchedule(update=options.update, end=end, step_size=step_size, refinements=refinements)
-        way = (
-            f"{function}, presence {presence}, balance {balance}",
-            f"{options.update}, step size {step_size}, end {end}, refinements {refinements}",
+    options = parser.parse_args()
+    ways = [UNSTEERED]
+    for loss, step_size, end, refinements, target in itertools.product(
+        options.losses, options.step_sizes, options.ends, options.refinements, options.targets
+    ):
+        schedule = SteeringSchedule(
+            update=options.update, step_size=step_size, end=end, refinements=refinements, target=target
         )
-        arms[way] = Arm(_steering(loss, schedule))
-    pipeline = load_pipeline(MINIATURE_DIR, "cpu")
-    with tqdm(total=len(prompts), unit="prompt", file=sys.stderr) as bar:
-        compare(pipeline, prompts, list(arms.values()), on_prompt=lambda _: bar.update())
-    print(table([as_row(*way, arm, arms[UNSTEERED]) for way, arm in arms.items()]))
+        name = f"{loss}, step size {schedule.step_size}, end {end}, refinements {refinements}, target {target}"
+        ways.append(Way(name, partial(named_loss, loss), schedule))
+    with drawing_processes() as pool:
+        print(table(rows(ways, measured(_prompts(options), ways, pool))))
 
 
-def _steering(loss: CentroidLoss, schedule: SteeringSchedule) -> MakeSteering:
-    return lambda scene: Steering(scene, loss, schedule)
+def _prompts(options: argparse.Namespace) -> list[ScenePrompt]:
+    if options.chains:
+        return chained_prompts(MEASURED_PROMPTS + options.prompts, options.chains, PROMPT_SEED)[MEASURED_PROMPTS:]
+    return unseen_pair_prompts(MEASURED_PROMPTS + options.prompts, PROMPT_SEED)[MEASURED_PROMPTS:]
 
 
 if __name__ == "__main__":

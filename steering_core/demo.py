@@ -11,7 +11,7 @@ from .evaluation.visor import Trial, VisorScores
 from .miniature.detector import GlyphDetector
 from .miniature.folder import MINIATURE_DIR
 from .miniature.prompts import ScenePrompt, unseen_pair_prompts
-from .miniature.score import Arm, MakeSteering, draw, unsteered
+from .miniature.score import MakeSteering, Tally, draw, unsteered
 from .relations import Relation
 from .viz import MISSING, RIGHT, WRONG, SheetRow, contact_sheet
 
@@ -29,14 +29,15 @@ def run_demo(make_steering: MakeSteering, count: int, out: Path) -> None:
     """
     pipeline, detector = load_pipeline(MINIATURE_DIR, "cpu"), GlyphDetector()
     others = [prompt for prompt in unseen_pair_prompts(count, seed=0) if prompt != _FIRST]
-    arms = {"unsteered": Arm(unsteered), "steered": Arm(make_steering)}
+    ways = {"unsteered": unsteered, "steered": make_steering}
+    tallies = {name: Tally() for name in ways}
     rows = []
     for prompt in tqdm([_FIRST, *others][:count], desc="drawing", unit="prompt"):
-        for name, arm in arms.items():
-            drawn = draw(pipeline, detector, prompt, arm)
+        for name, way in ways.items():
+            drawn = draw(pipeline, detector, prompt, way, tallies[name])
             rows.append(SheetRow(f"{prompt.text}: {name}", drawn.pictures, [_frame(trial) for trial in drawn.trials]))
     contact_sheet(rows, _LEGEND).save(out)
-    print(_table({name: arm.scores for name, arm in arms.items()}))
+    print(_table({name: tally.scores for name, tally in tallies.items()}))
     print(f"Contact sheet: {out}")
 
 

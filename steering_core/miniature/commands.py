@@ -83,17 +83,18 @@ def _sample(options: argparse.Namespace) -> None:
 
 def _score(options: argparse.Namespace) -> None:
     from ..backends.diffusers import load_pipeline
-    from .detector import measure_detector
+    from .detector import GlyphDetector, measure_detector
     from .folder import MINIATURE_DIR
     from .prompts import unseen_pair_prompts
-    from .score import Arm, compare, unsteered
+    from .score import Tally, draw, unsteered
 
     prompts = unseen_pair_prompts(options.prompts, seed=0)
     pipeline = load_pipeline(options.model or MINIATURE_DIR, "cpu")
     print(json.dumps({"detector": asdict(measure_detector(options.scenes, seed=1))}))
-    arm = Arm(unsteered)
-    compare(pipeline, prompts, [arm])
-    print(json.dumps({"unsteered": asdict(arm.scores)}))
+    detector, tally = GlyphDetector(), Tally()
+    for prompt in prompts:
+        draw(pipeline, detector, prompt, unsteered, tally)
+    print(json.dumps({"unsteered": asdict(tally.scores)}))
 
 
 def _glyphs(options: argparse.Namespace) -> None:

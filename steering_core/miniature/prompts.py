@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,17 +14,28 @@ from .world import sample_objects, unseen_pairs
 
 @dataclass(frozen=True)
 class ScenePrompt:
-    """A prompt and what it asks for: each relation's object is the next one's subject."""
+    """A prompt and what it asks for: (subject, relation, object), in the order of the text."""
 
     relations: tuple[tuple[str, Relation, str], ...]
 
     @property
     def text(self) -> str:
-        """Such as "a photo of a dog above a cat to the left of a car"."""
-        words = f"a photo of {with_article(self.relations[0][0])}"
-        for _, relation, object in self.relations:
+        """Such as "a photo of a dog above a cat to the left of a car and a bus below a bird".
+
+        A relation whose subject is the object of the one before goes on with its chain.
+        """
+        words, last = "a photo of", None
+        for subject, relation, object in self.relations:
+            if subject != last:
+                words += f"{' and' if last else ''} {with_article(subject)}"
             words += f" {relation.phrase} {with_article(object)}"
+            last = object
         return words
+
+    @property
+    def objects(self) -> tuple[str, ...]:
+        """Their names, each once."""
+        return tuple(dict.fromkeys(name for subject, _, object in self.relations for name in (subject, object)))
 
 
 def unseen_pair_prompts(count: int, seed: int) -> list[ScenePrompt]:
@@ -45,15 +57,21 @@ def unseen_pair_prompts(count: int, seed: int) -> list[ScenePrompt]:
     return [ScenePrompt((triplet,)) for triplet in available[:count]]
 
 
-def two_relation_prompts(count: int, seed: int) -> list[ScenePrompt]:
-    """Prompts "A … B … C" with two random relations, of objects that training does show together."""
-    rng = np.random.default_rng((seed, 3))
+def chained_prompts(count: int, chains: Sequence[int], seed: int) -> list[ScenePrompt]:
+    """Prompts with random relations, of objects that training does show together.
+
+    Args:
+        chains: how many objects each chain has, at least 2: (3,) for "A … B … C", (2, 3) for
+            "A … B and C … D … E".
+    """
+    rng = np.random.default_rng((seed, *chains))
+    ends = list(itertools.accumulate(chains))
     prompts = []
     for _ in range(count):
-        names = sample_objects(rng, 3)
-        chosen = rng.integers(len(CARDINAL_RELATIONS), size=2)
-        relations = [CARDINAL_RELATIONS[index] for index in chosen]
-        prompts.append(ScenePrompt(tuple((a, r, b) for (a, b), r in zip(itertools.pairwise(names), relations))))
+        names = sample_objects(rng, ends[-1])
+        pairs = [pair for end, size in zip(ends, chains) for pair in itertools.pairwise(names[end - size : end])]
+        chosen = rng.integers(len(CARDINAL_RELATIONS), size=len(pairs))
+        prompts.append(ScenePrompt(tuple((a, CARDINAL_RELATIONS[index], b) for (a, b), index in zip(pairs, chosen))))
     return prompts
 
 

@@ -27,18 +27,18 @@ MakeSteering = Callable[[GroundedScene], Steering | None]
 
 
 @dataclass
-class Arm:
-    """One way of sampling, and how it did.
+class Tally:
+    """How a way of sampling did.
 
     Attributes:
-        make_steering: the way.
         trials: for each prompt, in order, one trial a seed.
         seconds: time spent on sampling, decoding left in, detection left out.
+        gradient_passes: backward passes, each picture of a batch counted.
     """
 
-    make_steering: MakeSteering
     trials: list[list[Trial]] = field(default_factory=list)
     seconds: float = 0.0
+    gradient_passes: int = 0
 
     @property
     def scores(self) -> VisorScores:
@@ -58,34 +58,22 @@ def draw(
     pipeline: StableDiffusionPipeline,
     detector: GlyphDetector,
     prompt: ScenePrompt,
-    arm: Arm,
+    make_steering: MakeSteering,
+    tally: Tally,
     seeds: Sequence[int] = SEEDS,
     steps: int = STEPS,
 ) -> Drawn:
-    """Draw a prompt with each seed and judge the pictures; the arm takes note."""
-    steering = arm.make_steering(ground_prompt(pipeline, prompt.text))
+    """Draw a prompt with each seed and judge the pictures; the tally takes note."""
+    steering = make_steering(ground_prompt(pipeline, prompt.text))
     start = time.perf_counter()
     pictures = generate(pipeline, prompt.text, seeds, steering, steps, GUIDANCE_SCALE)
-    arm.seconds += time.perf_counter() - start
+    tally.seconds += time.perf_counter() - start
+    if steering is not None:
+        tally.gradient_passes += sum(int((entry.gradient_norm > 0).sum()) for entry in steering.trace)
     trials = [judge(prompt.relations, found, IMAGE_SIZE) for found in detector.detect(pictures)]
-    arm.trials.append(trials)
+    tally.trials.append(trials)
     return Drawn(pictures, trials)
 
 
-def compare(
-    pipeline: StableDiffusionPipeline,
-    prompts: Sequence[ScenePrompt],
-    arms: Sequence[Arm],
-    seeds: Sequence[int] = SEEDS,
-    on_prompt: Callable[[int], None] = lambda done: None,
-) -> None:
-    """Draw every prompt with every arm, prompt by prompt, so that times compare."""
-    detector = GlyphDetector()
-    for done, prompt in enumerate(prompts, 1):
-        for arm in arms:
-            draw(pipeline, detector, prompt, arm, seeds)
-        on_prompt(done)
-
-
 def unsteered(scene: GroundedScene) -> None:
-    """The arm that all others are held against."""
+    """The way that all others are held against."""

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
 from dataclasses import fields, replace
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +17,11 @@ from ..options import positive, whole_number
 from .settings import TrainingSettings
 
 if TYPE_CHECKING:
+    from diffusers import StableDiffusionPipeline
+    from PIL import Image
+
     from .dataset import Manifest
+    from .sources import Source
 
 #: Names of the parts of a finished training, in the folder of --out.
 CLASSIFIER_FILE = "classifier.safetensors"
@@ -38,16 +44,30 @@ def add_record_command(commands: argparse._SubParsersAction) -> None:
     source = record.add_argument_group("pictures")
     source.add_argument(
         "--source",
-        choices=("miniature", "coco", "gqa"),
+        choices=("miniature", "coco", "gqa", "generated"),
         default="miniature",
-        help="scenes of the miniature's world, photographs with boxes in COCO's JSON format, or GQA "
-        "(default: %(default)s)",
+        help="scenes of the miniature's world, photographs with boxes in COCO's JSON format, GQA, or pictures that "
+        "the model draws and a detector labels (default: %(default)s)",
     )
     source.add_argument("--annotations", type=Path, metavar="FILE", help="JSON of coco, or scene graphs of gqa")
     source.add_argument("--pictures", type=Path, metavar="DIR", help="folder of the photographs")
-    source.add_argument("--count", type=positive, default=1000, help="scenes of the miniature (default: %(default)s)")
+    source.add_argument(
+        "--count",
+        type=positive,
+        default=1000,
+        help="miniature's scenes, or pictures to draw (default: %(default)s)",
+    )
     source.add_argument("--unseen-pairs", action="store_true", help="scenes of pairs that the miniature never saw")
     source.add_argument("--without", nargs="+", default=[], metavar="NAME", help="objects that the scenes leave out")
+    source.add_argument("--objects", nargs="+", metavar="NAME", help="to draw (default: those of the miniature)")
+    source.add_argument(
+        "--detector",
+        default="miniature",
+        metavar="DIR",
+        help="miniature, or the folder of RT-DETR, OWLv2 or Grounding DINO (default: %(default)s)",
+    )
+    source.add_argument("--drawing-steps", type=positive, default=25, help="of each picture (default: %(default)s)")
+    source.add_argument("--cfg", type=float, default=5.0, help="guidance scale of the drawing (default: %(default)s)")
     source.add_argument("--seed", type=whole_number, default=0, help="(default: %(default)s)")
     how = record.add_argument_group("recording; what is not given is as RecordingSettings has it")
     how.add_argument(
@@ -83,9 +103,13 @@ def _record(options: argparse.Namespace) -> None:
     settings = RecordingSettings(
         **{"layers": (), **{name: value for name, value in given.items() if value is not None}}
     )
-    source = _source(options)
-    pipeline = load_pipeline(MINIATURE_DIR if options.model == "miniature" else options.model, options.device)
-    model = RecordablePipeline(pipeline)
+
+    @cache
+    def load() -> StableDiffusionPipeline:
+        return load_pipeline(MINIATURE_DIR if options.model == "miniature" else options.model, options.device)
+
+    source = _source(options, load)
+    model = RecordablePipeline(load())
     settings = replace(settings, layers=settings.layers or layers_on_the_way(model.network))
     state = PartialState(cpu=options.device == "cpu")
     shards = write_dataset(
@@ -104,15 +128,32 @@ def _record(options: argparse.Namespace) -> None:
     print(options.out)
 
 
-def _source(options: argparse.Namespace) -> Any:
+def _source(options: argparse.Namespace, load: Callable[[], StableDiffusionPipeline]) -> Source:
     from .sources import MiniatureScenes, coco_pictures, gqa_pictures
 
     if options.source == "miniature":
         return MiniatureScenes(options.count, options.seed, options.unseen_pairs, options.without)
+    if options.source == "generated":
+        return _generated(options, load)
     if options.annotations is None or options.pictures is None:
         raise ValueError(f"--source {options.source} needs --annotations FILE and --pictures DIR.")
     read = coco_pictures if options.source == "coco" else gqa_pictures
     return read(options.annotations, options.pictures, options.seed)
+
+
+def _generated(options: argparse.Namespace, load: Callable[[], StableDiffusionPipeline]) -> Source:
+    from ..backends.diffusers import generate
+    from ..miniature.world import OBJECTS
+    from ..viz import to_image
+    from .generated import GeneratedPictures, MiniatureDetector, TransformersDetector
+
+    def draw(prompt: str, seed: int) -> Image.Image:
+        return to_image(generate(load(), prompt, [seed], None, options.drawing_steps, options.cfg)[0])
+
+    is_miniature = options.detector == "miniature"
+    detector = MiniatureDetector() if is_miniature else TransformersDetector(options.detector, options.device)
+    told = {"drawing_steps": options.drawing_steps, "cfg": options.cfg}
+    return GeneratedPictures(draw, detector, tuple(options.objects or OBJECTS), options.count, options.seed, told)
 
 
 def add_train_command(commands: argparse._SubParsersAction) -> None:
@@ -129,6 +170,13 @@ def add_train_command(commands: argparse._SubParsersAction) -> None:
     train.add_argument("--test", type=Path, metavar="DIR", help="dataset of the report (default: the validation's)")
     train.add_argument(
         "--out", type=Path, metavar="DIR", help="folder for classifier, log and report; a stopped training is continued"
+    )
+    train.add_argument(
+        "--without",
+        nargs="+",
+        default=[],
+        metavar="NAME",
+        help="objects that it does not learn from, to see what it makes of unseen ones in the test",
     )
     train.add_argument(
         "--leakage-test",
@@ -153,6 +201,7 @@ _TRAINING_HELP = {
     "rate_factor": "what the rate is multiplied with on a plateau of the validation loss",
     "rate_patience": "epochs that make a plateau",
     "patience": "epochs without a lower validation loss that end the training",
+    "augment": "also learn from mirrored maps and swapped objects",
     "seed": "of weights, order and dropout",
 }
 _CLASSIFIER_HELP = {
@@ -199,7 +248,7 @@ class _Config(argparse.Action):
             if isinstance(value, bool):
                 arguments.append(f"--{flag}" if value else f"--no-{flag}")
             else:
-                arguments += [f"--{flag}", str(value)]
+                arguments += [f"--{flag}", *map(str, value if isinstance(value, list) else [value])]
         parser.parse_args(arguments, namespace)
 
 
@@ -225,6 +274,8 @@ def _train(options: argparse.Namespace) -> None:
     for file in {file for read in records.values() for file in read.damaged}:
         print(f"left out, damaged: {file}")
     training, validation, test = (records[folder] for folder in (options.data, options.validation, test_folder))
+    if options.without:
+        training, validation = (part.without(options.without) for part in (training, validation))
     recorded = manifest.settings.recorded
 
     def trained(name: str, training: Any, validation: Any) -> Any:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import io
 import json
 import tarfile
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -129,18 +129,37 @@ class Records:
         maps: (rows, recorded steps, 2, maps, map_size, map_size) in float16.
         relation: the true ones, (rows,), positions in ``CARDINAL_RELATIONS``.
         stated: those in the prompts, likewise.
+        objects: names of the two objects of every row.
         damaged: shards that could not be read, and were left out.
     """
 
     maps: torch.Tensor
     relation: torch.Tensor
     stated: torch.Tensor
+    objects: tuple[tuple[str, str], ...]
     damaged: tuple[Path, ...]
 
     def with_true_prompts(self) -> Records:
         """Those that there would be without dual inversion."""
-        true = self.relation == self.stated
-        return Records(self.maps[true], self.relation[true], self.stated[true], self.damaged)
+        return self._chosen((self.relation == self.stated).nonzero()[:, 0].tolist())
+
+    def without(self, names: Collection[str]) -> Records:
+        """Those that show none of these objects.
+
+        Raises:
+            ValueError: none is left, or a name is not among the objects.
+        """
+        unknown = set(names) - {name for pair in self.objects for name in pair}
+        if unknown:
+            raise ValueError(f"The dataset has no {', '.join(sorted(unknown))} to leave out.")
+        rows = [row for row, pair in enumerate(self.objects) if not set(pair) & set(names)]
+        if not rows:
+            raise ValueError(f"Without {', '.join(names)} nothing is left of the dataset.")
+        return self._chosen(rows)
+
+    def _chosen(self, rows: list[int]) -> Records:
+        objects = tuple(self.objects[row] for row in rows)
+        return Records(self.maps[rows], self.relation[rows], self.stated[rows], objects, self.damaged)
 
 
 def read_records(folder: Path, manifest: Manifest) -> Records:
@@ -164,8 +183,10 @@ def read_records(folder: Path, manifest: Manifest) -> Records:
             damaged.append(file)
     if not rows:
         raise ValueError(f"None of the {len(files)} shards in {folder} can be read. Record the dataset again.")
-    maps, relation, stated = zip(*rows)
-    return Records(torch.from_numpy(np.stack(maps)), torch.tensor(relation), torch.tensor(stated), tuple(damaged))
+    maps, relation, stated, objects = zip(*rows)
+    return Records(
+        torch.from_numpy(np.stack(maps)), torch.tensor(relation), torch.tensor(stated), objects, tuple(damaged)
+    )
 
 
 def _as_sample(recorded: Record) -> dict[str, Any]:
@@ -180,11 +201,11 @@ def _as_sample(recorded: Record) -> dict[str, Any]:
     return {"__key__": recorded.key, "maps.npy": content.getvalue(), "label.json": json.dumps(told).encode()}
 
 
-def _from_sample(sample: dict[str, Any]) -> tuple[np.ndarray, int, int]:
+def _from_sample(sample: dict[str, Any]) -> tuple[np.ndarray, int, int, tuple[str, str]]:
     maps = np.load(io.BytesIO(sample["maps.npy"]), allow_pickle=False)
     told = json.loads(sample["label.json"])
     relation, stated = (CARDINAL_RELATIONS.index(Relation(told[key])) for key in ("relation", "stated"))
-    return maps, relation, stated
+    return maps, relation, stated, (told["subject"], told["object"])
 
 
 def _claim(folder: Path, manifest: Manifest) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class TrainingSettings:
-    """How a classifier is trained; the defaults are the published ones for Stable Diffusion 1.4.
+    """How a classifier is trained; the defaults are the published ones for Stable Diffusion 1.4 but for ``augment``.
 
     Attributes:
         epochs: at most so many.
@@ -16,6 +16,7 @@ class TrainingSettings:
         rate_factor, rate_patience: the rate is multiplied by the factor when the validation loss has
             not fallen for so many epochs.
         patience: training ends when it has not fallen for so many.
+        augment: also learn from mirrored maps and swapped objects (see ``augmentation``); not published.
         seed: of weights, order and dropout.
 
     Raises:
@@ -29,6 +30,7 @@ class TrainingSettings:
     rate_factor: float = 0.5
     rate_patience: int = 5
     patience: int = 10
+    augment: bool = True
     seed: int = 0
 
     def __post_init__(self) -> None:

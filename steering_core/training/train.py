@@ -24,6 +24,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from ..classifier import ClassifierSettings, MapLayout, RelationClassifier
 from ..relations import CARDINAL_RELATIONS
+from .augmentation import augmented
 from .dataset import Records
 from .settings import TrainingSettings
 
@@ -79,7 +80,7 @@ def train_classifier(
     model, optimizer, loader = accelerator.prepare(classifier, optimizer, loader)
     while state.epoch < settings.epochs and state.epoch - state.best_epoch < settings.patience:
         set_seed(settings.seed + state.epoch)
-        loss = _train_epoch(accelerator, model, optimizer, loader)
+        loss = _train_epoch(accelerator, model, optimizer, loader, settings.augment)
         predicted, validation_loss = evaluate(accelerator.unwrap_model(model), validation, recorded)
         plateau.step(validation_loss)
         accuracy = (predicted == validation.relation[:, None]).float().mean().item()
@@ -112,12 +113,14 @@ def evaluate(classifier: RelationClassifier, records: Records, recorded: tuple[i
 
 
 def _train_epoch(
-    accelerator: Accelerator, model: Module, optimizer: torch.optim.Optimizer, loader: DataLoader
+    accelerator: Accelerator, model: Module, optimizer: torch.optim.Optimizer, loader: DataLoader, augment: bool
 ) -> float:
     """One pass over the data; the mean loss."""
     model.train()
     losses = []
     for maps, step, relation in loader:
+        if augment:
+            maps, relation = augmented(maps, relation)
         with accelerator.autocast():
             loss = F.cross_entropy(model(maps.float(), step), relation)
         optimizer.zero_grad()

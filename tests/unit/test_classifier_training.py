@@ -8,12 +8,15 @@ from PIL import Image
 from test_classifier import NETWORK
 
 from steering_core.classifier import ClassifierSettings, MapLayout, TransformerSettings
+from steering_core.relations import CARDINAL_RELATIONS
+from steering_core.training.augmentation import augmented
 from steering_core.training.dataset import Records
 from steering_core.training.report import make_report, write_report
 from steering_core.training.settings import TrainingSettings
 from steering_core.training.train import METRICS, train_classifier
 
 PARTS, RECORDED = 10, (0, 4)
+NAMES = ("dog", "cat")
 LAYOUT = MapLayout(NETWORK, ("mid.0",), 6, 36.0)
 SIZES = ClassifierSettings(
     map_size=6,
@@ -22,7 +25,7 @@ SIZES = ClassifierSettings(
     extractor=TransformerSettings(2, 1, 16, 0.1),
     classifier=TransformerSettings(2, 1, 16, 0.1),
 )
-SETTINGS = TrainingSettings(epochs=12, batch=16, rate=3e-3, patience=12)
+SETTINGS = TrainingSettings(epochs=12, batch=16, rate=3e-3, patience=12, augment=False)
 
 
 def toy_records(count: int, seed: int, leak: bool = False) -> Records:
@@ -38,7 +41,7 @@ def toy_records(count: int, seed: int, leak: bool = False) -> Records:
             maps[row, :, object, :2, y, x] += 1.5
             if leak:
                 maps[row, :, object, 2, stated[row], :] += 6
-    return Records((maps / maps.sum(dim=(-2, -1), keepdim=True) * 36).half(), relation, stated, ())
+    return Records((maps / maps.sum(dim=(-2, -1), keepdim=True) * 36).half(), relation, stated, (NAMES,) * count, ())
 
 
 def train(folder, leak=False, true_prompts_only=False, epochs=None, **settings):
@@ -124,3 +127,41 @@ def test_the_report_counts_by_relation_step_and_prompt(tmp_path):
 def test_training_settings_outside_their_range_are_named(setting, value):
     with pytest.raises(ValueError, match=setting):
         TrainingSettings(**{setting: value})
+
+
+def test_augmented_maps_show_what_their_relation_says():
+    """The toy's first map has each object's blob where the relation puts it; so it must after every change."""
+    records = toy_records(400, 0)
+    torch.manual_seed(0)
+    maps, relation = augmented(records.maps[:, 0].float(), records.relation)
+    assert not torch.equal(relation, records.relation)
+    places = maps[:, :, :2].mean(dim=2).flatten(2).argmax(dim=2)
+    y, x = (places // 6).float(), (places % 6).float()
+    for row, (wanted, differs) in enumerate(zip(relation.tolist(), (y[:, 0] != y[:, 1]).tolist())):
+        sign_x, sign_y = CARDINAL_RELATIONS[wanted].direction
+        assert differs == bool(sign_y)
+        along = x[row] if sign_x else y[row]
+        assert (along[0] - along[1]) * (sign_x or sign_y) > 0
+
+
+def test_augmentation_teaches_what_the_data_leave_out(tmp_path):
+    """From pictures of the right and of below alone, the other two are learned."""
+    all_four = toy_records(160, 0)
+    two = ((all_four.relation == 1) | (all_four.relation == 3)).nonzero()[:, 0]
+    records = Records(all_four.maps[two], all_four.relation[two], all_four.stated[two], (NAMES,) * len(two), ())
+    settings = TrainingSettings(**{**vars(SETTINGS), "augment": True})
+    classifier = train_classifier(records, records, LAYOUT, RECORDED, SIZES, settings, tmp_path)
+    assert min(make_report(classifier, toy_records(80, 2), RECORDED).by_relation.values()) > 0.9
+
+
+def test_objects_can_be_left_out():
+    records = toy_records(8, 0)
+    pairs = (("dog", "cat"), ("cow", "cat"), ("dog", "bus"), ("cup", "car")) * 2
+    records = Records(records.maps, records.relation, records.stated, pairs, ())
+    left = records.without(["cat", "bus"])
+    assert left.objects == (("cup", "car"),) * 2
+    assert torch.equal(left.maps, records.maps[[3, 7]]) and torch.equal(left.relation, records.relation[[3, 7]])
+    with pytest.raises(ValueError, match="zebra"):
+        records.without(["zebra"])
+    with pytest.raises(ValueError, match="nothing is left"):
+        records.without(["dog", "cat", "cup"])

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from steering_core.miniature.captions import AGREEMENT, caption, enumerate_objects, with_article
-from steering_core.miniature.prompts import two_relation_prompts, unseen_pair_prompts
+from steering_core.miniature.prompts import chained_prompts, unseen_pair_prompts
 from steering_core.miniature.world import (
     IMAGE_SIZE,
     MAX_OBJECTS,
@@ -106,16 +106,20 @@ def test_all_prompts_of_unseen_pairs_can_be_asked_for():
         unseen_pair_prompts(count + 1, seed=0)
 
 
-def test_the_parser_reads_the_measured_prompts_back():
-    for prompt in unseen_pair_prompts(200, seed=0) + two_relation_prompts(100, seed=0):
+@pytest.mark.parametrize("chains", [(3,), (4,), (2, 2), (2, 3)])
+def test_chained_prompts_have_their_objects_and_relations(chains):
+    for prompt in chained_prompts(20, chains, seed=0):
+        assert len(prompt.objects) == sum(chains)
+        assert len(prompt.relations) == sum(chains) - len(chains)
+        assert not any(is_unseen_pair(*pair) for pair in itertools.combinations(prompt.objects, 2))
+        assert prompt.text.count(" and ") == len(chains) - 1
+
+
+@pytest.mark.parametrize("chains", [None, (3,), (4,), (2, 2), (2, 3)])
+def test_the_parser_reads_the_measured_prompts_back(chains):
+    for prompt in chained_prompts(100, chains, seed=0) if chains else unseen_pair_prompts(200, seed=0):
         read = [(r.subject.text, r.relation, r.object.text) for r in parse(prompt.text).relations]
         assert read == list(prompt.relations)
-
-
-def test_two_relation_prompts_are_chains_of_three_objects():
-    for prompt in two_relation_prompts(20, seed=0):
-        (a, _, b), (c, _, d) = prompt.relations
-        assert b == c and len({a, b, d}) == 3
 
 
 @pytest.mark.parametrize("relation", list(Relation))

@@ -1,0 +1,167 @@
+"""What the benchmarks share: ways of sampling, drawn prompt by prompt in several processes, as table rows.
+
+Every prompt is drawn in all ways, one after the other and with one thread, so that ``time_ratio``
+(time of a way over that of the first one) compares like with like.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Executor, ProcessPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import cache
+from multiprocessing import get_context
+from typing import Any
+
+import torch
+from diffusers import StableDiffusionPipeline
+from tqdm import tqdm
+
+from steering_core.backends.diffusers import generate, load_pipeline
+from steering_core.evaluation.visor import interval, share_interval
+from steering_core.losses import SteeringLoss
+from steering_core.miniature.detector import GlyphDetector
+from steering_core.miniature.folder import MINIATURE_DIR
+from steering_core.miniature.prompts import ScenePrompt
+from steering_core.miniature.score import GUIDANCE_SCALE, SEEDS, MakeSteering, Tally, draw, unsteered
+from steering_core.schedule import SteeringSchedule
+from steering_core.steering import Steering
+
+#: Prompts of a whole table of one relation.
+MEASURED_PROMPTS = 200
+#: Of all prompts.
+PROMPT_SEED = 0
+
+
+@dataclass(frozen=True)
+class Way:
+    """A way of sampling.
+
+    Attributes:
+        loss: its name in the tables.
+        make_loss: makes it, in the process that draws; none for unsteered sampling.
+        schedule: of the steering.
+    """
+
+    loss: str
+    make_loss: Callable[[], SteeringLoss] | None = None
+    schedule: SteeringSchedule = field(default_factory=SteeringSchedule)
+
+    @property
+    def update(self) -> str:
+        """Its update rule, for the tables."""
+        return self.schedule.update if self.make_loss else "none"
+
+    @property
+    def make_steering(self) -> MakeSteering:
+        """For ``draw``."""
+        make_loss = self.make_loss
+        return unsteered if make_loss is None else lambda scene: Steering(scene, make_loss(), self.schedule)
+
+
+#: What all others are held against.
+UNSTEERED = Way("none")
+
+
+@contextmanager
+def drawing_processes(jobs: int | None = None) -> Iterator[Executor]:
+    """Processes with one thread each, one a core if not said."""
+    with ProcessPoolExecutor(
+        jobs or os.cpu_count(), mp_context=get_context("spawn"), initializer=torch.set_num_threads, initargs=(1,)
+    ) as pool:
+        yield pool
+
+
+def measured(prompts: Sequence[ScenePrompt], ways: Sequence[Way], pool: Executor) -> list[list[Tally]]:
+    """For each prompt a tally for each way, the prompts shared among processes."""
+    tallies = pool.map(_measure, prompts, itertools.repeat(ways))
+    return list(tqdm(tallies, total=len(prompts), unit="prompt", file=sys.stderr))
+
+
+def rows(ways: Sequence[Way], measured: Iterable[Sequence[Tally]]) -> list[dict[str, Any]]:
+    """A row for each way, times over those of the first."""
+    tallies = [_together(tallies) for tallies in zip(*measured)]
+    return [as_row(way, tally, tallies[0]) for way, tally in zip(ways, tallies)]
+
+
+def _together(tallies: Sequence[Tally]) -> Tally:
+    """One tally of the prompts of several."""
+    return Tally(
+        [trials for tally in tallies for trials in tally.trials],
+        sum(tally.seconds for tally in tallies),
+        sum(tally.gradient_passes for tally in tallies),
+    )
+
+
+def _measure(prompt: ScenePrompt, ways: Sequence[Way]) -> list[Tally]:
+    """One prompt, by each way, one after the other."""
+    tallies = [Tally() for _ in ways]
+    for way, tally in zip(ways, tallies):
+        draw(_pipeline(), _detector(), prompt, way.make_steering, tally)
+    return tallies
+
+
+@cache
+def _pipeline() -> StableDiffusionPipeline:
+    pipeline = load_pipeline(MINIATURE_DIR, "cpu")
+    # The first call is slower than all others: it would count for the first way that is measured.
+    generate(pipeline, "", SEEDS, None, steps=2, guidance_scale=GUIDANCE_SCALE)
+    return pipeline
+
+
+@cache
+def _detector() -> GlyphDetector:
+    return GlyphDetector()
+
+
+def as_row(way: Way, tally: Tally, baseline: Tally) -> dict[str, Any]:
+    """The scores of a way, as fractions; ``visor_cond`` is none where no picture shows all objects."""
+    scores = tally.scores
+    images = [len(row) for row in tally.trials]
+    present = [sum(trial.present for trial in row) for row in tally.trials]
+    correct = [sum(trial.correct for trial in row) for row in tally.trials]
+    row = {
+        "loss": way.loss,
+        "update": way.update,
+        "images": scores.images,
+        "oa": scores.oa,
+        "oa_interval": share_interval(present, images),
+        "visor_cond": scores.visor_cond if any(present) else None,
+        "visor_cond_interval": share_interval(correct, present),
+        "visor_uncond": scores.visor_uncond,
+        "visor_uncond_interval": share_interval(correct, images),
+        "time_ratio": tally.seconds / baseline.seconds,
+        "gradient_passes": tally.gradient_passes / scores.images,
+    }
+    for n, share in enumerate(scores.visor_n, 1):
+        row |= {f"visor_{n}": share, f"visor_{n}_interval": interval(share, len(tally.trials))}
+    return row
+
+
+_SHARES = {"oa": "OA", "visor_cond": "VISOR-cond", "visor_uncond": "VISOR-uncond"} | {
+    f"visor_{n}": f"VISOR-{n}" for n in range(1, len(SEEDS) + 1)
+}
+
+
+def table(rows: Sequence[dict[str, Any]], shares: Sequence[str] = tuple(_SHARES)) -> str:
+    """Markdown, in percent, with 95 % intervals in brackets.
+
+    Args:
+        shares: the columns among the scores.
+    """
+    head = ["loss", "update", "images", *(_SHARES[share] for share in shares), "gradient passes", "time"]
+    lines = [" | ".join(head), " | ".join("---" for _ in head)]
+    for row in rows:
+        told = [_share(row[key], *row[f"{key}_interval"]) for key in shares]
+        cost = [f"{row['gradient_passes']:.1f}", f"{row['time_ratio']:.2f} ×"]
+        lines.append(" | ".join([row["loss"], row["update"], str(row["images"]), *told, *cost]))
+    return "\n".join(f"| {line} |" for line in lines)
+
+
+def _share(share: float | None, low: float, high: float) -> str:
+    """Such as "71.5% (68% to 75%)"."""
+    return "none" if share is None else f"{share:.1%} ({low:.0%} to {high:.0%})"

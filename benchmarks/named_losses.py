@@ -1,0 +1,42 @@
+"""Losses by a name that travels between processes: "gelu", "learned", "gelu + 0.3 learned + 0.2 presence"."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+
+from steering_core.classifier import MINIATURE_CLASSIFIER, RelationClassifier, load_classifier
+from steering_core.losses import CentroidLoss, CombinedLoss, LearnedLoss, PresenceLoss, SteeringLoss
+from steering_core.losses.centroid import FUNCTIONS
+
+
+def named_loss(name: str, classifier: Path = MINIATURE_CLASSIFIER) -> SteeringLoss:
+    """A centroid loss by its function, ``learned``, ``presence``, or a weighted sum of those.
+
+    Args:
+        classifier: of the learned loss.
+
+    Raises:
+        ValueError: a part of the name is none of these.
+    """
+    terms = [_term(part.split(), classifier) for part in name.split("+")]
+    return terms[0][0] if len(terms) == 1 else CombinedLoss(tuple(terms))
+
+
+def _term(words: list[str], classifier: Path) -> tuple[SteeringLoss, float]:
+    """Such as ["gelu"] or ["0.3", "learned"]."""
+    *weight, name = words
+    if name in FUNCTIONS:
+        loss: SteeringLoss = CentroidLoss(name)
+    elif name == "learned":
+        loss = LearnedLoss(_classifier(classifier))
+    elif name == "presence":
+        loss = PresenceLoss()
+    else:
+        raise ValueError(f"A loss must be one of {', '.join((*FUNCTIONS, 'learned', 'presence'))}, not {name!r}.")
+    return loss, float(weight[0]) if weight else 1.0
+
+
+@cache
+def _classifier(file: Path) -> RelationClassifier:
+    return load_classifier(file)
