@@ -142,26 +142,38 @@ def as_row(way: Way, tally: Tally, baseline: Tally) -> dict[str, Any]:
     return row
 
 
-_SHARES = {"oa": "OA", "visor_cond": "VISOR-cond", "visor_uncond": "VISOR-uncond"} | {
-    f"visor_{n}": f"VISOR-{n}" for n in range(1, len(SEEDS) + 1)
+#: Titles of the columns that a table can have.
+_TITLES = {
+    "oa": "OA",
+    "visor_cond": "VISOR-cond",
+    "visor_uncond": "VISOR-uncond",
+    **{f"visor_{n}": f"VISOR-{n}" for n in range(1, len(SEEDS) + 1)},
+    "gradient_passes": "gradient passes",
+    "time_ratio": "time",
 }
 
 
-def table(rows: Sequence[dict[str, Any]], shares: Sequence[str] = tuple(_SHARES)) -> str:
-    """Markdown, in percent, with 95 % intervals in brackets.
+def table(rows: Sequence[dict[str, Any]], columns: Sequence[str]) -> str:
+    """Markdown: shares in percent with 95 % intervals in brackets, gradient passes per picture.
 
     Args:
-        shares: the columns among the scores.
+        columns: keys of the rows, beside loss, update and number of images.
     """
-    head = ["loss", "update", "images", *(_SHARES[share] for share in shares), "gradient passes", "time"]
+    head = ["loss", "update", "images", *(_TITLES[column] for column in columns)]
     lines = [" | ".join(head), " | ".join("---" for _ in head)]
     for row in rows:
-        told = [_share(row[key], *row[f"{key}_interval"]) for key in shares]
-        cost = [f"{row['gradient_passes']:.1f}", f"{row['time_ratio']:.2f} ×"]
-        lines.append(" | ".join([row["loss"], row["update"], str(row["images"]), *told, *cost]))
+        lines.append(
+            " | ".join([row["loss"], row["update"], str(row["images"]), *(_cell(row, column) for column in columns)])
+        )
     return "\n".join(f"| {line} |" for line in lines)
 
 
-def _share(share: float | None, low: float, high: float) -> str:
-    """Such as "71.5% (68% to 75%)"."""
-    return "none" if share is None else f"{share:.1%} ({low:.0%} to {high:.0%})"
+def _cell(row: dict[str, Any], column: str) -> str:
+    """Such as "71.5% (68% to 75%)", "7.0" or "1.18 ×"."""
+    value = row[column]
+    if column == "time_ratio":
+        return f"{value:.2f} ×"
+    if column == "gradient_passes":
+        return f"{value:.1f}"
+    low, high = row[f"{column}_interval"]
+    return "none" if value is None else f"{value:.1%} ({low:.0%} to {high:.0%})"

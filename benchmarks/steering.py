@@ -19,6 +19,7 @@ from steering_core.options import positive
 from steering_core.schedule import DESCENT, GUIDANCE, SteeringSchedule
 
 _QUICK_PROMPTS = 2
+_COLUMNS = ("oa", "visor_cond", "visor_uncond", "visor_1", "visor_2", "visor_3", "visor_4", "time_ratio")
 
 
 def centroid_way(function: str, update: str) -> Way:
@@ -47,9 +48,9 @@ def main() -> None:
         print(json.dumps({"rows": one, "two_relations": two}))
         return
     print("One relation, pairs of objects never seen together")
-    print(table(one))
+    print(table(one, _COLUMNS))
     print("\nTwo relations among three objects")
-    print(table(two))
+    print(table(two, _COLUMNS))
 
 
 if __name__ == "__main__":

@@ -8,12 +8,16 @@ from __future__ import annotations
 import argparse
 import itertools
 from functools import partial
+from pathlib import Path
 
 from benchmarks.measuring import MEASURED_PROMPTS, PROMPT_SEED, UNSTEERED, Way, drawing_processes, measured, rows, table
 from benchmarks.named_losses import named_loss
+from steering_core.classifier import MINIATURE_CLASSIFIER
 from steering_core.miniature.prompts import ScenePrompt, chained_prompts, unseen_pair_prompts
 from steering_core.options import positive
 from steering_core.schedule import DESCENT, GUIDANCE, SteeringSchedule
+
+_COLUMNS = ("oa", "visor_cond", "visor_uncond", "visor_4", "gradient_passes", "time_ratio")
 
 
 def main() -> None:
@@ -25,6 +29,8 @@ def main() -> None:
     parser.add_argument("--ends", type=float, nargs="+", default=[SteeringSchedule.end], help="ends of the window")
     parser.add_argument("--refinements", type=positive, nargs="+", default=[SteeringSchedule.refinements])
     parser.add_argument("--targets", type=float, nargs="+", default=[SteeringSchedule.target])
+    parser.add_argument("--classifier", type=Path, default=MINIATURE_CLASSIFIER, help="of the learned loss")
+    parser.add_argument("--jobs", type=positive, help="processes (default: one a core)")
     parser.add_argument("--prompts", type=positive, default=20)
     parser.add_argument(
         "--chains", type=positive, nargs="+", metavar="N", help="objects of each chain (default: pairs never seen)"
@@ -38,9 +44,9 @@ def main() -> None:
             update=options.update, step_size=step_size, end=end, refinements=refinements, target=target
         )
         name = f"{loss}, step size {schedule.step_size}, end {end}, refinements {refinements}, target {target}"
-        ways.append(Way(name, partial(named_loss, loss), schedule))
-    with drawing_processes() as pool:
-        print(table(rows(ways, measured(_prompts(options), ways, pool))))
+        ways.append(Way(name, partial(named_loss, loss, options.classifier), schedule))
+    with drawing_processes(options.jobs) as pool:
+        print(table(rows(ways, measured(_prompts(options), ways, pool)), _COLUMNS))
 
 
 def _prompts(options: argparse.Namespace) -> list[ScenePrompt]:

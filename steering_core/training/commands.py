@@ -59,6 +59,9 @@ def add_record_command(commands: argparse._SubParsersAction) -> None:
     )
     source.add_argument("--unseen-pairs", action="store_true", help="scenes of pairs that the miniature never saw")
     source.add_argument("--without", nargs="+", default=[], metavar="NAME", help="objects that the scenes leave out")
+    source.add_argument(
+        "--others", type=whole_number, default=0, help="at most so many more objects in a scene, 0 to 3 (default: 0)"
+    )
     source.add_argument("--objects", nargs="+", metavar="NAME", help="to draw (default: those of the miniature)")
     source.add_argument(
         "--detector",
@@ -132,7 +135,7 @@ def _source(options: argparse.Namespace, load: Callable[[], StableDiffusionPipel
     from .sources import MiniatureScenes, coco_pictures, gqa_pictures
 
     if options.source == "miniature":
-        return MiniatureScenes(options.count, options.seed, options.unseen_pairs, options.without)
+        return MiniatureScenes(options.count, options.seed, options.unseen_pairs, options.without, options.others)
     if options.source == "generated":
         return _generated(options, load)
     if options.annotations is None or options.pictures is None:

@@ -8,21 +8,53 @@ from pathlib import Path
 import pytest
 
 from benchmarks.inversion import psnr
+from benchmarks.named_losses import named_loss
 from steering_core.backends.diffusers import load_pipeline
 from steering_core.backends.diffusers_recording import RecordablePipeline
+from steering_core.losses import CentroidLoss, CombinedLoss, LearnedLoss, PresenceLoss
 from steering_core.miniature.folder import MINIATURE_DIR
 
 ROOT = Path(__file__).resolve().parents[2]
 SHARES = {"oa", "visor_cond", "visor_uncond", "visor_1", "visor_2", "visor_3", "visor_4"}
 
 
-@pytest.fixture(scope="module")
-def table():
+def quick(benchmark):
     done = subprocess.run(
-        [sys.executable, "-m", "benchmarks.steering", "--quick", "--json"], cwd=ROOT, capture_output=True, text=True
+        [sys.executable, "-m", f"benchmarks.{benchmark}", "--quick", "--json"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
     )
     assert done.returncode == 0, done.stderr[-2000:]
     return json.loads(done.stdout)
+
+
+@pytest.fixture(scope="module")
+def table():
+    return quick("steering")
+
+
+def test_the_learned_losses_are_held_against_the_best_centroid_loss():
+    """Two prompts tell nothing of how good they are; that all ways and tables are there, they do."""
+    tables = quick("learned")
+    one = tables["One relation, pairs of objects never seen together"]
+    assert [row["loss"] for row in one][:4] == ["none", "centroid", "learned", "combined"]
+    assert {"Three objects, two relations", "Five objects, three relations"} <= set(tables)
+    for rows in tables.values():
+        unsteered, *steered = rows
+        assert (unsteered["gradient_passes"], unsteered["time_ratio"]) == (0, 1)
+        assert all(row["gradient_passes"] >= 1 for row in steered)
+    assert max(row["visor_uncond"] for row in one) > one[0]["visor_uncond"]
+
+
+def test_losses_are_made_by_name():
+    assert named_loss("relu") == CentroidLoss("relu")
+    combined = named_loss("gelu + 0.3 learned + presence")
+    assert isinstance(combined, CombinedLoss)
+    assert [type(loss) for loss, _ in combined.terms] == [CentroidLoss, LearnedLoss, PresenceLoss]
+    assert [weight for _, weight in combined.terms] == [1, 0.3, 1]
+    with pytest.raises(ValueError, match="gleu"):
+        named_loss("gelu + gleu")
 
 
 def test_rows_are_unsteered_and_all_eight_ways(table):

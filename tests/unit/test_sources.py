@@ -4,9 +4,11 @@ import json
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
-from steering_core.miniature.world import is_unseen_pair
+from steering_core.miniature.detector import GlyphDetector
+from steering_core.miniature.world import OBJECTS, is_unseen_pair
 from steering_core.relations import CARDINAL_RELATIONS, Relation
 from steering_core.training.sources import (
     Box,
@@ -58,6 +60,26 @@ def test_scenes_can_be_of_unseen_pairs_and_without_some_objects():
     assert all(is_unseen_pair(unseen[index].subject, unseen[index].object) for index in range(20))
     without = MiniatureScenes(40, seed=0, without=("dog", "cat"))
     assert not any({without[index].subject, without[index].object} & {"dog", "cat"} for index in range(40))
+
+
+def test_scenes_can_have_more_objects_than_their_label_names():
+    scenes = MiniatureScenes(8, seed=0, others=2)
+    pictures = torch.from_numpy(np.stack([np.array(scenes[index].picture) for index in range(8)])).permute(0, 3, 1, 2)
+    counts = set()
+    for index, found in enumerate(GlyphDetector().detect(pictures / 255)):
+        example, centres = scenes[index], {one.name: (one.x, one.y) for one in found}
+        assert example.relation.holds(centres[example.subject], centres[example.object])
+        counts.add(len(found))
+    assert counts == {2, 3, 4}
+
+
+@pytest.mark.parametrize(
+    ("settings", "told"),
+    [({"without": ["unicorn"]}, "unicorn"), ({"without": OBJECTS[1:]}, "No pair"), ({"others": 4}, "0 to 3")],
+)
+def test_scenes_that_cannot_be_are_refused(settings, told):
+    with pytest.raises(ValueError, match=told):
+        MiniatureScenes(1, 0, **settings)
 
 
 def picture(folder, name):
