@@ -19,13 +19,14 @@ def named_loss(name: str, classifier: Path = MINIATURE_CLASSIFIER) -> SteeringLo
     Raises:
         ValueError: a part of the name is none of these.
     """
-    terms = [_term(part.split(), classifier) for part in name.split("+")]
-    return terms[0][0] if len(terms) == 1 else CombinedLoss(tuple(terms))
+    parts = name.split("+")
+    terms = [_term(part, classifier) for part in parts]
+    return terms[0][0] if len(parts) == len(parts[0].split()) == 1 else CombinedLoss(tuple(terms))
 
 
-def _term(words: list[str], classifier: Path) -> tuple[SteeringLoss, float]:
-    """Such as ["gelu"] or ["0.3", "learned"]."""
-    *weight, name = words
+def _term(part: str, classifier: Path) -> tuple[SteeringLoss, float]:
+    """Such as "gelu" or "0.3 learned"."""
+    weight, _, name = part.strip().rpartition(" ")
     if name in FUNCTIONS:
         loss: SteeringLoss = CentroidLoss(name)
     elif name == "learned":
@@ -34,7 +35,7 @@ def _term(words: list[str], classifier: Path) -> tuple[SteeringLoss, float]:
         loss = PresenceLoss()
     else:
         raise ValueError(f"A loss must be one of {', '.join((*FUNCTIONS, 'learned', 'presence'))}, not {name!r}.")
-    return loss, float(weight[0]) if weight else 1.0
+    return loss, float(weight or 1)
 
 
 @cache

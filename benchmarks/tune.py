@@ -1,4 +1,4 @@
-"""Which settings serve a loss best, on prompts that the other benchmarks leave out.
+"""Which settings serve a loss best, on prompts after the first 200, which the other benchmarks measure.
 
 python -m benchmarks.tune --losses gelu "gelu + 0.3 learned" --step-sizes 0.1 0.2 0.4
 """
@@ -36,6 +36,11 @@ def main() -> None:
         "--chains", type=positive, nargs="+", metavar="N", help="objects of each chain (default: pairs never seen)"
     )
     options = parser.parse_args()
+    for loss in options.losses:
+        try:
+            named_loss(loss, options.classifier)
+        except (ValueError, OSError) as error:
+            parser.error(f"--losses {loss}: {error}")
     ways = [UNSTEERED]
     for loss, step_size, end, refinements, target in itertools.product(
         options.losses, options.step_sizes, options.ends, options.refinements, options.targets

@@ -66,7 +66,7 @@ def load_pipeline(source: str | Path, device: str) -> StableDiffusionPipeline:
     Raises:
         ValueError: there is none, it is of another kind or damaged, or the device cannot be used.
     """
-    _check_device(device)
+    check_device(device)
     if Path(source).is_file():
         raise ValueError(
             f"{source} is a file; the folder of a diffusers pipeline was expected. Convert a checkpoint with: "
@@ -98,7 +98,12 @@ def load_pipeline(source: str | Path, device: str) -> StableDiffusionPipeline:
     return pipeline.to(device)
 
 
-def _check_device(device: str) -> None:
+def check_device(device: str) -> None:
+    """Refuse a device that torch does not have here.
+
+    Raises:
+        ValueError: it has none of this name.
+    """
     try:
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError) as error:

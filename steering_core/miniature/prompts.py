@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..relations import CARDINAL_RELATIONS, Relation, with_article
-from .world import sample_objects, unseen_pairs
+from .world import MAX_OBJECTS, sample_objects, unseen_pairs
 
 
 @dataclass(frozen=True)
@@ -62,8 +62,13 @@ def chained_prompts(count: int, chains: Sequence[int], seed: int) -> list[SceneP
 
     Args:
         chains: how many objects each chain has, at least 2: (3,) for "A … B … C", (2, 3) for
-            "A … B and C … D … E".
+            "A … B and C … D … E". A picture of the miniature's world holds five in all.
+
+    Raises:
+        ValueError: a chain is of one object, or they are too many.
     """
+    if min(chains) < 2 or sum(chains) > MAX_OBJECTS:
+        raise ValueError(f"Chains of 2 objects or more, {MAX_OBJECTS} in all at most, were expected, not {chains}.")
     rng = np.random.default_rng((seed, *chains))
     ends = list(itertools.accumulate(chains))
     prompts = []

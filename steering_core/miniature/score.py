@@ -33,7 +33,7 @@ class Tally:
     Attributes:
         trials: for each prompt, in order, one trial a seed.
         seconds: time spent on sampling, decoding left in, detection left out.
-        gradient_passes: backward passes, each picture of a batch counted.
+        gradient_passes: how often a picture was moved by a gradient, counted for each picture.
     """
 
     trials: list[list[Trial]] = field(default_factory=list)

@@ -51,26 +51,20 @@ def add_record_command(commands: argparse._SubParsersAction) -> None:
     )
     source.add_argument("--annotations", type=Path, metavar="FILE", help="JSON of coco, or scene graphs of gqa")
     source.add_argument("--pictures", type=Path, metavar="DIR", help="folder of the photographs")
-    source.add_argument(
-        "--count",
-        type=positive,
-        default=1000,
-        help="miniature's scenes, or pictures to draw (default: %(default)s)",
-    )
+    source.add_argument("--count", type=positive, help="miniature's scenes, or pictures to draw (default: 1000)")
     source.add_argument("--unseen-pairs", action="store_true", help="scenes of pairs that the miniature never saw")
-    source.add_argument("--without", nargs="+", default=[], metavar="NAME", help="objects that the scenes leave out")
+    source.add_argument("--without", nargs="+", metavar="NAME", help="objects that the scenes leave out")
     source.add_argument(
-        "--others", type=whole_number, default=0, help="at most so many more objects in a scene, 0 to 3 (default: 0)"
+        "--others", type=whole_number, help="at most so many more objects in a scene, 0 to 3 (default: 0)"
     )
     source.add_argument("--objects", nargs="+", metavar="NAME", help="to draw (default: those of the miniature)")
     source.add_argument(
         "--detector",
-        default="miniature",
         metavar="DIR",
-        help="miniature, or the folder of RT-DETR, OWLv2 or Grounding DINO (default: %(default)s)",
+        help="miniature, or the folder of RT-DETR, OWLv2 or Grounding DINO (default: miniature)",
     )
-    source.add_argument("--drawing-steps", type=positive, default=25, help="of each picture (default: %(default)s)")
-    source.add_argument("--cfg", type=float, default=5.0, help="guidance scale of the drawing (default: %(default)s)")
+    source.add_argument("--drawing-steps", type=positive, help="of each picture that is drawn (default: 25)")
+    source.add_argument("--cfg", type=float, help="guidance scale of the drawing (default: 5)")
     source.add_argument("--seed", type=whole_number, default=0, help="(default: %(default)s)")
     how = record.add_argument_group("recording; what is not given is as RecordingSettings has it")
     how.add_argument(
@@ -131,11 +125,29 @@ def _record(options: argparse.Namespace) -> None:
     print(options.out)
 
 
+_COUNT, _DRAWING_STEPS, _CFG = 1000, 25, 5.0
+#: Which sources an option is for, where it is not for all.
+_SOURCES_OF_OPTIONS = {
+    **dict.fromkeys(("annotations", "pictures"), ("coco", "gqa")),
+    "count": ("miniature", "generated"),
+    **dict.fromkeys(("unseen_pairs", "without", "others"), ("miniature",)),
+    **dict.fromkeys(("objects", "detector", "drawing_steps", "cfg"), ("generated",)),
+}
+
+
 def _source(options: argparse.Namespace, load: Callable[[], StableDiffusionPipeline]) -> Source:
     from .sources import MiniatureScenes, coco_pictures, gqa_pictures
 
+    for name, sources in _SOURCES_OF_OPTIONS.items():
+        if getattr(options, name) and options.source not in sources:
+            raise ValueError(
+                f"--{name.replace('_', '-')} belongs to --source {' or '.join(sources)}, not to {options.source}. "
+                f"Leave it out, or give that source."
+            )
     if options.source == "miniature":
-        return MiniatureScenes(options.count, options.seed, options.unseen_pairs, options.without, options.others)
+        return MiniatureScenes(
+            options.count or _COUNT, options.seed, options.unseen_pairs, options.without or (), options.others or 0
+        )
     if options.source == "generated":
         return _generated(options, load)
     if options.annotations is None or options.pictures is None:
@@ -145,18 +157,28 @@ def _source(options: argparse.Namespace, load: Callable[[], StableDiffusionPipel
 
 
 def _generated(options: argparse.Namespace, load: Callable[[], StableDiffusionPipeline]) -> Source:
-    from ..backends.diffusers import generate
+    from ..backends.diffusers import check_device, generate
     from ..miniature.world import OBJECTS
     from ..viz import to_image
     from .generated import GeneratedPictures, MiniatureDetector, TransformersDetector
 
-    def draw(prompt: str, seed: int) -> Image.Image:
-        return to_image(generate(load(), prompt, [seed], None, options.drawing_steps, options.cfg)[0])
+    steps, cfg = options.drawing_steps or _DRAWING_STEPS, _CFG if options.cfg is None else options.cfg
 
-    is_miniature = options.detector == "miniature"
+    def draw(prompt: str, seed: int) -> Image.Image:
+        return to_image(generate(load(), prompt, [seed], None, steps, cfg)[0])
+
+    is_miniature = options.detector in (None, "miniature")
+    if is_miniature and options.model != "miniature":
+        raise ValueError(
+            f"The miniature's detector knows only the miniature's pictures, not those of {options.model}. Give "
+            f"--detector DIR, the folder of RT-DETR, OWLv2 or Grounding DINO."
+        )
+    if options.model != "miniature" and not options.objects:
+        raise ValueError(f"--objects NAME …, to be drawn by {options.model}, were expected.")
+    check_device(options.device)
     detector = MiniatureDetector() if is_miniature else TransformersDetector(options.detector, options.device)
-    told = {"drawing_steps": options.drawing_steps, "cfg": options.cfg}
-    return GeneratedPictures(draw, detector, tuple(options.objects or OBJECTS), options.count, options.seed, told)
+    objects, told = tuple(options.objects or OBJECTS), {"drawing_steps": steps, "cfg": cfg}
+    return GeneratedPictures(draw, detector, objects, options.count or _COUNT, options.seed, told)
 
 
 def add_train_command(commands: argparse._SubParsersAction) -> None:
@@ -278,6 +300,9 @@ def _train(options: argparse.Namespace) -> None:
         print(f"left out, damaged: {file}")
     training, validation, test = (records[folder] for folder in (options.data, options.validation, test_folder))
     if options.without:
+        unknown = set(options.without) - {name for read in records.values() for pair in read.objects for name in pair}
+        if unknown:
+            raise ValueError(f"--without: no dataset shows {', '.join(sorted(unknown))}.")
         training, validation = (part.without(options.without) for part in (training, validation))
     recorded = manifest.settings.recorded
 
@@ -297,7 +322,7 @@ def _train(options: argparse.Namespace) -> None:
         leaked = trained(_TRUE_ONLY, training.with_true_prompts(), validation.with_true_prompts())
         save_classifier(leaked, options.out / _TRUE_ONLY / CLASSIFIER_FILE)
     save_classifier(classifier, options.out / CLASSIFIER_FILE)
-    report = make_report(classifier, test, recorded, leaked)
+    report = make_report(classifier, test, recorded, leaked, options.without)
     write_report(report, options.out)
     print(report)
     print(options.out / CLASSIFIER_FILE)

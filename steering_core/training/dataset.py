@@ -7,6 +7,7 @@ processes take turns at them: the outcome is the same.
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import tarfile
@@ -147,15 +148,24 @@ class Records:
         """Those that show none of these objects.
 
         Raises:
-            ValueError: none is left, or a name is not among the objects.
+            ValueError: none is left.
         """
-        unknown = set(names) - {name for pair in self.objects for name in pair}
-        if unknown:
-            raise ValueError(f"The dataset has no {', '.join(sorted(unknown))} to leave out.")
-        rows = [row for row, pair in enumerate(self.objects) if not set(pair) & set(names)]
+        rows = [row for row, shows in enumerate(self.showing(names)) if not shows]
         if not rows:
             raise ValueError(f"Without {', '.join(names)} nothing is left of the dataset.")
         return self._chosen(rows)
+
+    def showing(self, names: Collection[str]) -> list[bool]:
+        """For each row, whether one of its two objects is among these."""
+        return [not set(names).isdisjoint(pair) for pair in self.objects]
+
+    @property
+    def digest(self) -> str:
+        """A hash that tells these records from others."""
+        digest = hashlib.sha256(json.dumps(self.objects).encode())
+        for part in (self.maps, self.relation, self.stated):
+            digest.update(part.numpy().data)
+        return digest.hexdigest()
 
     def _chosen(self, rows: list[int]) -> Records:
         objects = tuple(self.objects[row] for row in rows)
@@ -212,7 +222,8 @@ def _claim(folder: Path, manifest: Manifest) -> None:
     """Write the manifest, or check that the one there is the same."""
     file = folder / MANIFEST
     text = json.dumps({"format": _FORMAT, **asdict(manifest)}, indent=1)
-    if file.exists() and file.read_text(encoding="utf-8") != text:
+    begun = any(folder.glob("*.tar"))
+    if begun and file.exists() and file.read_text(encoding="utf-8") != text:
         raise ValueError(
             f"{folder} holds another dataset: its {MANIFEST} differs in {_difference(file, text)}. Give another "
             f"folder, or the settings of that one."

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+from collections.abc import Collection
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -33,6 +34,7 @@ class Report:
         by_step: the same two, for each recorded step of the diffusion time.
         by_relation: on all records, for each true relation.
         confusion: how many records of each true relation (rows) were taken for which (columns).
+        left_out: on the records that show an object which training did without; none without any.
         leaked_true, leaked_false: as ``true_prompts`` and ``false_prompts``, of a classifier that was
             trained on true prompts alone; none without one. That its accuracy falls on false prompts
             is relation leakage.
@@ -43,11 +45,14 @@ class Report:
     by_step: dict[int, tuple[float, float | None]]
     by_relation: dict[str, float]
     confusion: list[list[int]]
+    left_out: float | None = None
     leaked_true: float | None = None
     leaked_false: float | None = None
 
     def __str__(self) -> str:
         lines = [f"accuracy: {_told(self.true_prompts)} on true prompts, {_told(self.false_prompts)} on false ones"]
+        if self.left_out is not None:
+            lines.append(f"with objects left out of training: {_told(self.left_out)}")
         if self.leaked_true is not None:
             told = f"{_told(self.leaked_true)} on true prompts, {_told(self.leaked_false)} on false ones"
             lines.append(f"trained on true prompts alone: {told}")
@@ -61,8 +66,13 @@ def make_report(
     records: Records,
     recorded: tuple[int, ...],
     leaked: RelationClassifier | None = None,
+    left_out: Collection[str] = (),
 ) -> Report:
-    """Test a classifier, and beside it one that was trained on true prompts alone."""
+    """Test a classifier, and beside it one that was trained on true prompts alone.
+
+    Args:
+        left_out: objects that training did without.
+    """
     predicted, _ = evaluate(classifier, records, recorded)
     right = predicted == records.relation[:, None]
     true = records.relation == records.stated
@@ -82,6 +92,7 @@ def make_report(
             for index, relation in enumerate(CARDINAL_RELATIONS)
         },
         confusion=confusion.tolist(),
+        left_out=_share(right[torch.tensor(records.showing(left_out))]),
         leaked_true=None if leaked_right is None else leaked_right[true].float().mean().item(),
         leaked_false=None if leaked_right is None else _share(leaked_right[~true]),
     )

@@ -74,7 +74,7 @@ def train_classifier(
     plateau = torch.optim.lr_scheduler.ReduceLROnPlateau(
         optimizer, factor=settings.rate_factor, patience=settings.rate_patience
     )
-    state = _State(folder, settings, sizes)
+    state = _State(folder, settings, sizes, (training, validation))
     state.restore((classifier, optimizer, plateau))
     loader = DataLoader(_Items(training, recorded), settings.batch, shuffle=True)
     model, optimizer, loader = accelerator.prepare(classifier, optimizer, loader)
@@ -147,9 +147,12 @@ class _Items(Dataset):
 class _State:
     """Where a training stands, in its folder."""
 
-    def __init__(self, folder: Path, settings: TrainingSettings, sizes: ClassifierSettings) -> None:
+    def __init__(
+        self, folder: Path, settings: TrainingSettings, sizes: ClassifierSettings, data: Sequence[Records]
+    ) -> None:
         self._file, self._metrics = folder / _CHECKPOINT, folder / METRICS
-        self._run = json.dumps({"settings": asdict(settings), "sizes": asdict(sizes)})
+        run = {"settings": asdict(settings), "sizes": asdict(sizes), "data": [records.digest for records in data]}
+        self._run = json.dumps(run)
         self.epoch = self.best_epoch = 0
         self.best_loss = float("inf")
         self.best_weights: dict[str, Tensor] = {}
@@ -166,8 +169,8 @@ class _State:
             raise ValueError(f"{self._file} is damaged; remove it to start the training again.") from error
         if kept["run"] != self._run:
             raise ValueError(
-                f"{self._file} belongs to a training with the settings {kept['run']}, not {self._run}: give those, or "
-                f"another folder."
+                f"{self._file} belongs to a training with other settings or other data: it had {kept['run']}, not "
+                f"{self._run}. Give those, or another folder."
             )
         for part, state in zip(parts, kept["parts"]):
             part.load_state_dict(state)

@@ -53,6 +53,10 @@ def test_losses_are_made_by_name():
     assert isinstance(combined, CombinedLoss)
     assert [type(loss) for loss, _ in combined.terms] == [CentroidLoss, LearnedLoss, PresenceLoss]
     assert [weight for _, weight in combined.terms] == [1, 0.3, 1]
+    assert [weight for _, weight in named_loss("0.5 gelu").terms] == [0.5]
+    for wrong in ("-1 gelu", "0.3 0.4 gelu", "gelu +"):
+        with pytest.raises(ValueError):
+            named_loss(wrong)
     with pytest.raises(ValueError, match="gleu"):
         named_loss("gelu + gleu")
 

@@ -38,15 +38,17 @@ _ATTENTION = {f"{part}_{size}": value for part in ("encoder", "decoder") for siz
 
 
 class SeenAsDrawn:
-    """A model and a detector in one: the picture's pixels tell how its two objects lie."""
+    """A model and a detector in one: how the second object lies to the first, and how many are there, picture by
+    picture."""
 
     description = "as drawn"
 
     def __init__(self, places):
-        self._places, self.drawn, self.prompts = iter(places), 0, []
+        self._places, self.prompts, self.seeds = iter(places), [], []
 
     def draw(self, prompt, seed):
         self.prompts.append(prompt)
+        self.seeds.append(seed)
         return Image.new("RGB", (8, 8))
 
     def check(self, names):
@@ -69,17 +71,28 @@ def test_pictures_are_drawn_until_one_shows_the_wanted_relation():
         ["to the left of"] * 3 + ["to the right of"], model.prompts
     )] == [True] * 4  # fmt: skip
     assert {first.subject, first.object} <= set(NAMES) and first.subject != first.object
+    assert len(set(model.seeds)) == 4
+    alone = SeenAsDrawn([right])
+    assert GeneratedPictures(alone.draw, alone, NAMES, 2, 0, {})[1].key == second.key
+    assert (alone.prompts, alone.seeds) == (model.prompts[3:], model.seeds[3:])
+
+
+def test_another_relation_serves_where_the_wanted_one_does_not_come():
+    model = SeenAsDrawn([(1, 1, 2)] * 3 + [(0, -1, 2)] * 100)
+    assert GeneratedPictures(model.draw, model, NAMES, 1, 0, {})[0].relation is Relation.ABOVE
+    assert 20 < len(model.seeds) < 40
 
 
 def test_a_model_that_never_draws_it_is_told():
-    model = SeenAsDrawn([(1, 0, 2)] * 1000)
+    model = SeenAsDrawn([(1, 1, 2)] * 1000)
     with pytest.raises(ValueError, match="none with both"):
         GeneratedPictures(model.draw, model, NAMES, 1, 0, {})[0]
 
 
 def test_objects_are_checked_before_anything_is_drawn(capsys, tmp_path):
-    with pytest.raises(ValueError, match="two different objects"):
-        GeneratedPictures(None, SeenAsDrawn([]), ("dog", "dog"), 1, 0, {})
+    for wrong in ((), ("dog",), ("dog", "dog", "cat")):
+        with pytest.raises(ValueError, match="different objects"):
+            GeneratedPictures(None, SeenAsDrawn([]), wrong, 1, 0, {})
     told = ["record", "--source", "generated", "--out", str(tmp_path / "a"), "--objects", "dog", "unicorn"]
     assert main(told) == 2
     assert "does not know unicorn" in capsys.readouterr().err
@@ -189,6 +202,16 @@ def test_detectors_of_transformers_find_boxes_in_shares_of_the_picture(make, fou
         assert box.area > 0
     for position, (name, box) in enumerate(found):
         assert not any(name == other and box.overlap(better) > 0.5 for other, better in found[:position])
+
+
+def test_the_boxes_of_owl_v2_are_its_patches(tmp_path):
+    """A picture of 128×96 is padded to a square of 4×4 patches of 32: a box is centred on its patch's far corner."""
+    owl_v2(tmp_path)
+    detector = TransformersDetector(str(tmp_path), "cpu")
+    boxes = [box for _, box in detector.find(Image.new("RGB", (128, 96)), ["dog"])]
+    first = min(boxes, key=lambda box: box.left + box.top)
+    assert (first.left * 128, first.top * 96) == (pytest.approx(16, abs=1), pytest.approx(16, abs=1))
+    assert (first.width * 128, first.height * 96) == (pytest.approx(32, abs=1), pytest.approx(32, abs=1))
 
 
 def test_a_detector_with_fixed_classes_refuses_others_and_a_folder_without_one_is_told(tmp_path):

@@ -10,7 +10,9 @@ from test_classifier import published
 
 from steering_core.classifier import load_classifier
 from steering_core.cli import main
+from steering_core.training.dataset import read_manifest, read_records
 
+GENERATED = ["record", "--source", "generated"]
 SMALL = ["--width", "16", "--epochs", "2", "--batch", "16", "--extractor-layers", "1", "--classifier-layers", "1"]
 
 
@@ -60,6 +62,18 @@ def test_options_come_from_a_file_and_the_command_line_wins(tmp_path, capsys):
     assert len((tmp_path / "out" / "metrics.csv").read_text().splitlines()) == 2
 
 
+def test_objects_can_be_left_out_of_training_and_are_told_apart_in_the_report(tmp_path, capsys):
+    record(tmp_path / "a", 24)
+    shown = {name for pair in read_records(tmp_path / "a", read_manifest(tmp_path / "a")).objects[:2] for name in pair}
+    config = tmp_path / "train.yaml"
+    config.write_text(json.dumps({"without": sorted(shown), "leakage_test": False}))
+    assert train(tmp_path / "a", tmp_path / "a", tmp_path / "out", "--config", str(config)) == 0
+    assert re.search(r"with objects left out of training: [\d.]+%", capsys.readouterr().out)
+    assert main(["train", "--data", str(tmp_path / "a"), "--validation", str(tmp_path / "a"), *SMALL, "--out",
+                 str(tmp_path / "out"), "--no-leakage-test"]) == 2  # fmt: skip
+    assert "other data" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("text", "named"),
     [("epochs: many", "epochs"), ("unheard_of: 1", "unheard-of"), ("- a", "epochs: 50"), ("a: [", "a.yaml")],
@@ -85,6 +99,31 @@ def test_what_is_missing_or_does_not_fit_is_named(tmp_path, capsys):
         (["train", "--data", str(tmp_path), "--validation", str(tmp_path), "--out", "x"], "is no dataset"),
         (["record", "--out", str(tmp_path / "c"), "--source", "coco"], "--annotations FILE"),
         (["record", "--out", str(tmp_path / "c"), "--recorded", "30"], "0 to 24"),
+        (
+            ["record", "--out", str(tmp_path / "c"), "--objects", "dog", "cat"],
+            "--objects belongs to --source generated",
+        ),
+        (
+            ["record", "--out", str(tmp_path / "c"), "--source", "generated", "--others", "1"],
+            "--others belongs to --source miniature",
+        ),
+        ([*GENERATED, "--out", str(tmp_path / "c"), "--model", "sd", "--objects", "dog", "cat"], "--detector DIR"),
+        ([*GENERATED, "--out", str(tmp_path / "c"), "--model", "sd", "--detector", "owl"], "--objects NAME"),
+        ([*GENERATED, "--out", str(tmp_path / "c"), "--device", "abacus"], "abacus"),
+        (
+            [
+                "train",
+                "--data",
+                str(tmp_path / "a"),
+                "--validation",
+                str(tmp_path / "a"),
+                "--out",
+                "x",
+                "--without",
+                "yak",
+            ],
+            "yak",
+        ),
         (["generate", "a dog above a cat", "--out", "x.png", "--loss", "learned", "--classifier", "no.pth"], "no.pth"),
         (
             ["generate", "a dog above a cat", "--out", "x.png", "--loss", "presence", "--weights", "1", "2"],

@@ -115,6 +115,12 @@ def test_chained_prompts_have_their_objects_and_relations(chains):
         assert prompt.text.count(" and ") == len(chains) - 1
 
 
+@pytest.mark.parametrize("chains", [(1,), (2, 2, 2)])
+def test_chains_that_no_picture_holds_are_refused(chains):
+    with pytest.raises(ValueError, match="5 in all"):
+        chained_prompts(1, chains, seed=0)
+
+
 @pytest.mark.parametrize("chains", [None, (3,), (4,), (2, 2), (2, 3)])
 def test_the_parser_reads_the_measured_prompts_back(chains):
     for prompt in chained_prompts(100, chains, seed=0) if chains else unseen_pair_prompts(200, seed=0):
