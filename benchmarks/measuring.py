@@ -68,8 +68,8 @@ UNSTEERED = Way("none")
 
 
 @contextmanager
-def drawing_processes(jobs: int | None = None) -> Iterator[Executor]:
-    """Processes with one thread each, one a core if not said."""
+def drawing_processes(jobs: int | None) -> Iterator[Executor]:
+    """So many processes with one thread each; one a core if not said."""
     with ProcessPoolExecutor(
         jobs or os.cpu_count(), mp_context=get_context("spawn"), initializer=torch.set_num_threads, initargs=(1,)
     ) as pool:
@@ -85,7 +85,7 @@ def measured(prompts: Sequence[ScenePrompt], ways: Sequence[Way], pool: Executor
 def rows(ways: Sequence[Way], measured: Iterable[Sequence[Tally]]) -> list[dict[str, Any]]:
     """A row for each way, times over those of the first."""
     tallies = [_together(tallies) for tallies in zip(*measured)]
-    return [as_row(way, tally, tallies[0]) for way, tally in zip(ways, tallies)]
+    return [_as_row(way, tally, tallies[0]) for way, tally in zip(ways, tallies)]
 
 
 def _together(tallies: Sequence[Tally]) -> Tally:
@@ -118,7 +118,7 @@ def _detector() -> GlyphDetector:
     return GlyphDetector()
 
 
-def as_row(way: Way, tally: Tally, baseline: Tally) -> dict[str, Any]:
+def _as_row(way: Way, tally: Tally, baseline: Tally) -> dict[str, Any]:
     """The scores of a way, as fractions; ``visor_cond`` is none where no picture shows all objects."""
     scores = tally.scores
     images = [len(row) for row in tally.trials]

@@ -11,7 +11,6 @@ import folder_paths
 import numpy as np
 import torch
 from comfy_api.latest import io
-from PIL import Image
 
 from ..steering_core.backends.comfyui_recording import RecordableComfyModel
 from ..steering_core.classifier import ClassifierSettings, save_classifier
@@ -19,6 +18,7 @@ from ..steering_core.layers import layers_on_the_way
 from ..steering_core.training.recording import INVERSION, NOISE, RecordingSettings
 from ..steering_core.training.settings import TrainingSettings
 from ..steering_core.training.sources import LabelledPictures, MiniatureScenes, Source, coco_pictures
+from ..steering_core.viz import to_image
 from .learned import FOLDER
 from .types import CATEGORY, Classifier, Dataset
 
@@ -184,7 +184,7 @@ def _source(chosen: dict) -> Source:
         return MiniatureScenes(chosen["count"], chosen["seed"])
     if chosen["source"] == _BOXES:
         return coco_pictures(Path(chosen["annotations"]), Path(chosen["pictures"]), chosen["seed"])
-    pictures = [Image.fromarray(np.uint8((image.cpu().numpy() * 255).round())) for image in chosen["images"]]
+    pictures = [to_image(image.movedim(-1, 0)) for image in chosen["images"]]
     return LabelledPictures(pictures, [line for line in chosen["labels"].splitlines() if line.strip()])
 
 

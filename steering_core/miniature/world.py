@@ -7,7 +7,7 @@ The objects are glyphs of Noto Color Emoji (SIL Open Font License 1.1), kept as 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -108,14 +108,21 @@ def unseen_pairs() -> list[tuple[str, str]]:
     return [pair for pair in itertools.combinations(OBJECTS, 2) if is_unseen_pair(*pair)]
 
 
-def sample_objects(rng: np.random.Generator, count: int) -> list[str]:
-    """``count`` distinct objects of which no two are an unseen pair."""
+def sample_objects(
+    rng: np.random.Generator, count: int, beside: Sequence[str] = (), without: Collection[str] = ()
+) -> list[str]:
+    """``count`` distinct objects of which no two are an unseen pair.
+
+    Args:
+        beside: objects that are there already, which count in this.
+        without: objects that are not chosen.
+    """
     chosen: list[str] = []
     for index in rng.permutation(len(OBJECTS)):
         if len(chosen) == count:
             break
         name = OBJECTS[index]
-        if not any(is_unseen_pair(name, other) for other in chosen):
+        if name not in without and not any(is_unseen_pair(name, other) for other in (*beside, *chosen)):
             chosen.append(name)
     return chosen
 

@@ -10,18 +10,17 @@ from torch import Tensor
 from ..relations import CARDINAL_RELATIONS, Relation
 
 
-def _renamed(change: Callable[[tuple[int, int]], tuple[int, int]]) -> list[int]:
+def _renamed(inverts: Callable[[Relation], bool]) -> list[int]:
     """For each relation's position in ``CARDINAL_RELATIONS``, that of what it becomes."""
-    by_direction = {relation.direction: relation for relation in CARDINAL_RELATIONS}
-    becomes: list[Relation] = [by_direction[change(relation.direction)] for relation in CARDINAL_RELATIONS]
+    becomes = [relation.inverse if inverts(relation) else relation for relation in CARDINAL_RELATIONS]
     return [CARDINAL_RELATIONS.index(relation) for relation in becomes]
 
 
 #: Changes of maps (batch, 2, maps, H, W), each with what it makes of the relation.
 _CHANGES: tuple[tuple[Callable[[Tensor], Tensor], list[int]], ...] = (
-    (lambda maps: maps.flip(-1), _renamed(lambda direction: (-direction[0], direction[1]))),
-    (lambda maps: maps.flip(-2), _renamed(lambda direction: (direction[0], -direction[1]))),
-    (lambda maps: maps.flip(1), _renamed(lambda direction: (-direction[0], -direction[1]))),
+    (lambda maps: maps.flip(-1), _renamed(lambda relation: relation.direction[0] != 0)),
+    (lambda maps: maps.flip(-2), _renamed(lambda relation: relation.direction[1] != 0)),
+    (lambda maps: maps.flip(1), _renamed(lambda relation: True)),
 )
 
 

@@ -125,29 +125,36 @@ def _record(options: argparse.Namespace) -> None:
     print(options.out)
 
 
-_COUNT, _DRAWING_STEPS, _CFG = 1000, 25, 5.0
-#: Which sources an option is for, where it is not for all.
-_SOURCES_OF_OPTIONS = {
-    **dict.fromkeys(("annotations", "pictures"), ("coco", "gqa")),
-    "count": ("miniature", "generated"),
-    **dict.fromkeys(("unseen_pairs", "without", "others"), ("miniature",)),
-    **dict.fromkeys(("objects", "detector", "drawing_steps", "cfg"), ("generated",)),
+_ANNOTATED, _DRAWN = ("coco", "gqa"), ("generated",)
+#: Options that are not for all sources: which they are for, and what they are there when not given.
+_SOURCE_OPTIONS: dict[str, tuple[tuple[str, ...], Any]] = {
+    "annotations": (_ANNOTATED, None),
+    "pictures": (_ANNOTATED, None),
+    "count": (("miniature", "generated"), 1000),
+    "unseen_pairs": (("miniature",), False),
+    "without": (("miniature",), ()),
+    "others": (("miniature",), 0),
+    "objects": (_DRAWN, None),
+    "detector": (_DRAWN, "miniature"),
+    "drawing_steps": (_DRAWN, 25),
+    "cfg": (_DRAWN, 5.0),
 }
 
 
 def _source(options: argparse.Namespace, load: Callable[[], StableDiffusionPipeline]) -> Source:
     from .sources import MiniatureScenes, coco_pictures, gqa_pictures
 
-    for name, sources in _SOURCES_OF_OPTIONS.items():
-        if getattr(options, name) and options.source not in sources:
+    for name, (sources, default) in _SOURCE_OPTIONS.items():
+        given = getattr(options, name)
+        if given is None or given is False:
+            setattr(options, name, default)
+        elif options.source not in sources:
             raise ValueError(
                 f"--{name.replace('_', '-')} belongs to --source {' or '.join(sources)}, not to {options.source}. "
                 f"Leave it out, or give that source."
             )
     if options.source == "miniature":
-        return MiniatureScenes(
-            options.count or _COUNT, options.seed, options.unseen_pairs, options.without or (), options.others or 0
-        )
+        return MiniatureScenes(options.count, options.seed, options.unseen_pairs, options.without, options.others)
     if options.source == "generated":
         return _generated(options, load)
     if options.annotations is None or options.pictures is None:
@@ -162,12 +169,10 @@ def _generated(options: argparse.Namespace, load: Callable[[], StableDiffusionPi
     from ..viz import to_image
     from .generated import GeneratedPictures, MiniatureDetector, TransformersDetector
 
-    steps, cfg = options.drawing_steps or _DRAWING_STEPS, _CFG if options.cfg is None else options.cfg
-
     def draw(prompt: str, seed: int) -> Image.Image:
-        return to_image(generate(load(), prompt, [seed], None, steps, cfg)[0])
+        return to_image(generate(load(), prompt, [seed], None, options.drawing_steps, options.cfg)[0])
 
-    is_miniature = options.detector in (None, "miniature")
+    is_miniature = options.detector == "miniature"
     if is_miniature and options.model != "miniature":
         raise ValueError(
             f"The miniature's detector knows only the miniature's pictures, not those of {options.model}. Give "
@@ -177,8 +182,9 @@ def _generated(options: argparse.Namespace, load: Callable[[], StableDiffusionPi
         raise ValueError(f"--objects NAME …, to be drawn by {options.model}, were expected.")
     check_device(options.device)
     detector = MiniatureDetector() if is_miniature else TransformersDetector(options.detector, options.device)
-    objects, told = tuple(options.objects or OBJECTS), {"drawing_steps": steps, "cfg": cfg}
-    return GeneratedPictures(draw, detector, objects, options.count or _COUNT, options.seed, told)
+    objects = tuple(options.objects or OBJECTS)
+    told = {"drawing_steps": options.drawing_steps, "cfg": options.cfg}
+    return GeneratedPictures(draw, detector, objects, options.count, options.seed, told)
 
 
 def add_train_command(commands: argparse._SubParsersAction) -> None:

@@ -181,14 +181,8 @@ class MiniatureScenes:
 
     def _more(self, rng: np.random.Generator, names: Sequence[str]) -> list[str]:
         """Objects beside those of the label, none in a pair that the miniature never saw."""
-        more: list[str] = []
-        wanted = rng.integers(self._others + 1) if self._others else 0
-        for index in rng.permutation(len(OBJECTS)) if wanted else ():
-            name = OBJECTS[index]
-            apart = any(is_unseen_pair(name, other) for other in (*names, *more))
-            if len(more) < wanted and not apart and name not in self._without:
-                more.append(name)
-        return more
+        wanted = int(rng.integers(self._others + 1)) if self._others else 0
+        return sample_objects(rng, wanted, names, self._without) if wanted else []
 
 
 class LabelledPictures:
