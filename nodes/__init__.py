@@ -7,14 +7,20 @@ from comfy_api.latest import ComfyExtension, io
 from .learned import LearnedRelationLoss, LoadRelationClassifier
 from .losses import CentroidLossNode, CombineLosses, PresenceLossNode
 from .miniature import LoadMiniatureModel
-from .relations import SpatialRelationParser
-from .sampling import SteeredKSampler
+from .relations import EditRelations, SceneLayout, SpatialRelation, SpatialRelationParser
+from .report import SteeringReport, TokenMapPreview
+from .routes import add_routes
+from .sampling import ApplySpatialSteering, SteeredKSampler
+from .schedule import SteeringScheduleNode
 from .training import RecordRelationMaps, TrainRelationClassifier
 
 #: All nodes by their ids, which saved workflows refer to: they never change.
 NODE_CLASS_MAPPINGS: dict[str, type[io.ComfyNode]] = {
     "SpatialSteeringLoadMiniatureModel": LoadMiniatureModel,
     "SpatialSteeringRelationParser": SpatialRelationParser,
+    "SpatialSteeringSpatialRelation": SpatialRelation,
+    "SpatialSteeringEditRelations": EditRelations,
+    "SpatialSteeringSceneLayout": SceneLayout,
     "SpatialSteeringCentroidLoss": CentroidLossNode,
     "SpatialSteeringPresenceLoss": PresenceLossNode,
     "SpatialSteeringLoadRelationClassifier": LoadRelationClassifier,
@@ -22,12 +28,20 @@ NODE_CLASS_MAPPINGS: dict[str, type[io.ComfyNode]] = {
     "SpatialSteeringCombineLosses": CombineLosses,
     "SpatialSteeringRecordRelationMaps": RecordRelationMaps,
     "SpatialSteeringTrainRelationClassifier": TrainRelationClassifier,
+    "SpatialSteeringSteeringSchedule": SteeringScheduleNode,
+    "SpatialSteeringApplySpatialSteering": ApplySpatialSteering,
     "SpatialSteeringSteeredKSampler": SteeredKSampler,
+    "SpatialSteeringTokenMapPreview": TokenMapPreview,
+    "SpatialSteeringSteeringReport": SteeringReport,
 }
 
 
 class SpatialSteeringExtension(ComfyExtension):
     """What ComfyUI asks a pack for."""
+
+    async def on_load(self) -> None:
+        """The front end's questions are answered from now on."""
+        add_routes()
 
     async def get_node_list(self) -> list[type[io.ComfyNode]]:
         """All nodes of the pack."""

@@ -1,11 +1,17 @@
-"""Reading of spatial relations from a prompt."""
+"""The relations of a scene: read from the prompt, or made by hand."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
 
 from comfy_api.latest import io
 
 from ..steering_core.backends.comfyui import ground_prompt
-from .types import CATEGORY, Relations
+from ..steering_core.editing import edited, laid_out, read_edits, read_layout, with_relation
+from ..steering_core.relations import Relation, Scene
+from ..steering_core.tokens import GroundedScene, ground
+from .types import CATEGORY, RelationEdits, Relations, SceneLayoutValue
 
 
 class SpatialRelationParser(io.ComfyNode):
@@ -52,3 +58,152 @@ class SpatialRelationParser(io.ComfyNode):
         scene = ground_prompt(clip, text)
         conditioning = clip.encode_from_tokens_scheduled(clip.tokenize(text))
         return io.NodeOutput(conditioning, scene, scene.summary())
+
+
+class SpatialRelation(io.ComfyNode):
+    """See the schema."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        """The node's inputs and outputs."""
+        return io.Schema(
+            node_id="SpatialSteeringSpatialRelation",
+            display_name="Spatial Relation",
+            category=CATEGORY,
+            search_aliases=["left of", "right of", "above", "below", "triplet", "manual relation", "add relation"],
+            description=(
+                "Adds one relation by hand, for a scene whose prompt does not say it, or says it in another language. "
+                "Chain several, beginning with Spatial Relation Parser, which encodes the prompt."
+            ),
+            inputs=[
+                Relations.Input(
+                    "relations", tooltip="From Spatial Relation Parser, or from another Spatial Relation in the chain."
+                ),
+                io.String.Input(
+                    "subject",
+                    default="",
+                    tooltip="The object that is to lie somewhere, with the words of the prompt: dog, red car, Hund.",
+                ),
+                io.Combo.Input(
+                    "relation",
+                    options=[relation.value for relation in Relation],
+                    tooltip="Where it is to lie, seen from the other object. Left and right are the picture's.",
+                ),
+                io.String.Input(
+                    "object", default="", tooltip="The object that it lies left of, above …, with the prompt's words."
+                ),
+            ],
+            outputs=_relation_outputs(),
+        )
+
+    @classmethod
+    def validate_inputs(cls, subject: str | None = None, object: str | None = None) -> bool | str:
+        """Refuse an empty name before anything runs; what comes by a link is known only then."""
+        for name, value in (("subject", subject), ("object", object)):
+            if value is not None and not value.strip():
+                return f"{name}: words of the prompt that name an object were expected, such as dog; nothing was given."
+        return True
+
+    @classmethod
+    def execute(cls, relations: GroundedScene, subject: str, relation: str, object: str) -> io.NodeOutput:
+        """Add the relation."""
+        return _with_scene(relations, with_relation(relations.scene, subject, Relation(relation), object))
+
+
+class EditRelations(io.ComfyNode):
+    """See the schema."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        """The node's inputs and outputs."""
+        return io.Schema(
+            node_id="SpatialSteeringEditRelations",
+            display_name="Edit Relations",
+            category=CATEGORY,
+            search_aliases=["change relations", "switch off relation", "correct parser", "toggle"],
+            description=(
+                "Lists the relations that were read from the prompt, before anything is sampled. Switch one off, or "
+                "choose another in its place."
+            ),
+            inputs=[
+                Relations.Input("relations", tooltip="From Spatial Relation Parser or Spatial Relation."),
+                RelationEdits.Input(
+                    "edits",
+                    tooltip="A line for each relation: the switch says whether it is steered, the menu which it is.",
+                ),
+            ],
+            outputs=_relation_outputs(),
+        )
+
+    @classmethod
+    def validate_inputs(cls, edits: dict | None = None) -> bool | str:
+        """Refuse edits of another form before anything runs."""
+        return _complaint(read_edits, edits)
+
+    @classmethod
+    def execute(cls, relations: GroundedScene, edits: dict) -> io.NodeOutput:
+        """Edit the relations."""
+        return _with_scene(relations, edited(relations.scene, read_edits(edits)))
+
+
+class SceneLayout(io.ComfyNode):
+    """See the schema."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        """The node's inputs and outputs."""
+        return io.Schema(
+            node_id="SpatialSteeringSceneLayout",
+            display_name="Scene Layout",
+            category=CATEGORY,
+            search_aliases=["drag objects", "place objects", "composition", "canvas", "regions", "layout"],
+            description=(
+                "The objects of the prompt on a small canvas: drag them to where they should be. Their places become "
+                "relations, which take the place of those read from the prompt. Two that touch are to be near each "
+                "other."
+            ),
+            inputs=[
+                Relations.Input(
+                    "relations", tooltip="From Spatial Relation Parser: the prompt whose objects are placed."
+                ),
+                SceneLayoutValue.Input(
+                    "layout",
+                    tooltip="Drag with mouse or finger, or choose one with Tab and move it with the arrow keys. Ctrl+Z "
+                    "takes a move back.",
+                ),
+            ],
+            outputs=_relation_outputs(),
+        )
+
+    @classmethod
+    def validate_inputs(cls, layout: dict | None = None) -> bool | str:
+        """Refuse a layout of another form before anything runs."""
+        return _complaint(read_layout, layout)
+
+    @classmethod
+    def execute(cls, relations: GroundedScene, layout: dict) -> io.NodeOutput:
+        """Put the layout's relations in the place of the prompt's."""
+        return _with_scene(relations, laid_out(relations.scene, read_layout(layout)))
+
+
+def _relation_outputs() -> list[io.Output]:
+    return [
+        Relations.Output(display_name="relations", tooltip="For Apply Spatial Steering or Steered KSampler."),
+        io.String.Output(display_name="summary", tooltip="The relations in words."),
+    ]
+
+
+def _with_scene(relations: GroundedScene, scene: Scene) -> io.NodeOutput:
+    """Another scene of the same prompt, tied to the same tokens; and what the front end shows of it."""
+    grounded = ground(scene, relations.sequence)
+    return io.NodeOutput(grounded, grounded.summary(), ui={"prompt": [relations.scene.prompt]})
+
+
+def _complaint(read: Callable[[Any], Any], value: Any) -> bool | str:
+    """Whether a widget's value can be read, or why not; one that comes by a link is known only later."""
+    try:
+        if value is not None:
+            read(value)
+    except ValueError as error:
+        return str(error)
+    return True

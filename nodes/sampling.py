@@ -1,4 +1,4 @@
-"""Sampling with steering."""
+"""Sampling with steering: any sampler node by a steered model, or one node for all."""
 
 from __future__ import annotations
 
@@ -9,10 +9,60 @@ from nodes import common_ksampler
 
 from ..steering_core.backends.comfyui import steer_model
 from ..steering_core.losses import SteeringLoss
-from ..steering_core.schedule import DEFAULT_STEP_SIZE, DESCENT, GUIDANCE, IN_TURN, TOGETHER, SteeringSchedule
+from ..steering_core.schedule import SteeringSchedule
 from ..steering_core.steering import Steering
 from ..steering_core.tokens import GroundedScene
-from .types import CATEGORY, Loss, Relations
+from ..steering_core.trace import RunLog
+from .live import show_step
+from .schedule import UPDATES, order_input, read_update, update_input, window_complaint, window_inputs
+from .types import CATEGORY, Loss, Relations, Schedule, Trace
+
+
+class ApplySpatialSteering(io.ComfyNode):
+    """See the schema."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        """The node's inputs and outputs."""
+        return io.Schema(
+            node_id="SpatialSteeringApplySpatialSteering",
+            display_name="Apply Spatial Steering",
+            category=CATEGORY,
+            search_aliases=["steer model", "patch model", "spatial", "placement", "composition", "sampler custom"],
+            description=(
+                "Gives a model with which every sampler node makes the relations come true: KSampler, KSampler "
+                "(Advanced), SamplerCustom, SamplerCustomAdvanced, and those of other packs."
+            ),
+            inputs=[
+                io.Model.Input("model", tooltip="The model that is to draw. It is not changed."),
+                Relations.Input(
+                    "relations", tooltip="What is to come true, of the same prompt as the sampler's positive input."
+                ),
+                Loss.Input("steering_loss", tooltip="How a relation is scored: from Centroid Loss, for instance."),
+                Schedule.Input(
+                    "steering_schedule",
+                    optional=True,
+                    tooltip="When and how strongly to steer: from Steering Schedule. Without it: balanced.",
+                ),
+            ],
+            outputs=[
+                io.Model.Output(tooltip="For the model input of a sampler or guider."),
+                Trace.Output(
+                    display_name="steering_trace", tooltip="For Token Map Preview and Steering Report, after sampling."
+                ),
+            ],
+        )
+
+    @classmethod
+    def execute(
+        cls,
+        model,
+        relations: GroundedScene,
+        steering_loss: SteeringLoss,
+        steering_schedule: SteeringSchedule | None = None,
+    ) -> io.NodeOutput:
+        """Steer a clone of the model."""
+        return io.NodeOutput(*_steered(model, relations, steering_loss, steering_schedule or SteeringSchedule()))
 
 
 class SteeredKSampler(io.ComfyNode):
@@ -80,39 +130,14 @@ class SteeredKSampler(io.ComfyNode):
                 ),
                 Relations.Input("relations", tooltip="From Spatial Relation Parser, of the same prompt as positive."),
                 Loss.Input("steering_loss", tooltip="How a relation is scored: from Centroid Loss."),
-                io.DynamicCombo.Input(
-                    "update",
-                    options=[_descent_option(), _guidance_option()],
-                    tooltip=(
-                        "latent_descent moves the latent before a step, and can repeat that until the relation holds. "
-                        "noise_guidance bends the noise that the model predicts, each time the sampler asks it."
-                    ),
-                ),
-                io.Float.Input(
-                    "start_percent",
-                    default=0.0,
-                    min=0.0,
-                    max=0.99,
-                    step=0.01,
-                    tooltip="Where in the steps steering begins, as a share from 0 to 1. Places are decided early.",
-                ),
-                io.Float.Input(
-                    "end_percent",
-                    default=SteeringSchedule.end,
-                    min=0.01,
-                    max=1.0,
-                    step=0.01,
-                    tooltip="Where in the steps steering ends, as a share from 0 to 1. Later ends cost more time and "
-                    "can spoil details.",
-                ),
-                io.Combo.Input(
-                    "order",
-                    options=[TOGETHER, IN_TURN],
-                    default=TOGETHER,
-                    tooltip="With several relations: all in each step, or one after the other, step by step.",
-                ),
+                update_input(),
+                *window_inputs(),
+                order_input(),
             ],
-            outputs=[io.Latent.Output(tooltip="The denoised latent.")],
+            outputs=[
+                io.Latent.Output(tooltip="The denoised latent."),
+                Trace.Output(display_name="steering_trace", tooltip="For Token Map Preview and Steering Report."),
+            ],
         )
 
     @classmethod
@@ -124,14 +149,8 @@ class SteeredKSampler(io.ComfyNode):
     ) -> bool | str:
         """Refuse a choice or a window that makes no sense before anything runs."""
         if update is None:
-            return f"update must be one of {', '.join(_UPDATES)}."
-        if start_percent is None or end_percent is None:  # linked: known only when it runs
-            return True
-        try:
-            SteeringSchedule(start=start_percent, end=end_percent)
-        except ValueError as error:
-            return str(error)
-        return True
+            return f"update must be one of {', '.join(UPDATES)}."
+        return window_complaint(start_percent, end_percent)
 
     @classmethod
     def execute(
@@ -154,59 +173,15 @@ class SteeredKSampler(io.ComfyNode):
         order: str,
     ) -> io.NodeOutput:
         """Sample with a steered clone of the model."""
-        settings = dict(update)
-        schedule = SteeringSchedule(
-            update=_UPDATES[settings.pop("update")], start=start_percent, end=end_percent, order=order, **settings
+        schedule = SteeringSchedule(start=start_percent, end=end_percent, order=order, **read_update(update))
+        steered, log = _steered(model, relations, steering_loss, schedule)
+        (samples,) = common_ksampler(
+            steered, seed, steps, cfg, sampler_name, scheduler, positive, negative, latent_image, denoise=denoise
         )
-        steered = steer_model(model, Steering(relations, steering_loss, schedule))
-        return io.NodeOutput(
-            *common_ksampler(
-                steered, seed, steps, cfg, sampler_name, scheduler, positive, negative, latent_image, denoise=denoise
-            )
-        )
+        return io.NodeOutput(samples, log)
 
 
-_UPDATES = {"latent_descent": DESCENT, "noise_guidance": GUIDANCE}
-
-
-def _descent_option() -> io.DynamicCombo.Option:
-    return io.DynamicCombo.Option(
-        "latent_descent",
-        [
-            _step_size(DESCENT, "How far the latent moves at once, in units of the noise that is in it"),
-            io.Int.Input(
-                "refinements",
-                default=SteeringSchedule.refinements,
-                min=1,
-                max=50,
-                tooltip="At most so many moves before each steered step. More is surer and slower: each costs about "
-                "as much as a step.",
-            ),
-            io.Float.Input(
-                "target",
-                default=SteeringSchedule.target,
-                min=-10.0,
-                max=10.0,
-                step=0.01,
-                tooltip="A relation is left alone when its loss is at most this. 0: when it holds by the margin; less: "
-                "GELU and leaky ReLU go on beyond that.",
-            ),
-        ],
-    )
-
-
-def _guidance_option() -> io.DynamicCombo.Option:
-    return io.DynamicCombo.Option(
-        "noise_guidance", [_step_size(GUIDANCE, "How strongly the predicted noise is bent, in units of its own scale")]
-    )
-
-
-def _step_size(update: str, effect: str) -> io.Float.Input:
-    return io.Float.Input(
-        "step_size",
-        default=DEFAULT_STEP_SIZE[update],
-        min=0.0,
-        max=10.0,
-        step=0.01,
-        tooltip=f"{effect}. 0 steers nothing; too much spoils the picture.",
-    )
+def _steered(model, relations: GroundedScene, loss: SteeringLoss, schedule: SteeringSchedule):
+    """The steered clone of a model, and the log that its samplers fill."""
+    log = RunLog()
+    return steer_model(model, Steering(relations, loss, schedule), log, show_step), log

@@ -237,7 +237,7 @@ def _generate(options: argparse.Namespace) -> None:
     steers = _NONE not in options.loss and scene.relations and schedule.steered_steps(options.steps)
     if options.maps and not steers:
         raise ValueError(f"{options.maps}: maps are recorded where steering looks, and no step of this is steered.")
-    steering = Steering(scene, loss, schedule, record_maps=options.maps is not None) if steers else None
+    steering = Steering(scene, loss, schedule) if steers else None
     pictures = generate(pipeline, options.prompt, options.seed, steering, options.steps, options.cfg, options.negative)
     for seed, picture in zip(options.seed, pictures):
         several = len(options.seed) > 1
@@ -246,7 +246,7 @@ def _generate(options: argparse.Namespace) -> None:
         print(file)
     trace = steering.trace if steering else []
     if options.maps:
-        map_sheet(trace, scene.names).save(options.maps)
+        map_sheet(scene, trace, (), pictures[0]).save(options.maps)
         print(options.maps)
     if options.report:
         report = {

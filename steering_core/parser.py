@@ -43,6 +43,18 @@ def parse(prompt: str) -> Scene:
     return Scene(prompt, tuple(dict.fromkeys(found)))
 
 
+def objects(prompt: str) -> tuple[Span, ...]:
+    """The phrases of a prompt that name things to place, related or not, in reading order.
+
+    The head phrases by the rules of ``parse``: in "a photo of a cat in a box and a dog" cat and dog.
+    """
+    spans = {span for relation in parse(prompt).relations for span in (relation.subject, relation.object)}
+    for words in _sentences(prompt):
+        for segment in _segments(prompt, words, list(_marks(words))):
+            spans |= {head.span for head in segment.heads if head.noun not in _PLACELESS | _PRONOUNS}
+    return tuple(sorted(spans, key=lambda span: span.start))
+
+
 def _set(words: str) -> frozenset[str]:
     return frozenset(words.split())
 

@@ -5,6 +5,7 @@ Directions follow the image: x grows to the right and y grows downward, both in 
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from enum import Enum
 
@@ -51,11 +52,19 @@ class Relation(str, Enum):
         section 3); a diagonal when both of its directions do; ``NEAR`` when the distance is at
         most ``NEAR_DISTANCE``.
         """
+        displacement = self.displacement(subject, object)
+        return displacement >= 0 if self is Relation.NEAR else displacement > 0
+
+    def displacement(self, subject: tuple[float, float], object: tuple[float, float]) -> float:
+        """By how much two centres (x, y) stand in this relation, negative where they don't.
+
+        InfSplign eq. 8: how far the subject lies to the relation's side; of a diagonal the smaller of its
+        two directions. For ``NEAR``, by how much the distance is less than ``NEAR_DISTANCE``.
+        """
         dx, dy = subject[0] - object[0], subject[1] - object[1]
         if self is Relation.NEAR:
-            return dx * dx + dy * dy <= NEAR_DISTANCE**2
-        sign_x, sign_y = self.direction
-        return (not sign_x or dx * sign_x > 0) and (not sign_y or dy * sign_y > 0)
+            return NEAR_DISTANCE - math.hypot(dx, dy)
+        return min(part * sign for part, sign in zip((dx, dy), self.direction) if sign)
 
 
 #: Centres at most this far apart, in widths of the image, count as near each other.

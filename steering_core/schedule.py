@@ -44,6 +44,8 @@ class SteeringSchedule:
         step_size: s. For a normalised gradient, the root mean square of the shift: in units of
             the noise level for ``descent``, of the predicted noise's scale for ``guidance``.
             A good default for the rule when not given.
+        decay: share of s that is lost from the first steered step to the end of the window, evenly: 0 keeps
+            s, 1 fades steering out, which leaves the details of later steps to the model.
         normalize: scale each image's gradient to root mean square 1, so that s means the same
             for every model; without it s multiplies the gradient itself, as the papers do.
         refinements: at most so many descents within one step; ``guidance`` needs none.
@@ -59,6 +61,7 @@ class SteeringSchedule:
     start: float = 0.0
     end: float = 0.25
     step_size: float = None  # type: ignore[assignment]  # replaced when the object is made
+    decay: float = 0.0
     normalize: bool = True
     refinements: int = 1
     target: float = 0.0
@@ -75,6 +78,8 @@ class SteeringSchedule:
             object.__setattr__(self, "step_size", DEFAULT_STEP_SIZE[self.update])
         if not self.step_size >= 0:
             raise ValueError(f"step_size must be 0 or more, not {self.step_size}.")
+        if not 0 <= self.decay <= 1:
+            raise ValueError(f"decay must be from 0 to 1, not {self.decay}.")
         if self.refinements < 1:
             raise ValueError(f"refinements must be 1 or more, not {self.refinements}.")
 
@@ -85,6 +90,11 @@ class SteeringSchedule:
     def steered_steps(self, steps: int) -> list[int]:
         """All steered steps of a run, ascending."""
         return [step for step in range(steps) if self.is_active(step, steps)]
+
+    def step_size_at(self, step: SamplingStep) -> float:
+        """s at a step of the window."""
+        done = (step.number / step.steps - self.start) / (self.end - self.start)
+        return self.step_size * (1 - self.decay * done)
 
     def due(self, relations: Sequence[Item], step: int) -> Sequence[Item]:
         """The relations that step ``step`` works on."""

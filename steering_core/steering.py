@@ -18,6 +18,7 @@ from .losses import SteeringLoss
 from .schedule import GUIDANCE, SamplingStep, SteeringSchedule
 from .token_maps import TokenMaps, centroids, threshold_at_mean
 from .tokens import GroundedRelation, GroundedScene
+from .trace import TraceEntry
 
 #: From a latent (batch, …) to token maps in its autograd graph.
 Probe = Callable[[Tensor], TokenMaps]
@@ -31,40 +32,6 @@ class SteeringError(RuntimeError):
     """Steering cannot go on; sampling should stop with this message."""
 
 
-@dataclass(frozen=True)
-class TraceEntry:
-    """What one probe saw.
-
-    Attributes:
-        step: sampling step, from 0.
-        refinement: number of the probe within the step, from 0.
-        relations: the relations that were scored, as positions in the scene.
-        loss: of each of these relations, (relations, batch).
-        centroids: (batch, objects, 2) in (0, 1), of the mean map, thresholded.
-        gradient_norm: Euclidean norm of each image's gradient, (batch,).
-        maps: the token maps, if they were asked for.
-    """
-
-    step: int
-    refinement: int
-    relations: tuple[int, ...]
-    loss: Tensor
-    centroids: Tensor
-    gradient_norm: Tensor
-    maps: TokenMaps | None = None
-
-    def as_json(self) -> dict:
-        """The entry without its maps, in plain lists and numbers."""
-        return {
-            "step": self.step,
-            "refinement": self.refinement,
-            "relations": list(self.relations),
-            "loss": self.loss.tolist(),
-            "centroids": self.centroids.tolist(),
-            "gradient_norm": self.gradient_norm.tolist(),
-        }
-
-
 @dataclass
 class Steering:
     """Steers one run of a sampler towards a scene.
@@ -73,14 +40,12 @@ class Steering:
         scene: what is wanted.
         loss: scores one relation; bound to the network when the run begins.
         schedule: when and how strongly to steer.
-        record_maps: keep every probe's maps in the trace.
         trace: what was seen so far, in order.
     """
 
     scene: GroundedScene
     loss: SteeringLoss
     schedule: SteeringSchedule = field(default_factory=SteeringSchedule)
-    record_maps: bool = False
     trace: list[TraceEntry] = field(default_factory=list)
 
     def bind(self, network: Sequence[AttentionLayer]) -> tuple[str, ...]:
@@ -112,7 +77,7 @@ class Steering:
             if direction is None:
                 break
             scale = noise_level if self.schedule.normalize else 1.0
-            latent = latent - self.schedule.step_size * scale * direction
+            latent = latent - self.schedule.step_size_at(step) * scale * direction
         return latent
 
     def noise_shift(self, latent: Tensor, probe: Probe, step: SamplingStep) -> Tensor | None:
@@ -122,7 +87,7 @@ class Steering:
             As the latent; nothing if every due relation of every image meets the target.
         """
         direction = self._direction(latent, probe, step, refinement=0)
-        return None if direction is None else self.schedule.step_size * direction
+        return None if direction is None else self.schedule.step_size_at(step) * direction
 
     def _direction(self, latent: Tensor, probe: Probe, step: SamplingStep, refinement: int) -> Tensor | None:
         """The gradient to follow, zero for images that are done; none if all are."""
@@ -135,16 +100,16 @@ class Steering:
                 f"The gradient of the steering loss is not finite at step {step.number + 1} of {step.steps}. "
                 f"Load the model in float32 or bfloat16, or steer a later window of the schedule."
             )
-        mean_map = threshold_at_mean(maps.mean_map())
+        mean_map = maps.mean_map()
         self.trace.append(
             TraceEntry(
                 step=step.number,
                 refinement=refinement,
                 relations=tuple(number for number, _ in due),
                 loss=losses.cpu(),
-                centroids=centroids(mean_map).cpu(),
+                centroids=centroids(threshold_at_mean(mean_map)).cpu(),
                 gradient_norm=norm.cpu(),
-                maps=maps if self.record_maps else None,
+                mean_map=mean_map.float().cpu(),
             )
         )
         if not (norm > 0).any():

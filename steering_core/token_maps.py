@@ -44,8 +44,8 @@ class TokenMaps:
         return torch.stack(resized).mean(dim=0)
 
     def detach(self) -> TokenMaps:
-        """The same values, outside the autograd graph and in memory of their own."""
-        return TokenMaps({name: maps.detach().clone() for name, maps in self.layers.items()})
+        """The same maps outside the autograd graph."""
+        return TokenMaps({name: maps.detach() for name, maps in self.layers.items()})
 
 
 def largest_size(layers: Iterable[Tensor]) -> tuple[int, int]:

@@ -42,16 +42,21 @@ class GroundedScene:
     """A scene whose objects are tied to tokens of the conditioning.
 
     Attributes:
-        prompt: the prompt's text.
-        names: the objects' phrases.
+        scene: the prompt and its relations.
+        sequence: all tokens of the conditioning, to which other relations can be tied (``ground``).
         tokens: for each object the indices of its tokens.
         relations: between the objects.
     """
 
-    prompt: str
-    names: tuple[str, ...]
+    scene: Scene
+    sequence: tuple[Token, ...]
     tokens: tuple[tuple[int, ...], ...]
     relations: tuple[GroundedRelation, ...]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The objects' phrases."""
+        return tuple(span.text for span in self.scene.objects)
 
     def describe(self, relation: GroundedRelation) -> str:
         """The relation in words."""
@@ -60,7 +65,7 @@ class GroundedScene:
     def summary(self) -> str:
         """All relations in words, a line each; or that there is none."""
         if not self.relations:
-            return f'No spatial relation was found in "{self.prompt}": sampling will not be steered.'
+            return f'No spatial relation was found in "{self.scene.prompt}": sampling will not be steered.'
         return "\n".join(self.describe(relation) for relation in self.relations)
 
 
@@ -76,8 +81,8 @@ def ground(scene: Scene, tokens: Sequence[Token]) -> GroundedScene:
     by_offset = all(token.span is not None for token in tokens if token.text)
     locate = _locate_by_offset if by_offset else _locate_by_text
     return GroundedScene(
-        prompt=scene.prompt,
-        names=tuple(span.text for span in objects),
+        scene=scene,
+        sequence=tuple(tokens),
         tokens=tuple(locate(scene.prompt, span, tokens) for span in objects),
         relations=tuple(
             GroundedRelation(objects.index(r.subject), r.relation, objects.index(r.object)) for r in scene.relations

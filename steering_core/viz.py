@@ -10,14 +10,32 @@ import torch
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
-from .steering import TraceEntry
 from .token_maps import resize
+from .tokens import GroundedScene
+from .trace import TraceEntry
+
+Colour = tuple[int, int, int]
 
 RIGHT, WRONG, MISSING = (46, 160, 67), (207, 34, 46), (154, 103, 0)
+#: Ground and letters of pictures that are looked at on ComfyUI's dark canvas.
+DARK, LIGHT = (24, 24, 27), (228, 228, 231)
 _PAPER, _INK = (255, 255, 255), (36, 41, 47)
 _FRAME, _GAP, _TEXT_SIZE = 3, 6, 13
-_MAP_SIZE = 128
-_CENTROID_RADIUS = 4
+_TILE_WIDTH = 160
+_MARK = 5
+#: How much of the picture is left under a map, and of the map's colour at most.
+_DARKENED, _MAP_DENSITY = 0.6, 0.75
+#: Okabe and Ito 2008: told apart by people who see colours differently too.
+_OBJECT_COLOURS = (
+    (86, 180, 233),
+    (230, 159, 0),
+    (0, 158, 115),
+    (204, 121, 167),
+    (240, 228, 66),
+    (213, 94, 0),
+    (0, 114, 178),
+    (153, 153, 153),
+)
 
 
 @dataclass(frozen=True)
@@ -32,7 +50,7 @@ class SheetRow:
 
     label: str
     pictures: Tensor
-    frames: Sequence[tuple[int, int, int]]
+    frames: Sequence[Colour]
 
 
 def contact_sheet(rows: Sequence[SheetRow], legend: str) -> Image.Image:
@@ -64,36 +82,77 @@ def to_image(picture: Tensor) -> Image.Image:
     return Image.fromarray((picture.clamp(0, 1) * 255).round().byte().movedim(0, -1).cpu().numpy())
 
 
-def map_sheet(trace: Sequence[TraceEntry], names: Sequence[str], image: int = 0) -> Image.Image:
-    """Each object's mean token map at each probe, its centroid marked: objects down, probes across.
+def from_image(picture: Image.Image) -> Tensor:
+    """An image as (3, H, W) in [0, 1]."""
+    return torch.from_numpy(np.array(picture.convert("RGB"))).movedim(-1, 0) / 255
+
+
+def map_sheet(
+    scene: GroundedScene, trace: Sequence[TraceEntry], pictures: Sequence[Tensor], final: Tensor, image: int = 0
+) -> Image.Image:
+    """Where the model looked for each object while it was steered: objects down, probes across.
+
+    Each object's map lies in its colour on what the picture was then, with the way that its centroid went.
 
     Args:
-        trace: with maps, as a ``Steering`` that records them leaves it.
+        trace: the probes to show.
+        pictures: for each probe, what the picture was then, (3, H, W) in [0, 1]; none for maps on black.
+        final: what it became, (3, H, W).
         image: which image of the batch.
 
     Raises:
-        ValueError: the trace holds no maps.
+        ValueError: the trace is empty.
     """
-    recorded = [(entry, entry.maps.mean_map()[image]) for entry in trace if entry.maps is not None]
-    if not recorded:
-        raise ValueError("The trace holds no token maps: nothing was steered, or they were not recorded.")
-    rows = []
-    for number, name in enumerate(names):
-        tiles = [_map_tile(maps[number], entry.centroids[image, number]) for entry, maps in recorded]
-        rows.append(SheetRow(name, torch.stack(tiles), [_INK] * len(tiles)))
-    return contact_sheet(
-        rows, f"Steps {recorded[0][0].step + 1} to {recorded[-1][0].step + 1}; the cross is the centroid."
+    if not trace:
+        raise ValueError("The trace is empty: nothing was steered.")
+    height = round(_TILE_WIDTH * final.shape[-2] / final.shape[-1])
+    font = ImageFont.load_default(_TEXT_SIZE)
+    line = _TEXT_SIZE + _GAP
+    columns = len(trace) + 1
+    sheet = Image.new(
+        "RGB",
+        (_GAP + columns * (_TILE_WIDTH + _GAP), _GAP + line + len(scene.names) * (line + height + _GAP)),
+        DARK,
     )
+    pen = ImageDraw.Draw(sheet)
+    titles = [f"step {entry.step + 1}" for entry in trace] + ["picture"]
+    for column, title in enumerate(titles):
+        pen.text((_GAP + column * (_TILE_WIDTH + _GAP), _GAP), title, fill=LIGHT, font=font)
+    centres = torch.stack([entry.centroids[image] for entry in trace])
+    for number, name in enumerate(scene.names):
+        top = _GAP + line + number * (line + height + _GAP)
+        colour = object_colour(number)
+        pen.text((_GAP, top), name, fill=colour, font=font)
+        for column in range(columns):
+            under = final if column == len(trace) else pictures[column] if pictures else torch.zeros_like(final)
+            tile = to_image(under).resize((_TILE_WIDTH, height), Image.Resampling.BICUBIC)
+            if column < len(trace):
+                tile = _with_map(tile, trace[column].mean_map[image, number], colour)
+            mark_path(tile, centres[: column + 1, number], colour)
+            sheet.paste(tile, (_GAP + column * (_TILE_WIDTH + _GAP), top + line))
+    return sheet
 
 
-def _map_tile(token_map: Tensor, centroid: Tensor) -> Tensor:
-    """One map (H, W) as a picture (3, …) in [0, 1], brightest where attention is highest."""
-    size = (_MAP_SIZE, _MAP_SIZE)
-    values = resize(token_map.float(), size)
+def _with_map(tile: Image.Image, token_map: Tensor, colour: Colour) -> Image.Image:
+    """The picture, darkened, with a map (H, W) in a colour on it, densest where attention is highest."""
+    values = resize(token_map, (tile.height, tile.width))
     values = (values - values.min()) / (values.max() - values.min()).clamp_min(torch.finfo(values.dtype).tiny)
-    tile = to_image(values.expand(3, *size))
-    x, y = (round(value * _MAP_SIZE) for value in centroid.tolist())
-    pen = ImageDraw.Draw(tile)
-    pen.line((x - _CENTROID_RADIUS, y, x + _CENTROID_RADIUS, y), fill=WRONG, width=2)
-    pen.line((x, y - _CENTROID_RADIUS, x, y + _CENTROID_RADIUS), fill=WRONG, width=2)
-    return torch.from_numpy(np.array(tile)).movedim(-1, 0) / 255
+    mask = Image.fromarray((values * _MAP_DENSITY * 255).byte().numpy())
+    return Image.composite(Image.new("RGB", tile.size, colour), tile.point(lambda value: value * _DARKENED), mask)
+
+
+def mark_path(picture: Image.Image, centres: Tensor, colour: Colour) -> None:
+    """Draw the way of a centroid, (points, 2) in (0, 1), and a mark where it is now."""
+    pen = ImageDraw.Draw(picture)
+    scale = torch.tensor([picture.width, picture.height])
+    points = [tuple(point) for point in (centres * scale).tolist()]
+    if len(points) > 1:
+        pen.line(points, fill=DARK, width=4, joint="curve")
+        pen.line(points, fill=colour, width=2, joint="curve")
+    x, y = points[-1]
+    pen.ellipse((x - _MARK, y - _MARK, x + _MARK, y + _MARK), fill=colour, outline=DARK, width=2)
+
+
+def object_colour(number: int) -> Colour:
+    """The colour of a scene's object, the same in all pictures."""
+    return _OBJECT_COLOURS[number % len(_OBJECT_COLOURS)]

@@ -21,6 +21,7 @@ import comfy.samplers
 import torch
 from comfy.extra_samplers import uni_pc
 from comfy.k_diffusion.sampling import sample_euler
+from comfy.latent_formats import LatentFormat
 from comfy.ldm.modules.attention import SpatialTransformer, attention_pytorch
 from comfy.ldm.modules.diffusionmodules.openaimodel import Downsample, UNetModel
 from comfy.model_patcher import ModelPatcher, create_model_options_clone, set_model_options_post_cfg_function
@@ -36,9 +37,15 @@ from ..schedule import SamplingStep
 from ..steering import Steering, SteeringError, uses_guidance
 from ..token_maps import TokenMaps
 from ..tokens import GroundedScene, Token, ground, token_texts
+from ..trace import RunLog, SteeringRun
 
 _WRAPPER_KEY = "spatial_steering"
 
+#: Of ComfyUI's samplers: (step, denoised, x, steps), the latents (batch, channels, H, W).
+SamplerCallback = Callable[[int, Tensor, Tensor, int], None]
+#: Is told of a steered step: the steering with its trace, the step, how many there are, the denoised latent
+#: (batch, channels, H, W) and its format.
+StepListener = Callable[[Steering, int, int, Tensor, LatentFormat], None]
 #: Where ComfyUI's UNet runs a transformer block: (part, number of the part's module, block in it).
 Block = tuple[str, int, int]
 
@@ -128,8 +135,10 @@ def _halves(module: nn.Module) -> bool:
     return any(isinstance(child, Downsample) for child in module)
 
 
-def steer_model(model: ModelPatcher, steering: Steering) -> ModelPatcher:
-    """A clone of the model whose samplers are steered; the model itself when no relation is wanted.
+def steer_model(
+    model: ModelPatcher, steering: Steering, log: RunLog | None = None, on_step: StepListener | None = None
+) -> ModelPatcher:
+    """A clone of the model whose samplers are steered, with any sampler node.
 
     The steered window of a sampler runs one interval of the schedule at a time, with the latent
     moved between them (latent descent), or with the prediction shifted after classifier-free
@@ -137,27 +146,44 @@ def steer_model(model: ModelPatcher, steering: Steering) -> ModelPatcher:
 
     Args:
         model: shares its weights with the clone.
-        steering: of one run; its trace is filled while sampling.
+        steering: its trace is that of the last run.
+        log: is given every run that ends well.
+        on_step: called after each steered step.
 
     Raises:
         ValueError: the model is no UNet with cross-attention, or the loss cannot read it, or cannot
             score one of the relations.
     """
-    if not steering.scene.relations:
-        return model
-    available = network_of(model)
-    names = steering.bind([layer for layer, _ in available.values()])
-    run = _SteeredRun(steering, {name: available[name][1] for name in names})
+    blocks: dict[str, Block] = {}
+    if steering.scene.relations:
+        available = network_of(model)
+        names = steering.bind([layer for layer, _ in available.values()])
+        blocks = {name: available[name][1] for name in names}
+    run = _SteeredRun(steering, blocks, log or RunLog(), on_step)
     clone = model.clone()
-    clone.add_wrapper_with_key(comfy.patcher_extension.WrappersMP.SAMPLER_SAMPLE, _WRAPPER_KEY, run.sample)
+    wrappers = comfy.patcher_extension.WrappersMP
+    clone.add_wrapper_with_key(wrappers.OUTER_SAMPLE, _WRAPPER_KEY, run.outer_sample)
+    clone.add_wrapper_with_key(wrappers.SAMPLER_SAMPLE, _WRAPPER_KEY, run.sample)
     return clone
 
 
 class _SteeredRun:
-    """Stands between a guider and its sampler."""
+    """Stands between a guider and its sampler; for one run after the other."""
 
-    def __init__(self, steering: Steering, blocks: dict[str, Block]) -> None:
-        self._steering, self._blocks = steering, blocks
+    def __init__(self, steering: Steering, blocks: dict[str, Block], log: RunLog, on_step: StepListener | None) -> None:
+        self._steering, self._blocks, self._log, self._on_step = steering, blocks, log, on_step
+        self._steps = 0
+        self._predictions: dict[int, Tensor] = {}
+
+    def outer_sample(self, executor: Any, *args: Any, **kwargs: Any) -> Tensor:
+        """Wrapper of ``CFGGuider.outer_sample``: logs the run when it has ended."""
+        self._steps = 0
+        self._predictions = {}
+        self._steering.trace.clear()
+        latent = executor(*args, **kwargs)
+        entries = tuple(self._steering.trace)
+        self._log.add(SteeringRun(self._steering.scene, self._steps, entries, self._predictions, latent.cpu()))
+        return latent
 
     def sample(
         self,
@@ -165,27 +191,58 @@ class _SteeredRun:
         guider: comfy.samplers.CFGGuider,
         sigmas: Tensor,
         extra_args: dict[str, Any],
-        callback: Callable[..., None],
+        callback: SamplerCallback | None,
         noise: Tensor,
         latent_image: Tensor | None = None,
         denoise_mask: Tensor | None = None,
         disable_pbar: bool = False,
     ) -> Tensor:
-        """Wrapper of ``KSAMPLER.sample``."""
-        rest = (callback, noise, latent_image, denoise_mask, disable_pbar)
-        sampler = executor.class_obj
-        function = sampler.sampler_function
+        """Wrapper of ``Sampler.sample``."""
+        self._steps = steps = len(sigmas) - 1
+        rest = (self._watching(callback, guider), noise, latent_image, denoise_mask, disable_pbar)
+        if not any(self._steering.is_active(step, steps) for step in range(steps)):
+            return executor(guider, sigmas, extra_args, *rest)
+        if "positive" not in guider.conds:
+            raise SteeringError(
+                f"guider: {type(guider).__name__} has no positive conditioning, whose attention steering reads. "
+                f"Use CFGGuider, BasicGuider or another with one."
+            )
         with _ordinary_weights(guider):
             if uses_guidance(self._steering):
                 options = create_model_options_clone(extra_args["model_options"])
                 shift = self._prediction_shift(guider, sigmas, extra_args["model_options"], denoise_mask)
                 set_model_options_post_cfg_function(options, shift)
                 return executor(guider, sigmas, {**extra_args, "model_options": options}, *rest)
+            sampler = executor.class_obj
+            if not isinstance(sampler, comfy.samplers.KSAMPLER):
+                raise SteeringError(
+                    f"sampler: latent descent cannot stand between the steps of {type(sampler).__name__}, which is "
+                    f"not made of a sampler function. Steer it by noise guidance."
+                )
+            function = sampler.sampler_function
             sampler.sampler_function = self._by_intervals(function, guider)
             try:
                 return executor(guider, sigmas, extra_args, *rest)
             finally:
                 sampler.sampler_function = function
+
+    def _watching(self, callback: SamplerCallback | None, guider: comfy.samplers.CFGGuider) -> SamplerCallback:
+        """The sampler's callback, and after it what steering has to tell of the step."""
+        seen = 0
+
+        def watch(step: int, denoised: Tensor, x: Tensor, steps: int) -> None:
+            nonlocal seen
+            if callback is not None:
+                callback(step, denoised, x, steps)
+            if len(self._steering.trace) == seen:
+                return
+            seen = len(self._steering.trace)
+            last = self._steering.trace[-1]
+            self._predictions[last.step] = guider.inner_model.process_latent_out(denoised.float()).cpu()
+            if self._on_step is not None:
+                self._on_step(self._steering, step, steps, denoised, guider.inner_model.latent_format)
+
+        return watch
 
     def _prediction_shift(
         self,

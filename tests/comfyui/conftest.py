@@ -16,11 +16,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from PIL import Image
 
 PACK = Path(__file__).resolve().parents[2]
 _INSIDE = Path(__file__).parent / "inside"
 _START_SECONDS = 180
+_RUN_SECONDS = 300
 
 
 @dataclass(frozen=True)
@@ -104,6 +107,34 @@ class Server:
                 return json.load(answer)
         except urllib.error.HTTPError as refusal:
             return json.load(refusal)
+
+    def finish(self, queued: dict[str, Any]) -> dict[str, Any]:
+        """Wait until a queued prompt has ended; returns its entry of the history."""
+        assert "prompt_id" in queued, queued
+        deadline = time.monotonic() + _RUN_SECONDS
+        while time.monotonic() < deadline:
+            if entry := self.get(f"/history/{queued['prompt_id']}").get(queued["prompt_id"]):
+                return entry
+            time.sleep(0.1)
+        pytest.fail(f"The prompt did not end in {_RUN_SECONDS} s.")
+
+    def run(self, prompt: dict[str, Any]) -> dict[str, Any]:
+        """Run a prompt in API format to its end."""
+        return self.finish(self.queue(prompt))
+
+    def interrupt(self) -> None:
+        """Stop the running prompt."""
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/interrupt", data=b""):
+            pass
+
+    def pictures(self, entry: dict[str, Any], node: str) -> np.ndarray:
+        """What a node saved or previewed: (pictures, H, W, 3), 0 to 255."""
+        folders = {"output": self.output, "temp": self.output.parent / "temp"}
+        files = [
+            folders[image["type"]] / image["subfolder"] / image["filename"]
+            for image in entry["outputs"][node]["images"]
+        ]
+        return np.stack([np.asarray(Image.open(file).convert("RGB")) for file in files])
 
 
 @pytest.fixture(scope="session")

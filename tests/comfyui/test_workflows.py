@@ -15,18 +15,10 @@ from PIL import Image
 
 PACK = Path(__file__).resolve().parents[2]
 WORKFLOWS = sorted((PACK / "example_workflows").glob("*.json"))
-NODES = {
-    "SpatialSteeringLoadMiniatureModel",
-    "SpatialSteeringRelationParser",
-    "SpatialSteeringCentroidLoss",
-    "SpatialSteeringPresenceLoss",
-    "SpatialSteeringLoadRelationClassifier",
-    "SpatialSteeringLearnedRelationLoss",
-    "SpatialSteeringCombineLosses",
-    "SpatialSteeringRecordRelationMaps",
-    "SpatialSteeringTrainRelationClassifier",
-    "SpatialSteeringSteeredKSampler",
-}
+#: Their loaders are left to choose: nothing is downloaded here.
+WITH_CHECKPOINTS = {"stable_diffusion_1_5"}
+#: Nodes that need no example: a layout or an edit begins where the artist does.
+BY_HAND = {"SpatialSteeringSpatialRelation", "SpatialSteeringEditRelations"}
 
 
 def _inputs(options: dict) -> list[tuple[str, list]]:
@@ -53,6 +45,8 @@ def comfy():
 
 @pytest.mark.parametrize("workflow", WORKFLOWS, ids=lambda file: file.stem)
 def test_workflow_runs(comfyui, server, comfy, workflow):
+    if workflow.stem in WITH_CHECKPOINTS:
+        pytest.skip("no checkpoint to choose")
     if workflow.stem == "train_a_classifier":
         comfyui.need_training()
     before = set(server.output.rglob("*.png"))
@@ -98,16 +92,21 @@ def test_comfy_test_runs_the_same_workflow(workflow):
     assert json.loads(make["target"](workflow).read_text()) == reduced
 
 
-def test_every_node_stands_in_some_workflow():
+def _ours(server) -> dict:
+    known = server.get("/object_info")
+    return {name: node for name, node in known.items() if node["category"] == "Spatial Steering"}
+
+
+def test_every_node_stands_in_some_workflow(server):
     used = {node["type"] for file in WORKFLOWS for node in json.loads(file.read_text())["nodes"]}
-    assert used >= NODES
+    assert used >= set(_ours(server)) - BY_HAND
 
 
 def test_nodes_are_registered_and_documented(server):
-    known = server.get("/object_info")
-    ours = {name: node for name, node in known.items() if node["category"] == "Spatial Steering"}
-    assert set(ours) == NODES
+    ours = _ours(server)
+    assert len(ours) == 17
     for name, node in ours.items():
+        assert node["search_aliases"], name
         assert node["description"], name
         assert (PACK / "web" / "docs" / f"{name}.md").exists(), name
         for input_name, (_, options) in _inputs(node["input"]):

@@ -43,9 +43,9 @@ SCHEDULERS = [
 ]
 
 
-def make_steering(pipeline, loss=None, record_maps=False, **schedule) -> Steering:
+def make_steering(pipeline, loss=None, **schedule) -> Steering:
     scene = ground_prompt(pipeline, PROMPT)
-    return Steering(scene, loss or CentroidLoss(), SteeringSchedule(**schedule), record_maps)
+    return Steering(scene, loss or CentroidLoss(), SteeringSchedule(**schedule))
 
 
 def sample(pipeline, steering=None, guidance_scale=5.0, images=2, prompt=PROMPT, **options):

@@ -2,13 +2,16 @@ from __future__ import annotations
 
 import pytest
 import torch
+from PIL import Image
 from toys import pair_scene, toy_probe
 
+from steering_core.curves import run_curves
 from steering_core.losses import CentroidLoss
 from steering_core.relations import Relation
 from steering_core.schedule import SamplingStep
 from steering_core.steering import Steering
-from steering_core.viz import RIGHT, WRONG, SheetRow, contact_sheet, map_sheet, to_image
+from steering_core.trace import SteeringRun
+from steering_core.viz import RIGHT, WRONG, SheetRow, contact_sheet, map_sheet, mark_path, object_colour, to_image
 
 
 def test_pictures_are_framed_in_their_colours_under_their_label():
@@ -27,16 +30,43 @@ def test_pictures_keep_their_colours():
     assert to_image(picture * 3).getpixel((0, 0)) == (255, 255, 0)
 
 
-def test_map_sheet_marks_the_centroids():
-    steering = Steering(pair_scene(Relation.LEFT_OF), CentroidLoss(), record_maps=True)
-    latent = torch.randn(1, 4, 8, 8, generator=torch.Generator().manual_seed(0))
-    for step in range(3):
+def _run(steps: int = 3, batch: int = 1) -> Steering:
+    steering = Steering(pair_scene(Relation.LEFT_OF), CentroidLoss())
+    latent = torch.randn(batch, 4, 8, 8, generator=torch.Generator().manual_seed(0))
+    for step in range(steps):
         latent = steering.descend(latent, toy_probe, 1.0, SamplingStep(step, 12, step / 12))
-    sheet = map_sheet(steering.trace, steering.scene.names)
-    assert sheet.width > 3 * 128 and sheet.height > 2 * 128
-    assert WRONG in {colour for _, colour in sheet.getcolors(1 << 20)}
+    return steering
 
 
-def test_a_trace_without_maps_is_refused():
-    with pytest.raises(ValueError, match="no token maps"):
-        map_sheet([], ["a", "b"])
+def _colours(picture) -> set:
+    return {colour for _, colour in picture.getcolors(1 << 20)}
+
+
+def test_map_sheet_shows_each_object_on_each_picture():
+    steering = _run()
+    final = torch.ones(3, 16, 32)
+    sheet = map_sheet(steering.scene, steering.trace, [final * 0.5] * 3, final)
+    assert sheet.width > 4 * 160 and 2 * 80 < sheet.height < 3 * 80 + 60
+    assert {object_colour(0), object_colour(1), (255, 255, 255)} <= _colours(sheet)
+    assert max(max(colour) for colour in _colours(map_sheet(steering.scene, steering.trace, (), final * 0))) < 255
+
+
+def test_path_runs_through_the_centroids():
+    picture = Image.new("RGB", (100, 50))
+    mark_path(picture, torch.tensor([[0.1, 0.5], [0.9, 0.5]]), RIGHT)
+    assert picture.getpixel((50, 25)) == RIGHT and picture.getpixel((90, 25)) == RIGHT
+    assert picture.getpixel((50, 10)) == (0, 0, 0)
+
+
+def test_an_empty_trace_is_refused():
+    with pytest.raises(ValueError, match="trace is empty"):
+        map_sheet(pair_scene(), [], (), torch.zeros(3, 8, 8))
+
+
+def test_curves_have_a_colour_for_each_relation():
+    steering = _run(batch=2)
+    scene = pair_scene(Relation.LEFT_OF, Relation.ABOVE)
+    run = SteeringRun(steering.scene, 12, steering.trace, {}, torch.zeros(2, 4, 8, 8))
+    assert object_colour(0) in _colours(run_curves(run))
+    nothing = run_curves(SteeringRun(scene, 12, [], {}, torch.zeros(2, 4, 8, 8)))
+    assert object_colour(0) not in _colours(nothing) and nothing.height < run_curves(run).height

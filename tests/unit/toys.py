@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import torch
 
-from steering_core.relations import Relation
+from steering_core.relations import Relation, Scene, Span, SpatialRelation
 from steering_core.token_maps import TokenMaps
-from steering_core.tokens import GroundedRelation, GroundedScene
+from steering_core.tokens import GroundedScene, Token, ground
 
 PROMPT = "a photo of a giraffe above an airplane"
 
 
 def pair_scene(*relations: Relation) -> GroundedScene:
     """Two objects, a and b, with the relations between them."""
-    return GroundedScene("a b", ("a", "b"), ((1,), (2,)), tuple(GroundedRelation(0, r, 1) for r in relations))
+    a, b = Span("a", 0, 1), Span("b", 2, 3)
+    scene = Scene("a b", tuple(SpatialRelation(a, relation, b) for relation in relations))
+    return ground(scene, [Token(0, ""), Token(1, "a"), Token(2, "b")])
 
 
 def toy_probe(latent: torch.Tensor) -> TokenMaps:

@@ -17,7 +17,7 @@ import comfy.cldm.cldm
 import comfy.ops
 import folder_paths  # noqa: F401, for the scripts
 import torch
-from comfy import model_management  # noqa: F401, for the scripts
+from comfy import model_management, samplers  # noqa: F401, for the scripts
 from comfy.controlnet import ControlNet
 
 from nodes import ControlNetApplyAdvanced, common_ksampler  # noqa: F401, for the scripts

@@ -1,0 +1,39 @@
+"""What an artist sees of steering while a sampler node runs: marked previews, and a line of text."""
+
+from __future__ import annotations
+
+import comfy.model_management
+import latent_preview
+from comfy.latent_formats import LatentFormat
+from comfy_api.latest import ComfyAPISync
+from comfy_execution.utils import get_executing_context
+from server import PromptServer
+from torch import Tensor
+
+from ..steering_core.steering import Steering
+from ..steering_core.viz import mark_path, object_colour
+
+_api = ComfyAPISync()
+
+
+def show_step(steering: Steering, step: int, steps: int, denoised: Tensor, latent_format: LatentFormat) -> None:
+    """Put the centroids on the sampler's preview of a step, and its relation and loss under the node.
+
+    Previews are made as ComfyUI's are, and only where it makes them.
+    """
+    node = get_executing_context()
+    if node is None:
+        return
+    last = steering.trace[-1]
+    losses = ", ".join(
+        f"{steering.scene.describe(steering.scene.relations[number])}: {loss.mean():.2f}"
+        for number, loss in zip(last.relations, last.loss)
+    )
+    PromptServer.instance.send_progress_text(f"step {step + 1} of {steps} · {losses}", node.node_id)
+    previewer = latent_preview.get_previewer(comfy.model_management.get_torch_device(), latent_format)
+    if previewer is None:
+        return
+    picture = previewer.decode_latent_to_preview(denoised)
+    for number in range(len(steering.scene.names)):
+        mark_path(picture, last.centroids[:1, number], object_colour(number))
+    _api.execution.set_progress(step + 1, steps, node.node_id, picture)

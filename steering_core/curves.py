@@ -1,0 +1,143 @@
+"""A run of steering as curves: loss, displacement and gradient over the steps."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from PIL import Image, ImageDraw, ImageFont
+from torch import Tensor
+
+from .trace import SteeringRun
+from .viz import DARK, LIGHT, Colour, object_colour
+
+_WIDTH, _PANEL, _MARGIN = 768, 190, 14
+_LEFT, _HEAD = 70, 26
+_TEXT, _FAINT = 15, (63, 63, 70)
+#: Numbers on an axis stand at least so far apart, as a share of it.
+_LEAST_APART = 0.15
+#: Drawn larger by this and scaled down, for smooth lines.
+_FINER = 2
+
+
+@dataclass(frozen=True)
+class Curve:
+    """One line of a panel.
+
+    Attributes:
+        positions: on the axis of steps, (points,).
+        values: (points, batch).
+    """
+
+    positions: Tensor
+    values: Tensor
+    colour: Colour
+
+
+def run_curves(run: SteeringRun) -> Image.Image:
+    """Three panels, a colour for each relation: a thick line for the mean of the batch, thin ones for its images.
+
+    A run in which nothing was steered gives its summary as a picture.
+    """
+    lines = run.summary().splitlines()
+    if not run.entries:
+        return _drawn([], lines, [LIGHT] * len(lines), (0, run.steps))
+    positions = torch.tensor([entry.step + _share_of_step(run, entry.step, entry.refinement) for entry in run.entries])
+    numbers = range(len(run.scene.relations))
+    scored = [[number in entry.relations for entry in run.entries] for number in numbers]
+    losses = [
+        Curve(positions[torch.tensor(scored[number])], _losses(run, number), object_colour(number))
+        for number in numbers
+        if any(scored[number])
+    ]
+    displacements = [Curve(positions, run.displacements(number), object_colour(number)) for number in numbers]
+    norms = torch.stack([entry.gradient_norm for entry in run.entries])
+    panels = [
+        ("loss: lower is better", losses),
+        ("displacement: the relation holds above 0", displacements),
+        ("gradient norm: 0 where the target is met", [Curve(positions, norms, LIGHT)]),
+    ]
+    colours = [object_colour(number) for number in numbers if any(scored[number])]
+    return _drawn(panels, lines, colours, (run.entries[0].step, run.entries[-1].step + 1))
+
+
+def _share_of_step(run: SteeringRun, step: int, refinement: int) -> float:
+    """Probes of one step stand side by side."""
+    return refinement / (1 + max(entry.refinement for entry in run.entries if entry.step == step))
+
+
+def _losses(run: SteeringRun, number: int) -> Tensor:
+    return torch.stack([e.loss[e.relations.index(number)] for e in run.entries if number in e.relations])
+
+
+def _drawn(
+    panels: Sequence[tuple[str, Sequence[Curve]]],
+    lines: Sequence[str],
+    colours: Sequence[Colour],
+    steps: tuple[int, int],
+) -> Image.Image:
+    """The panels below one another, and the summary's lines at the foot."""
+    text = _TEXT + 8
+    height = _MARGIN * 2 + len(panels) * _PANEL + len(lines) * text
+    picture = Image.new("RGB", (_WIDTH * _FINER, height * _FINER), DARK)
+    pen = ImageDraw.Draw(picture)
+    font = ImageFont.load_default(_TEXT * _FINER)
+    for index, (title, curves) in enumerate(panels):
+        _draw_panel(pen, font, _MARGIN + index * _PANEL, title, curves, steps)
+    for index, (line, colour) in enumerate(zip(lines, colours)):
+        top = _MARGIN + len(panels) * _PANEL + index * text
+        pen.text((_MARGIN * _FINER, top * _FINER), _plain(line), fill=colour, font=font)
+    return picture.resize((_WIDTH, height), Image.Resampling.LANCZOS)
+
+
+def _plain(line: str) -> str:
+    """The signs that Pillow's own font lacks, in letters."""
+    return line.replace("✓", "+").replace("✗", "-").replace("→", "to")
+
+
+def _draw_panel(
+    pen: ImageDraw.ImageDraw,
+    font: ImageFont.FreeTypeFont | ImageFont.ImageFont,
+    top: int,
+    title: str,
+    curves: Sequence[Curve],
+    steps: tuple[int, int],
+) -> None:
+    values = torch.cat([curve.values.flatten() for curve in curves])
+    low, high = min(0.0, float(values.min())), max(0.0, float(values.max()))
+    high = high if high > low else low + 1.0
+    upper, lower = top + _HEAD, top + _PANEL - _HEAD - 4
+
+    def point(position: float, value: float) -> tuple[float, float]:
+        x = _LEFT + (position - steps[0]) / (steps[1] - steps[0]) * (_WIDTH - _LEFT - _MARGIN)
+        y = lower + (value - low) / (high - low) * (upper - lower)
+        return x * _FINER, y * _FINER
+
+    pen.text((_MARGIN * _FINER, top * _FINER), title, fill=LIGHT, font=font)
+    for value in sorted({low, 0.0, high}):
+        pen.line((point(steps[0], value), point(steps[1], value)), fill=_FAINT, width=_FINER)
+        if value and abs(value) < _LEAST_APART * (high - low):
+            continue  # its number would lie on that of 0
+        pen.text(point(steps[0], value), f"{value:.3g} ", fill=LIGHT, font=font, anchor="rm")
+    for step in range(steps[0], steps[1] + 1, max(1, (steps[1] - steps[0]) // 12)):
+        x, y = point(step, low)
+        pen.line((x, y, x, y + 4 * _FINER), fill=_FAINT, width=_FINER)
+        name = str(step + 1) if step < steps[1] else "step"
+        pen.text((x, y + 5 * _FINER), name, fill=LIGHT, font=font, anchor="ma" if step < steps[1] else "ra")
+    for curve in curves:
+        images = curve.values.unbind(dim=1) if curve.values.shape[1] > 1 else ()
+        for values, colour, width in (
+            *((image, _between(curve.colour, DARK), 1) for image in images),
+            (curve.values.mean(dim=1), curve.colour, 3),
+        ):
+            points = [point(*at) for at in zip(curve.positions.tolist(), values.tolist())]
+            pen.line(points, fill=colour, width=width * _FINER, joint="curve")
+            if width > 1:
+                for x, y in points:
+                    pen.ellipse((x - 6, y - 6, x + 6, y + 6), fill=colour)
+
+
+def _between(a: Colour, b: Colour) -> Colour:
+    red, green, blue = ((one + other) // 2 for one, other in zip(a, b))
+    return red, green, blue

@@ -1,0 +1,528 @@
+"""The widgets of Scene Layout and Edit Relations in the real front end, in a headless browser."""
+
+from __future__ import annotations
+
+import shutil
+import time
+
+import pytest
+
+_ARGUMENTS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+_MILLISECONDS = 240_000
+# The graph that it opens with comes last, and would take the place of one that was built before.
+_READY = "() => window.app?.extensionManager?.workflow?.activeWorkflow"
+_BUILD = """([prompt, type]) => {
+    const add = (type, x, y) => {
+        const node = LiteGraph.createNode(type)
+        node.pos = [x, y]
+        app.graph.add(node)
+        return node
+    }
+    app.graph.clear()
+    const model = add('SpatialSteeringLoadMiniatureModel', 0, 0)
+    const parser = add('SpatialSteeringRelationParser', 0, 200)
+    const node = add(type, 450, 0)
+    const shown = add('PreviewAny', 900, 0)
+    model.connect(1, parser, 0)
+    parser.connect(1, node, 0)
+    node.connect(1, shown, 0)
+    parser.widgets.find(widget => widget.name === 'text').value = prompt
+    app.canvas.ds.scale = 1
+    app.canvas.ds.offset = [150, 150]
+    app.canvas.setDirty(true, true)
+}"""
+_NODE = (
+    "app.graph._nodes.find(node => ['SpatialSteeringSceneLayout', 'SpatialSteeringEditRelations'].includes(node.type))"
+)
+_PARSER = "app.graph._nodes.find(node => node.type === 'SpatialSteeringRelationParser')"
+_VALUE = f"() => {_NODE}.serialize().widgets_values[0]"
+_CAT_DOG = "a cat to the left of a dog"
+_NEAR = 0.2
+
+
+@pytest.fixture(scope="module")
+def page(server):
+    """The front end, ready, with its own errors gathered in ``page.errors``."""
+    api = pytest.importorskip("playwright.sync_api", reason="no playwright: pip install playwright")
+    chromium = shutil.which("chromium") or shutil.which("chromium-browser")
+    if chromium is None:
+        pytest.skip("no Chromium on the PATH")
+    with api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=_ARGUMENTS)
+        page = browser.new_page(viewport={"width": 1600, "height": 1000})
+        page.set_default_timeout(_MILLISECONDS)
+        page.errors = []
+        page.on("pageerror", lambda error: page.errors.append(str(error)))
+        page.goto(f"http://127.0.0.1:{server.port}/", wait_until="domcontentloaded")
+        page.wait_for_function(_READY)
+        yield page
+        browser.close()
+
+
+@pytest.fixture(autouse=True)
+def no_errors(page):
+    yield
+    assert page.errors == []
+
+
+def _build(page, prompt, type="SpatialSteeringSceneLayout"):
+    page.keyboard.press("Escape")  # a dialog with templates may lie over everything at first
+    page.evaluate(_BUILD, [prompt, type])
+    page.locator(".spatial-steering").wait_for()
+
+
+def _layout(page, prompt):
+    _build(page, prompt)
+    page.locator(".spatial-steering .chip").first.wait_for()
+
+
+def _write(page, prompt):
+    page.evaluate(f"text => {{ {_PARSER}.widgets.find(widget => widget.name === 'text').value = text }}", prompt)
+
+
+def _chip(page, name):
+    return page.locator(f'.spatial-steering .chip[value="{name}"]')
+
+
+def _centre(page, name):
+    box = _chip(page, name).bounding_box()
+    return box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+
+
+def _at(page, x, y):
+    """A place on the field, in pixels."""
+    box = page.locator(".spatial-steering .stage").bounding_box()
+    return box["x"] + x * box["width"], box["y"] + y * box["height"]
+
+
+def _drag(page, name, x, y):
+    page.mouse.move(*_centre(page, name))
+    page.mouse.down()
+    page.mouse.move(*_at(page, x, y), steps=5)
+    page.mouse.up()
+
+
+def _said(page):
+    return page.locator(".spatial-steering .said").inner_text().splitlines()
+
+
+def _relations(page):
+    """The relations of the layout's value, by names."""
+    value = page.evaluate(_VALUE)
+    names = [placed["name"] for placed in value["objects"]]
+    return [(names[subject], relation, names[object]) for subject, relation, object in value["relations"]]
+
+
+def _places(page):
+    return {placed["name"]: (placed["x"], placed["y"]) for placed in page.evaluate(_VALUE)["objects"]}
+
+
+_PLACED = {
+    "to the left of": lambda dx, dy: dx < -0.1 and abs(dy) < 3,
+    "to the right of": lambda dx, dy: dx > 0.1 and abs(dy) < 3,
+    "above": lambda dx, dy: dy < -0.1 and abs(dx) < 3,
+    "below": lambda dx, dy: dy > 0.1 and abs(dx) < 3,
+    "above and to the left of": lambda dx, dy: dx < -10 and dy < -10,
+    "below and to the right of": lambda dx, dy: dx > 10 and dy > 10,
+}
+
+
+@pytest.mark.parametrize("phrase", _PLACED)
+def test_read_relation_places_the_objects(page, phrase):
+    _layout(page, f"a cat {phrase} a dog")
+
+    (x, y), (to_x, to_y) = _centre(page, "cat"), _centre(page, "dog")
+    assert _PLACED[phrase](x - to_x, y - to_y)
+    assert _said(page) == [f"cat {phrase} dog"]
+    assert page.evaluate(_VALUE) == {}
+
+
+def test_chain_is_placed_in_order(page):
+    _layout(page, "a cat to the left of a dog, a clock above a tree and a bird between a car and a bus")
+
+    assert _centre(page, "cat")[0] < _centre(page, "dog")[0]
+    assert _centre(page, "clock")[1] < _centre(page, "tree")[1]
+    assert _centre(page, "car")[0] < _centre(page, "bird")[0] < _centre(page, "bus")[0]
+
+
+def test_unrelated_objects_do_not_overlap(page):
+    _layout(page, "a cat and a dog and a bird and a tree and a car")
+
+    boxes = [chip.bounding_box() for chip in page.locator(".spatial-steering .chip").all()]
+    assert len(boxes) == 5
+    for index, a in enumerate(boxes):
+        for b in boxes[:index]:
+            beside = a["x"] + a["width"] <= b["x"] or b["x"] + b["width"] <= a["x"]
+            assert beside or a["y"] + a["height"] <= b["y"] or b["y"] + b["height"] <= a["y"]
+
+
+@pytest.mark.parametrize(
+    ("place", "relation"),
+    [
+        ((0.9, 0.5), "right_of"),
+        ((0.1, 0.5), "left_of"),
+        ((0.5, 0.1), "above"),
+        ((0.5, 0.9), "below"),
+        ((0.1, 0.1), "above_left"),
+        ((0.9, 0.1), "above_right"),
+        ((0.1, 0.9), "below_left"),
+        ((0.9, 0.9), "below_right"),
+        ((0.5 + 0.9 * _NEAR, 0.5), "near"),
+        ((0.5 + 1.1 * _NEAR, 0.5), "right_of"),
+    ],
+)
+def test_drag_with_the_mouse_changes_the_relation(page, place, relation):
+    _layout(page, _CAT_DOG)
+    node = page.evaluate(f"() => Array.from({_NODE}.pos)")
+    view = page.evaluate("() => Array.from(app.canvas.ds.offset)")
+
+    _drag(page, "dog", 0.5, 0.5)
+    _drag(page, "cat", *place)
+
+    assert _relations(page) == [("cat", relation, "dog")]
+    assert _places(page)["cat"] == pytest.approx(place, abs=0.02)
+    assert page.evaluate(f"() => Array.from({_NODE}.pos)") == node
+    assert page.evaluate("() => Array.from(app.canvas.ds.offset)") == view
+
+
+def test_drag_keeps_the_relations_of_others(page):
+    _layout(page, "a cat to the left of a dog, and a clock above a tree")
+
+    _drag(page, "cat", 1, 1)
+
+    assert ("clock", "above", "tree") in _relations(page)
+    assert ("cat", "left_of", "dog") not in _relations(page)
+
+
+def test_drag_of_an_unrelated_object_relates_it_to_the_nearest(page):
+    _layout(page, "a cat to the left of a dog, and a tree")
+    assert "tree" not in " ".join(_said(page))
+
+    x, y = page.evaluate("() => { const s = document.querySelector('.chip[value=dog]').style; return [s.left, s.top] }")
+    _drag(page, "tree", float(x[:-1]) / 100, float(y[:-1]) / 100 - 0.4)
+
+    assert _relations(page) == [("cat", "left_of", "dog"), ("tree", "above", "dog")]
+
+
+def test_drag_without_any_relation_in_the_prompt(page):
+    _layout(page, "a cat and a dog")
+    assert _said(page) == []
+
+    _drag(page, "dog", 0.5, 0.5)
+    _drag(page, "cat", 0.5, 0.05)
+
+    assert [relation for _, relation, _ in _relations(page)] in (["above"], ["below"])
+    assert len(_said(page)) == 1
+
+
+def test_drag_by_touch(page):
+    _layout(page, _CAT_DOG)
+    devtools = page.context.new_cdp_session(page)
+    devtools.send("Emulation.setTouchEmulationEnabled", {"enabled": True})
+    view = page.evaluate("() => Array.from(app.canvas.ds.offset)")
+
+    def touch(kind, *points):
+        devtools.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": [{"x": x, "y": y} for x, y in points]})
+
+    start, end = _centre(page, "cat"), _at(page, 0.9, 0.1)
+    touch("touchStart", start)
+    for part in (0.25, 0.5, 0.75, 1):
+        touch("touchMove", tuple(a + part * (b - a) for a, b in zip(start, end)))
+    touch("touchEnd")
+    devtools.send("Emulation.setTouchEmulationEnabled", {"enabled": False})
+
+    page.wait_for_function(f"() => ({_VALUE})().objects")
+    assert _places(page)["cat"] == pytest.approx((0.9, 0.1), abs=0.03)
+    assert _relations(page) == [("cat", "above_right", "dog")]
+    assert page.evaluate("() => Array.from(app.canvas.ds.offset)") == view
+
+
+def test_arrow_keys_move_and_escape_leaves(page):
+    _layout(page, _CAT_DOG)
+    _drag(page, "cat", 0.5, 0.5)
+    cat = _chip(page, "cat")
+
+    cat.focus()
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("ArrowDown")
+    assert _places(page)["cat"] == pytest.approx((0.52, 0.52), abs=0.02)
+    page.keyboard.press("Shift+ArrowLeft")
+    assert _places(page)["cat"] == pytest.approx((0.42, 0.52), abs=0.02)
+    assert cat.get_attribute("aria-label") == "cat: 42 % from the left, 52 % from the top"
+
+    page.keyboard.press("Tab")
+    assert _chip(page, "dog").evaluate("chip => chip === document.activeElement")
+    page.keyboard.press("Escape")
+    assert not _chip(page, "dog").evaluate("chip => chip === document.activeElement")
+
+
+def test_undo_and_redo(page):
+    _layout(page, _CAT_DOG)
+    graph = page.evaluate("() => app.graph._nodes.length")
+    _drag(page, "cat", 0.5, 0.1)
+    first = page.evaluate(_VALUE)
+    _drag(page, "cat", 0.5, 0.9)
+    second = page.evaluate(_VALUE)
+
+    def press(keys):
+        page.keyboard.press(keys)
+        page.wait_for_timeout(100)  # ComfyUI would take back its own on the next frame
+        return page.evaluate(_VALUE)
+
+    assert press("Control+z") == first
+    assert press("Control+z") == {}
+    assert press("Control+z") == {}
+    assert press("Control+Shift+z") == first
+    assert press("Control+y") == second
+    assert page.evaluate("() => app.graph._nodes.length") == graph
+    assert _chip(page, "cat").evaluate("chip => chip === document.activeElement")
+
+    page.locator('.spatial-steering input[value="↶"]').click()
+    assert page.evaluate(_VALUE) == first
+    page.locator('.spatial-steering input[value="Reset"]').click()
+    assert page.evaluate(_VALUE) == {}
+    assert _said(page) == ["cat to the left of dog"]
+    page.locator('.spatial-steering input[value="↶"]').click()
+    assert page.evaluate(_VALUE) == first
+
+
+def test_undo_of_the_graph_takes_a_move_back_too(page):
+    _layout(page, _CAT_DOG)
+    _drag(page, "cat", 0.5, 0.1)
+    first = page.evaluate(_VALUE)
+    _chip(page, "cat").focus()
+    page.keyboard.press("ArrowRight")
+    assert page.evaluate(_VALUE) != first
+
+    page.keyboard.press("Escape")
+    page.keyboard.press("Control+z")
+
+    page.wait_for_function(f"first => JSON.stringify(({_VALUE})()) === JSON.stringify(first)", arg=first)
+    _chip(page, "cat").wait_for()
+
+
+def test_saved_workflow_brings_the_places_back(page):
+    _layout(page, _CAT_DOG)
+    _drag(page, "cat", 0.8, 0.9)
+    saved, value = page.evaluate("() => app.graph.serialize()"), page.evaluate(_VALUE)
+    _build(page, "a bird")
+
+    page.evaluate("graph => app.loadGraphData(graph)", saved)
+    _chip(page, "cat").wait_for()
+
+    assert page.evaluate(_VALUE) == value
+    x, y = _centre(page, "cat")
+    assert (x, y) == pytest.approx(_at(page, 0.8, 0.9), abs=3)
+
+
+def test_changed_prompt_keeps_places_and_drops_what_is_gone(page):
+    _layout(page, _CAT_DOG)
+    _drag(page, "cat", 0.3, 0.8)
+    cat = _places(page)["cat"]
+
+    _write(page, "a cat to the left of a bus")
+    _chip(page, "bus").wait_for()
+
+    assert _places(page)["cat"] == cat
+    assert _relations(page) == [("cat", "left_of", "bus")]
+    assert _chip(page, "dog").count() == 0
+
+    _write(page, "a tree above a car")
+    _chip(page, "tree").wait_for()
+    assert page.evaluate(_VALUE) == {}
+
+
+def test_prompt_sent_to_the_server_holds_the_layout(page):
+    _layout(page, _CAT_DOG)
+    _drag(page, "cat", 0.5, 0.1)
+    _drag(page, "dog", 0.5, 0.9)
+    # What is sent fits the prompt, even if it was changed just now.
+    _write(page, "a cat to the left of a dog and a bird above a car")
+
+    sent = page.evaluate("async () => (await app.graphToPrompt()).output")
+
+    (layout,) = [node["inputs"]["layout"] for node in sent.values() if node["class_type"].endswith("SceneLayout")]
+    assert [placed["name"] for placed in layout["objects"]] == ["cat", "dog", "bird", "car"]
+    assert layout["relations"] == [[0, "above", 1], [2, "above", 3]]
+
+
+def test_field_grows_with_the_node(page):
+    _layout(page, _CAT_DOG)
+    _drag(page, "cat", 0.9, 0.9)
+    before = page.locator(".spatial-steering .field").bounding_box()
+
+    def resize(size):
+        page.evaluate(f"() => {{ {_NODE}.setSize({size}); app.canvas.setDirty(true, true) }}")
+        page.wait_for_timeout(500)
+        return page.locator(".spatial-steering .field").bounding_box()
+
+    after = resize([600, 640])
+    assert after["width"] > before["width"] + 200
+    assert after["height"] > before["height"] + 200
+    assert _centre(page, "cat") == pytest.approx(_at(page, 0.9, 0.9), abs=3)
+
+    least = resize(f"{_NODE}.computeSize()")
+    assert least["width"] < before["width"]
+    assert page.locator(".spatial-steering").bounding_box()["height"] >= 220
+    assert _centre(page, "cat") == pytest.approx(_at(page, 0.9, 0.9), abs=3)
+
+
+def test_hints_say_what_is_missing(page):
+    _layout(page, _CAT_DOG)
+    hint = page.locator(".spatial-steering .hint")
+    assert not hint.is_visible()
+
+    _write(page, "")
+    hint.wait_for()
+    assert "No objects" in hint.inner_text()
+
+    page.evaluate(f"() => {_NODE}.disconnectInput(0)")
+    page.wait_for_function("() => document.querySelector('.spatial-steering .hint').textContent.includes('Connect')")
+
+
+_CHAIN = """([type, values]) => {
+    const [parser, node] = [PARSER, NODE]
+    const between = LiteGraph.createNode(type)
+    app.graph.add(between)
+    for (const [name, value] of Object.entries(values)) between.widgets.find(w => w.name === name).value = value
+    const reroute = LiteGraph.createNode('Reroute')
+    app.graph.add(reroute)
+    parser.connect(1, between, 0)
+    between.connect(0, reroute, 0)
+    reroute.connect(0, node, 0)
+}""".replace("PARSER", _PARSER).replace("NODE", _NODE)
+_UPSTREAM = {
+    "SpatialSteeringSpatialRelation": (
+        {"subject": "Night", "relation": "above", "object": "dog"},
+        ["cat to the left of dog", "night above dog"],
+    ),
+    "SpatialSteeringEditRelations": (
+        {
+            "edits": {
+                "relations": [{"subject": "cat", "relation": "left_of", "object": "dog", "wanted": "below", "on": True}]
+            }
+        },
+        ["cat below dog"],
+    ),
+}
+
+
+@pytest.mark.parametrize("type", _UPSTREAM)
+def test_relations_of_nodes_between_are_followed(page, type):
+    values, said = _UPSTREAM[type]
+    _layout(page, "a cat to the left of a dog at night")
+
+    page.evaluate(_CHAIN, [type, values])
+
+    page.wait_for_function("said => document.querySelector('.said').innerText === said", arg="\n".join(said))
+
+
+_SUBGRAPH = f"""() => {{
+    const {{ node }} = app.graph.convertToSubgraph(new Set([{_PARSER}]))
+    const [parser] = node.subgraph.nodes
+    const text = parser.inputs.find(input => input.name === 'text')
+    node.subgraph.addInput('text', 'STRING').connect(text, parser)
+    node.widgets.find(widget => widget.name === 'text').value = 'a bird below a house'
+}}"""
+
+
+def test_parser_in_a_subgraph_that_shows_its_text(page):
+    _layout(page, _CAT_DOG)
+
+    page.evaluate(_SUBGRAPH)
+
+    _chip(page, "bird").wait_for()
+    assert _said(page) == ["bird below house"]
+
+
+_LINK = f"""text => {{
+    const string = LiteGraph.createNode('PrimitiveString')
+    app.graph.add(string)
+    string.widgets[0].value = text
+    string.connect(0, {_PARSER}, {_PARSER}.inputs.findIndex(input => input.name === 'text'))
+}}"""
+
+
+def test_prompt_that_comes_by_a_link_is_known_after_a_run(page, server):
+    _layout(page, _CAT_DOG)
+
+    page.evaluate(_LINK, "a sheep above a bench")
+    page.wait_for_function("() => document.querySelector('.spatial-steering .hint').textContent.includes('Run')")
+    _run(page, server)
+
+    _chip(page, "sheep").wait_for()
+    assert _said(page) == ["sheep above bench"]
+
+
+def _edits(page, prompt):
+    _build(page, prompt, "SpatialSteeringEditRelations")
+    page.locator(".spatial-steering .row").first.wait_for()
+
+
+def test_switched_off_and_changed_relations_are_edits(page):
+    _edits(page, "a cat to the left of a dog and a clock above a tree")
+    assert page.evaluate(_VALUE) == {}
+    first, second = page.locator(".spatial-steering .row").all()
+
+    first.locator("input").uncheck()
+    second.locator("select").select_option(label="next to")
+    off = {"subject": "cat", "relation": "left_of", "object": "dog", "wanted": "left_of", "on": False}
+    near = {"subject": "clock", "relation": "above", "object": "tree", "wanted": "near", "on": True}
+    assert page.evaluate(_VALUE) == {"relations": [off, near]}
+
+    saved = page.evaluate("() => app.graph.serialize()")
+    page.evaluate("graph => app.loadGraphData(graph)", saved)
+    page.locator(".spatial-steering .row.off").wait_for()
+    first, second = page.locator(".spatial-steering .row").all()
+    assert second.locator("select").input_value() == "near"
+
+    first.locator("input").check()
+    assert page.evaluate(_VALUE) == {"relations": [near]}
+    _write(page, _CAT_DOG)
+    page.wait_for_function("() => document.querySelectorAll('.row').length === 1")
+    assert page.evaluate(_VALUE) == {}
+
+
+def _run(page, server):
+    """Queue the graph; returns what the preview shows of the summary."""
+    known = set(server.get("/history"))
+    page.evaluate("() => app.queuePrompt(0)")
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline:
+        if new := set(server.get("/history")) - known:
+            (done,) = (server.get("/history")[name] for name in new)
+            assert done["status"]["status_str"] == "success", done["status"]
+            return next(output["text"][0] for output in done["outputs"].values() if "text" in output)
+        time.sleep(0.2)
+    raise TimeoutError("nothing was run")
+
+
+def test_run_steers_by_the_layout(page, server):
+    _layout(page, _CAT_DOG)
+    _drag(page, "cat", 0.5, 0.05)
+    _drag(page, "dog", 0.5, 0.95)
+
+    summary = _run(page, server)
+
+    assert "cat above dog" in summary
+    assert "left" not in summary
+
+
+def test_run_steers_by_the_edits(page, server):
+    _edits(page, "a cat to the left of a dog and a clock above a tree")
+    first, second = page.locator(".spatial-steering .row").all()
+    first.locator("input").uncheck()
+    second.locator("select").select_option("below")
+
+    summary = _run(page, server)
+
+    assert "clock below tree" in summary
+    assert "cat" not in summary

@@ -1,0 +1,132 @@
+from __future__ import annotations
+
+import pytest
+
+from steering_core.editing import described, edited, find_phrase, laid_out, read_edits, read_layout, with_relation
+from steering_core.parser import objects, parse
+from steering_core.relations import Relation, Scene
+
+PROMPT = "a dog above a cat and a red car left of a bird"
+
+
+def texts(scene: Scene) -> list[str]:
+    return [str(relation) for relation in scene.relations]
+
+
+@pytest.mark.parametrize(
+    ("prompt", "names"),
+    [
+        ("a photo of a cat in a box and a dog", ["cat", "dog"]),
+        ("a dog, a red bus and two birds in the rain", ["dog", "red bus", "birds"]),
+        (PROMPT, ["dog", "cat", "red car", "bird"]),
+        ("nothing under it", []),
+    ],
+)
+def test_objects_are_the_heads_related_or_not(prompt, names):
+    assert [span.text for span in objects(prompt)] == names
+    assert all(prompt[span.start : span.end] == span.text for span in objects(prompt))
+
+
+@pytest.mark.parametrize(
+    ("prompt", "phrase", "occurrence", "start"),
+    [
+        ("ein Hund über einer Katze", "katze", 0, 20),
+        ("狗在猫上面", "猫", 0, 2),
+        ("a catalog and a cat", "cat", 0, 16),
+        ("a dog above a dog", "dog", 1, 14),
+        ("a red dog above a dog", "dog", 0, 18),
+    ],
+)
+def test_phrases_are_found_in_any_language(prompt, phrase, occurrence, start):
+    assert find_phrase(prompt, phrase, occurrence).start == start
+
+
+@pytest.mark.parametrize(("phrase", "occurrence"), [("zebra", 0), ("dog", 1), (" ", 0)])
+def test_a_phrase_that_is_not_there_is_named(phrase, occurrence):
+    with pytest.raises(ValueError, match=f'"{phrase}" was expected'):
+        find_phrase("a dog above a cat", phrase, occurrence)
+
+
+def test_a_relation_is_added_once():
+    scene = with_relation(parse(PROMPT), "dog", Relation.NEAR, "bird")
+    assert texts(scene)[-1] == "dog next to bird"
+    assert with_relation(scene, "Dog", Relation.NEAR, "bird") == scene
+    with pytest.raises(ValueError, match="both subject and object"):
+        with_relation(scene, "dog", Relation.NEAR, "dog")
+
+
+def edit(subject: str, relation: str, object: str, wanted: str, on: bool = True) -> dict:
+    return {"subject": subject, "relation": relation, "object": object, "wanted": wanted, "on": on}
+
+
+def test_edits_change_and_switch_off_what_they_name():
+    scene = parse(PROMPT)
+    rows = [edit("dog", "above", "cat", "below"), edit("red car", "left_of", "bird", "left_of", on=False)]
+    assert texts(edited(scene, read_edits({"relations": rows}))) == ["dog below cat"]
+    gone = [edit("zebra", "above", "cat", "below")]
+    assert edited(scene, read_edits({"relations": gone})) == scene
+    assert edited(scene, read_edits({})) == scene
+
+
+def test_each_of_two_relations_in_the_same_words_has_an_edit_of_its_own():
+    scene = parse("a dog above a cat. a dog above a cat")
+    once = read_edits({"relations": [edit("dog", "above", "cat", "above", on=False)]})
+    assert len(edited(scene, once).relations) == 1
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        {"relations": [edit("dog", "over", "cat", "below")]},
+        {"relations": [{"subject": "dog"}]},
+        {"relations": "dog"},
+        {"relations": 3},
+        [],
+    ],
+)
+def test_edits_of_another_form_are_refused(value):
+    with pytest.raises(ValueError, match="edits: relations were expected"):
+        read_edits(value)
+
+
+def placed(*names: str) -> list[dict]:
+    return [{"name": name, "occurrence": names[:i].count(name), "x": 0.1, "y": 0.2} for i, name in enumerate(names)]
+
+
+def test_a_layout_takes_the_place_of_the_relations():
+    value = {"objects": placed("dog", "dog", "cat"), "relations": [[0, "left_of", 1], [2, "above_left", 1]]}
+    scene = laid_out(parse("a dog and a dog near a cat"), read_layout(value))
+    assert texts(scene) == ["dog to the left of dog", "cat above and to the left of dog"]
+    assert scene.relations[0].subject != scene.relations[0].object
+
+
+def test_an_empty_layout_leaves_the_scene_and_objects_alone_relate_nothing():
+    scene = parse(PROMPT)
+    assert laid_out(scene, read_layout({})) == scene
+    assert laid_out(scene, read_layout({"objects": placed("dog"), "relations": []})).relations == ()
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        {"objects": [{"name": "dog"}], "relations": []},
+        {"objects": placed("dog", "cat"), "relations": [[0, "above", 2]]},
+        {"objects": placed("dog", "cat"), "relations": [[0, "over", 1]]},
+        {"objects": placed("dog", "cat"), "relations": [[0, 1]]},
+        "",
+    ],
+)
+def test_layouts_of_another_form_are_refused(value):
+    with pytest.raises(ValueError, match="layout: objects"):
+        read_layout(value)
+
+
+def test_a_front_end_is_told_objects_and_relations_by_position():
+    told = described("a dog above a cat and a dog near a bird")
+    assert told["objects"] == [
+        {"name": "dog", "occurrence": 0},
+        {"name": "cat", "occurrence": 0},
+        {"name": "dog", "occurrence": 1},
+        {"name": "bird", "occurrence": 0},
+    ]
+    assert told["relations"] == [[0, "above", 1], [2, "near", 3]]

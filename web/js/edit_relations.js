@@ -1,0 +1,79 @@
+/** The widget of Edit Relations: a line for each relation, with a switch and a menu. */
+
+import { app } from "../../../scripts/app.js"
+import { editsOf } from "./scene.js"
+import { labels, sentence, texts } from "./text.js"
+import { addSceneWidget, make } from "./widget.js"
+
+app.registerExtension({
+  name: "SpatialSteering.EditRelations",
+  getCustomWidgets: () => ({
+    RELATION_EDITS: (node, name) => ({
+      widget: addSceneWidget(node, name, "RELATION_EDITS", { minHeight: 80, makeView: editsView }),
+      minWidth: 380,
+      minHeight: 220,
+    }),
+  }),
+})
+
+function editsView(change) {
+  const words = texts()
+  const element = make("div", { className: "rows scrolls" })
+  let shown
+  let rows = []
+
+  function show(scene, value) {
+    const key = JSON.stringify([scene.objects, scene.relations])
+    if (key !== shown) {
+      rows = scene.relations.map((relation) => makeRow(scene, relation, commit))
+      element.replaceChildren(...rows.map((row) => row.element))
+      shown = key
+    }
+    editsOf(scene, value).forEach((edit, index) => rows[index].show(edit))
+  }
+
+  function commit() {
+    change(edits(rows.map((row) => row.read())))
+  }
+
+  return {
+    element,
+    show,
+    fit: (scene, value) => edits(editsOf(scene, value).filter(Boolean)),
+    missing: ({ relations }) => (relations.length ? undefined : words.noRelations),
+  }
+}
+
+/** The value that holds those edits that change something. */
+function edits(all) {
+  const relations = all.filter(({ relation, wanted, on }) => !on || wanted !== relation)
+  return relations.length ? { relations } : {}
+}
+
+function makeRow(scene, relation, onchange) {
+  const words = texts()
+  const names = labels(scene)
+  const said = sentence(scene, relation)
+  const [subject, name, object] = relation
+  const on = make("input", { type: "checkbox", ariaLabel: words.on(said), title: words.on(said), onchange })
+  const options = scene.vocabulary.map((known) => make("option", { value: known.name }, words.phrase(known)))
+  const wanted = make("select", { ariaLabel: words.wanted(said), onchange }, ...options)
+  const parts = words.inOrder(make("span", {}, names[subject]), wanted, make("span", {}, names[object]))
+  const element = make("div", { className: "row" }, on, ...parts)
+  return {
+    element,
+    read: () => ({
+      subject: scene.objects[subject].name,
+      relation: name,
+      object: scene.objects[object].name,
+      wanted: wanted.value,
+      on: on.checked,
+    }),
+    show: (edit) => {
+      on.checked = edit?.on ?? true
+      wanted.value = edit?.wanted ?? name
+      element.classList.toggle("off", !on.checked)
+      element.classList.toggle("changed", wanted.value !== name)
+    },
+  }
+}

@@ -1,0 +1,57 @@
+/** The look of the widgets, in the colours of the front end's theme. */
+
+const sheet = new CSSStyleSheet()
+sheet.replaceSync(`
+.spatial-steering {
+  display: flex; flex-direction: column; box-sizing: border-box; overflow: hidden;
+  font: 12px/1.4 sans-serif; color: var(--input-text);
+}
+.spatial-steering [hidden] { display: none !important; }
+.spatial-steering > * { flex: 1; min-height: 0; }
+.spatial-steering .hint {
+  display: grid; place-content: center; margin: 0; padding: 12px; text-align: center;
+  color: var(--descrip-text); background: var(--comfy-input-bg);
+  border: 1px dashed var(--border-color); border-radius: 6px;
+}
+.spatial-steering :focus-visible { outline: 2px solid var(--input-text); outline-offset: 2px; }
+
+.spatial-steering .layout { display: flex; flex-direction: column; gap: 6px; }
+.spatial-steering .field {
+  position: relative; flex: 1; min-height: 0; overflow: hidden; touch-action: none;
+  background: var(--comfy-input-bg); border: 1px solid var(--border-color); border-radius: 6px;
+}
+/* Room around the centres, so that names at the border are seen whole. */
+.spatial-steering .stage { position: absolute; inset: 10% 15%; }
+.spatial-steering .stage svg { position: absolute; width: 100%; height: 100%; overflow: visible; }
+.spatial-steering .stage line { stroke: var(--descrip-text); stroke-width: 1.5; }
+.spatial-steering .stage line.near { stroke-dasharray: 2 4; }
+.spatial-steering .chip {
+  position: absolute; transform: translate(-50%, -50%); width: max-content; max-width: max(42%, 96px);
+  padding: 2px 8px;
+  font: inherit; line-height: 1.3; white-space: normal; overflow-wrap: break-word;
+  color: var(--input-text); background: var(--comfy-menu-bg);
+  border: 2px solid; border-radius: 12px; cursor: grab; touch-action: none; user-select: none;
+}
+.spatial-steering .chip:active { cursor: grabbing; }
+.spatial-steering .chip.unplaced { border-style: dashed; }
+.spatial-steering .foot { display: flex; gap: 4px; align-items: end; }
+.spatial-steering .said {
+  flex: 1; margin: 0; max-height: 4.2em; overflow: auto; font-size: 11px; white-space: pre-line;
+  color: var(--descrip-text);
+}
+.spatial-steering .foot input {
+  padding: 1px 7px; font: inherit; color: var(--input-text); background: var(--comfy-input-bg);
+  border: 1px solid var(--border-color); border-radius: 4px; cursor: pointer;
+}
+.spatial-steering .foot input[aria-disabled="true"] { opacity: 0.4; cursor: default; }
+
+.spatial-steering .rows { display: flex; flex-direction: column; gap: 4px; overflow: auto; }
+.spatial-steering .row { display: flex; flex-wrap: wrap; gap: 6px; align-items: center; padding: 2px; }
+.spatial-steering .row.off > :not(input) { opacity: 0.4; text-decoration: line-through; }
+.spatial-steering .row.changed select { border-color: var(--input-text); }
+.spatial-steering .row select {
+  padding: 2px 4px; font: inherit; color: var(--input-text); background: var(--comfy-input-bg);
+  border: 1px solid var(--border-color); border-radius: 4px;
+}
+`)
+document.adoptedStyleSheets.push(sheet)

@@ -1,0 +1,72 @@
+/** What a person reads in the widgets, in the language of the front end. */
+
+import { app } from "../../../scripts/app.js"
+
+const en = {
+  noParser: "Connect relations to a Spatial Relation Parser.",
+  unknownPrompt: "The prompt comes by a link. Run the workflow once to see its objects here.",
+  noObjects: "No objects found. Write a prompt that names some, such as: a cat to the left of a dog.",
+  noRelations: "No relations found. Write a prompt that states some, such as: a cat to the left of a dog.",
+  failed: (why) => `The server could not read the prompt: ${why}`,
+  reading: "Reading the prompt …",
+  field: "Objects of the prompt. Arrow keys move one, with Shift further. Escape leaves.",
+  place: (name, x, y) => `${name}: ${x} % from the left, ${y} % from the top`,
+  undo: "Undo",
+  redo: "Redo",
+  reset: "Reset",
+  resetHint: "Back to the relations of the prompt",
+  on: (sentence) => `Steer: ${sentence}`,
+  wanted: (sentence) => `Wanted in place of: ${sentence}`,
+  inOrder: (subject, relation, object) => [subject, relation, object],
+  phrase: (relation) => relation.phrase,
+}
+
+const phrases = {
+  left_of: "左边",
+  right_of: "右边",
+  above: "上方",
+  below: "下方",
+  above_left: "左上方",
+  above_right: "右上方",
+  below_left: "左下方",
+  below_right: "右下方",
+  near: "旁边",
+}
+
+const zh = {
+  noParser: "请将 relations 连接到 Spatial Relation Parser。",
+  unknownPrompt: "提示词来自连线。请先运行一次工作流，物体才会显示在这里。",
+  noObjects: "没有找到物体。请在提示词中写出物体，例如：a cat to the left of a dog。",
+  noRelations: "没有找到空间关系。请在提示词中写出关系，例如：a cat to the left of a dog。",
+  failed: (why) => `服务器无法读取提示词：${why}`,
+  reading: "正在读取提示词…",
+  field: "提示词中的物体。方向键移动，按住 Shift 移动更多，Escape 退出。",
+  place: (name, x, y) => `${name}：距左边 ${x}%，距顶部 ${y}%`,
+  undo: "撤销",
+  redo: "重做",
+  reset: "重置",
+  resetHint: "恢复提示词中的关系",
+  on: (sentence) => `引导：${sentence}`,
+  wanted: (sentence) => `替换：${sentence}`,
+  inOrder: (subject, relation, object) => [subject, "在", object, relation],
+  phrase: (relation) => phrases[relation.name] ?? relation.phrase,
+}
+
+/** The texts in the language that the front end is set to. */
+export function texts() {
+  return app.extensionManager.setting.get("Comfy.Locale")?.startsWith("zh") ? zh : en
+}
+
+/** One relation of a scene in words. */
+export function sentence(scene, [subject, name, object]) {
+  const { inOrder, phrase } = texts()
+  const names = labels(scene)
+  const relation = scene.vocabulary.find((known) => known.name === name)
+  return inOrder(names[subject], phrase(relation), names[object]).join(" ")
+}
+
+/** The names of a scene's objects; those that share one are numbered. */
+export function labels({ objects }) {
+  const shared = (name) => objects.filter((object) => object.name === name).length > 1
+  return objects.map(({ name, occurrence }) => (shared(name) ? `${name} ${occurrence + 1}` : name))
+}

@@ -1,0 +1,127 @@
+/** What the widgets of this pack share: a value, a look upstream, and elements to show both. */
+
+import { app } from "../../../scripts/app.js"
+import { read, upstream } from "./scene.js"
+import "./style.js"
+import { texts } from "./text.js"
+
+const LOOK_MILLISECONDS = 300
+
+/** An element with properties and children; a shorthand. */
+export function make(tag, properties = {}, ...children) {
+  const element = Object.assign(document.createElement(tag), properties)
+  element.append(...children)
+  return element
+}
+
+/**
+ * Gives a node a widget that shows the scene which reaches the node.
+ *
+ * @param makeView called with ``change(value)``, for changes by a person; returns the view:
+ *   - ``element``: what is shown
+ *   - ``fit(scene, value)``: what is left of a value in a scene; a value of which nothing is left is {}
+ *   - ``show(scene, value)``: show them
+ *   - ``missing(scene)``: what to say if there is nothing to show, else undefined
+ */
+export function addSceneWidget(node, name, type, { minHeight, makeView }) {
+  const words = texts()
+  const hint = make("p", { className: "hint", textContent: words.reading })
+  const view = makeView(change)
+  const element = make("div", { className: "spatial-steering" }, view.element, hint)
+  view.element.hidden = true
+  element.addEventListener("wheel", zoomCanvas)
+
+  let value = {}
+  let scene = null
+  let followed
+  let done
+
+  const widget = node.addDOMWidget(name, type, element, {
+    getValue: () => value,
+    setValue: hold,
+    getMinHeight: () => minHeight,
+    socketless: true,
+  })
+  // A prompt that was changed just now may not have been read yet; what is sent fits it.
+  widget.serializeValue = async () => {
+    await follow(found())
+    return value
+  }
+
+  function hold(next) {
+    value = scene ? view.fit(scene, next ?? {}) : (next ?? {})
+    if (scene) view.show(scene, value)
+  }
+
+  function change(next) {
+    app.canvas.emitBeforeChange()
+    widget.value = next
+    app.canvas.emitAfterChange()
+  }
+
+  function found() {
+    const source = upstream(node)
+    return JSON.stringify(source && { ...source, prompt: source.prompt ?? node.properties.prompt })
+  }
+
+  function follow(json) {
+    if (json !== followed) {
+      followed = json
+      done = update(json)
+    }
+    return done
+  }
+
+  async function update(json) {
+    const source = JSON.parse(json)
+    let next = null
+    let missing = source ? words.unknownPrompt : words.noParser
+    if (source?.prompt !== undefined) {
+      try {
+        next = await read(source)
+        missing = view.missing(next)
+      } catch (error) {
+        missing = words.failed(error.message)
+      }
+    }
+    if (json !== followed) return
+    scene = next
+    hint.textContent = missing ?? ""
+    hint.hidden = !missing
+    view.element.hidden = Boolean(missing)
+    hold(value)
+  }
+
+  // Nothing tells a node of what changes further up, so it looks, and follows once the change has come to rest.
+  let seen
+  function look() {
+    const now = found()
+    if (now === seen) follow(now)
+    seen = now
+  }
+
+  let timer
+  after(node, "onAdded", () => (timer = setInterval(look, LOOK_MILLISECONDS)))
+  after(node, "onRemoved", () => clearInterval(timer))
+  // A prompt that comes by a link is known from the last run only, and kept with the node for the next session.
+  after(node, "onExecuted", (output) => {
+    if (output?.prompt && upstream(node)?.prompt === undefined) [node.properties.prompt] = output.prompt
+  })
+  return widget
+}
+
+function after(node, method, then) {
+  const before = node[method]
+  node[method] = function (...args) {
+    before?.apply(this, args)
+    then(...args)
+  }
+}
+
+/** Lets the wheel zoom the canvas as elsewhere on a node, unless what is under it scrolls. */
+function zoomCanvas(event) {
+  const box = event.target.closest(".scrolls")
+  if (box && box.scrollHeight > box.clientHeight) return
+  event.preventDefault()
+  app.canvas.processMouseWheel(event)
+}
