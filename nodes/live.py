@@ -14,6 +14,8 @@ from ..steering_core.steering import Steering
 from ..steering_core.viz import mark_path, object_colour
 
 _api = ComfyAPISync()
+#: Longest side of a marked preview at least, in pixels.
+_PREVIEW_SIDE = 256
 
 
 def show_step(steering: Steering, step: int, steps: int, denoised: Tensor, latent_format: LatentFormat) -> None:
@@ -34,6 +36,9 @@ def show_step(steering: Steering, step: int, steps: int, denoised: Tensor, laten
     if previewer is None:
         return
     picture = previewer.decode_latent_to_preview(denoised)
+    # A preview can be as small as the latent, and a mark would cover it.
+    enlarged = max(1, -(-_PREVIEW_SIDE // max(picture.size)))
+    picture = picture.resize((picture.width * enlarged, picture.height * enlarged))
     for number in range(len(steering.scene.names)):
         mark_path(picture, last.centroids[:1, number], object_colour(number))
     _api.execution.set_progress(step + 1, steps, node.node_id, picture)

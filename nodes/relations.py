@@ -11,7 +11,7 @@ from ..steering_core.backends.comfyui import ground_prompt
 from ..steering_core.editing import edited, laid_out, read_edits, read_layout, with_relation
 from ..steering_core.relations import Relation, Scene
 from ..steering_core.tokens import GroundedScene, ground
-from .types import CATEGORY, RelationEdits, Relations, SceneLayoutValue
+from .types import CATEGORY, LayoutOfScene, RelationEdits, Relations
 
 
 class SpatialRelationParser(io.ComfyNode):
@@ -166,7 +166,7 @@ class SceneLayout(io.ComfyNode):
                 Relations.Input(
                     "relations", tooltip="From Spatial Relation Parser: the prompt whose objects are placed."
                 ),
-                SceneLayoutValue.Input(
+                LayoutOfScene.Input(
                     "layout",
                     tooltip="Drag with mouse or finger, or choose one with Tab and move it with the arrow keys. Ctrl+Z "
                     "takes a move back.",

@@ -19,7 +19,25 @@ Classifier = io.Custom("RELATION_CLASSIFIER")
 #: Carries the folder of a dataset, a ``Path``.
 Dataset = io.Custom("RELATION_DATASET")
 
-#: Widget of the front end (web/js/edit_relations.js): what ``edited`` takes.
-RelationEdits = io.Custom("RELATION_EDITS")
-#: Widget of the front end (web/js/scene_layout.js): what ``laid_out`` takes.
-SceneLayoutValue = io.Custom("SCENE_LAYOUT")
+
+class _SceneWidgetInput(io.WidgetInput):
+    """An input whose widget the pack's own front end draws; it holds JSON, at first ``{}``, and takes no link."""
+
+    def __init__(self, id: str, tooltip: str) -> None:
+        super().__init__(id, tooltip=tooltip, default={}, socketless=True)
+
+
+@io.comfytype(io_type="RELATION_EDITS")
+class RelationEdits(io.ComfyTypeIO):
+    """What ``read_edits`` reads; the widget is web/js/edit_relations.js."""
+
+    Type = dict
+    Input = _SceneWidgetInput
+
+
+@io.comfytype(io_type="SCENE_LAYOUT")
+class LayoutOfScene(io.ComfyTypeIO):
+    """What ``read_layout`` reads; the widget is web/js/scene_layout.js."""
+
+    Type = dict
+    Input = _SceneWidgetInput

@@ -5,6 +5,7 @@ from __future__ import annotations
 import configparser
 import json
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -22,6 +23,8 @@ from PIL import Image
 
 PACK = Path(__file__).resolve().parents[2]
 _INSIDE = Path(__file__).parent / "inside"
+#: The pack's folder in custom_nodes, which its files' addresses name.
+_SERVED_AS = "ComfyUI-Spatial-Steering"
 _START_SECONDS = 180
 _RUN_SECONDS = 300
 
@@ -95,11 +98,11 @@ class Server:
         with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}") as answer:
             return json.load(answer)
 
-    def queue(self, prompt: dict[str, Any]) -> dict[str, Any]:
+    def queue(self, prompt: dict[str, Any], **more: Any) -> dict[str, Any]:
         """Queue a prompt in API format; returns the answer, also of a refusal."""
         request = urllib.request.Request(
             f"http://127.0.0.1:{self.port}/prompt",
-            json.dumps({"prompt": prompt}).encode(),
+            json.dumps({"prompt": prompt, **more}).encode(),
             {"Content-Type": "application/json"},
         )
         try:
@@ -142,7 +145,7 @@ def server(comfyui: Install, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     """Started once, with a base folder of its own: nothing is written into the install."""
     base = tmp_path_factory.mktemp("comfyui")
     (base / "custom_nodes").mkdir()
-    (base / "custom_nodes" / "ComfyUI-Spatial-Steering").symlink_to(PACK)
+    (base / "custom_nodes" / _SERVED_AS).symlink_to(PACK)
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -179,6 +182,43 @@ def _wait(server: Server, process: subprocess.Popen, log: Path) -> None:
         except urllib.error.URLError:
             time.sleep(0.5)
     pytest.fail(f"ComfyUI did not start:\n{log.read_text()[-4000:]}")
+
+
+_BROWSER_ARGUMENTS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+_PAGE_MILLISECONDS = 240_000
+# The graph that it opens with comes last, and would take the place of one that was built before.
+_PAGE_READY = "() => window.app?.extensionManager?.workflow?.activeWorkflow"
+
+
+@pytest.fixture(scope="module")
+def page(server: Server) -> Iterator[Any]:
+    """The front end, ready; ``page.errors`` gathers exceptions, and what the pack's own files complain of."""
+    api = pytest.importorskip("playwright.sync_api", reason="no playwright: pip install playwright")
+    chromium = shutil.which("chromium") or shutil.which("chromium-browser")
+    if chromium is None:
+        pytest.skip("no Chromium on the PATH")
+    with api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=_BROWSER_ARGUMENTS)
+        page = browser.new_page(viewport={"width": 1600, "height": 1000})
+        page.set_default_timeout(_PAGE_MILLISECONDS)
+        page.errors = []
+        page.on("pageerror", lambda error: page.errors.append(str(error)))
+        page.on(
+            "console",
+            lambda said: said.type == "error" and _SERVED_AS in said.location["url"] and page.errors.append(said.text),
+        )
+        page.goto(f"http://127.0.0.1:{server.port}/", wait_until="domcontentloaded")
+        page.wait_for_function(_PAGE_READY)
+        yield page
+        browser.close()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

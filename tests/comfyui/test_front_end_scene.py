@@ -2,23 +2,10 @@
 
 from __future__ import annotations
 
-import shutil
 import time
 
 import pytest
 
-_ARGUMENTS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
-_MILLISECONDS = 240_000
-# The graph that it opens with comes last, and would take the place of one that was built before.
-_READY = "() => window.app?.extensionManager?.workflow?.activeWorkflow"
 _BUILD = """([prompt, type]) => {
     const add = (type, x, y) => {
         const node = LiteGraph.createNode(type)
@@ -46,25 +33,6 @@ _PARSER = "app.graph._nodes.find(node => node.type === 'SpatialSteeringRelationP
 _VALUE = f"() => {_NODE}.serialize().widgets_values[0]"
 _CAT_DOG = "a cat to the left of a dog"
 _NEAR = 0.2
-
-
-@pytest.fixture(scope="module")
-def page(server):
-    """The front end, ready, with its own errors gathered in ``page.errors``."""
-    api = pytest.importorskip("playwright.sync_api", reason="no playwright: pip install playwright")
-    chromium = shutil.which("chromium") or shutil.which("chromium-browser")
-    if chromium is None:
-        pytest.skip("no Chromium on the PATH")
-    with api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=_ARGUMENTS)
-        page = browser.new_page(viewport={"width": 1600, "height": 1000})
-        page.set_default_timeout(_MILLISECONDS)
-        page.errors = []
-        page.on("pageerror", lambda error: page.errors.append(str(error)))
-        page.goto(f"http://127.0.0.1:{server.port}/", wait_until="domcontentloaded")
-        page.wait_for_function(_READY)
-        yield page
-        browser.close()
 
 
 @pytest.fixture(autouse=True)

@@ -24,8 +24,8 @@ BY_HAND = {"SpatialSteeringSpatialRelation", "SpatialSteeringEditRelations"}
 def _inputs(options: dict) -> list[tuple[str, list]]:
     """All inputs of a node, those behind choices included."""
     found = []
-    for group in options.values():
-        for name, description in group.items():
+    for kind in ("required", "optional"):
+        for name, description in options.get(kind, {}).items():
             found.append((name, description))
             if description[0] == "COMFY_DYNAMICCOMBO_V3":
                 for choice in description[1]["options"]:

@@ -1,0 +1,67 @@
+"""What a sampler node shows of steering while it runs."""
+
+from __future__ import annotations
+
+import io
+import json
+import struct
+
+import numpy as np
+import pytest
+from graphs import graph, sampler_node
+from PIL import Image
+
+_TEXT, _PREVIEW = 3, 4
+_CLIENT = "live"
+#: The colours of the first two objects.
+_COLOURS = np.array([(86, 180, 233), (230, 159, 0)])
+
+
+def _watch(server, seed: int, preview_method: str) -> tuple[list[str], list[np.ndarray]]:
+    """The texts and the previews that a client is sent while the steered graph runs."""
+    websocket = pytest.importorskip("websocket", reason="no websocket-client: it comes with comfy-cli")
+    socket = websocket.create_connection(f"ws://127.0.0.1:{server.port}/ws?clientId={_CLIENT}", timeout=120)
+    texts, pictures = [], []
+    try:
+        # As the front end says first; without it no node can show a preview of its own.
+        socket.send(json.dumps({"type": "feature_flags", "data": {"supports_preview_metadata": True}}))
+        server.queue(
+            graph(sampler=sampler_node(["steer", 0], seed=seed)),
+            client_id=_CLIENT,
+            extra_data={"preview_method": preview_method},
+        )
+        while True:
+            message = socket.recv()
+            if isinstance(message, str):
+                told = json.loads(message)
+                if told["type"] in ("execution_success", "execution_error"):
+                    assert told["type"] == "execution_success", told
+                    return texts, pictures
+                continue
+            kind, length = struct.unpack(">II", message[:8])
+            head, body = message[8 : 8 + length], message[8 + length :]
+            if kind == _TEXT:
+                assert head == b"sampler"
+                texts.append(body.decode())
+            elif kind == _PREVIEW:
+                assert json.loads(head)["node_id"] == "sampler"
+                pictures.append(np.asarray(Image.open(io.BytesIO(body)).convert("RGB"), dtype=int))
+    finally:
+        socket.close()
+
+
+def _has(picture: np.ndarray, colour: np.ndarray) -> bool:
+    return bool((np.abs(picture - colour).sum(axis=-1) < 60).any())
+
+
+def test_the_status_line_says_step_relation_and_loss(server):
+    texts, pictures = _watch(server, 31, "none")
+    assert len(texts) == 3
+    assert texts[0].startswith("step 1 of 12 · giraffe above airplane: 0.")
+    assert pictures == []
+
+
+def test_previews_show_the_centroids_where_steering_acts(server):
+    _, pictures = _watch(server, 32, "latent2rgb")
+    marked = [picture for picture in pictures if all(_has(picture, colour) for colour in _COLOURS)]
+    assert len(marked) == 3
