@@ -11,7 +11,7 @@ from comfy_api.latest import io
 from ..steering_core.classifier import CLASSIFIERS_DIR, RelationClassifier, load_classifier
 from ..steering_core.losses import LearnedLoss
 from .losses import weight_input, weighted
-from .types import CATEGORY, Classifier, Loss
+from .types import CATEGORY, Classifier, loss_output
 
 FOLDER = "relation_classifiers"
 folder_paths.add_model_folder_path(FOLDER, str(Path(folder_paths.models_dir) / FOLDER), is_default=True)
@@ -76,7 +76,7 @@ class LearnedRelationLoss(io.ComfyNode):
                 Classifier.Input("classifier", tooltip="From Load Relation Classifier."),
                 weight_input(),
             ],
-            outputs=[Loss.Output(display_name="steering_loss", tooltip="For Steered KSampler or Combine Losses.")],
+            outputs=[loss_output()],
         )
 
     @classmethod

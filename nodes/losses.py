@@ -6,7 +6,7 @@ from comfy_api.latest import io
 
 from ..steering_core.losses import CentroidLoss, CombinedLoss, PresenceLoss, SteeringLoss
 from ..steering_core.losses.centroid import FUNCTIONS, ORTHOGONAL_NORMS, PAPER_SETTINGS
-from .types import CATEGORY, Loss
+from .types import CATEGORY, Loss, loss_output
 
 
 class CentroidLossNode(io.ComfyNode):
@@ -60,7 +60,7 @@ class CentroidLossNode(io.ComfyNode):
                     "other. 0 to 10; 0: off.",
                 ),
             ],
-            outputs=[Loss.Output(display_name="steering_loss", tooltip="For Steered KSampler.")],
+            outputs=[loss_output()],
         )
 
     @classmethod
@@ -147,7 +147,7 @@ class PresenceLossNode(io.ComfyNode):
                 "Attend-and-Excite. It does not mind where: combine it with a loss that does."
             ),
             inputs=[weight_input()],
-            outputs=[Loss.Output(display_name="steering_loss", tooltip="For Combine Losses or Steered KSampler.")],
+            outputs=[loss_output()],
         )
 
     @classmethod
@@ -172,7 +172,7 @@ class CombineLosses(io.ComfyNode):
             search_aliases=["add losses", "sum", "steering loss"],
             description="Adds losses up, so that steering serves them all. A new input appears as one is connected.",
             inputs=[io.Autogrow.Input("losses", template=template, tooltip="The losses to add, two to ten.")],
-            outputs=[Loss.Output(display_name="steering_loss", tooltip="For Steered KSampler.")],
+            outputs=[loss_output()],
         )
 
     @classmethod

@@ -27,8 +27,8 @@ class SpatialRelationParser(io.ComfyNode):
             search_aliases=["left of", "right of", "above", "below", "parse prompt", "clip text encode"],
             description=(
                 "Encodes the prompt, as CLIP Text Encode does, and reads the spatial relations in it: left, right, "
-                "above, below, diagonals, next to, between. Connect both outputs to Steered KSampler. A prompt "
-                "without relations is fine: it is then sampled unsteered."
+                "above, below, diagonals, next to, between. Connect them to Apply Spatial Steering or Steered KSampler. "
+                "A prompt without relations is fine: it is then sampled unsteered."
             ),
             inputs=[
                 io.Clip.Input("clip", tooltip="The text encoder of the model that will sample."),
@@ -37,8 +37,9 @@ class SpatialRelationParser(io.ComfyNode):
                     multiline=True,
                     dynamic_prompts=True,
                     tooltip=(
-                        'The prompt, for instance "a giraffe above an airplane" or "a cup to the left of a book and '
-                        'a clock below a cat". Name each object; weights like (dog:1.2) are understood.'
+                        'The prompt, in English if its relations are to be read: "a giraffe above an airplane" or "a cup '
+                        'to the left of a book and a clock below a cat". Name each object; weights like (dog:1.2) are '
+                        "understood."
                     ),
                 ),
             ],
@@ -46,7 +47,7 @@ class SpatialRelationParser(io.ComfyNode):
                 io.Conditioning.Output(tooltip="The encoded prompt, for the sampler's positive input."),
                 Relations.Output(
                     display_name="relations",
-                    tooltip="The relations found and the tokens of their objects, for Steered KSampler.",
+                    tooltip="The relations found, for Apply Spatial Steering or Steered KSampler.",
                 ),
                 io.String.Output(display_name="summary", tooltip="What was understood, in words."),
             ],

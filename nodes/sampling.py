@@ -129,7 +129,7 @@ class SteeredKSampler(io.ComfyNode):
                     "mostly settled, and steering moves little.",
                 ),
                 Relations.Input("relations", tooltip="From Spatial Relation Parser, of the same prompt as positive."),
-                Loss.Input("steering_loss", tooltip="How a relation is scored: from Centroid Loss."),
+                Loss.Input("steering_loss", tooltip="How a relation is scored: from Centroid Loss, for instance."),
                 update_input(),
                 *window_inputs(),
                 order_input(),

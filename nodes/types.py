@@ -10,6 +10,15 @@ CATEGORY = "Spatial Steering"
 Relations = io.Custom("RELATIONS")
 #: Carries a ``SteeringLoss``.
 Loss = io.Custom("STEERING_LOSS")
+
+
+def loss_output() -> io.Output:
+    """A loss, for whatever takes one."""
+    return Loss.Output(
+        display_name="steering_loss", tooltip="For Apply Spatial Steering, Steered KSampler or Combine Losses."
+    )
+
+
 #: Carries a ``SteeringSchedule``.
 Schedule = io.Custom("STEERING_SCHEDULE")
 #: Carries a ``RunLog``, which fills while samplers run.

@@ -1,4 +1,4 @@
-"""Steering of ComfyUI's UNet models (SD 1.x, SD 2.x, the miniature).
+"""Steering of ComfyUI's UNet models (SD 1.x, SD 2.x, SDXL, the miniature).
 
     scene = ground_prompt(clip, prompt)
     steered = steer_model(model, Steering(scene, CentroidLoss()))
@@ -26,7 +26,8 @@ from comfy.ldm.modules.attention import SpatialTransformer, attention_pytorch
 from comfy.ldm.modules.diffusionmodules.openaimodel import Downsample, UNetModel
 from comfy.model_patcher import ModelPatcher, create_model_options_clone, set_model_options_post_cfg_function
 from comfy.sd import CLIP
-from comfy.sd1_clip import SD1Tokenizer
+from comfy.sd1_clip import SD1Tokenizer, SDTokenizer
+from comfy.sdxl_clip import SDXLTokenizer
 from torch import Tensor, nn
 
 from ..attention import split_heads
@@ -66,17 +67,10 @@ def prompt_tokens(clip: CLIP, prompt: str) -> list[Token]:
     """The tokens of the model's text encoder, its chunks joined as in the conditioning.
 
     Raises:
-        ValueError: the model has no text encoder, more than one, or another kind than CLIP.
+        ValueError: the model has no text encoder, or another kind than CLIP.
     """
-    if clip is None:
-        raise ValueError("clip: the checkpoint holds no text encoder. Load one with Load CLIP, and connect that.")
-    if not isinstance(clip.tokenizer, SD1Tokenizer):
-        raise ValueError(
-            f"clip: a Stable Diffusion 1.x or 2.x text encoder, or that of Load Miniature Model, was expected; "
-            f"{type(clip.tokenizer).__name__} is of another kind."
-        )
-    tokenizer = getattr(clip.tokenizer, clip.tokenizer.clip)
-    chunks = clip.tokenize(prompt)[clip.tokenizer.clip_name]
+    tokenizer, name = _clip_tokenizer(clip)
+    chunks = clip.tokenize(prompt)[name]
     special = {tokenizer.start_token, tokenizer.end_token, tokenizer.pad_token}
     ids = [entry[0] for chunk in chunks for entry in chunk]
     # An embedding ("embedding:name") stands among the ids as a tensor, and is no word.
@@ -85,6 +79,21 @@ def prompt_tokens(clip: CLIP, prompt: str) -> list[Token]:
     texts = token_texts([token for _, token in words], lambda part: decode(part, skip_special_tokens=True))
     by_index = {index: text for (index, _), text in zip(words, texts)}
     return [Token(index, by_index.get(index, "")) for index in range(len(ids))]
+
+
+def _clip_tokenizer(clip: CLIP | None) -> tuple[SDTokenizer, str]:
+    """The tokenizer whose tokens the conditioning follows, and what its encoder is called."""
+    if clip is None:
+        raise ValueError("clip: the checkpoint holds no text encoder. Load one with Load CLIP, and connect that.")
+    if isinstance(clip.tokenizer, SD1Tokenizer):
+        return getattr(clip.tokenizer, clip.tokenizer.clip), clip.tokenizer.clip_name
+    if isinstance(clip.tokenizer, SDXLTokenizer):
+        # Both of its encoders cut a text into the same tokens, and stand side by side in the width of each.
+        return clip.tokenizer.clip_l, "l"
+    raise ValueError(
+        f"clip: a Stable Diffusion 1.x, 2.x or SDXL text encoder, or that of Load Miniature Model, was expected; "
+        f"{type(clip.tokenizer).__name__} is of another kind."
+    )
 
 
 def attention_layers(unet: UNetModel) -> dict[str, tuple[AttentionLayer, Block]]:
@@ -119,7 +128,7 @@ def network_of(model: ModelPatcher) -> dict[str, tuple[AttentionLayer, Block]]:
     if not available:
         raise ValueError(
             f"model: {type(unet).__name__} has no cross-attention that can be steered. Connect a Stable "
-            f"Diffusion 1.x or 2.x model, or the one from Load Miniature Model."
+            f"Diffusion 1.x, 2.x or SDXL model, or the one from Load Miniature Model."
         )
     return available
 

@@ -34,7 +34,7 @@ const phrases = {
 }
 
 const zh = {
-  noParser: "请将 relations 连接到 Spatial Relation Parser。",
+  noParser: "请将「关系」连接到「空间关系解析」。",
   unknownPrompt: "提示词来自连线。请先运行一次工作流，物体才会显示在这里。",
   noObjects: "没有找到物体。请在提示词中写出物体，例如：a cat to the left of a dog。",
   noRelations: "没有找到空间关系。请在提示词中写出关系，例如：a cat to the left of a dog。",

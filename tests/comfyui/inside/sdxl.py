@@ -1,0 +1,75 @@
+"""Steering of SDXL's architecture: its own tokenizer, and a network of its layout, narrower, with random weights."""
+
+import torch
+from setting import backend, comfy, common_ksampler, report
+from spatial_steering.steering_core.layers import default_layers
+from spatial_steering.steering_core.losses import CentroidLoss
+from spatial_steering.steering_core.schedule import DESCENT, GUIDANCE, SteeringSchedule
+from spatial_steering.steering_core.steering import Steering
+
+PROMPT = "a photo of a giraffe above an airplane, " + "very highly detailed and sharp, " * 30 + "a dog below a cat"
+CONTEXT = 64
+
+#: As SDXL's, where model_channels is 320 and context_dim 2048.
+UNET = {
+    "image_size": 32,
+    "in_channels": 4,
+    "out_channels": 4,
+    "model_channels": 32,
+    "num_res_blocks": [2, 2, 2],
+    "channel_mult": [1, 2, 4],
+    "transformer_depth": [0, 0, 2, 2, 10, 10],
+    "transformer_depth_middle": 10,
+    "transformer_depth_output": [0, 0, 0, 2, 2, 2, 10, 10, 10],
+    "use_linear_in_transformer": True,
+    "use_spatial_transformer": True,
+    "legacy": False,
+    "num_head_channels": 16,
+    "context_dim": CONTEXT,
+    "num_classes": "sequential",
+    "adm_in_channels": 2816,
+    "dtype": torch.float32,
+}
+
+with torch.inference_mode():
+    clip = comfy.sd.CLIP(no_init=True)  # the tokenizer needs none of the encoders
+    clip.tokenizer = comfy.sdxl_clip.SDXLTokenizer()
+    clip.tokenizer_options = {}
+    grounded = backend.ground_prompt(clip, PROMPT)
+    tokens = backend.prompt_tokens(clip, PROMPT)
+    chunks = clip.tokenize(PROMPT)
+    result = {
+        "texts": ["".join(tokens[index].text for index in indices) for indices in grounded.tokens],
+        "same tokens": [[entry[0] for entry in chunks[name][0] if entry[0]] for name in "lg"],
+        "chunks": [len(chunks[name]) for name in "lg"],
+    }
+
+    torch.manual_seed(0)
+    config = comfy.supported_models.SDXL(UNET)
+    config.set_inference_dtype(torch.float32, None)
+    network = config.get_model({}, "")
+    for weight in network.diffusion_model.parameters():
+        weight.normal_(std=0.05)
+    model = comfy.model_patcher.ModelPatcher(
+        network, load_device=torch.device("cpu"), offload_device=torch.device("cpu")
+    )
+    layers = [layer for layer, _ in backend.network_of(model).values()]
+    result["layers"] = [len(layers), len(default_layers(layers))]
+    conditioning = [[torch.randn(1, len(tokens), CONTEXT), {"pooled_output": torch.randn(1, 1280)}]]
+    negative = [[torch.randn(1, 77, CONTEXT), {"pooled_output": torch.randn(1, 1280)}]]
+    latent = {"samples": torch.zeros(2, 4, 32, 48)}
+
+    def sample(model):
+        return common_ksampler(model, 3, 8, 5.0, "euler", "normal", conditioning, negative, latent)[0]["samples"]
+
+    plain = sample(model)
+    for update in (DESCENT, GUIDANCE):
+        steering = Steering(grounded, CentroidLoss(), SteeringSchedule(update))
+        moved = sample(backend.steer_model(model, steering))
+        result[update] = {
+            "moved": bool(moved.isfinite().all()) and not torch.equal(moved, plain),
+            "gradients": [entry.gradient_norm.min().item() for entry in steering.trace],
+            "maps": list(steering.trace[0].mean_map.shape),
+        }
+    result["untouched"] = torch.equal(sample(model), plain)
+report(result)

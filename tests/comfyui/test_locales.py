@@ -1,0 +1,57 @@
+"""Texts of the nodes, in English and Chinese, as ComfyUI's front end receives them."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tools.locales import node_definitions
+
+LOCALES = Path(__file__).resolve().parents[2] / "locales"
+_CHINESE = re.compile("[\u4e00-\u9fff]")
+_SYNTAX = re.compile("[{}@|]")
+
+
+def _read(language: str) -> dict:
+    return json.loads((LOCALES / language / "nodeDefs.json").read_text(encoding="utf-8"))
+
+
+def _texts(definitions: dict, path: str = "") -> Iterator[tuple[str, str]]:
+    for key, value in definitions.items():
+        if isinstance(value, dict):
+            yield from _texts(value, f"{path}/{key}")
+        else:
+            yield f"{path}/{key}", value
+
+
+def test_english_is_what_the_schemas_say(server):
+    assert _read("en") == node_definitions(server.get("/object_info")), "run tools/locales.py"
+
+
+def test_chinese_says_all_that_english_says():
+    chinese = dict(_texts(_read("zh")))
+
+    assert list(chinese) == list(dict(_texts(_read("en"))))
+    assert [key for key, text in chinese.items() if not text.strip()] == []
+    said = {key: text for key, text in chinese.items() if not key.endswith("/name")}
+    assert [key for key, text in said.items() if not _CHINESE.search(text)] == []
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_names_and_descriptions_hold_no_sign_of_the_front_ends_message_syntax(language):
+    texts = dict(_texts(_read(language)))
+
+    assert [key for key, text in texts.items() if not key.endswith("/tooltip") and _SYNTAX.search(text)] == []
+
+
+def test_comfyui_serves_both_languages(server):
+    served = server.get("/i18n")
+
+    for language in ("en", "zh"):
+        expected = _read(language)
+        assert {node: served[language]["nodeDefs"][node] for node in expected} == expected
+    assert served["zh"]["nodeCategories"]["Spatial Steering"] == "空间引导"

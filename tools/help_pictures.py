@@ -1,0 +1,292 @@
+"""Draws the pictures of the help pages: for each node a small graph with it, as ComfyUI's front end shows it.
+
+    python tools/help_pictures.py http://127.0.0.1:8188 [NODE_ID …]
+
+Needs playwright, Chromium on the PATH, and a freshly started ComfyUI with this pack: nodes whose results are cached
+show less.
+"""
+
+from __future__ import annotations
+
+import io
+import shutil
+import sys
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from PIL import Image
+from playwright.sync_api import Page, sync_playwright
+
+PICTURES = Path(__file__).resolve().parents[1] / "web" / "docs" / "images"
+_OWN = "SpatialSteering"
+_WIDTH, _QUALITY = 900, 80
+_MARGIN = 28
+_ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
+_MILLISECONDS = 240_000
+#: For fonts, previews and widgets made of HTML to be drawn.
+_SETTLE_MILLISECONDS = 2000
+
+_MINIATURE = {"size": 128, "steps": 12, "method": "noise"}
+_FIXED = {"seed": 2, "control_after_generate": "fixed", "steps": 16, "cfg": 5.0}
+
+
+class _Node(NamedTuple):
+    """A node of a graph: its type, the least width and height, and values of its widgets."""
+
+    type: str
+    size: tuple[int, int] = (0, 0)
+    values: dict[str, Any] | None = None
+
+
+class _Graph(NamedTuple):
+    """A picture: names of nodes, column by column, and links ``NODE.OUTPUT NODE.INPUT``.
+
+    Attributes:
+        behind: names of nodes that are needed and not shown.
+        run: whether the graph is run first, for what its nodes show then.
+    """
+
+    columns: tuple[str, ...]
+    links: tuple[str, ...]
+    behind: str = ""
+    run: bool = False
+
+
+_NODES = {
+    "mini": _Node(f"{_OWN}LoadMiniatureModel", (220, 0)),
+    "parser": _Node(f"{_OWN}RelationParser", (320, 170), {"text": "a giraffe above an airplane"}),
+    "plain": _Node(f"{_OWN}RelationParser", (300, 170), {"text": "a dog and a cat"}),
+    "four": _Node(f"{_OWN}RelationParser", (300, 170), {"text": "a cat to the left of a dog, a boat above a car"}),
+    "relation": _Node(f"{_OWN}SpatialRelation", (280, 0), {"subject": "dog", "relation": "left_of", "object": "cat"}),
+    "edit": _Node(f"{_OWN}EditRelations", (400, 180), {"edits": {"relations": [
+        {"subject": "cat", "relation": "left_of", "object": "dog", "wanted": "left_of", "on": False},
+        {"subject": "boat", "relation": "above", "object": "car", "wanted": "above_left", "on": True},
+    ]}}),
+    "layout": _Node(f"{_OWN}SceneLayout", (380, 440), {"layout": {"relations": [], "objects": [
+        {"name": "cat", "occurrence": 0, "x": 0.1, "y": 0.9},
+        {"name": "dog", "occurrence": 0, "x": 0.8, "y": 0.85},
+        {"name": "boat", "occurrence": 0, "x": 0.15, "y": 0.1},
+        {"name": "car", "occurrence": 0, "x": 0.75, "y": 0.45},
+    ]}}),
+    "centroid": _Node(f"{_OWN}CentroidLoss", (320, 0)),
+    "presence": _Node(f"{_OWN}PresenceLoss", (320, 0), {"weight": 0.5}),
+    "load": _Node(f"{_OWN}LoadRelationClassifier", (340, 0), {"classifier_name": "miniature.safetensors"}),
+    "learned": _Node(f"{_OWN}LearnedRelationLoss", (300, 0)),
+    "combine": _Node(f"{_OWN}CombineLosses", (240, 0)),
+    "record": _Node(f"{_OWN}RecordRelationMaps", (320, 0), {"name": "training", **_MINIATURE}),
+    "record2": _Node(f"{_OWN}RecordRelationMaps", (320, 0), {"name": "validation", "seed": 1, **_MINIATURE}),
+    "train": _Node(f"{_OWN}TrainRelationClassifier", (320, 0), {"width": 64}),
+    "schedule": _Node(f"{_OWN}SteeringSchedule", (320, 0)),
+    "apply": _Node(f"{_OWN}ApplySpatialSteering", (280, 0)),
+    "steered": _Node(f"{_OWN}SteeredKSampler", (300, 0), _FIXED),
+    "maps": _Node(f"{_OWN}TokenMapPreview", (640, 420)),
+    "report": _Node(f"{_OWN}SteeringReport", (520, 560)),
+    "negative": _Node("CLIPTextEncode", (320, 110)),
+    "latent": _Node("EmptyLatentImage", (240, 0), {"width": 128, "height": 128}),
+    "ksampler": _Node("KSampler", (280, 0), _FIXED),
+    "decode": _Node("VAEDecode", (240, 0)),
+    "picture": _Node("PreviewImage", (240, 290)),
+    "words": _Node("PreviewAny", (300, 150)),
+    "long": _Node("PreviewAny", (400, 220)),
+}  # fmt: skip
+
+_ENCODED = ("mini.CLIP parser.clip", "mini.CLIP negative.clip")
+_STEERED = (
+    *_ENCODED,
+    "mini.MODEL steered.model",
+    "parser.CONDITIONING steered.positive",
+    "negative.CONDITIONING steered.negative",
+    "latent.LATENT steered.latent_image",
+    "parser.relations steered.relations",
+    "centroid.steering_loss steered.steering_loss",
+)
+_BEHIND_STEERED = "mini parser negative latent centroid"
+
+
+def _recorded(node: str) -> tuple[str, ...]:
+    return tuple(f"mini.{output} {node}.{output.lower()}" for output in ("MODEL", "CLIP", "VAE"))
+
+
+_GRAPHS = {
+    "LoadMiniatureModel": _Graph(("mini", "parser negative"), _ENCODED),
+    "RelationParser": _Graph(("mini", "four", "words"), ("mini.CLIP four.clip", "four.summary words.source"), run=True),
+    "SpatialRelation": _Graph(
+        ("plain", "relation", "words"),
+        ("mini.CLIP plain.clip", "plain.relations relation.relations", "relation.summary words.source"),
+        behind="mini",
+        run=True,
+    ),
+    "EditRelations": _Graph(
+        ("four", "edit", "words"),
+        ("mini.CLIP four.clip", "four.relations edit.relations", "edit.summary words.source"),
+        behind="mini",
+        run=True,
+    ),
+    "SceneLayout": _Graph(
+        ("four", "layout", "words"),
+        ("mini.CLIP four.clip", "four.relations layout.relations", "layout.summary words.source"),
+        behind="mini",
+        run=True,
+    ),
+    "CentroidLoss": _Graph(("centroid", "apply"), ("centroid.steering_loss apply.steering_loss",)),
+    "PresenceLoss": _Graph(
+        ("presence centroid", "combine"),
+        ("presence.steering_loss combine.loss0", "centroid.steering_loss combine.loss1"),
+    ),
+    "LoadRelationClassifier": _Graph(
+        ("load", "learned long"), ("load.classifier learned.classifier", "load.summary long.source"), run=True
+    ),
+    "LearnedRelationLoss": _Graph(
+        ("load", "learned", "apply"),
+        ("load.classifier learned.classifier", "learned.steering_loss apply.steering_loss"),
+    ),
+    "CombineLosses": _Graph(
+        ("centroid presence", "combine", "apply"),
+        (
+            "centroid.steering_loss combine.loss0",
+            "presence.steering_loss combine.loss1",
+            "combine.steering_loss apply.steering_loss",
+        ),
+    ),
+    "RecordRelationMaps": _Graph(("mini", "record", "train"), (*_recorded("record"), "record.dataset train.training")),
+    "TrainRelationClassifier": _Graph(
+        ("record record2", "train", "learned"),
+        (
+            *_recorded("record"),
+            *_recorded("record2"),
+            "record.dataset train.training",
+            "record2.dataset train.validation",
+            "train.classifier learned.classifier",
+        ),
+        behind="mini",
+    ),
+    "SteeringSchedule": _Graph(("schedule", "apply"), ("schedule.steering_schedule apply.steering_schedule",)),
+    "ApplySpatialSteering": _Graph(
+        ("parser centroid", "apply", "ksampler"),
+        (
+            "mini.CLIP parser.clip",
+            "mini.MODEL apply.model",
+            "parser.relations apply.relations",
+            "centroid.steering_loss apply.steering_loss",
+            "apply.MODEL ksampler.model",
+            "parser.CONDITIONING ksampler.positive",
+        ),
+        behind="mini",
+    ),
+    "SteeredKSampler": _Graph(
+        ("parser centroid", "steered", "decode picture"),
+        (*_STEERED, "steered.LATENT decode.samples", "mini.VAE decode.vae", "decode.IMAGE picture.images"),
+        behind="mini negative latent",
+        run=True,
+    ),
+    "TokenMapPreview": _Graph(
+        ("steered", "maps"),
+        (*_STEERED, "steered.steering_trace maps.steering_trace", "steered.LATENT maps.latent", "mini.VAE maps.vae"),
+        behind=_BEHIND_STEERED,
+        run=True,
+    ),
+    "SteeringReport": _Graph(
+        ("steered", "report"),
+        (*_STEERED, "steered.steering_trace report.steering_trace", "steered.LATENT report.latent"),
+        behind=_BEHIND_STEERED,
+        run=True,
+    ),
+}
+
+_READY = f"() => window.app?.graph && '{_OWN}SteeredKSampler' in LiteGraph.registered_node_types"
+_BUILD = """([nodes, links]) => {
+    app.clean()
+    const made = {}
+    for (const [name, [type, size, values]] of nodes) {
+        const node = made[name] = LiteGraph.createNode(type)
+        app.graph.add(node)
+        for (const [key, value] of Object.entries(values ?? {})) {
+            const widget = node.widgets.find(w => w.name.split(".").at(-1) === key)
+            widget.value = value
+            widget.callback?.(value, app.canvas, node)
+        }
+        node.setSize(node.computeSize().map((least, axis) => Math.max(least, size[axis])))
+    }
+    const slot = (slots, name) => slots.findIndex(s => s.name.split(".").at(-1) === name)
+    for (const [from, output, to, input] of links) {
+        made[from].connect(slot(made[from].outputs, output), made[to], slot(made[to].inputs, input))
+    }
+    window.helpPicture = made
+}"""
+_ARRANGE = """([columns, behind]) => {
+    const made = window.helpPicture
+    const GAP_X = 70, GAP_Y = 60, TITLE = 30
+    let x = 0, bottom = 0
+    for (const column of columns) {
+        let y = TITLE
+        for (const node of column.map(name => made[name])) {
+            node.pos = [x, y]
+            y += node.size[1] + GAP_Y
+        }
+        x += Math.max(...column.map(name => made[name].size[0])) + GAP_X
+        bottom = Math.max(bottom, y - GAP_Y)
+    }
+    behind.forEach((name, index) => made[name].pos = [-3000, index * 400])
+    app.canvas.deselectAll()
+    app.canvas.ds.scale = 1
+    app.canvas.ds.offset = [150, 150]
+    app.canvas.setDirty(true, true)
+    const box = app.canvas.canvas.getBoundingClientRect()
+    return {x: box.x + 150, y: box.y + 150, width: x - GAP_X, height: bottom}
+}"""
+_RUN = """() => new Promise((resolve, reject) => {
+    app.api.addEventListener("execution_success", resolve, {once: true})
+    app.api.addEventListener("execution_error", event => reject(event.detail.exception_message), {once: true})
+    app.queuePrompt(0)
+})"""
+
+
+def _prepare(page: Page, url: str) -> None:
+    """The front end in English, with nothing that lies over the graph."""
+    page.goto(url, wait_until="domcontentloaded")
+    page.wait_for_function(_READY)
+    for setting, value in {
+        "Comfy.Locale": "en",
+        "Comfy.Minimap.Visible": False,
+        "Comfy.VueNodes.Enabled": False,
+    }.items():
+        page.evaluate("([id, value]) => app.extensionManager.setting.set(id, value)", [setting, value])
+    page.keyboard.press("Escape")
+
+
+def _take(page: Page, graph: _Graph) -> Image.Image:
+    columns, behind = [column.split() for column in graph.columns], graph.behind.split()
+    names = [name for column in [*columns, behind] for name in column]
+    links = [[*start.split("."), *end.split(".")] for start, end in map(str.split, graph.links)]
+    page.evaluate(_BUILD, [[(name, _NODES[name]) for name in names], links])
+    page.evaluate(_ARRANGE, [columns, behind])
+    page.wait_for_timeout(_SETTLE_MILLISECONDS)
+    if graph.run:
+        page.evaluate(_RUN)
+        page.wait_for_timeout(_SETTLE_MILLISECONDS)
+    frame = page.evaluate(_ARRANGE, [columns, behind])
+    page.wait_for_timeout(_SETTLE_MILLISECONDS)
+    clip = {"x": frame["x"] - _MARGIN, "y": frame["y"] - _MARGIN}
+    clip |= {side: frame[side] + 2 * _MARGIN for side in ("width", "height")}
+    picture = Image.open(io.BytesIO(page.screenshot(clip=clip))).convert("RGB")
+    picture.thumbnail((_WIDTH, picture.height), Image.Resampling.LANCZOS)
+    return picture
+
+
+def main(url: str, nodes: list[str]) -> None:
+    """Draw the pictures of these nodes, or of all."""
+    PICTURES.mkdir(exist_ok=True)
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=_ARGUMENTS)
+        page = browser.new_page(viewport={"width": 1700, "height": 1400})
+        page.set_default_timeout(_MILLISECONDS)
+        _prepare(page, url)
+        for node in nodes or [_OWN + name for name in _GRAPHS]:
+            _take(page, _GRAPHS[node.removeprefix(_OWN)]).save(PICTURES / f"{node}.jpg", quality=_QUALITY)
+        browser.close()
+
+
+if __name__ == "__main__":
+    if len(sys.argv) < 2:
+        sys.exit(__doc__)
+    main(sys.argv[1], sys.argv[2:])
