@@ -27,8 +27,8 @@ class SpatialRelationParser(io.ComfyNode):
             search_aliases=["left of", "right of", "above", "below", "parse prompt", "clip text encode"],
             description=(
                 "Encodes the prompt, as CLIP Text Encode does, and reads the spatial relations in it: left, right, "
-                "above, below, diagonals, next to, between. Connect them to Apply Spatial Steering or Steered KSampler. "
-                "A prompt without relations is fine: it is then sampled unsteered."
+                "above, below, diagonals, next to, between. Connect them to Apply Spatial Steering or Steered "
+                "KSampler. A prompt without relations is fine: it is then sampled unsteered."
             ),
             inputs=[
                 io.Clip.Input("clip", tooltip="The text encoder of the model that will sample."),
@@ -37,9 +37,9 @@ class SpatialRelationParser(io.ComfyNode):
                     multiline=True,
                     dynamic_prompts=True,
                     tooltip=(
-                        'The prompt, in English if its relations are to be read: "a giraffe above an airplane" or "a cup '
-                        'to the left of a book and a clock below a cat". Name each object; weights like (dog:1.2) are '
-                        "understood."
+                        'The prompt, in English if its relations are to be read: "a giraffe above an airplane" or "a '
+                        'cup to the left of a book and a clock below a cat". Name each object; weights like (dog:1.2) '
+                        "are understood."
                     ),
                 ),
             ],
