@@ -16,7 +16,7 @@ from PIL import Image
 PACK = Path(__file__).resolve().parents[2]
 WORKFLOWS = sorted((PACK / "example_workflows").glob("*.json"))
 #: Their loaders are left to choose: nothing is downloaded here.
-WITH_CHECKPOINTS = {"stable_diffusion_1_5"}
+WITH_CHECKPOINTS = {"stable_diffusion_1_5", "stable_diffusion_xl"}
 #: Nodes that need no example: a layout or an edit begins where the artist does.
 BY_HAND = {"SpatialSteeringSpatialRelation", "SpatialSteeringEditRelations"}
 
