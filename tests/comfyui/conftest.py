@@ -12,8 +12,10 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -146,6 +148,19 @@ def server(comfyui: Install, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     base = tmp_path_factory.mktemp("comfyui")
     (base / "custom_nodes").mkdir()
     (base / "custom_nodes" / _SERVED_AS).symlink_to(PACK)
+    with _started(comfyui, base) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def start_server(comfyui: Install) -> Callable[[Path], AbstractContextManager[Server]]:
+    """Starts another server, for as long as its context lasts, on a base folder."""
+    return partial(_started, comfyui)
+
+
+@contextmanager
+def _started(comfyui: Install, base: Path) -> Iterator[Server]:
+    """A server on a free port, with the packs in the base folder's custom_nodes."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]

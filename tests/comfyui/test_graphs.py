@@ -297,3 +297,12 @@ def test_another_seed_runs_only_what_depends_on_it(server):
     steered_graph["sampler"] = sampler_node(["steer", 0], seed=78)
     (cached,) = _events(server.run(steered_graph), "execution_cached")
     assert set(steered_graph) - set(cached["nodes"]) == {"sampler", "pictures", "shown", "report", "trace", "verdict"}
+
+
+def test_with_the_pack_removed_the_rest_goes_on_and_its_nodes_are_named(start_server, tmp_path):
+    picture = core_node("EmptyImage", width=8, height=8, batch_size=1, color=0)
+    others = {"picture": picture, "shown": core_node("PreviewImage", images=["picture", 0])}
+    (tmp_path / "custom_nodes").mkdir()
+    with start_server(tmp_path) as server:
+        assert "SpatialSteering" in json.dumps(server.queue(graph())["error"])
+        assert server.run(others)["status"]["status_str"] == "success"
