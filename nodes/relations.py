@@ -99,10 +99,12 @@ class SpatialRelation(io.ComfyNode):
 
     @classmethod
     def validate_inputs(cls, subject: str | None = None, object: str | None = None) -> bool | str:
-        """Refuse an empty name before anything runs; what comes by a link is known only then."""
+        """Refuse names that make no relation before anything runs; what comes by a link is known only then."""
         for name, value in (("subject", subject), ("object", object)):
             if value is not None and not value.strip():
                 return f"{name}: words of the prompt that name an object were expected, such as dog; nothing was given."
+        if subject is not None and object is not None and subject.strip().casefold() == object.strip().casefold():
+            return f"subject and object: two objects were expected, and both are {subject!r}."
         return True
 
     @classmethod

@@ -119,7 +119,7 @@ class RecordRelationMaps(io.ComfyNode):
         bar = comfy.utils.ProgressBar(len(pictures))
         for done in write_dataset(recordable, pictures, settings, folder, shard_size=_SHARD_SIZE):
             comfy.model_management.throw_exception_if_processing_interrupted()
-            bar.update_absolute(done)
+            bar.update_absolute(done, preview=("JPEG", pictures[done - 1].picture, _PREVIEW_SIDE))
         return io.NodeOutput(folder, str(folder))
 
 
@@ -140,6 +140,8 @@ def _check_packages() -> None:
         )
 
 
+#: Of the picture just recorded, at most, in pixels.
+_PREVIEW_SIDE = 256
 #: Small, so that little is lost when a recording is cancelled.
 _SHARD_SIZE = 16
 

@@ -196,7 +196,9 @@ def add_train_command(commands: argparse._SubParsersAction) -> None:
         metavar="FILE",
         help="YAML with options, named as here without the dashes; those after it on the command line win",
     )
-    train.add_argument("--data", type=Path, metavar="DIR", help="dataset of steer record to learn from")
+    train.add_argument(
+        "--data", type=Path, nargs="+", metavar="DIR", help="datasets of steer record to learn from, one or more"
+    )
     train.add_argument("--validation", type=Path, metavar="DIR", help="dataset that decides when to stop")
     train.add_argument("--test", type=Path, metavar="DIR", help="dataset of the report (default: the validation's)")
     train.add_argument(
@@ -286,25 +288,25 @@ class _Config(argparse.Action):
 def _train(options: argparse.Namespace) -> None:
     from tqdm import tqdm
 
-    from .dataset import read_manifest, read_records
+    from .dataset import read_manifest, read_records, together
     from .report import make_report, write_report
     from .train import Progress, train_classifier
 
-    folders = {name: getattr(options, name) for name in ("data", "validation", "out")}
-    for name, folder in folders.items():
-        if folder is None:
+    for name in ("data", "validation", "out"):
+        if getattr(options, name) is None:
             raise ValueError(f"--{name} DIR was expected, or {name} in the file of --config.")
     settings = TrainingSettings(**{name: getattr(options, name) for name in _TRAINING_HELP})
-    manifest = read_manifest(options.data)
+    first, test_folder = options.data[0], options.test or options.validation
+    manifest = read_manifest(first)
     sizes = _classifier_settings(options, manifest)
-    test_folder = options.test or options.validation
-    manifests = {folder: read_manifest(folder) for folder in (options.data, options.validation, test_folder)}
+    manifests = {folder: read_manifest(folder) for folder in (*options.data, options.validation, test_folder)}
     for folder, there in manifests.items():
-        _check_alike(options.data, manifest, folder, there)
+        _check_alike(first, manifest, folder, there)
     records = {folder: read_records(folder, there) for folder, there in manifests.items()}
     for file in {file for read in records.values() for file in read.damaged}:
         print(f"left out, damaged: {file}")
-    training, validation, test = (records[folder] for folder in (options.data, options.validation, test_folder))
+    training = together([records[folder] for folder in options.data])
+    validation, test = records[options.validation], records[test_folder]
     if options.without:
         unknown = set(options.without) - {name for read in records.values() for pair in read.objects for name in pair}
         if unknown:

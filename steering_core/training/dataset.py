@@ -11,7 +11,7 @@ import hashlib
 import io
 import json
 import tarfile
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -170,6 +170,17 @@ class Records:
     def _chosen(self, rows: list[int]) -> Records:
         objects = tuple(self.objects[row] for row in rows)
         return Records(self.maps[rows], self.relation[rows], self.stated[rows], objects, self.damaged)
+
+
+def together(parts: Sequence[Records]) -> Records:
+    """Several datasets as one, in their order."""
+    return Records(
+        maps=torch.cat([part.maps for part in parts]),
+        relation=torch.cat([part.relation for part in parts]),
+        stated=torch.cat([part.stated for part in parts]),
+        objects=tuple(pair for part in parts for pair in part.objects),
+        damaged=tuple(file for part in parts for file in part.damaged),
+    )
 
 
 def read_records(folder: Path, manifest: Manifest) -> Records:

@@ -233,6 +233,7 @@ def test_edited_and_laid_out_relations_reach_the_sampler(server):
     ("node", "complaint"),
     [
         (_relation(" "), "subject: words"),
+        (_relation("Airplane"), "two objects were expected"),
         (
             pack_node("EditRelations", relations=["parser", 1], edits={"relations": [3]}),
             "edits: relations were expected",

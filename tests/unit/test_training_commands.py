@@ -10,7 +10,7 @@ from test_classifier import published
 
 from steering_core.classifier import load_classifier
 from steering_core.cli import main
-from steering_core.training.dataset import read_manifest, read_records
+from steering_core.training.dataset import read_manifest, read_records, together
 
 GENERATED = ["record", "--source", "generated"]
 SMALL = ["--width", "16", "--epochs", "2", "--batch", "16", "--extractor-layers", "1", "--classifier-layers", "1"]
@@ -72,6 +72,19 @@ def test_objects_can_be_left_out_of_training_and_are_told_apart_in_the_report(tm
     assert main(["train", "--data", str(tmp_path / "a"), "--validation", str(tmp_path / "a"), *SMALL, "--out",
                  str(tmp_path / "out"), "--no-leakage-test"]) == 2  # fmt: skip
     assert "other data" in capsys.readouterr().err
+
+
+def test_several_datasets_are_learned_from_together(tmp_path):
+    record(tmp_path / "a", 4)
+    record(tmp_path / "b", 6, 1)
+    parts = [read_records(tmp_path / name, read_manifest(tmp_path / name)) for name in "ab"]
+    both = together(parts)
+    assert len(both.objects) == len(both.maps) == sum(len(part.maps) for part in parts)
+    assert torch.equal(both.maps[-len(parts[1].maps) :], parts[1].maps) and both.objects[-1] == parts[1].objects[-1]
+    config = tmp_path / "train.yaml"
+    config.write_text(json.dumps({"data": [str(tmp_path / "a"), str(tmp_path / "b")], "leakage_test": False}))
+    validation = ["--validation", str(tmp_path / "a"), "--out", str(tmp_path / "out"), *SMALL]
+    assert main(["train", "--config", str(config), *validation]) == 0
 
 
 @pytest.mark.parametrize(
