@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import comfy.model_management
 import latent_preview
+from comfy.cli_args import LatentPreviewMethod, args
 from comfy.latent_formats import LatentFormat
 from comfy_api.latest import ComfyAPISync
 from comfy_execution.utils import get_executing_context
@@ -18,27 +18,38 @@ _api = ComfyAPISync()
 _PREVIEW_SIDE = 256
 
 
-def show_step(steering: Steering, step: int, steps: int, denoised: Tensor, latent_format: LatentFormat) -> None:
-    """Put the centroids on the sampler's preview of a step, and its relation and loss under the node.
+class LiveView:
+    """Puts the centroids on the sampler's preview of a steered step, and its relations and losses under the node.
 
     Previews are made as ComfyUI's are, and only where it makes them.
     """
-    node = get_executing_context()
-    if node is None:
-        return
-    last = steering.trace[-1]
-    losses = ", ".join(
-        f"{steering.scene.describe(steering.scene.relations[number])}: {loss.mean():.2f}"
-        for number, loss in zip(last.relations, last.loss)
-    )
-    PromptServer.instance.send_progress_text(f"step {step + 1} of {steps} · {losses}", node.node_id)
-    previewer = latent_preview.get_previewer(comfy.model_management.get_torch_device(), latent_format)
-    if previewer is None:
-        return
-    picture = previewer.decode_latent_to_preview(denoised)
-    # A preview can be as small as the latent, and a mark would cover it.
-    enlarged = max(1, -(-_PREVIEW_SIDE // max(picture.size)))
-    picture = picture.resize((picture.width * enlarged, picture.height * enlarged))
-    for number in range(len(steering.scene.names)):
-        mark_path(picture, last.centroids[:1, number], object_colour(number))
-    _api.execution.set_progress(step + 1, steps, node.node_id, picture)
+
+    def __init__(self) -> None:
+        self._method: LatentPreviewMethod | None = None
+        self._previewer: latent_preview.LatentPreviewer | None = None
+
+    def __call__(
+        self, steering: Steering, step: int, steps: int, denoised: Tensor, latent_format: LatentFormat
+    ) -> None:
+        """See ``StepListener``."""
+        node = get_executing_context()
+        if node is None:
+            return
+        last = steering.trace[-1]
+        losses = ", ".join(
+            f"{steering.scene.describe(steering.scene.relations[number])}: {loss.mean():.2f}"
+            for number, loss in zip(last.relations, last.loss)
+        )
+        PromptServer.instance.send_progress_text(f"step {step + 1} of {steps} · {losses}", node.node_id)
+        if self._method != args.preview_method:  # a previewer can be a network, and is loaded once
+            self._method = args.preview_method
+            self._previewer = latent_preview.get_previewer(denoised.device, latent_format)
+        if self._previewer is None:
+            return
+        picture = self._previewer.decode_latent_to_preview(denoised)
+        # A preview can be as small as the latent, and a mark would cover it.
+        enlarged = max(1, -(-_PREVIEW_SIDE // max(picture.size)))
+        picture = picture.resize((picture.width * enlarged, picture.height * enlarged))
+        for number in range(len(steering.scene.names)):
+            mark_path(picture, last.centroids[:1, number], object_colour(number))
+        _api.execution.set_progress(step + 1, steps, node.node_id, picture)

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
-
 from comfy_api.latest import io
 
 from ..steering_core.backends.comfyui import ground_prompt
 from ..steering_core.editing import edited, laid_out, read_edits, read_layout, with_relation
 from ..steering_core.relations import Relation, Scene
 from ..steering_core.tokens import GroundedScene, ground
-from .types import CATEGORY, LayoutOfScene, RelationEdits, Relations
+from .types import CATEGORY, LayoutOfScene, RelationEdits, Relations, complaint
 
 
 class SpatialRelationParser(io.ComfyNode):
@@ -141,7 +138,7 @@ class EditRelations(io.ComfyNode):
     @classmethod
     def validate_inputs(cls, edits: dict | None = None) -> bool | str:
         """Refuse edits of another form before anything runs."""
-        return _complaint(read_edits, edits)
+        return True if edits is None else complaint(lambda: read_edits(edits))
 
     @classmethod
     def execute(cls, relations: GroundedScene, edits: dict) -> io.NodeOutput:
@@ -181,7 +178,7 @@ class SceneLayout(io.ComfyNode):
     @classmethod
     def validate_inputs(cls, layout: dict | None = None) -> bool | str:
         """Refuse a layout of another form before anything runs."""
-        return _complaint(read_layout, layout)
+        return True if layout is None else complaint(lambda: read_layout(layout))
 
     @classmethod
     def execute(cls, relations: GroundedScene, layout: dict) -> io.NodeOutput:
@@ -200,13 +197,3 @@ def _with_scene(relations: GroundedScene, scene: Scene) -> io.NodeOutput:
     """Another scene of the same prompt, tied to the same tokens; and what the front end shows of it."""
     grounded = ground(scene, relations.sequence)
     return io.NodeOutput(grounded, grounded.summary(), ui={"prompt": [relations.scene.prompt]})
-
-
-def _complaint(read: Callable[[Any], Any], value: Any) -> bool | str:
-    """Whether a widget's value can be read, or why not; one that comes by a link is known only later."""
-    try:
-        if value is not None:
-            read(value)
-    except ValueError as error:
-        return str(error)
-    return True

@@ -39,9 +39,9 @@ class TokenMapPreview(io.ComfyNode):
     def execute(cls, latent: dict, steering_trace: RunLog, vae) -> io.NodeOutput:
         """Decode the steps, and lay the maps on them."""
         run = steering_trace.run_of(latent["samples"])
-        if not run.entries:
+        trace = [entry for entry in run.last_of_steps if entry.step in run.predictions]
+        if not trace:
             return _shown(cls, [run_curves(run)])
-        trace = run.last_of_steps
         pictures = [_decoded(vae, run.predictions[entry.step]) for entry in trace]
         final = _decoded(vae, latent["samples"])
         sheets = [
@@ -63,8 +63,8 @@ class SteeringReport(io.ComfyNode):
             category=CATEGORY,
             search_aliases=["loss curve", "plot", "verdict", "trace", "debug"],
             description=(
-                "Says for each relation whether the model's attention stood as it should at the end of steering, and "
-                "draws loss, displacement and gradient over the steps."
+                "Says for each relation whether the model's attention stood as it should when steering last looked, "
+                "and draws loss, displacement and gradient over the steps."
             ),
             inputs=[_latent_input(), _trace_input()],
             outputs=[

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from aiohttp import web
 from server import PromptServer
 
@@ -20,7 +22,7 @@ async def _describe(request: web.Request) -> web.Response:
     """The objects of a prompt and its relations, before anything is sampled."""
     try:
         prompt = (await request.json())["prompt"]
-        answer = described(prompt)
+        answer = await asyncio.to_thread(described, prompt)
     except (ValueError, KeyError, TypeError) as error:
         return web.json_response({"error": f'{{"prompt": TEXT}} was expected: {error!r}'}, status=400)
     return web.json_response({**answer, "vocabulary": vocabulary()})

@@ -13,9 +13,9 @@ from ..steering_core.schedule import SteeringSchedule
 from ..steering_core.steering import Steering
 from ..steering_core.tokens import GroundedScene
 from ..steering_core.trace import RunLog
-from .live import show_step
-from .schedule import UPDATES, order_input, read_update, update_input, window_complaint, window_inputs
-from .types import CATEGORY, Loss, Relations, Schedule, Trace
+from .live import LiveView
+from .schedule import UPDATES, order_input, read_update, update_input, window_inputs
+from .types import CATEGORY, Loss, Relations, Schedule, Trace, complaint
 
 
 class ApplySpatialSteering(io.ComfyNode):
@@ -150,7 +150,9 @@ class SteeredKSampler(io.ComfyNode):
         """Refuse a choice or a window that makes no sense before anything runs."""
         if update is None:
             return f"update must be one of {', '.join(UPDATES)}."
-        return window_complaint(start_percent, end_percent)
+        if start_percent is None or end_percent is None:  # linked: known only when it runs
+            return True
+        return complaint(lambda: SteeringSchedule(start=start_percent, end=end_percent))
 
     @classmethod
     def execute(
@@ -184,4 +186,4 @@ class SteeredKSampler(io.ComfyNode):
 def _steered(model, relations: GroundedScene, loss: SteeringLoss, schedule: SteeringSchedule):
     """The steered clone of a model, and the log that its samplers fill."""
     log = RunLog()
-    return steer_model(model, Steering(relations, loss, schedule), log, show_step), log
+    return steer_model(model, Steering(relations, loss, schedule), log, LiveView()), log

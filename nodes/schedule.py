@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 from comfy_api.latest import io
 
 from ..steering_core.schedule import DEFAULT_STEP_SIZE, DESCENT, GUIDANCE, IN_TURN, TOGETHER, SteeringSchedule
-from .types import CATEGORY, Schedule
+from .types import CATEGORY, Schedule, complaint
 
 #: The update rules by the names that nodes give them.
 UPDATES = {"latent_descent": DESCENT, "noise_guidance": GUIDANCE}
@@ -64,24 +66,38 @@ class SteeringScheduleNode(io.ComfyNode):
         All inputs are asked for, because ComfyUI hands those behind a choice to no parameter of their own; it then
         leaves the ranges to this.
         """
-        preset = inputs.get("preset")
+        preset, order = inputs.get("preset"), inputs.get("order")
         if preset is None:
             return f"preset must be one of {', '.join(_PRESETS)}."
         update = preset.get("update")
         if update is None:
             return f"update must be one of {', '.join(UPDATES)}."
-        if None in preset.values() or None in update.values():  # linked: known only when it runs
-            return True
-        try:
-            _schedule(preset, inputs.get("order") or TOGETHER)
-        except ValueError as error:
-            return str(error)
-        return True
+        values = list(_with_values(_inputs(_PRESETS[preset["preset"]]), preset))
+        for one, value in values:
+            if (
+                isinstance(one, (io.Float.Input, io.Int.Input))
+                and value is not None
+                and not one.min <= value <= one.max
+            ):
+                return f"{one.id} must be from {one.min} to {one.max}, not {value}."
+        if order is None or any(value is None for _, value in values):
+            return True  # linked, so known only when it runs; or missing, which ComfyUI says itself
+        return complaint(lambda: _schedule(preset, order))
 
     @classmethod
     def execute(cls, preset: dict, order: str) -> io.NodeOutput:
         """Build the schedule."""
         return io.NodeOutput(_schedule(preset, order))
+
+
+def _with_values(inputs: list[io.Input], values: dict) -> Iterator[tuple[io.Input, Any]]:
+    """Each input with its value, those behind the choices made included; with none where it is not known."""
+    for one in inputs:
+        value = values.get(one.id)
+        yield one, value
+        if isinstance(one, io.DynamicCombo.Input) and value is not None:
+            chosen = next(option for option in one.options if option.key == value[one.id])
+            yield from _with_values(chosen.inputs, value)
 
 
 def _schedule(preset: dict, order: str) -> SteeringSchedule:
@@ -133,17 +149,6 @@ def window_inputs(end: float = SteeringSchedule.end) -> list[io.Input]:
             "can spoil details.",
         ),
     ]
-
-
-def window_complaint(start: float | None, end: float | None) -> bool | str:
-    """What is wrong with a window; nothing is known yet of one that comes by a link."""
-    if start is None or end is None:
-        return True
-    try:
-        SteeringSchedule(start=start, end=end)
-    except ValueError as error:
-        return str(error)
-    return True
 
 
 def order_input() -> io.Input:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 from comfy_api.latest import io
 
 CATEGORY = "Spatial Steering"
@@ -50,3 +53,12 @@ class LayoutOfScene(io.ComfyTypeIO):
 
     Type = dict
     Input = _SceneWidgetInput
+
+
+def complaint(check: Callable[[], Any]) -> bool | str:
+    """What ``validate_inputs`` answers: the message of a ValueError that a check raises, or that all is well."""
+    try:
+        check()
+    except ValueError as error:
+        return str(error)
+    return True

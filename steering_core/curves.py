@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from textwrap import wrap
 
 import torch
 from PIL import Image, ImageDraw, ImageFont
@@ -15,6 +16,7 @@ from .viz import DARK, LIGHT, Colour, object_colour
 _WIDTH, _PANEL, _MARGIN = 768, 190, 14
 _LEFT, _HEAD = 70, 26
 _TEXT, _FAINT = 15, (63, 63, 70)
+_COLUMNS = 90
 #: Numbers on an axis stand at least so far apart, as a share of it.
 _LEAST_APART = 0.15
 #: Drawn larger by this and scaled down, for smooth lines.
@@ -42,7 +44,7 @@ def run_curves(run: SteeringRun) -> Image.Image:
     """
     lines = run.summary().splitlines()
     if not run.entries:
-        return _drawn([], lines, [LIGHT] * len(lines), (0, run.steps))
+        return _drawn([], lines, [LIGHT], (0, run.steps))
     positions = torch.tensor([entry.step + _share_of_step(run, entry.step, entry.refinement) for entry in run.entries])
     numbers = range(len(run.scene.relations))
     scored = [[number in entry.relations for entry in run.entries] for number in numbers]
@@ -77,17 +79,18 @@ def _drawn(
     colours: Sequence[Colour],
     steps: tuple[int, int],
 ) -> Image.Image:
-    """The panels below one another, and the summary's lines at the foot."""
+    """The panels below one another, and the summary's lines at the foot, each in its colour."""
     text = _TEXT + 8
-    height = _MARGIN * 2 + len(panels) * _PANEL + len(lines) * text
+    wrapped = [(part, colour) for line, colour in zip(lines, colours) for part in wrap(_plain(line), _COLUMNS)]
+    height = _MARGIN * 2 + len(panels) * _PANEL + len(wrapped) * text
     picture = Image.new("RGB", (_WIDTH * _FINER, height * _FINER), DARK)
     pen = ImageDraw.Draw(picture)
     font = ImageFont.load_default(_TEXT * _FINER)
     for index, (title, curves) in enumerate(panels):
         _draw_panel(pen, font, _MARGIN + index * _PANEL, title, curves, steps)
-    for index, (line, colour) in enumerate(zip(lines, colours)):
+    for index, (line, colour) in enumerate(wrapped):
         top = _MARGIN + len(panels) * _PANEL + index * text
-        pen.text((_MARGIN * _FINER, top * _FINER), _plain(line), fill=colour, font=font)
+        pen.text((_MARGIN * _FINER, top * _FINER), line, fill=colour, font=font)
     return picture.resize((_WIDTH, height), Image.Resampling.LANCZOS)
 
 

@@ -118,6 +118,8 @@ def read_layout(value: Mapping[str, Any]) -> Layout:
         relations = tuple((int(a), Relation(relation), int(b)) for a, relation, b in value.get("relations", []))
         if not all(0 <= index < len(objects) for a, _, b in relations for index in (a, b)):
             raise IndexError(f"a relation of an object beyond the {len(objects)}")
+        if any(occurrence < 0 for _, occurrence in objects) or any(a == b for a, _, b in relations):
+            raise ValueError("a negative occurrence, or a relation of an object to itself")
     except (KeyError, TypeError, AttributeError, ValueError, IndexError) as error:
         raise ValueError(
             f"layout: objects, each with name and occurrence, and relations, each [object, relation, object] with "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypeVar
@@ -76,8 +77,10 @@ class SteeringSchedule:
             raise ValueError(f"The window must satisfy 0 <= start < end <= 1, not {self.start} to {self.end}.")
         if self.step_size is None:
             object.__setattr__(self, "step_size", DEFAULT_STEP_SIZE[self.update])
-        if not self.step_size >= 0:
+        if not 0 <= self.step_size < math.inf:
             raise ValueError(f"step_size must be 0 or more, not {self.step_size}.")
+        if math.isnan(self.target):
+            raise ValueError("target must be a number.")
         if not 0 <= self.decay <= 1:
             raise ValueError(f"decay must be from 0 to 1, not {self.decay}.")
         if self.refinements < 1:

@@ -34,13 +34,13 @@ class SteeringError(RuntimeError):
 
 @dataclass
 class Steering:
-    """Steers one run of a sampler towards a scene.
+    """Steers a sampler towards a scene, one run after the other.
 
     Attributes:
         scene: what is wanted.
-        loss: scores one relation; bound to the network when the run begins.
+        loss: scores one relation; ``bind`` ties it to a network.
         schedule: when and how strongly to steer.
-        trace: what was seen so far, in order.
+        trace: what was seen so far in this run, in order.
     """
 
     scene: GroundedScene
@@ -86,7 +86,8 @@ class Steering:
         Returns:
             As the latent; nothing if every due relation of every image meets the target.
         """
-        direction = self._direction(latent, probe, step, refinement=0)
+        probed = sum(entry.step == step.number for entry in self.trace)
+        direction = self._direction(latent, probe, step, refinement=probed)
         return None if direction is None else self.schedule.step_size_at(step) * direction
 
     def _direction(self, latent: Tensor, probe: Probe, step: SamplingStep, refinement: int) -> Tensor | None:

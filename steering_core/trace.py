@@ -48,7 +48,7 @@ class TraceEntry:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What became of a relation in each image of a batch, as the model's attention saw it.
+    """What had become of a relation in each image of a batch when steering last looked at the model's attention.
 
     Attributes:
         relation: in words.
@@ -78,7 +78,7 @@ class SteeringRun:
         scene: what was wanted.
         steps: how many the run had.
         entries: of all probes, in order; none if no step was steered.
-        predictions: by steered step what the model took the clean latent to be after it, (batch, …).
+        predictions: by steered step what the model then took the clean latent to be, (batch, …).
         latent: the result.
     """
 
@@ -138,7 +138,9 @@ class SteeringRun:
 class RunLog:
     """The last runs of samplers with one steered model."""
 
-    _KEPT = 8
+    _KEPT = 32
+    #: Latents differ by less where a sampler gives its result in two ways, and by far more where the seed does.
+    _TOLERANCE = 1e-4
 
     def __init__(self) -> None:
         self._runs: deque[SteeringRun] = deque(maxlen=self._KEPT)
@@ -155,9 +157,11 @@ class RunLog:
         """
         for run in reversed(self._runs):
             # Some samplers hand their result on in another precision.
-            if run.latent.shape == latent.shape and torch.equal(run.latent.to(latent.dtype), latent.cpu()):
+            mine, theirs = run.latent.to(latent.dtype).float(), latent.cpu().float()
+            if mine.shape == theirs.shape and mine.allclose(theirs, rtol=0, atol=self._TOLERANCE, equal_nan=True):
                 return run
         raise ValueError(
-            "latent: the output of a sampler was expected that ran with the steered model of this trace, just as it "
-            "came from there. Connect the sampler's LATENT itself, and the trace of the node that steered its model."
+            f"latent: the output of a sampler was expected that ran with the steered model of this trace, just as it "
+            f"came from there. Connect the sampler's LATENT itself (of two, that named output), and the trace of the "
+            f"node that steered its model. The last {self._KEPT} runs are kept; of an older one, sample again."
         )

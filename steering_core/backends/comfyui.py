@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import bisect
 import itertools
+import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -44,7 +45,7 @@ _WRAPPER_KEY = "spatial_steering"
 
 #: Of ComfyUI's samplers: (step, denoised, x, steps), the latents (batch, channels, H, W).
 SamplerCallback = Callable[[int, Tensor, Tensor, int], None]
-#: Is told of a steered step: the steering with its trace, the step, how many there are, the denoised latent
+#: Is told of a steered step: the steering with its trace, the step from 0, how many there are, the denoised latent
 #: (batch, channels, H, W) and its format.
 StepListener = Callable[[Steering, int, int, Tensor, LatentFormat], None]
 #: Where ComfyUI's UNet runs a transformer block: (part, number of the part's module, block in it).
@@ -60,7 +61,12 @@ def ground_prompt(clip: CLIP, prompt: str, scene: Scene | None = None) -> Ground
     Raises:
         PhraseNotFoundError: a phrase has no tokens.
     """
-    return ground(scene or parse(prompt), prompt_tokens(clip, prompt))
+    return ground(scene or parse(_without_embeddings(prompt)), prompt_tokens(clip, prompt))
+
+
+def _without_embeddings(prompt: str) -> str:
+    """The prompt with blanks for textual inversions, whose names are no words of it."""
+    return re.sub(r"embedding:\S+", lambda found: " " * len(found.group()), prompt)
 
 
 def prompt_tokens(clip: CLIP, prompt: str) -> list[Token]:
@@ -160,9 +166,15 @@ def steer_model(
         on_step: called after each steered step.
 
     Raises:
-        ValueError: the model is no UNet with cross-attention, or the loss cannot read it, or cannot
-            score one of the relations.
+        ValueError: the model is steered already, or is no UNet with cross-attention, or the loss cannot read
+            it, or cannot score one of the relations.
     """
+    wrappers = comfy.patcher_extension.WrappersMP
+    if model.get_wrappers(wrappers.SAMPLER_SAMPLE, _WRAPPER_KEY):
+        raise ValueError(
+            "model: it is steered already. Give the model itself to one steering node only, with all relations: "
+            "chain them with Spatial Relation, and add losses up with Combine Losses."
+        )
     blocks: dict[str, Block] = {}
     if steering.scene.relations:
         available = network_of(model)
@@ -170,7 +182,6 @@ def steer_model(
         blocks = {name: available[name][1] for name in names}
     run = _SteeredRun(steering, blocks, log or RunLog(), on_step)
     clone = model.clone()
-    wrappers = comfy.patcher_extension.WrappersMP
     clone.add_wrapper_with_key(wrappers.OUTER_SAMPLE, _WRAPPER_KEY, run.outer_sample)
     clone.add_wrapper_with_key(wrappers.SAMPLER_SAMPLE, _WRAPPER_KEY, run.sample)
     return clone
@@ -211,7 +222,7 @@ class _SteeredRun:
         rest = (self._watching(callback, guider), noise, latent_image, denoise_mask, disable_pbar)
         if not any(self._steering.is_active(step, steps) for step in range(steps)):
             return executor(guider, sigmas, extra_args, *rest)
-        if "positive" not in guider.conds:
+        if not guider.conds.get("positive"):
             raise SteeringError(
                 f"guider: {type(guider).__name__} has no positive conditioning, whose attention steering reads. "
                 f"Use CFGGuider, BasicGuider or another with one."
@@ -221,7 +232,13 @@ class _SteeredRun:
                 options = create_model_options_clone(extra_args["model_options"])
                 shift = self._prediction_shift(guider, sigmas, extra_args["model_options"], denoise_mask)
                 set_model_options_post_cfg_function(options, shift)
-                return executor(guider, sigmas, {**extra_args, "model_options": options}, *rest)
+                latent = executor(guider, sigmas, {**extra_args, "model_options": options}, *rest)
+                if not self._steering.trace:
+                    raise SteeringError(
+                        f"guider: {type(guider).__name__} applies no guidance at this cfg: there was nothing to bend. "
+                        f"Steer by latent descent, or set another cfg."
+                    )
+                return latent
             sampler = executor.class_obj
             if not isinstance(sampler, comfy.samplers.KSAMPLER):
                 raise SteeringError(
@@ -243,13 +260,15 @@ class _SteeredRun:
             nonlocal seen
             if callback is not None:
                 callback(step, denoised, x, steps)
-            if len(self._steering.trace) == seen:
-                return
+            # The steps that were probed tell which this is: some samplers count in another way.
+            probed = {entry.step for entry in self._steering.trace[seen:]} - self._predictions.keys()
             seen = len(self._steering.trace)
-            last = self._steering.trace[-1]
-            self._predictions[last.step] = guider.inner_model.process_latent_out(denoised.float()).cpu()
+            if not probed:
+                return
+            prediction = guider.inner_model.process_latent_out(denoised.float()).cpu()
+            self._predictions.update(dict.fromkeys(probed, prediction))
             if self._on_step is not None:
-                self._on_step(self._steering, step, steps, denoised, guider.inner_model.latent_format)
+                self._on_step(self._steering, max(probed), self._steps, denoised, guider.inner_model.latent_format)
 
         return watch
 
@@ -383,7 +402,8 @@ def probe_model(
         replaced[block] = _MapReader(name, collector, replaced.get(block, replaced.get(block[:2])))
     # Of the attention kernels that may be chosen, this one is known to have a backward.
     transformer_options["optimized_attention_override"] = _differentiable_attention
-    condition = {**guider.conds["positive"][0]}
+    # Of a conditioning for an area only, the maps would show the area only.
+    condition = {name: value for name, value in guider.conds["positive"][0].items() if name != "area"}
     if "control" in condition:
         condition["control"] = _ControlWithoutGradient(condition["control"])
         # Residuals are added in place to what the next encoder block has saved for backward, if it is not a copy.

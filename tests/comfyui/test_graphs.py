@@ -240,7 +240,9 @@ def test_edited_and_laid_out_relations_reach_the_sampler(server):
         ),
         (pack_node("SceneLayout", relations=["parser", 1], layout={"objects": [1]}), "layout: objects"),
         (schedule_node(start_percent=0.5), "start < end"),
-        (schedule_node(decay=2.0), "decay must be from 0 to 1"),
+        (schedule_node(decay=2.0), "decay must be from 0.0 to 1.0"),
+        (schedule_node(**{"update.refinements": 1000}), "refinements must be from 1 to 50"),
+        (schedule_node(**{"update.step_size": 1e9}), "step_size must be from 0.0 to 10.0"),
         (pack_node("SteeringSchedule", preset="wild", order="together"), "preset must be one of"),
     ],
 )
@@ -283,8 +285,10 @@ def test_prompts_in_the_queue_do_not_touch_each_other(server, steered, plain):
 
 @pytest.mark.parametrize("seconds", [0.0, 0.4, 0.8, 1.6])
 def test_a_cancelled_run_leaves_nothing_behind(server, steered, seconds):
-    queued = server.queue(graph(batch=4, sampler=sampler_node(["steer", 0], seed=int(1000 * seconds), steps=60)))
+    queued = server.queue(graph(batch=4, sampler=sampler_node(["steer", 0], seed=int(1000 * seconds), steps=600)))
+    deadline = time.monotonic() + 60
     while not server.get("/queue")["queue_running"]:
+        assert time.monotonic() < deadline, "The prompt did not begin."
         time.sleep(0.02)
     time.sleep(seconds)
     server.interrupt()

@@ -36,3 +36,28 @@ def test_unknown_layer_is_named(result):
 
 def test_conditioning_of_another_prompt_is_refused(result):
     assert "belong to another prompt" in result["other prompt"]
+
+
+def test_samplers_of_other_packs_are_steered_by_guidance_and_else_refused(result):
+    assert result["own sampler"]
+    assert "OwnSampler" in result["own sampler and descent"] and "noise guidance" in result["own sampler and descent"]
+
+
+def test_a_conditioning_that_acts_later_is_refused(result):
+    assert "does not act at this step" in result["late conditioning"]
+
+
+def test_a_model_is_steered_once(result):
+    assert "steered already" in result["steered twice"]
+
+
+def test_no_positive_conditioning_is_refused(result):
+    assert "no positive conditioning" in result["no positive"]
+
+
+def test_maps_show_the_whole_picture_whatever_the_area_of_the_conditioning(result):
+    assert result["size of maps for an area"] == [8, 8]
+
+
+def test_names_of_embeddings_are_no_objects(result):
+    assert result["beside an embedding"] == ["cat", "dog"]

@@ -113,6 +113,8 @@ def test_an_empty_layout_leaves_the_scene_and_objects_alone_relate_nothing():
         {"objects": placed("dog", "cat"), "relations": [[0, "above", 2]]},
         {"objects": placed("dog", "cat"), "relations": [[0, "over", 1]]},
         {"objects": placed("dog", "cat"), "relations": [[0, 1]]},
+        {"objects": placed("dog", "cat"), "relations": [[0, "above", 0]]},
+        {"objects": [{"name": "dog", "occurrence": -1}], "relations": []},
         "",
     ],
 )

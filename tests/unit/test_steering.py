@@ -68,6 +68,13 @@ def test_guidance_shifts_the_noise_along_the_gradient():
     torch.testing.assert_close(shift, 0.7 * gradient / length.view(-1, 1, 1, 1))
 
 
+def test_probes_of_one_step_are_numbered_under_guidance_too():
+    run = steering(update=GUIDANCE)
+    for step in (0, 0, 1):
+        run.noise_shift(latents(), toy_probe, at(step))
+    assert [(entry.step, entry.refinement) for entry in run.trace] == [(0, 0), (0, 1), (1, 0)]
+
+
 def test_refinements_are_a_cap_and_the_target_ends_them():
     capped = steering(refinements=4, step_size=1e-4)
     capped.descend(latents(), toy_probe, 1.0, at(0))

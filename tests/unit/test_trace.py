@@ -72,11 +72,12 @@ def test_a_run_without_steering_says_why():
 
 def test_a_log_finds_the_run_of_a_latent_and_forgets_old_ones():
     log = RunLog()
-    runs = [SteeringRun(pair_scene(), STEPS, [], {}, torch.full((1, 4, 8, 8), float(n))) for n in range(10)]
+    runs = [SteeringRun(pair_scene(), STEPS, [], {}, torch.full((1, 4, 8, 8), float(n))) for n in range(40)]
     for run in runs:
         log.add(run)
-    assert log.run_of(torch.full((1, 4, 8, 8), 9.0)) is runs[9]
-    assert log.run_of(torch.full((1, 4, 8, 8), 2.0, dtype=torch.float16)) is runs[2]
+    assert log.run_of(torch.full((1, 4, 8, 8), 39.0)) is runs[39]
+    assert log.run_of(torch.full((1, 4, 8, 8), 10.0, dtype=torch.float16)) is runs[10]
+    assert log.run_of(torch.full((1, 4, 8, 8), 10.00001)) is runs[10]
     for latent in (torch.full((1, 4, 8, 8), 0.0), torch.zeros(1, 4, 4, 4)):
         with pytest.raises(ValueError, match="latent: the output of a sampler was expected"):
             log.run_of(latent)

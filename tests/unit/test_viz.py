@@ -7,9 +7,10 @@ from toys import pair_scene, toy_probe
 
 from steering_core.curves import run_curves
 from steering_core.losses import CentroidLoss
-from steering_core.relations import Relation
+from steering_core.relations import Relation, Scene
 from steering_core.schedule import SamplingStep
 from steering_core.steering import Steering
+from steering_core.tokens import ground
 from steering_core.trace import SteeringRun
 from steering_core.viz import RIGHT, WRONG, SheetRow, contact_sheet, map_sheet, mark_path, object_colour, to_image
 
@@ -30,10 +31,10 @@ def test_pictures_keep_their_colours():
     assert to_image(picture * 3).getpixel((0, 0)) == (255, 255, 0)
 
 
-def _run(steps: int = 3, batch: int = 1) -> Steering:
-    steering = Steering(pair_scene(Relation.LEFT_OF), CentroidLoss())
+def _run(batch: int = 1, *relations: Relation) -> Steering:
+    steering = Steering(pair_scene(*(relations or (Relation.LEFT_OF,))), CentroidLoss())
     latent = torch.randn(batch, 4, 8, 8, generator=torch.Generator().manual_seed(0))
-    for step in range(steps):
+    for step in range(3):
         latent = steering.descend(latent, toy_probe, 1.0, SamplingStep(step, 12, step / 12))
     return steering
 
@@ -64,9 +65,17 @@ def test_an_empty_trace_is_refused():
 
 
 def test_curves_have_a_colour_for_each_relation():
-    steering = _run(batch=2)
-    scene = pair_scene(Relation.LEFT_OF, Relation.ABOVE)
+    steering = _run(2, Relation.LEFT_OF, Relation.ABOVE)
     run = SteeringRun(steering.scene, 12, steering.trace, {}, torch.zeros(2, 4, 8, 8))
-    assert object_colour(0) in _colours(run_curves(run))
-    nothing = run_curves(SteeringRun(scene, 12, [], {}, torch.zeros(2, 4, 8, 8)))
+    assert {object_colour(0), object_colour(1)} <= _colours(run_curves(run))
+    nothing = run_curves(SteeringRun(steering.scene, 12, [], {}, torch.zeros(2, 4, 8, 8)))
     assert object_colour(0) not in _colours(nothing) and nothing.height < run_curves(run).height
+
+
+def test_long_summaries_are_wrapped():
+    prompt = "a very long prompt " * 12
+    heights = [
+        run_curves(SteeringRun(ground(Scene(text, ()), []), 12, [], {}, torch.zeros(1))).height
+        for text in (prompt, "short")
+    ]
+    assert heights[0] > heights[1]

@@ -1,10 +1,20 @@
 """Inputs beyond the plain ones: no relations, masks, weights and long prompts, other models."""
 
 import torch
-from setting import PROMPT, ControlNetApplyAdvanced, Scene, backend, random_control_net, report
+from setting import PROMPT, ControlNetApplyAdvanced, Scene, backend, random_control_net, report, samplers
 from spatial_steering.steering_core.losses import CentroidLoss
 from spatial_steering.steering_core.schedule import DESCENT, GUIDANCE, SteeringSchedule
 from spatial_steering.steering_core.steering import Steering
+from spatial_steering.steering_core.trace import RunLog
+
+
+class OwnSampler(samplers.Sampler):
+    """What another pack might bring."""
+
+    def sample(self, model_wrap, sigmas, extra_args, callback, noise, *rest, **named):
+        """As a sampler of ComfyUI."""
+        return samplers.ksampler("euler").sample(model_wrap, sigmas, extra_args, callback, noise, *rest, **named)
+
 
 with torch.inference_mode():
     scene = Scene()
@@ -41,9 +51,47 @@ with torch.inference_mode():
     weighted = "a (giraffe:1.3) above an ((airplane)), " + "very highly detailed and sharp, " * 30 + "a dog below a cat"
     grounded = backend.ground_prompt(scene.clip, weighted)
     tokens = backend.prompt_tokens(scene.clip, weighted)
+    inverted = backend.ground_prompt(scene.clip, "embedding:cat, a cat above a dog")
+    result["beside an embedding"] = list(inverted.names)
     result["texts"] = ["".join(tokens[index].text for index in indices) for indices in grounded.tokens]
     result["chunks"] = [index // 77 for indices in grounded.tokens for index in indices]
     result["conditioning"] = scene.clip.encode_from_tokens(scene.clip.tokenize(weighted)).shape[1] == len(tokens)
+
+    def sample_with_own(model):
+        """As SamplerCustom does, with a sampler that is no sampler function."""
+        guider = samplers.CFGGuider(model)
+        guider.set_conds(scene.positive, scene.negative)
+        guider.set_cfg(5.0)
+        sigmas = samplers.calculate_sigmas(scene.model.get_model_object("model_sampling"), "normal", 8)
+        noise = torch.randn(2, 4, 16, 16, generator=torch.Generator().manual_seed(4))
+        return guider.sample(noise, torch.zeros_like(noise), OwnSampler(), sigmas)
+
+    unsteered = sample_with_own(scene.model)
+    guided = Steering(scene.grounded, CentroidLoss(), SteeringSchedule(update=GUIDANCE))
+    result["own sampler"] = not torch.equal(sample_with_own(backend.steer_model(scene.model, guided)), unsteered)
+    try:
+        sample_with_own(steered)
+    except RuntimeError as error:
+        result["own sampler and descent"] = str(error)
+    try:
+        backend.steer_model(steered, Steering(scene.grounded, CentroidLoss()))
+    except ValueError as error:
+        result["steered twice"] = str(error)
+    scene.positive = []
+    try:
+        scene.sample(steered)
+    except RuntimeError as error:
+        result["no positive"] = str(error)
+    log = RunLog()
+    scene.positive = [[plain_positive[0][0], {**plain_positive[0][1], "area": (8, 8, 0, 0), "strength": 1.0}]]
+    run = log.run_of(scene.sample(backend.steer_model(scene.model, Steering(scene.grounded, CentroidLoss()), log)))
+    result["size of maps for an area"] = list(run.entries[0].mean_map.shape[-2:])
+    scene.positive = [[plain_positive[0][0], {**plain_positive[0][1], "start_percent": 0.5}]]
+    try:
+        scene.sample(steered)
+    except RuntimeError as error:
+        result["late conditioning"] = str(error)
+    scene.positive = plain_positive
 
     try:
         backend.steer_model(scene.model, Steering(scene.grounded, CentroidLoss(layers=("up.9",))))
