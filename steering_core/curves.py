@@ -96,7 +96,7 @@ def _drawn(
 
 def _plain(line: str) -> str:
     """The signs that Pillow's own font lacks, in letters."""
-    return line.replace("✓", "+").replace("✗", "-").replace("→", "to")
+    return line.replace("\N{CHECK MARK}", "+").replace("\N{BALLOT X}", "-").replace("\N{RIGHTWARDS ARROW}", "to")
 
 
 def _draw_panel(

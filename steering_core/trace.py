@@ -63,11 +63,12 @@ class Verdict:
 
     def __str__(self) -> str:
         held, images = int(self.holds.sum()), len(self.holds)
-        mark = "✓" if held == images else "✗"
+        mark = "\N{CHECK MARK}" if held == images else "\N{BALLOT X}"
         where = (
             ("it holds" if held else "it does not hold") if images == 1 else f"it holds in {held} of {images} images"
         )
-        return f"{mark} {self.relation}: {where} (loss {self.before.mean():.2f} → {self.after.mean():.2f})"
+        loss = f"{self.before.mean():.2f} \N{RIGHTWARDS ARROW} {self.after.mean():.2f}"
+        return f"{mark} {self.relation}: {where} (loss {loss})"
 
 
 @dataclass(frozen=True)

@@ -253,12 +253,12 @@ def test_undo_and_redo(page):
     assert page.evaluate("() => app.graph._nodes.length") == graph
     assert _chip(page, "cat").evaluate("chip => chip === document.activeElement")
 
-    page.locator('.spatial-steering input[value="↶"]').click()
+    page.locator('.spatial-steering input[value="\N{ANTICLOCKWISE TOP SEMICIRCLE ARROW}"]').click()
     assert page.evaluate(_VALUE) == first
     page.locator('.spatial-steering input[value="Reset"]').click()
     assert page.evaluate(_VALUE) == {}
     assert _said(page) == ["cat to the left of dog"]
-    page.locator('.spatial-steering input[value="↶"]').click()
+    page.locator('.spatial-steering input[value="\N{ANTICLOCKWISE TOP SEMICIRCLE ARROW}"]').click()
     assert page.evaluate(_VALUE) == first
 
 

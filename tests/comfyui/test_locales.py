@@ -54,4 +54,4 @@ def test_comfyui_serves_both_languages(server):
     for language in ("en", "zh"):
         expected = _read(language)
         assert {node: served[language]["nodeDefs"][node] for node in expected} == expected
-    assert served["zh"]["nodeCategories"]["Spatial Steering"] == "空间引导"
+    assert served["zh"]["nodeCategories"]["Spatial Steering"] == "\u7a7a\u95f4\u5f15\u5bfc"

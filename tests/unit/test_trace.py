@@ -28,13 +28,13 @@ def test_verdicts_say_what_became_of_each_relation():
     left, above = run.verdicts()
     assert left.holds.all() and above.holds.all()
     assert (left.after < left.before).all()
-    assert str(left).startswith("✓ a to the left of b: it holds in 2 of 2 images (loss ")
+    assert str(left).startswith("\N{CHECK MARK} a to the left of b: it holds in 2 of 2 images (loss ")
     assert run.summary().count("\n") == 1
 
 
 def test_a_relation_that_fails_is_marked():
     run = steered_run(Relation.LEFT_OF, Relation.RIGHT_OF, batch=1, step_size=0.0)
-    assert sorted(str(verdict)[0] for verdict in run.verdicts()) == ["✓", "✗"]
+    assert sorted(str(verdict)[0] for verdict in run.verdicts()) == ["\N{CHECK MARK}", "\N{BALLOT X}"]
     assert any("it does not hold (" in str(verdict) for verdict in run.verdicts())
 
 

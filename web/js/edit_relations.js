@@ -6,7 +6,7 @@ import { labels, sentence, texts } from "./text.js"
 import { addSceneWidget, make } from "./widget.js"
 
 app.registerExtension({
-  name: "SpatialSteering.EditRelations",
+  name: "spatialsteering.EditRelations",
   getCustomWidgets: () => ({
     RELATION_EDITS: (node, name) => ({
       widget: addSceneWidget(node, name, "RELATION_EDITS", { minHeight: 80, makeView: editsView }),

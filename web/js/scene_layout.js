@@ -12,7 +12,7 @@ const STEP = 0.02
 const LARGE_STEP = 0.1
 
 app.registerExtension({
-  name: "SpatialSteering.SceneLayout",
+  name: "spatialsteering.SceneLayout",
   getCustomWidgets: () => ({
     SCENE_LAYOUT: (node, name) => ({
       widget: addSceneWidget(node, name, "SCENE_LAYOUT", { minHeight: 240, makeView: layoutView }),
