@@ -12,8 +12,7 @@ from __future__ import annotations
 import bisect
 import itertools
 import re
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import comfy.model_management
@@ -40,6 +39,7 @@ from ..steering import Steering, SteeringError, uses_guidance
 from ..token_maps import TokenMaps
 from ..tokens import GroundedScene, Token, ground, token_texts
 from ..trace import RunLog, SteeringRun
+from .comfyui_weights import make_cast_weights_ordinary, ordinary_weights
 
 _WRAPPER_KEY = "spatial_steering"
 
@@ -227,7 +227,7 @@ class _SteeredRun:
                 f"guider: {type(guider).__name__} has no positive conditioning, whose attention steering reads. "
                 f"Use CFGGuider, BasicGuider or another with one."
             )
-        with _ordinary_weights(guider):
+        with ordinary_weights(guider):
             if uses_guidance(self._steering):
                 options = create_model_options_clone(extra_args["model_options"])
                 shift = self._prediction_shift(guider, sigmas, extra_args["model_options"], denoise_mask)
@@ -410,7 +410,7 @@ def probe_model(
         patches = transformer_options.get("patches", {})
         name = "input_block_patch_after_skip"
         transformer_options["patches"] = {**patches, name: [*patches.get(name, ()), lambda h, _: h.clone()]}
-    _make_cast_weights_ordinary(guider.inner_model.diffusion_model)
+    make_cast_weights_ordinary(guider.inner_model.diffusion_model)
     try:
         comfy.samplers.calc_cond_batch(
             guider.inner_model, [[condition]], x, x.new_full((len(x),), sigma, dtype=torch.float32), options
@@ -506,49 +506,3 @@ def _input_scale(guider: comfy.samplers.CFGGuider, sigma: float) -> float:
 def _renumbered(callback: Callable[[dict[str, Any]], None], first: int) -> Callable[[dict[str, Any]], None]:
     """Steps of an interval, told as steps of the whole schedule."""
     return lambda state: callback({**state, "i": state["i"] + first})
-
-
-@contextmanager
-def _ordinary_weights(guider: comfy.samplers.CFGGuider) -> Iterator[None]:
-    """Within this context, weights that were loaded in inference mode can be saved for backward.
-
-    Each such tensor, of the network and of the models that come with its conditioning, is
-    replaced by an ordinary one on the same memory: nothing is copied.
-    """
-    networks = [guider.inner_model.diffusion_model, *(patcher.model for patcher in guider.loaded_models)]
-    parts = [part for network in networks for part in network.modules()]
-    stores = [store for part in parts for store in (part._parameters, part._buffers)]
-    replaced = [
-        (store, name, tensor)
-        for store in stores
-        for name, tensor in store.items()
-        if tensor is not None and tensor.is_inference()
-    ]
-    with torch.inference_mode(False):
-        for store, name, tensor in replaced:
-            store[name] = _ordinary(tensor)
-    try:
-        yield
-    finally:
-        for store, name, tensor in replaced:
-            store[name] = tensor
-
-
-def _make_cast_weights_ordinary(network: nn.Module) -> None:
-    """The same for the copies on the GPU that ComfyUI's dynamic memory keeps at its modules."""
-    for part in network.modules():
-        for name in ("_v_weight", "_v_bias"):
-            tensor = getattr(part, name, None)
-            if isinstance(tensor, Tensor) and tensor.is_inference():
-                setattr(part, name, _ordinary(tensor))
-
-
-def _ordinary(tensor: Tensor) -> Tensor:
-    """A tensor on the same memory, with the attributes that ComfyUI has put on it; outside inference mode."""
-    alias = torch.empty(0, dtype=tensor.dtype, device=tensor.device).set_(
-        tensor.untyped_storage(), tensor.storage_offset(), tensor.size(), tensor.stride()
-    )
-    if isinstance(tensor, nn.Parameter):
-        alias = nn.Parameter(alias, requires_grad=False)
-    vars(alias).update(vars(tensor))
-    return alias

@@ -31,12 +31,7 @@ def test_objects_are_the_heads_related_or_not(prompt, names):
     ("prompt", "phrase", "occurrence", "start"),
     [
         ("ein Hund über einer Katze", "katze", 0, 20),
-        (
-            "\u72d7\u5728\u732b\u4e0a\u9762",
-            "\u732b",
-            0,
-            2,
-        ),
+        ("\u72d7\u5728\u732b\u4e0a\u9762", "\u732b", 0, 2),  # "a dog above a cat" in Chinese
         ("a catalog and a cat", "cat", 0, 16),
         ("a dog above a dog", "dog", 1, 14),
         ("a red dog above a dog", "dog", 0, 18),

@@ -3,6 +3,7 @@
 import torch
 from safetensors.torch import load_file, save_file
 from setting import PROMPT, Scene, arguments, backend, report
+from spatial_steering.steering_core.backends.comfyui_weights import ordinary_weights
 
 folder, inputs, outputs = arguments
 given = load_file(inputs)
@@ -21,7 +22,7 @@ with torch.inference_mode():
         layers = backend.attention_layers(unet)
         blocks = {name: block for name, (_, block) in layers.items()}
         x = given["latent"] * (1 + sigma**2) ** 0.5
-        with backend._ordinary_weights(guider):
+        with ordinary_weights(guider):
             maps = backend.probe_model(guider, x, sigma, extra_args["model_options"], scene.grounded.tokens, blocks)
         seen.update({name: value.clone() for name, value in maps.layers.items()})
         network.extend((layer.name, layer.level, layer.heads) for layer, _ in layers.values())
