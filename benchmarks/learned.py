@@ -5,8 +5,9 @@
     python -m benchmarks.learned --json     one object with all rows
 
 The tables: one relation; the same by a classifier that was trained on true prompts alone (does
-relation leakage spoil steering?); two and three relations; objects that a classifier never saw. The
-two classifiers of the comparisons lie beside this file, and their card says how they were trained.
+relation leakage spoil steering?); two and three relations, also by a classifier that has
+seen more than two objects; objects that a classifier never saw. The two classifiers of the comparisons lie
+beside this file, and their card says how they were trained.
 """
 
 from __future__ import annotations
@@ -29,12 +30,14 @@ from benchmarks.measuring import (
     table,
 )
 from benchmarks.named_losses import named_loss
+from steering_core.classifier import CLASSIFIERS_DIR
 from steering_core.miniature.prompts import ScenePrompt, chained_prompts, unseen_pair_prompts
 from steering_core.miniature.world import OBJECTS
 from steering_core.options import positive
 from steering_core.schedule import DESCENT, GUIDANCE, SteeringSchedule
 
 _CLASSIFIERS = Path(__file__).parent / "classifiers"
+_SEVERAL_OBJECTS = CLASSIFIERS_DIR / "miniature_several_objects.safetensors"
 #: Objects that the classifier of the last table never saw.
 HELD_OUT_OBJECTS = OBJECTS[:8]
 _QUICK_PROMPTS = 2
@@ -55,6 +58,15 @@ def _ways(update: str) -> tuple[Way, ...]:
     )
 
 
+def _several_objects() -> tuple[Way, ...]:
+    """The learned loss and the combination by the classifier that has seen pictures of more than two objects."""
+    schedule = SteeringSchedule(DESCENT, target=_TARGET)
+    return tuple(
+        Way(f"{name}, several objects", partial(named_loss, loss, _SEVERAL_OBJECTS), schedule)
+        for name, loss in (("learned", "learned"), ("combined", _COMBINATION))
+    )
+
+
 def _learned_with(classifier: str) -> Way:
     """The learned loss by one of the classifiers that lie here."""
     make_loss = partial(named_loss, "learned", _CLASSIFIERS / f"{classifier}.safetensors")
@@ -63,7 +75,7 @@ def _learned_with(classifier: str) -> Way:
 
 #: Noise guidance is the best update for the centroid loss with one relation, latent descent with several.
 _ONE_RELATION = (*_ways(GUIDANCE), _learned_with("true_prompts_only"), _learned_with("without_8_objects"))
-_SEVERAL_RELATIONS = _ways(DESCENT)
+_SEVERAL_RELATIONS = (*_ways(DESCENT), *_several_objects())
 #: Title and chains of objects of the tables with several relations.
 _CHAINS = {
     "Three objects, two relations": (3,),
