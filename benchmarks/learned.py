@@ -30,7 +30,7 @@ from benchmarks.measuring import (
     table,
 )
 from benchmarks.named_losses import named_loss
-from steering_core.classifier import CLASSIFIERS_DIR
+from steering_core.classifier import CLASSIFIERS_DIR, MINIATURE_CLASSIFIER
 from steering_core.miniature.prompts import ScenePrompt, chained_prompts, unseen_pair_prompts
 from steering_core.miniature.world import OBJECTS
 from steering_core.options import positive
@@ -42,7 +42,8 @@ _SEVERAL_OBJECTS = CLASSIFIERS_DIR / "miniature_several_objects.safetensors"
 HELD_OUT_OBJECTS = OBJECTS[:8]
 _QUICK_PROMPTS = 2
 
-_COMBINATION = "gelu + 0.5 learned + 0.5 presence"
+#: Losses that a classifier takes part in, by their names in the tables.
+_LOSSES = {"learned": "learned", "combined": "gelu + 0.5 learned + 0.5 presence"}
 #: What a learned loss, which never reaches 0, is content with.
 _TARGET = 0.1
 
@@ -53,29 +54,28 @@ def _ways(update: str) -> tuple[Way, ...]:
     return (
         UNSTEERED,
         Way("centroid", partial(named_loss, "gelu"), SteeringSchedule(update)),
-        Way("learned", partial(named_loss, "learned"), SteeringSchedule(update, target=_TARGET)),
-        Way("combined", partial(named_loss, _COMBINATION), SteeringSchedule(update, target=_TARGET)),
+        _with_classifier("learned", update, MINIATURE_CLASSIFIER),
+        _with_classifier("combined", update, MINIATURE_CLASSIFIER),
     )
 
 
-def _several_objects() -> tuple[Way, ...]:
-    """The learned loss and the combination by the classifier that has seen pictures of more than two objects."""
-    schedule = SteeringSchedule(DESCENT, target=_TARGET)
-    return tuple(
-        Way(f"{name}, several objects", partial(named_loss, loss, _SEVERAL_OBJECTS), schedule)
-        for name, loss in (("learned", "learned"), ("combined", _COMBINATION))
-    )
-
-
-def _learned_with(classifier: str) -> Way:
-    """The learned loss by one of the classifiers that lie here."""
-    make_loss = partial(named_loss, "learned", _CLASSIFIERS / f"{classifier}.safetensors")
-    return Way(f"learned, {classifier.replace('_', ' ')}", make_loss, SteeringSchedule(GUIDANCE, target=_TARGET))
+def _with_classifier(name: str, update: str, classifier: Path, told: str = "") -> Way:
+    """One of these losses, by a classifier of which the table tells something."""
+    make_loss = partial(named_loss, _LOSSES[name], classifier)
+    return Way(name + told, make_loss, SteeringSchedule(update, target=_TARGET))
 
 
 #: Noise guidance is the best update for the centroid loss with one relation, latent descent with several.
-_ONE_RELATION = (*_ways(GUIDANCE), _learned_with("true_prompts_only"), _learned_with("without_8_objects"))
-_SEVERAL_RELATIONS = (*_ways(DESCENT), *_several_objects())
+_ONE_RELATION = (
+    *_ways(GUIDANCE),
+    _with_classifier("learned", GUIDANCE, _CLASSIFIERS / "true_prompts_only.safetensors", ", true prompts only"),
+    _with_classifier("learned", GUIDANCE, _CLASSIFIERS / "without_8_objects.safetensors", ", without 8 objects"),
+)
+_SEVERAL_RELATIONS = (
+    *_ways(DESCENT),
+    _with_classifier("learned", DESCENT, _SEVERAL_OBJECTS, ", several objects"),
+    _with_classifier("combined", DESCENT, _SEVERAL_OBJECTS, ", several objects"),
+)
 #: Title and chains of objects of the tables with several relations.
 _CHAINS = {
     "Three objects, two relations": (3,),

@@ -18,6 +18,7 @@ from .parser import parse
 from .relations import SpatialRelation
 from .schedule import DESCENT, GUIDANCE, IN_TURN, TOGETHER, SteeringSchedule
 from .steering import Steering, SteeringError
+from .trace import trace_as_json
 from .training.commands import add_classifier_commands, add_record_command, add_train_command
 
 #: What ``--loss`` offers; none only where a single picture is drawn.
@@ -249,13 +250,7 @@ def _generate(options: argparse.Namespace) -> None:
         map_sheet(scene, trace, (), pictures[0]).save(options.maps)
         print(options.maps)
     if options.report:
-        report = {
-            "prompt": options.prompt,
-            "seeds": options.seed,
-            "objects": list(scene.names),
-            "relations": [scene.describe(relation) for relation in scene.relations],
-            "trace": [entry.as_json() for entry in trace],
-        }
+        report = {"seeds": options.seed, **trace_as_json(scene, trace)}
         options.report.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
         print(options.report)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from textwrap import wrap
@@ -10,7 +11,7 @@ import torch
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
-from .trace import SteeringRun
+from .trace import SteeringRun, TraceEntry
 from .viz import DARK, LIGHT, Colour, object_colour
 
 _WIDTH, _PANEL, _MARGIN = 768, 190, 14
@@ -24,7 +25,7 @@ _FINER = 2
 
 
 @dataclass(frozen=True)
-class Curve:
+class _Curve:
     """One line of a panel.
 
     Attributes:
@@ -45,36 +46,31 @@ def run_curves(run: SteeringRun) -> Image.Image:
     lines = run.summary().splitlines()
     if not run.entries:
         return _drawn([], lines, [LIGHT], (0, run.steps))
-    positions = torch.tensor([entry.step + _share_of_step(run, entry.step, entry.refinement) for entry in run.entries])
+    probes = Counter(entry.step for entry in run.entries)
+
+    def positions(entries: Sequence[TraceEntry]) -> Tensor:
+        # Probes of one step stand side by side.
+        return torch.tensor([entry.step + entry.refinement / probes[entry.step] for entry in entries])
+
     numbers = range(len(run.scene.relations))
-    scored = [[number in entry.relations for entry in run.entries] for number in numbers]
     losses = [
-        Curve(positions[torch.tensor(scored[number])], _losses(run, number), object_colour(number))
+        _Curve(positions(scored), torch.stack([entry.loss_of(number) for entry in scored]), object_colour(number))
         for number in numbers
-        if any(scored[number])
+        if (scored := run.scoring(number))
     ]
-    displacements = [Curve(positions, run.displacements(number), object_colour(number)) for number in numbers]
+    everywhere = positions(run.entries)
+    displacements = [_Curve(everywhere, run.displacements(number), object_colour(number)) for number in numbers]
     norms = torch.stack([entry.gradient_norm for entry in run.entries])
     panels = [
         ("loss: lower is better", losses),
         ("displacement: the relation holds above 0", displacements),
-        ("gradient norm: 0 where the target is met", [Curve(positions, norms, LIGHT)]),
+        ("gradient norm: 0 where the target is met", [_Curve(everywhere, norms, LIGHT)]),
     ]
-    colours = [object_colour(number) for number in numbers if any(scored[number])]
-    return _drawn(panels, lines, colours, (run.entries[0].step, run.entries[-1].step + 1))
-
-
-def _share_of_step(run: SteeringRun, step: int, refinement: int) -> float:
-    """Probes of one step stand side by side."""
-    return refinement / (1 + max(entry.refinement for entry in run.entries if entry.step == step))
-
-
-def _losses(run: SteeringRun, number: int) -> Tensor:
-    return torch.stack([e.loss[e.relations.index(number)] for e in run.entries if number in e.relations])
+    return _drawn(panels, lines, [curve.colour for curve in losses], (run.entries[0].step, run.entries[-1].step + 1))
 
 
 def _drawn(
-    panels: Sequence[tuple[str, Sequence[Curve]]],
+    panels: Sequence[tuple[str, Sequence[_Curve]]],
     lines: Sequence[str],
     colours: Sequence[Colour],
     steps: tuple[int, int],
@@ -104,7 +100,7 @@ def _draw_panel(
     font: ImageFont.FreeTypeFont | ImageFont.ImageFont,
     top: int,
     title: str,
-    curves: Sequence[Curve],
+    curves: Sequence[_Curve],
     steps: tuple[int, int],
 ) -> None:
     values = torch.cat([curve.values.flatten() for curve in curves])

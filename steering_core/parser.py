@@ -48,10 +48,13 @@ def objects(prompt: str) -> tuple[Span, ...]:
 
     The head phrases by the rules of ``parse``: in "a photo of a cat in a box and a dog" cat and dog.
     """
-    spans = {span for relation in parse(prompt).relations for span in (relation.subject, relation.object)}
-    for words in _sentences(prompt):
-        for segment in _segments(prompt, words, list(_marks(words))):
-            spans |= {head.span for head in segment.heads if head.noun not in _PLACELESS | _PRONOUNS}
+    spans = {
+        head.span
+        for words in _sentences(prompt)
+        for segment in _segments(prompt, words, list(_marks(words)))
+        for head in segment.heads
+        if head.noun not in _PLACELESS | _PRONOUNS
+    }
     return tuple(sorted(spans, key=lambda span: span.start))
 
 

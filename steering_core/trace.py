@@ -34,6 +34,10 @@ class TraceEntry:
     gradient_norm: Tensor
     mean_map: Tensor
 
+    def loss_of(self, number: int) -> Tensor:
+        """Of a relation among those scored, (batch,)."""
+        return self.loss[self.relations.index(number)]
+
     def as_json(self) -> dict:
         """The entry without its map, in plain lists and numbers."""
         return {
@@ -44,6 +48,16 @@ class TraceEntry:
             "centroids": self.centroids.tolist(),
             "gradient_norm": self.gradient_norm.tolist(),
         }
+
+
+def trace_as_json(scene: GroundedScene, trace: Sequence[TraceEntry]) -> dict:
+    """A scene and what was seen of it, in plain lists and numbers."""
+    return {
+        "prompt": scene.scene.prompt,
+        "objects": list(scene.names),
+        "relations": [scene.describe(relation) for relation in scene.relations],
+        "trace": [entry.as_json() for entry in trace],
+    }
 
 
 @dataclass(frozen=True)
@@ -99,6 +113,10 @@ class SteeringRun:
             ]
         )
 
+    def scoring(self, number: int) -> list[TraceEntry]:
+        """The probes that scored a relation."""
+        return [entry for entry in self.entries if number in entry.relations]
+
     @property
     def last_of_steps(self) -> list[TraceEntry]:
         """The last probe of each steered step."""
@@ -108,9 +126,8 @@ class SteeringRun:
         """Of each relation that was scored, in the scene's order."""
         found = []
         for number, relation in enumerate(self.scene.relations):
-            scored = [entry for entry in self.entries if number in entry.relations]
-            if scored:
-                before, after = (entry.loss[entry.relations.index(number)] for entry in (scored[0], scored[-1]))
+            if scored := self.scoring(number):
+                before, after = (entry.loss_of(number) for entry in (scored[0], scored[-1]))
                 centres = self.entries[-1].centroids.tolist()
                 holds = [relation.relation.holds(image[relation.subject], image[relation.object]) for image in centres]
                 found.append(Verdict(self.scene.describe(relation), before, after, torch.tensor(holds)))
@@ -127,12 +144,9 @@ class SteeringRun:
     def as_json(self) -> dict:
         """Scene, verdicts and trace in plain lists and numbers."""
         return {
-            "prompt": self.scene.scene.prompt,
-            "objects": list(self.scene.names),
-            "relations": [self.scene.describe(relation) for relation in self.scene.relations],
+            **trace_as_json(self.scene, self.entries),
             "steps": self.steps,
             "holds": {verdict.relation: verdict.holds.tolist() for verdict in self.verdicts()},
-            "trace": [entry.as_json() for entry in self.entries],
         }
 
 

@@ -108,26 +108,24 @@ def map_sheet(
     height = round(_TILE_WIDTH * final.shape[-2] / final.shape[-1])
     font = ImageFont.load_default(_TEXT_SIZE)
     line = _TEXT_SIZE + _GAP
-    columns = len(trace) + 1
+    titles = [*(f"step {entry.step + 1}" for entry in trace), "picture"]
     sheet = Image.new(
         "RGB",
-        (_GAP + columns * (_TILE_WIDTH + _GAP), _GAP + line + len(scene.names) * (line + height + _GAP)),
+        (_GAP + len(titles) * (_TILE_WIDTH + _GAP), _GAP + line + len(scene.names) * (line + height + _GAP)),
         DARK,
     )
     pen = ImageDraw.Draw(sheet)
-    titles = [f"step {entry.step + 1}" for entry in trace] + ["picture"]
     for column, title in enumerate(titles):
         pen.text((_GAP + column * (_TILE_WIDTH + _GAP), _GAP), title, fill=LIGHT, font=font)
+    under = [*(pictures or [torch.zeros_like(final)] * len(trace)), final]
+    tiles = [to_image(picture).resize((_TILE_WIDTH, height), Image.Resampling.BICUBIC) for picture in under]
     centres = torch.stack([entry.centroids[image] for entry in trace])
     for number, name in enumerate(scene.names):
         top = _GAP + line + number * (line + height + _GAP)
         colour = object_colour(number)
         pen.text((_GAP, top), name, fill=colour, font=font)
-        for column in range(columns):
-            under = final if column == len(trace) else pictures[column] if pictures else torch.zeros_like(final)
-            tile = to_image(under).resize((_TILE_WIDTH, height), Image.Resampling.BICUBIC)
-            if column < len(trace):
-                tile = _with_map(tile, trace[column].mean_map[image, number], colour)
+        shown = [_with_map(tile, entry.mean_map[image, number], colour) for tile, entry in zip(tiles, trace)]
+        for column, tile in enumerate([*shown, tiles[-1].copy()]):
             mark_path(tile, centres[: column + 1, number], colour)
             sheet.paste(tile, (_GAP + column * (_TILE_WIDTH + _GAP), top + line))
     return sheet

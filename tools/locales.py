@@ -18,7 +18,7 @@ ENGLISH = Path(__file__).resolve().parents[1] / "locales" / "en" / "nodeDefs.jso
 _OWN = "SpatialSteering"
 
 
-class _Input(NamedTuple):
+class SchemaInput(NamedTuple):
     """An input as the front end shows it.
 
     Attributes:
@@ -41,7 +41,7 @@ def _definition(schema: dict[str, Any]) -> dict[str, Any]:
     return {
         "display_name": schema["display_name"],
         "description": schema["description"],
-        "inputs": _described(_inputs(schema["input"])),
+        "inputs": _described(schema_inputs(schema["input"])),
         "outputs": {
             str(number): {**({} if name == type_ else {"name": name}), "tooltip": tooltip}
             for number, (name, type_, tooltip) in enumerate(
@@ -51,21 +51,21 @@ def _definition(schema: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _inputs(groups: dict[str, Any], prefix: str = "", choice: str = "") -> Iterator[_Input]:
+def schema_inputs(groups: dict[str, Any], prefix: str = "", choice: str = "") -> Iterator[SchemaInput]:
     """All inputs of a node, also those behind choices and those that grow."""
     for name, (type_, settings) in {**groups.get("required", {}), **groups.get("optional", {})}.items():
-        yield _Input(prefix + name, choice, settings.get("tooltip", ""))
+        yield SchemaInput(prefix + name, choice, settings.get("tooltip", ""))
         if type_ == "COMFY_DYNAMICCOMBO_V3":
             for option in settings["options"]:
-                yield from _inputs(option["inputs"], f"{prefix}{name}.", option["key"])
+                yield from schema_inputs(option["inputs"], f"{prefix}{name}.", option["key"])
         if type_ == "COMFY_AUTOGROW_V3":
             template = settings["template"]
             ((_, grown),) = template["input"]["required"].values()
             for number in range(template["max"]):
-                yield _Input(f"{prefix}{name}.{template['prefix']}{number}", choice, grown["tooltip"])
+                yield SchemaInput(f"{prefix}{name}.{template['prefix']}{number}", choice, grown["tooltip"])
 
 
-def _described(inputs: Iterator[_Input]) -> dict[str, dict[str, str]]:
+def _described(inputs: Iterator[SchemaInput]) -> dict[str, dict[str, str]]:
     """Names and tooltips by the front end's keys; where choices differ in an input's tooltip, each by its choice."""
     choices: dict[str, dict[str, str]] = {}
     for name, choice, tooltip in inputs:

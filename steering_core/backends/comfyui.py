@@ -220,7 +220,7 @@ class _SteeredRun:
         """Wrapper of ``Sampler.sample``."""
         self._steps = steps = len(sigmas) - 1
         rest = (self._watching(callback, guider), noise, latent_image, denoise_mask, disable_pbar)
-        if not any(self._steering.is_active(step, steps) for step in range(steps)):
+        if not (self._steering.scene.relations and self._steering.schedule.steered_steps(steps)):
             return executor(guider, sigmas, extra_args, *rest)
         if not guider.conds.get("positive"):
             raise SteeringError(

@@ -9,7 +9,6 @@ from typing import Any
 import comfy.model_management
 import comfy.samplers
 import comfy.utils
-import numpy as np
 import torch
 from comfy.model_patcher import ModelPatcher
 from comfy.sd import CLIP, VAE
@@ -20,6 +19,7 @@ from ..layers import AttentionLayer
 from ..token_maps import TokenMaps
 from ..tokens import Token
 from ..training.recording import NoiseLevel, Outcome, PromptedModel, weights_hash
+from ..viz import from_image
 from .comfyui import Block, network_of, probe_model, progress, prompt_tokens
 
 
@@ -84,7 +84,7 @@ class RecordableComfyModel:
         """Latents as the VAE gives them, (batch, channels, H, W)."""
         scaled = []
         for picture in pictures:
-            pixels = torch.from_numpy(np.asarray(picture.convert("RGB")).copy()).float().div(255).movedim(-1, 0)[None]
+            pixels = from_image(picture)[None]
             scaled.append(comfy.utils.common_upscale(pixels, *self._size, "lanczos", "center").movedim(1, -1))
         return self._vae.encode(torch.cat(scaled))
 

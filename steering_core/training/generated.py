@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
-import torch
 from PIL import Image
 
 from ..miniature.detector import GlyphDetector
 from ..miniature.world import OBJECTS
 from ..relations import CARDINAL_RELATIONS, relation_scene, with_article
+from ..viz import from_image
 from .recording import weights_hash
 from .sources import Box, Example, unambiguous_relation
 
@@ -61,7 +61,7 @@ class MiniatureDetector:
 
     def find(self, picture: Image.Image, names: Sequence[str]) -> list[tuple[str, Box]]:
         """See ``ObjectDetector``."""
-        pixels = torch.from_numpy(np.array(picture, np.float32) / 255).permute(2, 0, 1)[None]
+        pixels = from_image(picture)[None]
         width, height = picture.size
         return [
             (

@@ -201,9 +201,7 @@ def _relation(subject: str) -> dict:
 
 def test_relations_by_hand_steer_like_those_of_the_prompt(server, steered):
     text = "a photo of a giraffe and an airplane"
-    by_hand = pack_node(
-        "SpatialRelation", relations=["parser", 1], subject="giraffe", relation="above", object="airplane"
-    )
+    by_hand = _relation("giraffe")
     steer = graph()["steer"]
     steer["inputs"]["relations"] = ["hand", 0]
     entry = server.run(graph(text, hand=by_hand, steer=steer, **_reported()))
@@ -252,9 +250,7 @@ def test_values_that_make_no_sense_are_refused_before_anything_runs(server, node
 
 
 def test_a_phrase_that_is_not_in_the_prompt_stops_before_sampling_and_spoils_nothing(server, steered):
-    by_hand = pack_node(
-        "SpatialRelation", relations=["parser", 1], subject="zebra", relation="above", object="airplane"
-    )
+    by_hand = _relation("zebra")
     steer = graph()["steer"]
     steer["inputs"]["relations"] = ["hand", 0]
     entry = server.run(graph(hand=by_hand, steer=steer))

@@ -13,24 +13,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tools.locales import schema_inputs
+
 PACK = Path(__file__).resolve().parents[2]
 WORKFLOWS = sorted((PACK / "example_workflows").glob("*.json"))
 #: Their loaders are left to choose: nothing is downloaded here.
 WITH_CHECKPOINTS = {"stable_diffusion_1_5", "stable_diffusion_xl"}
 #: Nodes that need no example: a layout or an edit begins where the artist does.
 BY_HAND = {"SpatialSteeringSpatialRelation", "SpatialSteeringEditRelations"}
-
-
-def _inputs(options: dict) -> list[tuple[str, list]]:
-    """All inputs of a node, those behind choices included."""
-    found = []
-    for kind in ("required", "optional"):
-        for name, description in options.get(kind, {}).items():
-            found.append((name, description))
-            if description[0] == "COMFY_DYNAMICCOMBO_V3":
-                for choice in description[1]["options"]:
-                    found += _inputs(choice["inputs"])
-    return found
 
 
 @pytest.fixture(scope="module")
@@ -109,8 +99,8 @@ def test_nodes_are_registered_and_documented(server):
         assert node["search_aliases"], name
         assert node["description"], name
         assert (PACK / "web" / "docs" / f"{name}.md").exists(), name
-        for input_name, (_, options) in _inputs(node["input"]):
-            assert options["tooltip"], f"{name}.{input_name}"
+        for one in schema_inputs(node["input"]):
+            assert one.tooltip, f"{name}.{one.name}"
 
 
 def test_an_empty_window_is_refused_before_anything_runs(server):
