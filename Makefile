@@ -7,21 +7,26 @@ BIN := $(VENV)/bin
 
 .PHONY: demo test check clean
 
-demo: $(VENV)/.installed
+demo: $(VENV)/.demo
 	$(BIN)/steer demo --out demo.png
 
-test: $(VENV)/.installed
+test: $(VENV)/.test
 	$(BIN)/python -m pytest
 
-check: $(VENV)/.installed
+check: $(VENV)/.test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-$(VENV)/.installed: pyproject.toml
+# What the demo needs and no more; then what the tests need beside it.
+$(VENV)/.demo: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install $(TORCH)
-	$(BIN)/pip install --editable ".[cli,test]"
+	$(BIN)/pip install --editable ".[demo]"
+	touch $@
+
+$(VENV)/.test: $(VENV)/.demo
+	$(BIN)/pip install --editable ".[test]"
 	touch $@
 
 clean:

@@ -101,12 +101,13 @@ def _measure(prompt: ScenePrompt, ways: Sequence[Way]) -> list[Tally]:
     """One prompt, by each way, one after the other."""
     tallies = [Tally() for _ in ways]
     for way, tally in zip(ways, tallies):
-        draw(_pipeline(), _detector(), prompt, way.make_steering, tally)
+        draw(pipeline(), detector(), prompt, way.make_steering, tally)
     return tallies
 
 
 @cache
-def _pipeline() -> StableDiffusionPipeline:
+def pipeline() -> StableDiffusionPipeline:
+    """The miniature, once in a process."""
     pipeline = load_pipeline(MINIATURE_DIR, "cpu")
     # The first call is slower than all others: it would count for the first way that is measured.
     generate(pipeline, "", SEEDS, None, steps=2, guidance_scale=GUIDANCE_SCALE)
@@ -114,7 +115,8 @@ def _pipeline() -> StableDiffusionPipeline:
 
 
 @cache
-def _detector() -> GlyphDetector:
+def detector() -> GlyphDetector:
+    """The one that judges the miniature's pictures, once in a process."""
     return GlyphDetector()
 
 

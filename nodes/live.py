@@ -16,6 +16,20 @@ from ..steering_core.viz import mark_path, object_colour
 _api = ComfyAPISync()
 #: Longest side of a marked preview at least, in pixels.
 _PREVIEW_SIDE = 256
+#: Front ends take a node's text for HTML, and some put it into the page as it is; other clients take it as it is
+#: written. What can begin markup, a character reference or a link is shown by a letter that looks like it.
+_LOOK_ALIKES = str.maketrans(
+    {
+        "<": "\N{SINGLE LEFT-POINTING ANGLE QUOTATION MARK}",
+        ">": "\N{SINGLE RIGHT-POINTING ANGLE QUOTATION MARK}",
+        "&": "\N{FULLWIDTH AMPERSAND}",
+        '"': "\N{RIGHT DOUBLE QUOTATION MARK}",
+        "'": "\N{RIGHT SINGLE QUOTATION MARK}",
+        "/": "\N{DIVISION SLASH}",
+        "|": "\N{BROKEN BAR}",
+        "_": "\N{FULLWIDTH LOW LINE}",
+    }
+)
 
 
 class LiveView:
@@ -35,12 +49,15 @@ class LiveView:
         node = get_executing_context()
         if node is None:
             return
-        last = steering.trace[-1]
-        losses = ", ".join(
+        last = next((entry for entry in reversed(steering.trace) if entry.step == step), None)
+        told = [
             f"{steering.scene.describe(steering.scene.relations[number])}: {loss.mean():.2f}"
-            for number, loss in zip(last.relations, last.loss)
-        )
-        PromptServer.instance.send_progress_text(f"step {step + 1} of {steps} · {losses}", node.node_id)
+            for number, loss in (zip(last.relations, last.loss) if last else ())
+        ]
+        told += [f"not steered, {left_out.reason}" for left_out in steering.unsteered if left_out.step == step]
+        _show_text(f"step {step + 1} of {steps} · {', '.join(told)}", node.node_id)
+        if last is None:
+            return
         if self._method != args.preview_method:  # a previewer can be a network, and is loaded once
             self._method = args.preview_method
             self._previewer = latent_preview.get_previewer(denoised.device, latent_format)
@@ -53,3 +70,8 @@ class LiveView:
         for number in range(len(steering.scene.names)):
             mark_path(picture, last.centroids[:1, number], object_colour(number))
         _api.execution.set_progress(step + 1, steps, node.node_id, picture)
+
+
+def _show_text(text: str, node_id: str) -> None:
+    """A line under a node."""
+    PromptServer.instance.send_progress_text(text.translate(_LOOK_ALIKES), node_id)

@@ -22,7 +22,8 @@ class CentroidLossNode(io.ComfyNode):
             search_aliases=["InfSplign", "steering loss", "centroid"],
             description=(
                 "Asks that the centres of two objects, as the model's attention sees them, lie as the relation "
-                "says. After InfSplign. The defaults are the paper's best values."
+                "says. After InfSplign. The defaults of each function are what its thesis found best on Stable "
+                "Diffusion 1.4, there with orthogonal l2."
             ),
             inputs=[
                 io.DynamicCombo.Input(
@@ -48,7 +49,8 @@ class CentroidLossNode(io.ComfyNode):
                     min=0.0,
                     max=10.0,
                     step=0.05,
-                    tooltip="Pulls each object's attention together: helps when one goes missing. 0 to 10; 0: off.",
+                    tooltip="Pulls each object's attention together. Meant against missing objects; on the miniature "
+                    "no difference was found. 0 to 10; 0: off.",
                 ),
                 io.Float.Input(
                     "balance_weight",
@@ -56,8 +58,8 @@ class CentroidLossNode(io.ComfyNode):
                     min=0.0,
                     max=10.0,
                     step=0.05,
-                    tooltip="Asks that both objects' attention is spread alike, which helps when one crowds out the "
-                    "other. 0 to 10; 0: off.",
+                    tooltip="Asks that both objects' attention is spread alike. Meant against one crowding out the "
+                    "other; on the miniature no difference was found. 0 to 10; 0: off.",
                 ),
             ],
             outputs=[loss_output()],
@@ -126,7 +128,7 @@ def _orthogonal_option(norm: str) -> io.DynamicCombo.Option:
         min=0.0,
         max=10.0,
         step=0.05,
-        tooltip="Weight of the orthogonal term, 0 to 10; the paper uses 1.",
+        tooltip="Weight of the orthogonal term, 0 to 10; the thesis uses 1.",
     )
     return io.DynamicCombo.Option(norm, [weight] if norm != "none" else [])
 
@@ -143,8 +145,9 @@ class PresenceLossNode(io.ComfyNode):
             category=CATEGORY,
             search_aliases=["Attend-and-Excite", "missing object", "steering loss"],
             description=(
-                "Asks that the model attends strongly to each object somewhere, so that none goes missing. After "
-                "Attend-and-Excite. It does not mind where: combine it with a loss that does."
+                "Asks that the model attends strongly to each object somewhere. After Attend-and-Excite, in outline. "
+                "Meant against missing objects; on the miniature no difference was found. It does not mind where an "
+                "object is: combine it with a loss that does."
             ),
             inputs=[weight_input()],
             outputs=[loss_output()],

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from comfy_api.latest import io
 
-from ..steering_core.backends.comfyui import ground_prompt
+from ..steering_core.backends.comfyui_text import encode_prompt
 from ..steering_core.editing import edited, laid_out, read_edits, read_layout, with_relation
 from ..steering_core.relations import Relation, Scene
 from ..steering_core.tokens import GroundedScene, ground
@@ -53,8 +55,7 @@ class SpatialRelationParser(io.ComfyNode):
     @classmethod
     def execute(cls, clip, text: str) -> io.NodeOutput:
         """Encode the text and tie its relations to the tokens."""
-        scene = ground_prompt(clip, text)
-        conditioning = clip.encode_from_tokens_scheduled(clip.tokenize(text))
+        conditioning, scene = encode_prompt(clip, text)
         return io.NodeOutput(conditioning, scene, scene.summary())
 
 
@@ -195,5 +196,5 @@ def _relation_outputs() -> list[io.Output]:
 
 def _with_scene(relations: GroundedScene, scene: Scene) -> io.NodeOutput:
     """Another scene of the same prompt, tied to the same tokens; and what the front end shows of it."""
-    grounded = ground(scene, relations.sequence)
+    grounded = replace(ground(scene, relations.sequence), conditioning=relations.conditioning)
     return io.NodeOutput(grounded, grounded.summary(), ui={"prompt": [relations.scene.prompt]})

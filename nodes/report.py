@@ -9,8 +9,9 @@ from comfy_api.latest import io, ui
 from PIL import Image
 from torch import Tensor
 
-from ..steering_core.curves import run_curves
-from ..steering_core.trace import RunLog
+from ..steering_core.curves import note_picture, run_curves
+from ..steering_core.evaluation.look import Look, read_boxes
+from ..steering_core.trace import RunLog, SteeringRun
 from ..steering_core.viz import from_image, map_sheet
 from .types import CATEGORY, Trace
 
@@ -28,7 +29,8 @@ class TokenMapPreview(io.ComfyNode):
             search_aliases=["attention maps", "heat map", "centroids", "debug", "visualize"],
             description=(
                 "Shows where the model looked for each object while it was steered: a map in the object's colour on "
-                "what the picture was at that step, and the way of its centre. One sheet for each picture of the batch."
+                "what the picture was at that step, and the way of its centre. It tells of the model's attention, not "
+                "of what is in the picture. One sheet for each picture of the batch."
             ),
             inputs=[_latent_input(), _trace_input(), io.Vae.Input("vae", tooltip="Decodes the picture of each step.")],
             outputs=[io.Image.Output(display_name="sheets", tooltip="A sheet for each picture of the batch.")],
@@ -38,7 +40,10 @@ class TokenMapPreview(io.ComfyNode):
     @classmethod
     def execute(cls, latent: dict, steering_trace: RunLog, vae) -> io.NodeOutput:
         """Decode the steps, and lay the maps on them."""
-        run = steering_trace.run_of(latent["samples"])
+        try:
+            run = steering_trace.run_of(latent["samples"])
+        except ValueError as error:
+            return _shown(cls, [note_picture(str(error))])
         trace = [entry for entry in run.last_of_steps if entry.step in run.predictions]
         if not trace:
             return _shown(cls, [run_curves(run)])
@@ -61,25 +66,87 @@ class SteeringReport(io.ComfyNode):
             node_id="SpatialSteeringSteeringReport",
             display_name="Steering Report",
             category=CATEGORY,
-            search_aliases=["loss curve", "plot", "verdict", "trace", "debug"],
+            search_aliases=["loss curve", "plot", "verdict", "trace", "debug", "judge", "detector", "missing object"],
             description=(
-                "Says for each relation whether the model's attention stood as it should when steering last looked, "
-                "and draws loss, displacement and gradient over the steps."
+                "Says for each relation where the model's attention stood when steering last looked, how present each "
+                "object was in it, and draws how it came to that. With the finished pictures connected, it also says "
+                "what is seen in them: of the miniature by its own detector, of other models by the boxes of a "
+                "detection node."
             ),
-            inputs=[_latent_input(), _trace_input()],
+            inputs=[
+                _latent_input(),
+                _trace_input(),
+                io.Image.Input(
+                    "picture",
+                    optional=True,
+                    tooltip="The finished pictures of this latent, from VAE Decode. Those of the miniature are looked "
+                    "at by its own detector; for those of other models connect boxes as well.",
+                ),
+                io.BoundingBox.Input(
+                    "boxes",
+                    optional=True,
+                    force_input=True,
+                    tooltip="What a detection node, such as Run Real-Time Detection (RT-DETR), found in these "
+                    "pictures: boxes with labels.",
+                ),
+            ],
             outputs=[
                 io.Image.Output(display_name="curves", tooltip="Loss, displacement and gradient norm over the steps."),
-                io.String.Output(display_name="verdict", tooltip="A line for each relation."),
+                io.String.Output(
+                    display_name="verdict",
+                    tooltip="What is seen in the pictures, if anyone looked; where attention settled; how present "
+                    "each object is in it; and which steps were not steered, and why.",
+                ),
                 io.String.Output(display_name="trace_json", tooltip="All that was seen, as JSON."),
             ],
             is_output_node=True,
         )
 
     @classmethod
-    def execute(cls, latent: dict, steering_trace: RunLog) -> io.NodeOutput:
-        """Draw the run of this latent."""
-        run = steering_trace.run_of(latent["samples"])
-        return _shown(cls, [run_curves(run)], run.summary(), json.dumps(run.as_json()))
+    def execute(
+        cls, latent: dict, steering_trace: RunLog, picture: Tensor | None = None, boxes: list | dict | None = None
+    ) -> io.NodeOutput:
+        """Draw the run of this latent, and look at its pictures."""
+        try:
+            run = steering_trace.run_of(latent["samples"])
+        except ValueError as error:
+            return _shown(cls, [note_picture(str(error))], str(error), json.dumps({"note": str(error)}))
+        note = ""
+        try:
+            look = _look(steering_trace, run, picture, boxes)
+        except ValueError as error:
+            look, note = None, f"not judged: {error}"
+        summary = "\n".join(filter(None, [note, run.summary(look)]))
+        told = {**run.as_json(look), "note": note}
+        return _shown(cls, [run_curves(run, look, note)], summary, json.dumps(told, allow_nan=False))
+
+
+def _look(log: RunLog, run: SteeringRun, picture: Tensor | None, boxes: list | dict | None) -> Look | None:
+    """What is in the finished pictures; none where no picture is connected.
+
+    Args:
+        picture: (batch, H, W, channels) in [0, 1].
+
+    Raises:
+        ValueError: nobody can tell; says why, and what to connect.
+    """
+    if picture is None:
+        if boxes is not None:
+            raise ValueError("boxes: the pictures that they were found in were expected too. Connect picture.")
+        return None
+    if len(picture) != len(run.latent):
+        raise ValueError(
+            f"picture: the {len(run.latent)} of this latent were expected, not {len(picture)}. Connect its VAE Decode."
+        )
+    if boxes is not None:
+        height, width = picture.shape[1:3]
+        return read_boxes(boxes, len(picture), width, height)
+    if log.look is None:
+        raise ValueError(
+            "picture: no detector here knows what this model draws. Connect boxes, from a detection node such as Run "
+            "Real-Time Detection (RT-DETR)."
+        )
+    return log.look(picture[..., :3].movedim(-1, 1))
 
 
 def _latent_input() -> io.Input:

@@ -9,8 +9,10 @@ from server import PromptServer
 
 from ..steering_core.editing import described, vocabulary
 
-#: Answers {"objects", "relations", "vocabulary"} for {"prompt": TEXT}.
+#: Answers {"objects", "relations", "vocabulary"} for {"prompt": TEXT}, or {"error": TEXT}.
 DESCRIBE = "/spatial_steering/describe"
+#: Most letters of a prompt that is described; the widgets show a line or a chip for each object in it.
+MOST_LETTERS = 50_000
 
 
 def add_routes() -> None:
@@ -20,9 +22,18 @@ def add_routes() -> None:
 
 async def _describe(request: web.Request) -> web.Response:
     """The objects of a prompt and its relations, before anything is sampled."""
+    # JSON writes one letter in twelve bytes at most.
+    if (request.content_length or 0) > 12 * MOST_LETTERS:
+        return _refusal(413, f"a prompt of at most {MOST_LETTERS} letters was expected.")
     try:
         prompt = (await request.json())["prompt"]
+        if len(prompt) > MOST_LETTERS:
+            return _refusal(413, f"a prompt of at most {MOST_LETTERS} letters was expected, and has {len(prompt)}.")
         answer = await asyncio.to_thread(described, prompt)
-    except (ValueError, KeyError, TypeError) as error:
-        return web.json_response({"error": f'{{"prompt": TEXT}} was expected: {error!r}'}, status=400)
+    except (ValueError, LookupError, TypeError, RecursionError) as error:
+        return _refusal(400, f'{{"prompt": TEXT}} was expected: {error!r}')
     return web.json_response({**answer, "vocabulary": vocabulary()})
+
+
+def _refusal(status: int, error: str) -> web.Response:
+    return web.json_response({"error": error}, status=status)

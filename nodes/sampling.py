@@ -8,7 +8,10 @@ from comfy_api.latest import io
 from nodes import common_ksampler
 
 from ..steering_core.backends.comfyui import steer_model
+from ..steering_core.backends.comfyui_miniature import is_miniature
+from ..steering_core.backends.comfyui_text import CARRIED
 from ..steering_core.losses import SteeringLoss
+from ..steering_core.miniature.look import look_at
 from ..steering_core.schedule import SteeringSchedule
 from ..steering_core.steering import Steering
 from ..steering_core.tokens import GroundedScene
@@ -35,9 +38,7 @@ class ApplySpatialSteering(io.ComfyNode):
             ),
             inputs=[
                 io.Model.Input("model", tooltip="The model that is to draw. It is not changed."),
-                Relations.Input(
-                    "relations", tooltip="What is to come true, of the same prompt as the sampler's positive input."
-                ),
+                _relations_input(),
                 Loss.Input("steering_loss", tooltip="How a relation is scored: from Centroid Loss, for instance."),
                 Schedule.Input(
                     "steering_schedule",
@@ -57,8 +58,8 @@ class ApplySpatialSteering(io.ComfyNode):
     def execute(
         cls,
         model,
-        relations: GroundedScene,
         steering_loss: SteeringLoss,
+        relations: GroundedScene | None = None,
         steering_schedule: SteeringSchedule | None = None,
     ) -> io.NodeOutput:
         """Steer a clone of the model."""
@@ -128,7 +129,7 @@ class SteeredKSampler(io.ComfyNode):
                     tooltip="How much of the latent is denoised, 0 to 1. Below about 0.6 the places of objects are "
                     "mostly settled, and steering moves little.",
                 ),
-                Relations.Input("relations", tooltip="From Spatial Relation Parser, of the same prompt as positive."),
+                _relations_input(),
                 Loss.Input("steering_loss", tooltip="How a relation is scored: from Centroid Loss, for instance."),
                 update_input(),
                 *window_inputs(),
@@ -167,12 +168,12 @@ class SteeredKSampler(io.ComfyNode):
         negative,
         latent_image,
         denoise: float,
-        relations: GroundedScene,
         steering_loss: SteeringLoss,
         update: dict,
         start_percent: float,
         end_percent: float,
         order: str,
+        relations: GroundedScene | None = None,
     ) -> io.NodeOutput:
         """Sample with a steered clone of the model."""
         schedule = SteeringSchedule(start=start_percent, end=end_percent, order=order, **read_update(update))
@@ -183,7 +184,17 @@ class SteeredKSampler(io.ComfyNode):
         return io.NodeOutput(samples, log)
 
 
-def _steered(model, relations: GroundedScene, loss: SteeringLoss, schedule: SteeringSchedule):
+def _relations_input() -> io.Input:
+    return Relations.Input(
+        "relations",
+        optional=True,
+        tooltip="What is to come true, of the prompt of the sampler's positive input. Without it: the relations that "
+        "the conditioning of Spatial Relation Parser brings along.",
+    )
+
+
+def _steered(model, relations: GroundedScene | None, loss: SteeringLoss, schedule: SteeringSchedule):
     """The steered clone of a model, and the log that its samplers fill."""
-    log = RunLog()
-    return steer_model(model, Steering(relations, loss, schedule), log, LiveView()), log
+    log = RunLog(look_at if is_miniature(model) else None)
+    scene = CARRIED if relations is None else relations
+    return steer_model(model, Steering(scene, loss, schedule), log, LiveView()), log

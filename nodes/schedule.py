@@ -51,8 +51,9 @@ class SteeringScheduleNode(io.ComfyNode):
                 io.DynamicCombo.Input(
                     "preset",
                     options=[io.DynamicCombo.Option(name, _inputs(preset)) for name, preset in _PRESETS.items()],
-                    tooltip="balanced suits most scenes. gentle stays closer to the unsteered picture. strong is for "
-                    "stubborn scenes: surer, slower, and harder on details. Choosing one sets all inputs but order.",
+                    tooltip="balanced is what was measured on the miniature. gentle moves less and stops earlier, "
+                    "closer to the unsteered picture. strong moves more and longer: slower, and harder on details. "
+                    "Choosing one sets all inputs but order.",
                 ),
                 order_input(),
             ],
@@ -180,8 +181,8 @@ def update_input(strength: float = 1.0, *, targets: bool = False):
             default=SteeringSchedule.refinements,
             min=1,
             max=50,
-            tooltip="At most so many moves before each steered step. More is surer and slower: each costs about "
-            "as much as a step.",
+            tooltip="At most so many moves before each steered step. More lowers the loss further, takes longer (each "
+            "about as long as a step), and can cost an object.",
         ),
         _target(),
     ]

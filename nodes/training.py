@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from comfy_api.latest import io
 from ..steering_core.backends.comfyui_recording import RecordableComfyModel
 from ..steering_core.classifier import ClassifierSettings, save_classifier
 from ..steering_core.layers import layers_on_the_way
+from ..steering_core.places import check_name, named_place, path_within
 from ..steering_core.training.recording import INVERSION, NOISE, RecordingSettings
 from ..steering_core.training.settings import TrainingSettings
 from ..steering_core.training.sources import LabelledPictures, MiniatureScenes, Source, coco_pictures
@@ -93,10 +95,10 @@ class RecordRelationMaps(io.ComfyNode):
 
     @classmethod
     def validate_inputs(cls, name: str | None = None, source: dict | None = None) -> bool | str:
-        """Refuse a name that would leave the output folder."""
+        """Refuse what could not be a folder's name."""
         if source is None:
             return f"source must be one of {_SCENES}, {_LABELLED}, {_BOXES}."
-        return _name_verdict(name, "folder")
+        return _name_verdict(name)
 
     @classmethod
     def execute(
@@ -106,6 +108,7 @@ class RecordRelationMaps(io.ComfyNode):
         _check_packages()
         from ..steering_core.training.dataset import write_dataset
 
+        folder = named_place(_datasets_folder(), name)
         pictures = _source(source)
         recordable = RecordableComfyModel(model, clip, vae, (size, size))
         settings = RecordingSettings(
@@ -115,24 +118,32 @@ class RecordRelationMaps(io.ComfyNode):
             method=method,
             false_prompts=false_prompts,
         )
-        folder = Path(folder_paths.get_output_directory()) / _OUTPUT_FOLDER / name
         bar = comfy.utils.ProgressBar(len(pictures))
-        for done in write_dataset(recordable, pictures, settings, folder, shard_size=_SHARD_SIZE):
-            comfy.model_management.throw_exception_if_processing_interrupted()
-            bar.update_absolute(done, preview=("JPEG", pictures[done - 1].picture, _PREVIEW_SIDE))
+        # Closed at once when it is interrupted: until then the folder is this recording's.
+        with closing(write_dataset(recordable, pictures, settings, folder, shard_size=_SHARD_SIZE)) as shards:
+            for done in shards:
+                comfy.model_management.throw_exception_if_processing_interrupted()
+                bar.update_absolute(done, preview=("JPEG", pictures[done - 1].picture, _PREVIEW_SIDE))
         return io.NodeOutput(folder, str(folder))
 
 
-def _name_verdict(name: str | None, kind: str) -> bool | str:
-    """Whether it names something within its folder; one that is linked is known only when it runs."""
-    if name is not None and (not name.strip() or Path(name).name != name):
-        return f"name must be the name of a {kind}, without slashes, not {name!r}."
+def _name_verdict(name: str | None) -> bool | str:
+    """Whether it may be a name; one that is linked is known only when the node runs."""
+    try:
+        if name is not None:
+            check_name(name)
+    except ValueError as error:
+        return str(error)
     return True
+
+
+def _datasets_folder() -> Path:
+    return Path(folder_paths.get_output_directory()) / _OUTPUT_FOLDER
 
 
 def _check_packages() -> None:
     """Say what to install; everything else of the pack does without."""
-    missing = [name for name in ("accelerate", "matplotlib", "webdataset") if find_spec(name) is None]
+    missing = [name for name in ("accelerate", "matplotlib") if find_spec(name) is None]
     if missing:
         raise RuntimeError(
             f"Recording and training need packages that ComfyUI does not bring. In its Python: pip install "
@@ -174,8 +185,12 @@ def _boxes_option() -> io.DynamicCombo.Option:
     return io.DynamicCombo.Option(
         _BOXES,
         [
-            io.String.Input("annotations", tooltip="Path of a JSON file with boxes in COCO's format."),
-            io.String.Input("pictures", tooltip="Path of the folder with the pictures it names."),
+            io.String.Input(
+                "annotations", tooltip="A JSON file with boxes in COCO's format, by its path in ComfyUI's input folder."
+            ),
+            io.String.Input(
+                "pictures", tooltip="The folder with the pictures it names, by its path in ComfyUI's input folder."
+            ),
             io.Int.Input("seed", default=0, min=0, max=2**32, tooltip="Of the choice among a picture's pairs."),
         ],
     )
@@ -185,7 +200,10 @@ def _source(chosen: dict) -> Source:
     if chosen["source"] == _SCENES:
         return MiniatureScenes(chosen["count"], chosen["seed"])
     if chosen["source"] == _BOXES:
-        return coco_pictures(Path(chosen["annotations"]), Path(chosen["pictures"]), chosen["seed"])
+        # A graph reads what lies in the input folder, and nothing else of the machine that it runs on.
+        readable = Path(folder_paths.get_input_directory())
+        annotations, folder = (path_within(readable, str(chosen[name])) for name in ("annotations", "pictures"))
+        return coco_pictures(annotations, folder, chosen["seed"], within=folder)
     pictures = [to_image(image.movedim(-1, 0)) for image in chosen["images"]]
     return LabelledPictures(pictures, [line for line in chosen["labels"].splitlines() if line.strip()])
 
@@ -243,8 +261,8 @@ class TrainRelationClassifier(io.ComfyNode):
 
     @classmethod
     def validate_inputs(cls, name: str | None = None) -> bool | str:
-        """Refuse a name that would leave the folder."""
-        return _name_verdict(name, "file")
+        """Refuse what could not be a file's name."""
+        return _name_verdict(name)
 
     @classmethod
     def execute(
@@ -252,13 +270,16 @@ class TrainRelationClassifier(io.ComfyNode):
     ) -> io.NodeOutput:
         """Train, and show the curves on the way."""
         _check_packages()
-        from ..steering_core.training.dataset import read_manifest, read_records
+        from ..steering_core.training.dataset import check_alike, read_manifest, read_records
         from ..steering_core.training.report import as_image, confusion_plot, curves_plot, make_report
         from ..steering_core.training.train import METRICS, Progress, train_classifier
 
-        file = Path(folder_paths.get_folder_paths(FOLDER)[0]) / f"{name}.safetensors"
-        work = training / f"training_{name}"
-        manifest = read_manifest(training)
+        file = named_place(Path(folder_paths.get_folder_paths(FOLDER)[0]), name, ".safetensors")
+        # Any node may hand over a path.
+        training, validation = (path_within(_datasets_folder(), str(folder)) for folder in (training, validation))
+        work = path_within(training, f"training_{name}")
+        manifest, other = read_manifest(training), read_manifest(validation)
+        check_alike(training, manifest, validation, other)
         sizes = ClassifierSettings(manifest.layout.map_size, width, manifest.settings.steps)
         settings = TrainingSettings(epochs=epochs, rate=rate, seed=seed)
         bar = comfy.utils.ProgressBar(epochs)
@@ -269,7 +290,7 @@ class TrainRelationClassifier(io.ComfyNode):
 
         # Nodes run in inference mode, where nothing can be learned.
         with torch.inference_mode(False), torch.enable_grad():
-            data, held_out = (read_records(folder, read_manifest(folder)) for folder in (training, validation))
+            data, held_out = read_records(training, manifest), read_records(validation, other)
             recorded = manifest.settings.recorded
             classifier = train_classifier(data, held_out, manifest.layout, recorded, sizes, settings, work, show)
             report = make_report(classifier, held_out, recorded)
@@ -277,4 +298,5 @@ class TrainRelationClassifier(io.ComfyNode):
         save_classifier(classifier, file)
         plots = [as_image(plot) for plot in (curves_plot(work / METRICS), confusion_plot(report))]
         images = [torch.from_numpy(np.asarray(plot).copy()).float()[None] / 255 for plot in plots]
-        return io.NodeOutput(classifier, *images, f"{file}\n{report}")
+        damaged = [f"left out, damaged: {shard}" for shard in (*data.damaged, *held_out.damaged)]
+        return io.NodeOutput(classifier, *images, "\n".join([str(file), *damaged, str(report)]))

@@ -1,7 +1,26 @@
-"""``python -m steering_core``: the same as ``steer``."""
+"""``steer``, and ``python -m steering_core``: the command line, away from the network and the user's to stop."""
 
+import os
 import sys
 
-from .cli import main
 
-sys.exit(main())
+def main() -> int:
+    """Run the command of the process's arguments.
+
+    Returns:
+        Exit status: see ``cli.main``, and 130 where the user stopped it.
+    """
+    # Before anything is imported that reads them. Nothing leaves the machine unless the user says so.
+    os.environ.setdefault("HF_HUB_OFFLINE", "1")
+    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+    try:
+        from .cli import main as run
+
+        return run()
+    except KeyboardInterrupt:
+        print("steer: interrupted", file=sys.stderr)
+        return 130
+
+
+if __name__ == "__main__":
+    sys.exit(main())

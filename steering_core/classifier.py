@@ -10,10 +10,9 @@ from __future__ import annotations
 import itertools
 import json
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Any
 
 import torch
@@ -34,7 +33,10 @@ from torch.nn import (
     TransformerEncoderLayer,
 )
 
+from .described import brief, described, one_line, parse_json
+from .files import written_whole
 from .layers import PUBLISHED_NETWORKS, AttentionLayer, describe_network, published_order
+from .pickled import read_pickled
 from .relations import Relation
 from .token_maps import TokenMaps, normalise, resize
 
@@ -42,8 +44,7 @@ from .token_maps import TokenMaps, normalise, resize
 CLASSIFIERS_DIR = Path(__file__).resolve().parents[1] / "models" / "relation_classifiers"
 MINIATURE_CLASSIFIER = CLASSIFIERS_DIR / "miniature.safetensors"
 
-#: What a released checkpoint holds at least, and its words for what is ours.
-_PUBLISHED_KEYS = {"model_state_dict", "rel_name_to_idx", "input_channels", "config"}
+#: A released checkpoint's words for what is ours.
 _PUBLISHED_TIME_MODES = {"mid": "every_layer", "pre": "first_layer"}
 _PUBLISHED_DROPOUT = 0.1
 _PUBLISHED_RELATIONS = {
@@ -63,14 +64,34 @@ _HEAD_SLOPE = 0.1
 _CLASSIFIER_POSITIONS = 256
 
 
+#: Sizes beyond these are no classifier of attention maps; the published ones are a hundredth of them.
+_MOST_LAYERS, _MOST_WIDTH, _MOST_STEPS, _MOST_MAP_SIZE, _MOST_RELATIONS = 64, 2**14, 10_000, 256, 1000
+TIME_BEFORE = ("every_layer", "first_layer", "none")
+
+
+def _check_range(name: str, value: float, least: float, most: float) -> None:
+    if not least <= value <= most:
+        raise ValueError(f"{name} must be {least} to {most}, not {brief(value)}.")
+
+
 @dataclass(frozen=True)
 class TransformerSettings:
-    """Of one of the two transformers: heads, layers, width of the feed-forward part, dropout."""
+    """Of one of the two transformers: heads, layers, width of the feed-forward part, dropout.
+
+    Raises:
+        ValueError: one is outside its range.
+    """
 
     heads: int = 2
     layers: int = 2
     feed_forward: int = 128
     dropout: float = 0.3
+
+    def __post_init__(self) -> None:
+        _check_range("heads", self.heads, 1, _MOST_WIDTH)
+        _check_range("layers", self.layers, 1, _MOST_LAYERS)
+        _check_range("feed_forward", self.feed_forward, 1, _MOST_WIDTH)
+        _check_range("dropout", self.dropout, 0, 1)
 
 
 @dataclass(frozen=True)
@@ -88,6 +109,9 @@ class ClassifierSettings:
         mean_maps: take the mean of the stack in place of the extractor's transformer.
         classifier: transformer over the two gathered maps.
         time_width: of the timestep's embedding that the head sees; 0 for none.
+
+    Raises:
+        ValueError: one is outside its range, or the width cannot be shared out among the heads.
     """
 
     map_size: int = 16
@@ -100,6 +124,19 @@ class ClassifierSettings:
     classifier: TransformerSettings = TransformerSettings(heads=4)
     time_width: int = 16
 
+    def __post_init__(self) -> None:
+        _check_range("map_size", self.map_size, 1, _MOST_MAP_SIZE)
+        _check_range("width", self.width, 2, _MOST_WIDTH)
+        _check_range("steps", self.steps, 1, _MOST_STEPS)
+        _check_range("time_width", self.time_width, 0, _MOST_WIDTH)
+        if self.time_before not in TIME_BEFORE:
+            raise ValueError(f"time_before must be one of {', '.join(TIME_BEFORE)}, not {brief(self.time_before)}.")
+        for heads in (2, self.extractor.heads, self.aggregation_heads, self.classifier.heads):
+            if heads < 1 or self.width % heads:
+                raise ValueError(
+                    f"width must be even and a multiple of all heads, {heads} among them, not {self.width}."
+                )
+
 
 @dataclass(frozen=True)
 class MapLayout:
@@ -111,6 +148,9 @@ class MapLayout:
         map_size: side that every map is resized to.
         total: what each map sums to after that: 1 in the released classifiers; ``map_size`` squared
             gives values around 1, from which a classifier learns sooner.
+
+    Raises:
+        ValueError: a layer is named twice or is not the network's, or a size is outside its range.
     """
 
     network: tuple[AttentionLayer, ...]
@@ -118,11 +158,19 @@ class MapLayout:
     map_size: int
     total: float
 
-    @classmethod
-    def from_json(cls, described: Mapping[str, Any]) -> MapLayout:
-        """From what ``dataclasses.asdict`` gives, having been JSON."""
-        network = tuple(AttentionLayer(**layer) for layer in described["network"])
-        return cls(network, tuple(described["layers"]), described["map_size"], described["total"])
+    def __post_init__(self) -> None:
+        names = [layer.name for layer in self.network]
+        for kind, named in (("network", names), ("layers", self.layers)):
+            if len(set(named)) < len(named) or not named:
+                raise ValueError(f"{kind} must name one layer or more, each once, not {brief(list(named))}.")
+        if unknown := [name for name in self.layers if name not in names]:
+            raise ValueError(f"layers must be among the network's {brief(names)}, not {brief(unknown)}.")
+        for layer in self.network:
+            _check_range(f"heads of {brief(layer.name)}", layer.heads, 1, _MOST_WIDTH)
+            _check_range(f"level of {brief(layer.name)}", layer.level, 0, _MOST_LAYERS)
+        _check_range("map_size", self.map_size, 1, _MOST_MAP_SIZE)
+        if not 0 < self.total < math.inf:
+            raise ValueError(f"total must be greater than 0, not {self.total}.")
 
     @property
     def maps(self) -> int:
@@ -240,8 +288,8 @@ class RelationClassifier(Module):
         positions: length of the table of positions over the stack; the stack's own when not given.
 
     Raises:
-        ValueError: the stack is longer than the table, the sizes do not fit each other, or a
-            trained step is outside its range.
+        ValueError: the stack is longer than the table, the sizes do not fit each other, a name of
+            a relation is not one of its own, or the trained steps are not ascending or outside their range.
     """
 
     def __init__(
@@ -260,7 +308,13 @@ class RelationClassifier(Module):
         if layout.maps > self.positions:
             raise ValueError(f"At most {self.positions} maps can be read; the layout has {layout}.")
         if not self.trained_steps or not all(0 <= step < settings.steps for step in self.trained_steps):
-            raise ValueError(f"trained_steps must lie in 0 to {settings.steps - 1}, not {self.trained_steps}.")
+            raise ValueError(f"trained_steps must lie in 0 to {settings.steps - 1}, not {brief(self.trained_steps)}.")
+        if list(self.trained_steps) != sorted(set(self.trained_steps)):
+            raise ValueError(f"trained_steps must ascend, not be {brief(self.trained_steps)}.")
+        if not 0 < len(set(self.relations)) == len(self.relations) <= _MOST_RELATIONS:
+            raise ValueError(
+                f"relations must be {_MOST_RELATIONS} different ones at most, not {brief(self.relations)}."
+            )
         self.object_extractor: Module = _MeanExtractor() if settings.mean_maps else _Extractor(self.positions, settings)
         self.relation_classifier = _Classifier(len(self.relations), settings)
 
@@ -284,23 +338,18 @@ def load_classifier(file: Path, network: str | None = None) -> RelationClassifie
     """Read a checkpoint: ours, or one that the authors of Learn-to-Steer released.
 
     The classifier comes on the CPU in float32, for evaluation, and asks for no gradients of its own.
+    What the file says of its sizes is held against the weights that it has before memory is taken for them.
 
     Args:
         network: for a released checkpoint, a name in ``PUBLISHED_NETWORKS``; what it says itself when not given.
 
     Raises:
         ValueError: the file is no such checkpoint, is damaged, has weights of other shapes than its
-            configuration, or was released for a network whose maps are not known here.
+            configuration or such as are no finite numbers, or was released for a network whose maps are not
+            known here.
         OSError: it cannot be read.
     """
-    if file.suffix == ".safetensors":
-        classifier, weights = _read_own(file)
-    else:
-        classifier, weights = _read_published(file, network)
-    try:
-        classifier.load_state_dict(weights)
-    except RuntimeError as error:
-        raise ValueError(f"{file}: the weights do not fit the configuration beside them: {error}") from error
+    classifier = _read_own(file) if file.suffix == ".safetensors" else _read_published(file, network)
     return classifier.eval().requires_grad_(False)
 
 
@@ -308,95 +357,201 @@ def save_classifier(classifier: RelationClassifier, file: Path) -> None:
     """Write our form: weights as safetensors, all else as JSON in the metadata.
 
     The file is written whole or not at all.
+
+    Raises:
+        OSError: it cannot be written.
     """
-    described = {
-        "format": _FORMAT,
-        "relations": classifier.relations,
-        "layout": asdict(classifier.layout),
-        "settings": asdict(classifier.settings),
-        "trained_steps": classifier.trained_steps,
-        "positions": classifier.positions,
-    }
+    told = {"format": _FORMAT, **asdict(_Described.of(classifier))}
     weights = {name: weight.contiguous() for name, weight in classifier.state_dict().items()}
-    partial = file.with_name(file.name + ".partial")
-    save_file(weights, partial, metadata={"relation_classifier": json.dumps(described)})
-    partial.replace(file)
+    try:
+        with written_whole(file) as partial:
+            save_file(weights, partial, metadata={"relation_classifier": json.dumps(told)})
+    except SafetensorError as error:
+        raise OSError(f"{file} could not be written: {one_line(error)}") from error
 
 
-def _read_own(file: Path) -> tuple[RelationClassifier, dict[str, Tensor]]:
+@dataclass(frozen=True)
+class _Described:
+    """What our form says of a classifier, beside its weights."""
+
+    relations: tuple[str, ...]
+    layout: MapLayout
+    settings: ClassifierSettings
+    trained_steps: tuple[int, ...]
+    positions: int
+
+    @classmethod
+    def of(cls, classifier: RelationClassifier) -> _Described:
+        return cls(
+            classifier.relations,
+            classifier.layout,
+            classifier.settings,
+            classifier.trained_steps,
+            classifier.positions,
+        )
+
+    def network(self) -> RelationClassifier:
+        """The classifier without weights: its parameters have shapes and take no memory."""
+        with torch.device("meta"):
+            return RelationClassifier(self.relations, self.layout, self.settings, self.trained_steps, self.positions)
+
+
+def _read_own(file: Path) -> RelationClassifier:
     try:
         with safe_open(file, framework="pt") as opened:
-            metadata = opened.metadata() or {}
-            weights = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118 - no mapping
+            told = parse_json((opened.metadata() or {}).get("relation_classifier", "{}"), f"{file}: its metadata")
+            if not isinstance(told, Mapping) or told.get("format") != _FORMAT:
+                raise ValueError(
+                    f"{file} is no relation classifier: a safetensors file with the format {_FORMAT!r} in its metadata "
+                    f"was expected, as written by: steer classifier convert"
+                )
+            told = described(_Described, {key: told[key] for key in told if key != "format"}, str(file))
+            shapes = {name: tuple(opened.get_slice(name).get_shape()) for name in opened.keys()}  # noqa: SIM118
+            return _filled(told, shapes, opened.get_tensor, file)
     except SafetensorError as error:
-        raise ValueError(f"{file} is damaged or no safetensors file: {error}") from error
-    described = json.loads(metadata.get("relation_classifier", "{}"))
-    if described.get("format") != _FORMAT:
-        raise ValueError(
-            f"{file} is no relation classifier: a safetensors file with the format {_FORMAT!r} in its metadata was "
-            f"expected, as written by: steer classifier convert"
-        )
-    settings = described["settings"]
-    for part in ("extractor", "classifier"):
-        settings[part] = TransformerSettings(**settings[part])
-    classifier = RelationClassifier(
-        described["relations"],
-        MapLayout.from_json(described["layout"]),
-        ClassifierSettings(**settings),
-        described["trained_steps"],
-        described["positions"],
-    )
-    return classifier, weights
+        raise ValueError(f"{file} is damaged or no safetensors file: {one_line(error)}") from error
 
 
-def _read_published(file: Path, network_name: str | None) -> tuple[RelationClassifier, dict[str, Tensor]]:
+def _filled(
+    told: _Described, shapes: Mapping[str, tuple[int, ...]], weight: Callable[[str], Tensor], file: Path
+) -> RelationClassifier:
+    """The classifier with its weights, if they are the ones that it asks for."""
     try:
-        checkpoint = torch.load(file, map_location="cpu", weights_only=True)
-    except (RuntimeError, EOFError, UnpicklingError) as error:
-        raise ValueError(
-            f"{file} is damaged, or is neither a released relation classifier nor a .safetensors file of ours: {error}"
-        ) from error
-    if not isinstance(checkpoint, Mapping) or not checkpoint.keys() >= _PUBLISHED_KEYS:
-        raise ValueError(
-            f"{file} is no relation classifier: a dict with {', '.join(sorted(_PUBLISHED_KEYS))} was expected."
+        classifier = told.network()
+    except ValueError as error:
+        raise ValueError(f"{file}: {error}") from error
+    wanted = {name: tuple(empty.shape) for name, empty in classifier.state_dict().items()}
+    for name in sorted(wanted.keys() | shapes.keys()):
+        if wanted.get(name) != shapes.get(name):
+            raise ValueError(
+                f"{file}: the weights do not fit the configuration beside them: {brief(name)} should have the shape "
+                f"{wanted.get(name, 'of nothing')}, not {brief(shapes.get(name, 'of nothing'))}."
+            )
+    classifier.load_state_dict({name: _as_float32(weight(name), name, file) for name in wanted}, assign=True)
+    return classifier
+
+
+def _as_float32(weight: Tensor, name: str, file: Path) -> Tensor:
+    """A copy of its own, so that nothing that happens to the file can reach it."""
+    if weight.dtype not in (torch.float16, torch.bfloat16, torch.float32, torch.float64):
+        raise ValueError(f"{file}: {name} was expected in float32 or another precision of it, not in {weight.dtype}.")
+    weight = weight.to(torch.float32, copy=True, memory_format=torch.contiguous_format)
+    if not weight.isfinite().all():
+        raise ValueError(f"{file}: {name} holds values that are no finite numbers, so the file is of no use.")
+    return weight
+
+
+@dataclass(frozen=True, kw_only=True)
+class _PublishedTime:
+    enable: bool
+    mode: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class _PublishedTransformer:
+    nhead: int
+    num_layers: int
+    dim_feedforward: int
+    dropout: float = _PUBLISHED_DROPOUT
+
+    def ours(self) -> TransformerSettings:
+        return TransformerSettings(self.nhead, self.num_layers, self.dim_feedforward, self.dropout)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _PublishedExtractor(_PublishedTransformer):
+    layer_attn_nheads: int
+    timestep_embedding: _PublishedTime
+    use_mean: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class _PublishedClassifier(_PublishedTransformer):
+    timestep_embedding_dim: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class _PublishedConfig:
+    extractor: _PublishedExtractor
+    classifier: _PublishedClassifier
+    map_size: int
+    d_model: int
+    num_timesteps: int
+
+    def ours(self) -> ClassifierSettings:
+        time = self.extractor.timestep_embedding
+        return ClassifierSettings(
+            map_size=self.map_size,
+            width=self.d_model,
+            steps=self.num_timesteps,
+            extractor=self.extractor.ours(),
+            aggregation_heads=self.extractor.layer_attn_nheads,
+            time_before=_PUBLISHED_TIME_MODES.get(time.mode, time.mode) if time.enable else "none",
+            mean_maps=self.extractor.use_mean,
+            classifier=self.classifier.ours(),
+            time_width=self.classifier.timestep_embedding_dim,
         )
-    training = checkpoint.get("training_config") or {}
-    network_name = network_name or training.get("exp_name", "an unnamed network")
+
+
+@dataclass(frozen=True, kw_only=True)
+class _PublishedTraining:
+    timesteps: tuple[int, ...]
+    exp_name: str = "an unnamed network"
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Published:
+    """What a released checkpoint holds, of which more is passed over."""
+
+    model_state_dict: dict[str, Any]
+    rel_name_to_idx: dict[str, int]
+    input_channels: int
+    config: _PublishedConfig
+    training_config: _PublishedTraining
+
+    def __post_init__(self) -> None:
+        if sorted(self.rel_name_to_idx.values()) != list(range(len(self.rel_name_to_idx))):
+            raise ValueError(f"rel_name_to_idx must count from 0 on, not be {brief(self.rel_name_to_idx)}.")
+
+    def ours(self, network: tuple[AttentionLayer, ...]) -> _Described:
+        settings = self.config.ours()
+        relations = sorted(self.rel_name_to_idx, key=lambda name: self.rel_name_to_idx[name])
+        return _Described(
+            tuple(_PUBLISHED_RELATIONS.get(name, name) for name in relations),
+            MapLayout(network, published_order(network), settings.map_size, total=1.0),
+            settings,
+            self.training_config.timesteps,
+            self.input_channels,
+        )
+
+
+def _read_published(file: Path, network_name: str | None) -> RelationClassifier:
+    try:
+        checkpoint = read_pickled(file)
+    except ValueError as error:
+        raise ValueError(
+            f"{error} A released relation classifier or a .safetensors file of ours was expected."
+        ) from error
+    needed = [field.name for field in fields(_Published)]
+    if not isinstance(checkpoint, Mapping) or not checkpoint.keys() >= set(needed):
+        raise ValueError(f"{file} is no relation classifier: a dict with {', '.join(needed)} was expected.")
+    published = described(_Published, checkpoint, str(file), strict=False)
+    network_name = network_name or published.training_config.exp_name
     network = PUBLISHED_NETWORKS.get(network_name)
     if network is None:
         raise ValueError(
-            f"{file} says it was made for {network_name!r}; the networks whose maps are known are "
+            f"{file} says it was made for {brief(network_name)}; the networks whose maps are known are "
             f"{', '.join(PUBLISHED_NETWORKS)}. Name the right one with: steer classifier convert --network"
         )
-    settings = _published_settings(checkpoint["config"])
-    numbered = sorted((int(number), name) for name, number in checkpoint["rel_name_to_idx"].items())
-    classifier = RelationClassifier(
-        [_PUBLISHED_RELATIONS.get(name, name) for _, name in numbered],
-        MapLayout(network, published_order(network), settings.map_size, total=1.0),
-        settings,
-        training["timesteps"],
-        checkpoint["input_channels"],
-    )
-    return classifier, checkpoint["model_state_dict"]
-
-
-def _published_settings(config: Mapping[str, Any]) -> ClassifierSettings:
-    extractor, classifier = config["extractor"], config["classifier"]
-    time = extractor["timestep_embedding"]
-    return ClassifierSettings(
-        map_size=config["map_size"],
-        width=config["d_model"],
-        steps=config["num_timesteps"],
-        extractor=_published_transformer(extractor),
-        aggregation_heads=extractor["layer_attn_nheads"],
-        time_before=_PUBLISHED_TIME_MODES[time["mode"]] if time["enable"] else "none",
-        mean_maps=extractor.get("use_mean", False),
-        classifier=_published_transformer(classifier),
-        time_width=classifier["timestep_embedding_dim"],
-    )
-
-
-def _published_transformer(config: Mapping[str, Any]) -> TransformerSettings:
-    return TransformerSettings(
-        config["nhead"], config["num_layers"], config["dim_feedforward"], config.get("dropout", _PUBLISHED_DROPOUT)
-    )
+    try:
+        told = published.ours(network)
+    except ValueError as error:
+        raise ValueError(f"{file}: {error}") from error
+    weights = published.model_state_dict
+    for name, weight in weights.items():
+        if not isinstance(weight, Tensor) or weight.layout is not torch.strided or weight.device.type != "cpu":
+            raise ValueError(f"{file}: {brief(name)} was expected to be a tensor of numbers, not {brief(weight)}.")
+    # A tensor can be a small storage seen many times over.
+    if sum(weight.numel() * weight.element_size() for weight in weights.values()) > file.stat().st_size:
+        raise ValueError(f"{file}: it claims more weights than a file of its size can hold.")
+    return _filled(told, {name: tuple(weight.shape) for name, weight in weights.items()}, weights.__getitem__, file)

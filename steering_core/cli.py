@@ -9,11 +9,28 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NoReturn
 
+import torch
+from safetensors import SafetensorError
+
 from .classifier import MINIATURE_CLASSIFIER, load_classifier
+from .described import brief
 from .losses import CentroidLoss, CombinedLoss, LearnedLoss, PresenceLoss, SteeringLoss
 from .losses.centroid import FUNCTIONS, ORTHOGONAL_NORMS
 from .miniature.commands import add_miniature_commands
-from .options import check_folder, check_picture, positive, whole_number
+from .options import (
+    MOST_SEEDS,
+    check_picture,
+    check_place,
+    guidance_scale,
+    number,
+    path_told,
+    save_picture,
+    save_text,
+    seed,
+    steps,
+    text,
+    whole,
+)
 from .parser import parse
 from .relations import SpatialRelation
 from .schedule import DESCENT, GUIDANCE, IN_TURN, TOGETHER, SteeringSchedule
@@ -24,6 +41,9 @@ from .training.commands import add_classifier_commands, add_record_command, add_
 #: What ``--loss`` offers; none only where a single picture is drawn.
 _CENTROID, _LEARNED, _PRESENCE, _NONE = "centroid", "learned", "presence", "none"
 _LOSSES = (_CENTROID, _LEARNED, _PRESENCE)
+#: Of the demo: a row for each of two ways stays within what picture formats hold.
+_MOST_PROMPTS = 200
+_FINITE = number()
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -38,10 +58,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     try:
         options.run(options)
+        sys.stdout.flush()  # a full disk is an error of ours as well
         return 0
     except ModuleNotFoundError as error:
         message = f"{error}: pip install 'comfyui-spatial-steering[cli]'"
-    except (ValueError, OSError, SteeringError) as error:
+    except torch.OutOfMemoryError as error:
+        message = f"the device's memory does not suffice, fewer seeds or a smaller model need less: {error}"
+    except (ValueError, OSError, SteeringError, SafetensorError) as error:
         message = str(error)
     print(f"steer: error: {' '.join(message.split())}", file=sys.stderr)
     return 2
@@ -51,7 +74,7 @@ class _Parser(argparse.ArgumentParser):
     """Tells errors on one line."""
 
     def error(self, message: str) -> NoReturn:
-        self.exit(2, f"{self.prog}: error: {message} (see {self.prog} --help)\n")
+        self.exit(2, f"{self.prog}: error: {' '.join(message.split())} (see {self.prog} --help)\n")
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -62,23 +85,27 @@ def _parser() -> argparse.ArgumentParser:
     demo.add_argument(
         "--out", type=Path, default=Path("demo.png"), help="contact sheet to write (default: %(default)s)"
     )
-    demo.add_argument("--prompts", type=positive, default=8, help="how many prompts (default: %(default)s)")
+    demo.add_argument(
+        "--prompts", type=whole(1, _MOST_PROMPTS), default=8, help="how many prompts (default: %(default)s)"
+    )
     _add_steering_options(demo, _LOSSES)
     demo.set_defaults(run=_demo)
 
     generate = commands.add_parser("generate", help="draw a prompt")
-    generate.add_argument("prompt", help='such as "a giraffe above an airplane"')
+    generate.add_argument("prompt", type=text, help='such as "a giraffe above an airplane"')
     generate.add_argument(
         "--model",
         default="miniature",
         help="miniature, a diffusers pipeline's folder, or a name in the local cache of "
         "Hugging Face (default: %(default)s)",
     )
-    generate.add_argument("--negative", default="", metavar="PROMPT", help="what the picture should not show")
-    generate.add_argument("--seed", type=whole_number, nargs="+", default=[0], help="one picture for each (default: 0)")
-    generate.add_argument("--steps", type=positive, default=25, help="denoising steps (default: %(default)s)")
     generate.add_argument(
-        "--cfg", type=float, default=5.0, help="classifier-free guidance scale (default: %(default)s)"
+        "--negative", type=text, default="", metavar="PROMPT", help="what the picture should not show"
+    )
+    generate.add_argument("--seed", type=seed, nargs="+", default=[0], help="one picture for each (default: 0)")
+    generate.add_argument("--steps", type=steps, default=25, help="denoising steps (default: %(default)s)")
+    generate.add_argument(
+        "--cfg", type=guidance_scale, default=5.0, help="classifier-free guidance scale (default: %(default)s)"
     )
     generate.add_argument("--device", default="cpu", help="torch device, such as cuda (default: %(default)s)")
     generate.add_argument(
@@ -94,7 +121,7 @@ def _parser() -> argparse.ArgumentParser:
     generate.set_defaults(run=_generate)
 
     parse_command = commands.add_parser("parse", help="show the relations that a prompt states")
-    parse_command.add_argument("prompt", help='such as "a cat between a dog and a bird"')
+    parse_command.add_argument("prompt", type=text, help='such as "a cat between a dog and a bird"')
     parse_command.add_argument("--json", action="store_true", help="as a list of objects")
     parse_command.set_defaults(run=_parse)
 
@@ -111,7 +138,7 @@ def _add_steering_options(parser: argparse.ArgumentParser, losses: Sequence[str]
     which.add_argument(
         "--loss", choices=losses, nargs="+", default=[_CENTROID], help="one, or several that add up (default: centroid)"
     )
-    which.add_argument("--weights", type=float, nargs="+", metavar="W", help="of several losses (default: 1 each)")
+    which.add_argument("--weights", type=_FINITE, nargs="+", metavar="W", help="of several losses (default: 1 each)")
     which.add_argument(
         "--classifier",
         type=Path,
@@ -121,10 +148,10 @@ def _add_steering_options(parser: argparse.ArgumentParser, losses: Sequence[str]
     )
     loss = parser.add_argument_group("centroid loss")
     loss.add_argument("--function", choices=FUNCTIONS, default=CentroidLoss.function, help="f (default: %(default)s)")
-    loss.add_argument("--alpha", type=float, help="scale of f (default: the paper's for f)")
-    loss.add_argument("--margin", type=float, help="distance to keep, in picture widths (default: the paper's for f)")
+    loss.add_argument("--alpha", type=_FINITE, help="scale of f (default: the paper's for f)")
+    loss.add_argument("--margin", type=_FINITE, help="distance to keep, in picture widths (default: the paper's for f)")
     loss.add_argument(
-        "--leaky-slope", type=float, default=CentroidLoss.leaky_slope, help="of leaky_relu (default: %(default)s)"
+        "--leaky-slope", type=_FINITE, default=CentroidLoss.leaky_slope, help="of leaky_relu (default: %(default)s)"
     )
     loss.add_argument(
         "--orthogonal",
@@ -138,32 +165,32 @@ def _add_steering_options(parser: argparse.ArgumentParser, losses: Sequence[str]
         "balance": "of the term that makes both objects' attention spread alike",
     }.items():
         default = getattr(CentroidLoss, f"{term}_weight")
-        loss.add_argument(f"--{term}-weight", type=float, default=default, help=f"{aim} (default: %(default)s)")
+        loss.add_argument(f"--{term}-weight", type=_FINITE, default=default, help=f"{aim} (default: %(default)s)")
     schedule = parser.add_argument_group("schedule")
     schedule.add_argument(
         "--update", choices=(DESCENT, GUIDANCE), default=SteeringSchedule.update, help="rule (default: %(default)s)"
     )
     schedule.add_argument(
         "--start",
-        type=float,
+        type=_FINITE,
         default=SteeringSchedule.start,
         help="share of the steps before it (default: %(default)s)",
     )
     schedule.add_argument(
         "--end",
-        type=float,
+        type=_FINITE,
         default=SteeringSchedule.end,
         help="share of the steps after which it stops (default: %(default)s)",
     )
-    schedule.add_argument("--step-size", type=float, help="strength (default: the update rule's)")
+    schedule.add_argument("--step-size", type=number(0, 100), help="strength (default: the update rule's)")
     schedule.add_argument(
         "--refinements",
-        type=positive,
+        type=whole(1, 100),
         default=SteeringSchedule.refinements,
         help="at most so many moves a step (default: %(default)s)",
     )
     schedule.add_argument(
-        "--target", type=float, default=SteeringSchedule.target, help="loss to stop at (default: %(default)s)"
+        "--target", type=_FINITE, default=SteeringSchedule.target, help="loss to stop at (default: %(default)s)"
     )
     schedule.add_argument(
         "--order",
@@ -218,9 +245,9 @@ def _schedule(options: argparse.Namespace) -> SteeringSchedule:
 
 
 def _demo(options: argparse.Namespace) -> None:
-    from .demo import run_demo
+    from .demo import run_demo, sheet_size
 
-    check_picture(options.out)
+    check_picture(options.out, sheet_size(options.prompts))
     loss, schedule = _loss(options), _schedule(options)
     run_demo(lambda scene: Steering(scene, loss, schedule), options.prompts, options.out)
 
@@ -228,9 +255,10 @@ def _demo(options: argparse.Namespace) -> None:
 def _generate(options: argparse.Namespace) -> None:
     from .backends.diffusers import generate, ground_prompt, load_pipeline
     from .miniature.folder import MINIATURE_DIR
-    from .viz import map_sheet, to_image
+    from .viz import check_finite, map_sheet, to_image
 
-    _check_files(options)
+    files = _picture_files(options)
+    _check_files(options, files)
     loss, schedule = _loss(options), _schedule(options)
     pipeline = load_pipeline(MINIATURE_DIR if options.model == "miniature" else options.model, options.device)
     scene = ground_prompt(pipeline, options.prompt)
@@ -239,34 +267,41 @@ def _generate(options: argparse.Namespace) -> None:
     if options.maps and not steers:
         raise ValueError(f"{options.maps}: maps are recorded where steering looks, and no step of this is steered.")
     steering = Steering(scene, loss, schedule) if steers else None
-    pictures = generate(pipeline, options.prompt, options.seed, steering, options.steps, options.cfg, options.negative)
-    for seed, picture in zip(options.seed, pictures):
-        several = len(options.seed) > 1
-        file = options.out.with_stem(f"{options.out.stem}_{seed}") if several else options.out
-        to_image(picture).save(file)
-        print(file)
+    pictures = check_finite(
+        generate(pipeline, options.prompt, options.seed, steering, options.steps, options.cfg, options.negative)
+    )
+    for file, picture in zip(files, pictures):
+        save_picture(to_image(picture), file)
+        print(path_told(file))
     trace = steering.trace if steering else []
-    if options.maps:
-        map_sheet(scene, trace, (), pictures[0]).save(options.maps)
-        print(options.maps)
     if options.report:
         report = {"seeds": options.seed, **trace_as_json(scene, trace)}
-        options.report.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
-        print(options.report)
+        save_text(json.dumps(report, indent=1) + "\n", options.report)
+        print(path_told(options.report))
+    if options.maps:
+        save_picture(map_sheet(scene, trace, (), pictures[0]), options.maps)
+        print(path_told(options.maps))
 
 
-def _check_files(options: argparse.Namespace) -> None:
+def _picture_files(options: argparse.Namespace) -> list[Path]:
+    """Where the picture of each seed goes."""
+    if len(options.seed) == 1:
+        return [options.out]
+    return [options.out.with_stem(f"{options.out.stem}_{number}") for number in options.seed]
+
+
+def _check_files(options: argparse.Namespace, files: Sequence[Path]) -> None:
     """Refuse before sampling what could not be written after it."""
-    for file in filter(None, (options.out, options.maps)):
+    if not 0 < len(set(options.seed)) == len(options.seed) <= MOST_SEEDS:
+        raise ValueError(f"--seed {brief(options.seed)}: {MOST_SEEDS} seeds at most were expected, each of them once.")
+    for file in (options.out, *files, *filter(None, [options.maps])):
         check_picture(file)
     if options.report:
-        check_folder(options.report)
+        check_place(options.report)
         if options.report.suffix.lower() != ".json":
             raise ValueError(f"{options.report}: a name that ends in .json was expected for the report.")
-    if options.maps == options.out:
-        raise ValueError(f"{options.out} was given for both the picture and its maps. Give two names.")
-    if len(set(options.seed)) < len(options.seed):
-        raise ValueError(f"--seed {' '.join(map(str, options.seed))}: each seed was expected once.")
+    if options.maps in (options.out, *files):
+        raise ValueError(f"{options.maps} was given for both the picture and its maps. Give two names.")
 
 
 def _parse(options: argparse.Namespace) -> None:

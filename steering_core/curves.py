@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,8 +12,9 @@ import torch
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
+from .evaluation.look import Look
 from .trace import SteeringRun, TraceEntry
-from .viz import DARK, LIGHT, Colour, object_colour
+from .viz import DARK, LIGHT, WRONG, Colour, object_colour
 
 _WIDTH, _PANEL, _MARGIN = 768, 190, 14
 _LEFT, _HEAD = 70, 26
@@ -38,14 +40,20 @@ class _Curve:
     colour: Colour
 
 
-def run_curves(run: SteeringRun) -> Image.Image:
+def run_curves(run: SteeringRun, look: Look | None = None, note: str = "") -> Image.Image:
     """Three panels, a colour for each relation: a thick line for the mean of the batch, thin ones for its images.
 
-    A run in which nothing was steered gives its summary as a picture.
+    A cross on the axis marks a step that was not steered. A run in which nothing was steered gives its lines
+    as a picture.
+
+    Args:
+        look: what was seen in the finished pictures, if anyone looked.
+        note: a line before all others.
     """
-    lines = run.summary().splitlines()
+    told = [(note, None)] * bool(note) + run.lines(look)
+    lines = [(line, LIGHT if number is None else object_colour(number)) for line, number in told]
     if not run.entries:
-        return _drawn([], lines, [LIGHT], (0, run.steps))
+        return _drawn([], lines, (0, run.steps))
     probes = Counter(entry.step for entry in run.entries)
 
     def positions(entries: Sequence[TraceEntry]) -> Tensor:
@@ -63,27 +71,34 @@ def run_curves(run: SteeringRun) -> Image.Image:
     norms = torch.stack([entry.gradient_norm for entry in run.entries])
     panels = [
         ("loss: lower is better", losses),
-        ("displacement: the relation holds above 0", displacements),
+        ("displacement in the attention: as the relation says above 0", displacements),
         ("gradient norm: 0 where the target is met", [_Curve(everywhere, norms, LIGHT)]),
     ]
-    return _drawn(panels, lines, [curve.colour for curve in losses], (run.entries[0].step, run.entries[-1].step + 1))
+    left_out = sorted({step.step for step in run.unsteered})
+    shown = [*(entry.step for entry in run.entries), *left_out]
+    return _drawn(panels, lines, (min(shown), max(shown) + 1), left_out)
+
+
+def note_picture(note: str) -> Image.Image:
+    """Words as a picture, for where there are no curves."""
+    return _drawn([], [(line, LIGHT) for line in note.splitlines()], (0, 0))
 
 
 def _drawn(
     panels: Sequence[tuple[str, Sequence[_Curve]]],
-    lines: Sequence[str],
-    colours: Sequence[Colour],
+    lines: Sequence[tuple[str, Colour]],
     steps: tuple[int, int],
+    left_out: Sequence[int] = (),
 ) -> Image.Image:
-    """The panels below one another, and the summary's lines at the foot, each in its colour."""
+    """The panels below one another, and lines of text at the foot, each in its colour."""
     text = _TEXT + 8
-    wrapped = [(part, colour) for line, colour in zip(lines, colours) for part in wrap(_plain(line), _COLUMNS)]
+    wrapped = [(part, colour) for line, colour in lines for part in wrap(_plain(line), _COLUMNS)]
     height = _MARGIN * 2 + len(panels) * _PANEL + len(wrapped) * text
     picture = Image.new("RGB", (_WIDTH * _FINER, height * _FINER), DARK)
     pen = ImageDraw.Draw(picture)
     font = ImageFont.load_default(_TEXT * _FINER)
     for index, (title, curves) in enumerate(panels):
-        _draw_panel(pen, font, _MARGIN + index * _PANEL, title, curves, steps)
+        _draw_panel(pen, font, _MARGIN + index * _PANEL, title, curves, steps, left_out)
     for index, (line, colour) in enumerate(wrapped):
         top = _MARGIN + len(panels) * _PANEL + index * text
         pen.text((_MARGIN * _FINER, top * _FINER), line, fill=colour, font=font)
@@ -102,9 +117,11 @@ def _draw_panel(
     title: str,
     curves: Sequence[_Curve],
     steps: tuple[int, int],
+    left_out: Sequence[int],
 ) -> None:
     values = torch.cat([curve.values.flatten() for curve in curves])
-    low, high = min(0.0, float(values.min())), max(0.0, float(values.max()))
+    finite = [0.0, *values[values.isfinite()].tolist()]
+    low, high = min(finite), max(finite)
     high = high if high > low else low + 1.0
     upper, lower = top + _HEAD, top + _PANEL - _HEAD - 4
 
@@ -124,17 +141,28 @@ def _draw_panel(
         pen.line((x, y, x, y + 4 * _FINER), fill=_FAINT, width=_FINER)
         name = str(step + 1) if step < steps[1] else "step"
         pen.text((x, y + 5 * _FINER), name, fill=LIGHT, font=font, anchor="ma" if step < steps[1] else "ra")
+    for step in left_out:
+        x, y = point(step, low)
+        for slant in (-4, 4):
+            pen.line(
+                (x - 4 * _FINER, y - slant * _FINER, x + 4 * _FINER, y + slant * _FINER), fill=WRONG, width=3 * _FINER
+            )
     for curve in curves:
         images = curve.values.unbind(dim=1) if curve.values.shape[1] > 1 else ()
         for values, colour, width in (
             *((image, _between(curve.colour, DARK), 1) for image in images),
-            (curve.values.mean(dim=1), curve.colour, 3),
+            (_finite_mean(curve.values), curve.colour, 3),
         ):
-            points = [point(*at) for at in zip(curve.positions.tolist(), values.tolist())]
+            points = [point(*at) for at in zip(curve.positions.tolist(), values.tolist()) if math.isfinite(at[1])]
             pen.line(points, fill=colour, width=width * _FINER, joint="curve")
             if width > 1:
                 for x, y in points:
                     pen.ellipse((x - 6, y - 6, x + 6, y + 6), fill=colour)
+
+
+def _finite_mean(values: Tensor) -> Tensor:
+    """Of (points, batch) over the batch, of what is a finite number; (points,), nan where nothing is."""
+    return values.where(values.isfinite(), torch.nan).nanmean(dim=1)
 
 
 def _between(a: Colour, b: Colour) -> Colour:

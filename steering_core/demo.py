@@ -11,11 +11,15 @@ from .evaluation.visor import Trial, VisorScores
 from .miniature.detector import GlyphDetector
 from .miniature.folder import MINIATURE_DIR
 from .miniature.prompts import ScenePrompt, unseen_pair_prompts
-from .miniature.score import MakeSteering, Tally, draw, unsteered
+from .miniature.score import SEEDS, MakeSteering, Tally, draw, unsteered
+from .miniature.world import IMAGE_SIZE
+from .options import save_picture
 from .relations import Relation
 from .viz import MISSING, RIGHT, WRONG, SheetRow, contact_sheet
 
 _FIRST = ScenePrompt((("giraffe", Relation.ABOVE, "airplane"),))
+#: A picture of the miniature, its frame and its label.
+_ROW_HEIGHT = IMAGE_SIZE + 40
 _LEGEND = "green: as the prompt says; red: in the wrong place; brown: an object is missing"
 
 
@@ -36,9 +40,14 @@ def run_demo(make_steering: MakeSteering, count: int, out: Path) -> None:
         for name, way in ways.items():
             drawn = draw(pipeline, detector, prompt, way, tallies[name])
             rows.append(SheetRow(f"{prompt.text}: {name}", drawn.pictures, [_frame(trial) for trial in drawn.trials]))
-    contact_sheet(rows, _LEGEND).save(out)
+    save_picture(contact_sheet(rows, _LEGEND), out)
     print(_table({name: tally.scores for name, tally in tallies.items()}))
     print(f"Contact sheet: {out}")
+
+
+def sheet_size(count: int) -> tuple[int, int]:
+    """(width, height) in pixels that the contact sheet of so many prompts stays within."""
+    return len(SEEDS) * _ROW_HEIGHT, 2 * count * _ROW_HEIGHT + _ROW_HEIGHT
 
 
 def _frame(trial: Trial) -> tuple[int, int, int]:

@@ -3,27 +3,40 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections import Counter, defaultdict, deque
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
 from .parser import objects, parse
+from .parts import Part
 from .relations import Relation, Scene, Span, SpatialRelation
 
-_NAMES = ", ".join(relation.value for relation in Relation)
+#: Most objects of a layout: each pair of them can be related.
+MOST_PLACED = 64
+#: Most letters of a name that is looked for letter by letter.
+_LONGEST_NAME = 300
+_RELATIONS = tuple(relation.value for relation in Relation)
 
 
-def find_phrase(prompt: str, phrase: str, occurrence: int = 0) -> Span:
+def find_phrase(prompt: str, phrase: str, occurrence: int = 0, known: Sequence[Span] | None = None) -> Span:
     """Where a phrase stands in a prompt, in any language.
 
     Args:
         occurrence: which one, from 0: of the objects with this very name, else of the words, else of the letters.
+        known: the prompt's ``objects``, where they have been read before.
 
     Raises:
-        ValueError: it does not stand there so often.
+        ValueError: it does not stand there so often, or is too long for a name.
     """
     escaped = re.escape(phrase.strip())
-    named = [span for span in objects(prompt) if span.text.casefold() == phrase.strip().casefold()]
+    known = objects(prompt) if known is None else known
+    named = [span for span in known if span.text.casefold() == phrase.strip().casefold()]
+    if not named and len(escaped) > _LONGEST_NAME:
+        raise ValueError(
+            f'"{phrase[:_LONGEST_NAME]}…": a name of at most {_LONGEST_NAME} letters was expected, and has '
+            f"{len(phrase)}. Name an object with a few words of the prompt."
+        )
     for pattern in (rf"(?<!\w){escaped}(?!\w)", escaped):
         # Where words are not set apart by spaces, there are only letters to go by.
         named = named or [Span(m.group(), *m.span()) for m in re.finditer(pattern, prompt, re.IGNORECASE) if m.group()]
@@ -45,7 +58,8 @@ def with_relation(scene: Scene, subject: str, relation: Relation, object: str) -
     Raises:
         ValueError: a phrase is not in the prompt, or both are the same.
     """
-    spans = find_phrase(scene.prompt, subject), find_phrase(scene.prompt, object)
+    known = objects(scene.prompt)
+    spans = [find_phrase(scene.prompt, phrase, known=known) for phrase in (subject, object)]
     return replace(scene, relations=_distinct(*scene.relations, _between(spans[0], relation, spans[1])))
 
 
@@ -57,24 +71,25 @@ class RelationEdit(NamedTuple):
     on: bool
 
 
-def read_edits(value: Mapping[str, Any]) -> list[RelationEdit]:
+def read_edits(value: Any) -> list[RelationEdit]:
     """Edits from their JSON: ``{"relations": [{"subject", "relation", "object", "wanted", "on"}, …]}``.
 
+    ``{}`` and None hold none.
+
     Raises:
-        ValueError: the value has another form.
+        ValueError: the value has another form; says where.
     """
-    try:
-        return [
-            RelationEdit(
-                (row["subject"], Relation(row["relation"]), row["object"]), Relation(row["wanted"]), bool(row["on"])
-            )
-            for row in value.get("relations", [])
-        ]
-    except (KeyError, TypeError, AttributeError, ValueError) as error:
-        raise ValueError(
-            f"edits: relations were expected, each with subject, relation, object, wanted and on, where relation and "
-            f"wanted are among {_NAMES}; {error!r} in {value}."
-        ) from error
+    rows = Part("edits", {} if value is None else value).get("relations")
+    return [_read_edit(row) for row in rows.items()] if rows else []
+
+
+def _read_edit(row: Part) -> RelationEdit:
+    read = row["subject"].text(), _read_relation(row["relation"]), row["object"].text()
+    return RelationEdit(read, _read_relation(row["wanted"]), row["on"].switch())
+
+
+def _read_relation(part: Part) -> Relation:
+    return Relation(part.one_of(_RELATIONS))
 
 
 def edited(scene: Scene, edits: Iterable[RelationEdit]) -> Scene:
@@ -82,14 +97,16 @@ def edited(scene: Scene, edits: Iterable[RelationEdit]) -> Scene:
 
     A relation without an edit stays; an edit of what is not read any more is passed over.
     """
-    left, kept = list(edits), []
+    left = defaultdict[tuple[str, Relation, str], deque[RelationEdit]](deque)
+    for edit in edits:
+        left[edit.read].append(edit)
+    kept = []
     for relation in scene.relations:
-        read = (relation.subject.text, relation.relation, relation.object.text)
-        edit = next((edit for edit in left if edit.read == read), None)
-        if edit is None:
+        same = left[relation.subject.text, relation.relation, relation.object.text]
+        if not same:
             kept.append(relation)
             continue
-        left.remove(edit)  # of two relations in the same words, each has an edit of its own
+        edit = same.popleft()  # of two relations in the same words, each has an edit of its own
         if edit.on:
             kept.append(replace(relation, relation=edit.wanted))
     return replace(scene, relations=_distinct(*kept))
@@ -107,25 +124,34 @@ class Layout(NamedTuple):
     relations: tuple[tuple[int, Relation, int], ...]
 
 
-def read_layout(value: Mapping[str, Any]) -> Layout:
-    """A layout from its JSON: ``{"objects": [{"name", "occurrence"}, …], "relations": [[0, "above", 1], …]}``.
+def read_layout(value: Any) -> Layout:
+    """A layout from its JSON: ``{"objects": [{"name", "occurrence", "x", "y"}, …], "relations": [[0, "near", 1], …]}``.
+
+    ``{}`` and None hold nothing. The place of an object, x and y from 0 to 1, is for the eye alone.
 
     Raises:
-        ValueError: the value has another form.
+        ValueError: the value has another form; says where.
     """
-    try:
-        objects = tuple((str(placed["name"]), int(placed["occurrence"])) for placed in value.get("objects", []))
-        relations = tuple((int(a), Relation(relation), int(b)) for a, relation, b in value.get("relations", []))
-        if not all(0 <= index < len(objects) for a, _, b in relations for index in (a, b)):
-            raise IndexError(f"a relation of an object beyond the {len(objects)}")
-        if any(occurrence < 0 for _, occurrence in objects) or any(a == b for a, _, b in relations):
-            raise ValueError("a negative occurrence, or a relation of an object to itself")
-    except (KeyError, TypeError, AttributeError, ValueError, IndexError) as error:
-        raise ValueError(
-            f"layout: objects, each with name and occurrence, and relations, each [object, relation, object] with "
-            f"positions among the objects and one of {_NAMES}, were expected; {error!r} in {value}."
-        ) from error
+    layout = Part("layout", {} if value is None else value)
+    placed = layout.get("objects")
+    objects = tuple(_read_placed(part) for part in placed.items(most=MOST_PLACED)) if placed else ()
+    related = layout["relations"] if objects else layout.get("relations")
+    relations = tuple(_read_triplet(part, len(objects)) for part in related.items()) if related else ()
     return Layout(objects, relations)
+
+
+def _read_placed(part: Part) -> tuple[str, int]:
+    for axis in ("x", "y"):
+        part[axis].share()
+    return part["name"].text(), part["occurrence"].index()
+
+
+def _read_triplet(part: Part, objects: int) -> tuple[int, Relation, int]:
+    subject, relation, object = part.items(3, 3)
+    triplet = subject.index(objects), _read_relation(relation), object.index(objects)
+    if triplet[0] == triplet[2]:
+        raise part.unlike("a relation of two objects")
+    return triplet
 
 
 def laid_out(scene: Scene, layout: Layout) -> Scene:
@@ -136,19 +162,29 @@ def laid_out(scene: Scene, layout: Layout) -> Scene:
     """
     if not layout.objects:
         return scene
-    spans = [find_phrase(scene.prompt, *named) for named in layout.objects]
+    known = objects(scene.prompt)
+    spans = [find_phrase(scene.prompt, *named, known) for named in layout.objects]
     between = (_between(spans[a], relation, spans[b]) for a, relation, b in layout.relations)
     return replace(scene, relations=_distinct(*between))
 
 
 def described(prompt: str) -> dict[str, Any]:
-    """What a front end needs of a prompt, as JSON: its objects, and its relations by their positions among these."""
+    """What a front end needs of a prompt, as JSON: its objects, and its relations by their positions among these.
+
+    Raises:
+        TypeError: the prompt is not a string.
+    """
     spans = objects(prompt)
-    texts = [span.text for span in spans]
+    positions = {span: position for position, span in enumerate(spans)}
+    seen = Counter[str]()
+    named = []
+    for span in spans:
+        named.append({"name": span.text, "occurrence": seen[span.text]})
+        seen[span.text] += 1
     return {
-        "objects": [{"name": text, "occurrence": texts[:index].count(text)} for index, text in enumerate(texts)],
+        "objects": named,
         "relations": [
-            [spans.index(relation.subject), relation.relation.value, spans.index(relation.object)]
+            [positions[relation.subject], relation.relation.value, positions[relation.object]]
             for relation in parse(prompt).relations
         ],
     }

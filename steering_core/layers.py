@@ -124,7 +124,7 @@ class MapCollector:
         self._tokens = tokens
         self._maps: dict[str, Tensor] = {}
 
-    def add(self, name: str, q: Tensor, k: Tensor, size: tuple[int, int]) -> None:
+    def add(self, name: str, q: Tensor, k: Tensor, size: tuple[int, int], bias: Tensor | None = None) -> None:
         """Read one layer.
 
         Args:
@@ -132,11 +132,12 @@ class MapCollector:
             q: (batch, heads, H·W, head_dim).
             k: (batch, heads, keys, head_dim).
             size: the layer's (H, W).
+            bias: what the layer adds to its logits; see ``token_columns``.
 
         Raises:
             ProbeComplete: it was the last one wanted.
         """
-        columns = token_columns(q, k, self._tokens)
+        columns = token_columns(q, k, self._tokens, bias)
         self._maps[name] = columns.unflatten(-1, size)
         if name == self._wanted[-1]:
             raise ProbeComplete

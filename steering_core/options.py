@@ -1,37 +1,151 @@
-"""What options of the command line may be."""
+"""What options of the command line may be, and the files that they name."""
 
 from __future__ import annotations
 
 import argparse
+import io
+import math
+import os
+import tempfile
+from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from .described import brief, one_line
+from .files import written_whole
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+#: As many as the noise schedule that Stable Diffusion is trained on.
+MOST_STEPS = 1000
+#: A picture each, all in memory at once.
+MOST_SEEDS = 64
+#: Of a file's name, in bytes: file systems take 255, and while it is written it has a longer one.
+_LONGEST_NAME = 200
+#: A picture like those that are written, to try a format with.
+_TRIED_SIZE = (128, 128)
 
 
-def positive(text: str) -> int:
-    """A whole number from 1 on."""
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"a whole number from 1 on was expected, not {text}")
-    return int(text)
+def whole(least: int, most: int) -> Callable[[str], int]:
+    """Reads a whole number from ``least`` to ``most``."""
+
+    def read(text: str) -> int:
+        # Digits beyond those of the largest are not worth converting.
+        if not text.isdecimal() or len(text) > 2 * len(str(most)) or not least <= int(text) <= most:
+            raise argparse.ArgumentTypeError(f"a whole number from {least} to {most} was expected, not {brief(text)}")
+        return int(text)
+
+    return read
 
 
-def whole_number(text: str) -> int:
-    """A whole number from 0 on, as large as a seed may be."""
-    if not text.isdecimal() or int(text) >= 2**64:
-        raise argparse.ArgumentTypeError(f"a whole number from 0 to 2^64 - 1 was expected, not {text}")
-    return int(text)
+def number(least: float = -math.inf, most: float = math.inf) -> Callable[[str], float]:
+    """Reads a finite number from ``least`` to ``most``."""
+    expected = "a number" if math.isinf(least) and math.isinf(most) else f"a number from {least:g} to {most:g}"
+
+    def read(text: str) -> float:
+        try:
+            value = float(text)
+        except ValueError:
+            value = math.nan
+        if not math.isfinite(value) or not least <= value <= most:
+            raise argparse.ArgumentTypeError(f"{expected} was expected, not {brief(text)}")
+        return value
+
+    return read
 
 
-def check_picture(file: Path) -> None:
-    """Refuse what could not be written as a picture, before the work for it is done."""
+#: How many of something.
+positive = whole(1, 100_000)
+#: Of random numbers.
+seed = whole(0, 2**64 - 1)
+steps = whole(1, MOST_STEPS)
+guidance_scale = number(0, 100)
+
+
+def text(value: str) -> str:
+    """Words that can be encoded: what a terminal hands over in another encoding cannot."""
+    try:
+        value.encode()
+    except UnicodeEncodeError as error:
+        raise argparse.ArgumentTypeError(
+            f"text in UTF-8 was expected; {brief(value)} has {brief(value[error.start : error.end])}, which is no "
+            f"character"
+        ) from error
+    return value
+
+
+def check_picture(file: Path, size: tuple[int, int] = _TRIED_SIZE) -> None:
+    """Refuse what could not be written as a picture, before the work for it is done.
+
+    Args:
+        size: (width, height) to try, where the format's limit could be reached.
+
+    Raises:
+        ValueError: the name is none of a picture, the format cannot be written here or not in this size, or nothing
+            can be written there.
+    """
     from PIL import Image
 
-    check_folder(file)
-    if Image.registered_extensions().get(file.suffix.lower()) not in Image.SAVE:
+    check_place(file)
+    kind = Image.registered_extensions().get(file.suffix.lower())
+    if kind not in Image.SAVE:
         raise ValueError(f"{file}: a picture's name was expected, such as one that ends in .png.")
+    try:
+        Image.new("RGB", size).save(io.BytesIO(), kind)
+    except Exception as error:  # each format refuses in its own way
+        raise ValueError(
+            f"{file}: a picture of {size[0]}×{size[1]} cannot be written as {kind} here: {one_line(error)}. Give a "
+            f"name that ends in .png."
+        ) from error
 
 
-def check_folder(file: Path) -> None:
-    """Refuse a file whose folder is not there."""
+def check_place(file: Path) -> None:
+    """Refuse a file that could not be written.
+
+    Raises:
+        ValueError: its folder is not there or takes no file, or it is something else than a file.
+    """
     if not file.parent.is_dir():
         raise ValueError(f"{file}: the folder {file.parent} does not exist. Make it first, or give another path.")
+    if len(os.fsencode(file.name)) > _LONGEST_NAME:
+        raise ValueError(f"{brief(str(file))}: a name of {_LONGEST_NAME} bytes at most was expected.")
     if file.is_dir():
         raise ValueError(f"{file} is a folder; the name of a file to write was expected.")
+    if file.exists() and not file.is_file():
+        raise ValueError(f"{file} is no ordinary file; the name of one to write was expected.")
+    try:
+        with tempfile.TemporaryFile(dir=file.parent):
+            pass
+    except OSError as error:
+        raise ValueError(f"{file}: the folder {file.parent} takes no file: {one_line(error)}") from error
+
+
+def save_picture(picture: Image, file: Path, **options: Any) -> None:
+    """Write a picture whole or not at all, in the format that its name asks for.
+
+    Args:
+        options: of Pillow's writer.
+
+    Raises:
+        OSError: it cannot be written; names the file.
+    """
+    from PIL import Image
+
+    with written_whole(file) as partial:
+        picture.save(partial, Image.registered_extensions()[file.suffix.lower()], **options)
+
+
+def save_text(content: str, file: Path) -> None:
+    """Write a text in UTF-8, whole or not at all.
+
+    Raises:
+        OSError: it cannot be written; names the file.
+    """
+    with written_whole(file) as partial:
+        partial.write_text(content, encoding="utf-8")
+
+
+def path_told(file: Path) -> str:
+    """A path as it can be printed, whatever its bytes are."""
+    return os.fsencode(file).decode(errors="backslashreplace")

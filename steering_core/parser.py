@@ -53,7 +53,7 @@ def objects(prompt: str) -> tuple[Span, ...]:
         for words in _sentences(prompt)
         for segment in _segments(prompt, words, list(_marks(words)))
         for head in segment.heads
-        if head.noun not in _PLACELESS | _PRONOUNS
+        if head.noun not in _PLACELESS
     }
     return tuple(sorted(spans, key=lambda span: span.start))
 
@@ -221,14 +221,14 @@ def _marks(words: Sequence[_Word]) -> Iterator[_Mark]:
 
 
 def _segments(prompt: str, words: Sequence[_Word], marks: Sequence[_Mark]) -> Iterator[_Segment]:
-    segment, named = _Segment((), ()), list[Span]()
+    segment, named = _Segment((), ()), list[_Phrase]()
     bounds = [0, *(bound for mark in marks for bound in (mark.start, mark.end)), len(words)]
     for start, end in zip(bounds[::2], bounds[1::2]):
         phrases, tail = _phrases(prompt, words[start:end])
         # A pronoun after the mark is the object: it cannot stand for the subject just before the mark.
         known = named[-2:-1] if segment.heads and not segment.breaks_off else named[-1:]
         segment = _Segment(_heads(phrases, known, opening=not start), tail)
-        named += (head.span for head in segment.heads)
+        named += segment.heads
         yield segment
 
 
@@ -283,8 +283,8 @@ def _span(prompt: str, words: Sequence[_Word]) -> Span:
     return Span(prompt[start:end], start, end)
 
 
-def _heads(phrases: Iterable[_Phrase], known: Sequence[Span], *, opening: bool) -> tuple[_Phrase, ...]:
-    """The phrases that modify no other, pronouns resolved; ``opening`` if no mark precedes them."""
+def _heads(phrases: Iterable[_Phrase], known: Sequence[_Phrase], *, opening: bool) -> tuple[_Phrase, ...]:
+    """The phrases that modify no other, ``opening`` if no mark precedes them; a pronoun is what it stands for."""
     heads: list[_Phrase] = []
     after_head = False
     for phrase in phrases:
@@ -292,9 +292,9 @@ def _heads(phrases: Iterable[_Phrase], known: Sequence[Span], *, opening: bool) 
         after_head = yields or not phrase.joints or phrase.joints[-1] in _COORDINATORS | _COPULAS | _ADVERBS
         if after_head:
             if phrase.noun in _PRONOUNS | {"her"}:
-                phrase = phrase._replace(span=known[-1]) if known else phrase._replace(noun="nothing")
+                phrase = known[-1]._replace(joints=phrase.joints) if known else phrase._replace(noun="nothing")
             heads.append(phrase._replace(joints=heads.pop().joints) if yields else phrase)
-            known = [phrase.span]
+            known = [phrase]
     return tuple(heads)
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from enum import Enum
+from functools import cached_property
 
 
 class Relation(str, Enum):
@@ -133,7 +134,7 @@ class Scene:
     prompt: str
     relations: tuple[SpatialRelation, ...]
 
-    @property
+    @cached_property
     def objects(self) -> tuple[Span, ...]:
         """The distinct object phrases of the relations, in reading order."""
         spans = {span for r in self.relations for span in (r.subject, r.object)}

@@ -3,33 +3,44 @@
 A latent is given here as the network itself receives it (after the sampler's input scaling),
 and the noise level is the standard deviation of the noise in it; so a step means the same under
 every sampler and library.
+
+Whatever fails while a probe runs costs that step its steering, never the picture.
 """
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
 
+from .care import Care, Watchful, more_careful, settled
 from .layers import AttentionLayer, check_layers
 from .losses import SteeringLoss
 from .schedule import GUIDANCE, SamplingStep, SteeringSchedule
 from .token_maps import TokenMaps, centroids, threshold_at_mean
 from .tokens import GroundedRelation, GroundedScene
-from .trace import TraceEntry
+from .trace import TraceEntry, UnsteeredStep
 
-#: From a latent (batch, …) to token maps in its autograd graph.
+#: From a latent (batch, …) in float32 to token maps in its autograd graph.
 Probe = Callable[[Tensor], TokenMaps]
 
-#: The loss is scaled up by this before the backward pass, and the gradient down after it, because
-#: its entries can be smaller than the smallest number of a half-precision network.
-_GRADIENT_SCALE = 2.0**10
+#: The loss is scaled up by this before the backward pass, and the gradient down after it, because its entries can
+#: be smaller than the smallest number of a half-precision network. Where one grows beyond the largest, the next.
+_GRADIENT_SCALES = (2.0**10, 2.0**4, 2.0**-2)
+
+#: How much signal a latent alpha·x0 + sigma·epsilon is taken to hold at least when its noise is bent. Schedules
+#: rescaled to zero terminal signal start at alpha = 0, where no shift of the noise has an end; Stable Diffusion's
+#: own start at 0.068.
+LEAST_ALPHA = 0.05
+
+_log = logging.getLogger(__name__)
 
 
 class SteeringError(RuntimeError):
-    """Steering cannot go on; sampling should stop with this message."""
+    """What is connected does not fit together; raised before anything is sampled."""
 
 
 @dataclass
@@ -38,27 +49,38 @@ class Steering:
 
     Attributes:
         scene: what is wanted.
-        loss: scores one relation; ``bind`` ties it to a network.
+        loss: scores one relation; ``bound_to`` ties it to a network.
         schedule: when and how strongly to steer.
         trace: what was seen so far in this run, in order.
+        unsteered: steps of this run's window that could not be steered, in order.
     """
 
     scene: GroundedScene
     loss: SteeringLoss
     schedule: SteeringSchedule = field(default_factory=SteeringSchedule)
     trace: list[TraceEntry] = field(default_factory=list)
+    unsteered: list[UnsteeredStep] = field(default_factory=list)
+    _stops: tuple[type[Exception], ...] = ()
+    _care: Care = field(default_factory=Watchful)
 
-    def bind(self, network: Sequence[AttentionLayer]) -> tuple[str, ...]:
-        """Tie the loss to the network of this run.
+    def bound_to(self, network: Sequence[AttentionLayer], stops: Sequence[type[Exception]] = ()) -> Steering:
+        """The same steering, with its loss tied to a network. It writes the same trace.
 
-        Returns:
-            Names of the layers that the probe must read, in running order.
+        Args:
+            stops: exceptions by which the user ends a run; all others end a step's steering only.
 
         Raises:
             ValueError: the loss cannot read this network, or cannot score one of the relations.
         """
-        self.loss = self.loss.bound_to(network, [relation.relation for relation in self.scene.relations])
-        return check_layers(self.loss.layers, network)
+        loss = self.loss.bound_to(network, [relation.relation for relation in self.scene.relations])
+        check_layers(loss.layers, network)
+        return replace(self, loss=loss, _stops=tuple(stops))
+
+    def begin(self) -> None:
+        """A new run: nothing has been seen of it yet."""
+        self.trace.clear()
+        self.unsteered.clear()
+        self._care = Watchful()
 
     def is_active(self, step: int, steps: int) -> bool:
         """Whether this step is steered at all."""
@@ -77,30 +99,52 @@ class Steering:
             if direction is None:
                 break
             scale = noise_level if self.schedule.normalize else 1.0
-            latent = latent - self.schedule.step_size_at(step) * scale * direction
+            latent = (latent - self.schedule.step_size_at(step) * scale * direction).to(latent.dtype)
         return latent
 
     def noise_shift(self, latent: Tensor, probe: Probe, step: SamplingStep) -> Tensor | None:
         """What to add to the predicted noise after classifier-free guidance (InfSplign eq. 6).
 
         Returns:
-            As the latent; nothing if every due relation of every image meets the target.
+            As the latent, in float32; nothing if every due relation of every image meets the target.
         """
         probed = sum(entry.step == step.number for entry in self.trace)
         direction = self._direction(latent, probe, step, refinement=probed)
         return None if direction is None else self.schedule.step_size_at(step) * direction
 
+    def leave_out(self, step: int, reason: str, images: Sequence[int] = ()) -> None:
+        """Take down that a step of the window is not steered; the log is told once a run.
+
+        Args:
+            step: from 0.
+            reason: one line.
+            images: the pictures of the batch that it concerns; all when none is named.
+        """
+        left_out = UnsteeredStep(step, " ".join(reason.split()), tuple(images))
+        if not self.unsteered:
+            _log.warning("Spatial Steering: %s. The picture is sampled on.", left_out)
+        self.unsteered.append(left_out)
+
     def _direction(self, latent: Tensor, probe: Probe, step: SamplingStep, refinement: int) -> Tensor | None:
+        """``_look``, or none if it failed."""
+        try:
+            return self._look(latent, probe, step, refinement)
+        except self._stops:
+            raise
+        except Exception as error:  # whatever it is, the picture is worth more than this step's steering
+            self.leave_out(step.number, f"{type(error).__name__}: {error}")
+            return None
+
+    def _look(self, latent: Tensor, probe: Probe, step: SamplingStep, refinement: int) -> Tensor | None:
         """The gradient to follow, zero for images that are done; none if all are."""
-        numbered = list(enumerate(self.scene.relations))
-        due = self.schedule.due(numbered, step.number)
+        due = self.schedule.due(list(enumerate(self.scene.relations)), step.number)
         maps, losses, gradient = self._probe(latent, probe, [relation for _, relation in due], step.progress)
         norm = gradient.flatten(1).norm(dim=1)
-        if not norm.isfinite().all():
-            raise SteeringError(
-                f"The gradient of the steering loss is not finite at step {step.number + 1} of {step.steps}. "
-                f"Load the model in float32 or bfloat16, or steer a later window of the schedule."
-            )
+        if not (finite := norm.isfinite() & losses.isfinite().all(dim=0)).all():
+            left_alone = (~finite).nonzero().flatten().tolist()
+            self.leave_out(step.number, "the gradient of the steering loss is not finite", left_alone)
+            gradient = torch.where(_per_image(finite, gradient), gradient, 0.0)
+            norm = torch.where(finite, norm, 0.0)
         mean_map = maps.mean_map()
         self.trace.append(
             TraceEntry(
@@ -111,6 +155,7 @@ class Steering:
                 centroids=centroids(threshold_at_mean(mean_map)).cpu(),
                 gradient_norm=norm.cpu(),
                 mean_map=mean_map.float().cpu(),
+                strength=maps.strength().float().cpu(),
             )
         )
         if not (norm > 0).any():
@@ -123,21 +168,60 @@ class Steering:
     def _probe(
         self, latent: Tensor, probe: Probe, relations: list[GroundedRelation], progress: float
     ) -> tuple[TokenMaps, Tensor, Tensor]:
-        """Maps, losses (relations, batch) and the gradient of those that miss the target."""
-        with torch.inference_mode(False), torch.enable_grad():
-            latent = latent.detach().clone().requires_grad_()
-            maps = probe(latent)
-            losses = torch.stack([self.loss(maps, relation, progress) for relation in relations])
-            missed = ~(losses <= self.schedule.target)  # what is not a number has not met it
-            if not missed.any():
-                return maps.detach(), losses.detach(), torch.zeros_like(latent)
-            (gradient,) = torch.autograd.grad((losses * missed).sum() * _GRADIENT_SCALE, latent)
-            return maps.detach(), losses.detach(), gradient / _GRADIENT_SCALE
+        """``_maps_and_gradient``, and again with more care where it fails; the rest of the run keeps that care."""
+        while True:
+            try:
+                seen = self._maps_and_gradient(latent, probe, relations, progress)
+                self._care = settled(self._care)
+                return seen
+            except self._stops:
+                raise
+            except Exception as error:
+                care = more_careful(self._care, error)
+                if care is None:
+                    raise
+            # Not while the error is handled: it would hold on to the memory that its frames have taken.
+            self._care = care
+
+    def _maps_and_gradient(
+        self, latent: Tensor, probe: Probe, relations: list[GroundedRelation], progress: float
+    ) -> tuple[TokenMaps, Tensor, Tensor]:
+        """Maps, losses (relations, batch) and the gradient of those that miss the target, in float32."""
+        for scale in _GRADIENT_SCALES:
+            with torch.inference_mode(False), torch.enable_grad(), self._care():
+                leaf = latent.detach().float().clone().requires_grad_()
+                maps = probe(leaf.clone())  # a patch may change it in place
+                losses = torch.stack([self.loss(maps, relation, progress) for relation in relations])
+                if not losses.requires_grad:
+                    raise RuntimeError("a patch or a wrapper of the model keeps every gradient from the latent")
+                missed = ~(losses <= self.schedule.target)  # what is not a number has not met it
+                if not missed.any():
+                    return maps.detach(), losses.detach(), torch.zeros_like(leaf)
+                (gradient,) = torch.autograd.grad((losses * missed).sum() * scale, leaf)
+            # A loss that is no number itself is none at another scale either.
+            if gradient.isfinite().all() or not losses.isfinite().all():
+                break
+        return maps.detach(), losses.detach(), gradient / scale
 
 
 def uses_guidance(steering: Steering) -> bool:
     """Whether the update goes into the predicted noise rather than the latent."""
     return steering.schedule.update == GUIDANCE
+
+
+def bounded_shift(alpha: float) -> float:
+    """What a shift of the noise is to be multiplied with, so that the clean image it implies stays bounded.
+
+    In z = alpha·x0 + sigma·epsilon a shift s of the noise moves x0 by -s·sigma/alpha, which has no bound where the
+    signal vanishes. With this factor it moves by at most s / ``LEAST_ALPHA``.
+
+    Args:
+        alpha: in [0, 1].
+
+    Returns:
+        1 from ``LEAST_ALPHA`` on, alpha / ``LEAST_ALPHA`` below it.
+    """
+    return min(1.0, alpha / LEAST_ALPHA)
 
 
 def _per_image(values: Tensor, like: Tensor) -> Tensor:

@@ -43,6 +43,10 @@ class TokenMaps:
         resized = [normalise(resize(maps.mean(dim=2), (height, width))) for maps in self.layers.values()]
         return torch.stack(resized).mean(dim=0)
 
+    def strength(self) -> Tensor:
+        """How much attention each object gets: the mean over cells, heads and layers, (batch, objects), in [0, 1]."""
+        return torch.stack([maps.mean(dim=(-3, -2, -1)) for maps in self.layers.values()]).mean(dim=0)
+
     def detach(self) -> TokenMaps:
         """The same maps outside the autograd graph."""
         return TokenMaps({name: maps.detach() for name, maps in self.layers.items()})
@@ -68,15 +72,19 @@ def normalise(maps: Tensor) -> Tensor:
 
 
 def threshold_at_mean(maps: Tensor) -> Tensor:
-    """Keep what lies above each map's own mean, zero elsewhere (InfSplign, section 4.1)."""
-    return maps * (maps > maps.mean(dim=(-2, -1), keepdim=True))
+    """Keep what lies above each map's own mean, zero elsewhere (InfSplign, section 4.1).
+
+    A map without contrast is kept whole.
+    """
+    above = maps > maps.mean(dim=(-2, -1), keepdim=True)
+    return maps * (above | ~above.any(dim=-1, keepdim=True).any(dim=-2, keepdim=True))
 
 
 def centroids(maps: Tensor) -> Tensor:
     """Centres of mass (x, y) in (0, 1), x to the right and y downward.
 
     InfSplign eq. 7, with the sum of the same map as divisor: as printed, a thresholded numerator
-    over the whole map's sum pulls every centroid to the origin.
+    over the whole map's sum pulls every centroid to the origin. An empty map has its centroid in the middle.
 
     Args:
         maps: (..., H, W), not negative.
@@ -85,7 +93,8 @@ def centroids(maps: Tensor) -> Tensor:
         (..., 2).
     """
     x, y = _coordinates(maps)
-    mass = normalise(maps)
+    empty = maps.sum(dim=(-2, -1), keepdim=True) <= 0
+    mass = normalise(maps + empty)
     return torch.stack([(mass * x).sum(dim=(-2, -1)), (mass * y).sum(dim=(-2, -1))], dim=-1)
 
 
@@ -95,6 +104,19 @@ def variances(maps: Tensor) -> Tensor:
     centre = centroids(maps)[..., None, None, :]
     squared_distance = (x - centre[..., 0]) ** 2 + (y - centre[..., 1]) ** 2
     return (normalise(maps) * squared_distance).sum(dim=(-2, -1))
+
+
+def overlaps(maps: Tensor) -> Tensor:
+    """How much of their mass each two maps of an image share: the intersection of histograms (Swain and Ballard 1991).
+
+    Args:
+        maps: (batch, objects, H, W), each summing to 1.
+
+    Returns:
+        (batch, objects, objects), in [0, 1]: 1 of equal maps, 0 of maps that share no cell.
+    """
+    flat = maps.flatten(2)
+    return torch.minimum(flat[:, :, None], flat[:, None]).sum(dim=-1)
 
 
 def _coordinates(maps: Tensor) -> tuple[Tensor, Tensor]:

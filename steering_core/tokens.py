@@ -3,10 +3,21 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from itertools import accumulate, pairwise
 
+from torch import Tensor
+
+from .described import shortened
 from .relations import Relation, Scene, Span
+from .search import occurrences
+
+_INCOMPLETE = "\N{REPLACEMENT CHARACTER}"
+#: So many ids at least, and nearly always at most, are decoded together; a character takes four at most.
+_LEAST_PIECE, _MOST_PIECE = 8, 40
 
 
 class PhraseNotFoundError(ValueError):
@@ -46,14 +57,17 @@ class GroundedScene:
         sequence: all tokens of the conditioning, to which other relations can be tied (``ground``).
         tokens: for each object the indices of its tokens.
         relations: between the objects.
+        conditioning: the encoded prompt that the tokens count in, (1, tokens, width), where a backend ties the
+            relations to a conditioning by its content.
     """
 
     scene: Scene
     sequence: tuple[Token, ...]
     tokens: tuple[tuple[int, ...], ...]
     relations: tuple[GroundedRelation, ...]
+    conditioning: Tensor | None = field(default=None, compare=False, repr=False)
 
-    @property
+    @cached_property
     def names(self) -> tuple[str, ...]:
         """The objects' phrases."""
         return tuple(span.text for span in self.scene.objects)
@@ -70,7 +84,7 @@ class GroundedScene:
 
 
 def ground(scene: Scene, tokens: Sequence[Token]) -> GroundedScene:
-    """Tie each object of the scene to its tokens.
+    """Tie each object of the scene to its tokens, in time linear in the prompt's length.
 
     Tokens are found by their character ranges if they have them, else by their texts.
 
@@ -79,14 +93,16 @@ def ground(scene: Scene, tokens: Sequence[Token]) -> GroundedScene:
     """
     objects = scene.objects
     by_offset = all(token.span is not None for token in tokens if token.text)
-    locate = _locate_by_offset if by_offset else _locate_by_text
+    located = _locate_by_offset(objects, tokens) if by_offset else _locate_by_text(scene.prompt, objects, tokens)
+    for span, indices in zip(objects, located):
+        if not indices:
+            raise _not_found(scene.prompt, span, tokens)
+    numbers = {span: number for number, span in enumerate(objects)}
     return GroundedScene(
         scene=scene,
         sequence=tuple(tokens),
-        tokens=tuple(locate(scene.prompt, span, tokens) for span in objects),
-        relations=tuple(
-            GroundedRelation(objects.index(r.subject), r.relation, objects.index(r.object)) for r in scene.relations
-        ),
+        tokens=tuple(located),
+        relations=tuple(GroundedRelation(numbers[r.subject], r.relation, numbers[r.object]) for r in scene.relations),
     )
 
 
@@ -99,42 +115,73 @@ def token_texts(ids: Sequence[int], decode: Callable[[list[int]], str]) -> list[
     Args:
         decode: ids to text, special tokens left out.
     """
+    texts: list[str] = []
+    while len(texts) < len(ids):
+        texts += _texts_of_piece(ids[len(texts) : _end_of_piece(ids, len(texts), decode)], decode)
+    return texts
+
+
+def _texts_of_piece(ids: Sequence[int], decode: Callable[[list[int]], str]) -> list[str]:
     texts, before = [], ""
     for end in range(1, len(ids) + 1):
-        whole = _fold(decode(list(ids[:end]))).rstrip("\N{REPLACEMENT CHARACTER}")
+        whole = _fold(decode(list(ids[:end]))).rstrip(_INCOMPLETE)
         texts.append(whole[len(before) :])
         before = max(before, whole, key=len)
     return texts
 
 
-def _locate_by_offset(prompt: str, span: Span, tokens: Sequence[Token]) -> tuple[int, ...]:
-    found = tuple(
-        token.index for token in tokens if token.span and token.span[0] < span.end and token.span[1] > span.start
-    )
-    return found or _raise_not_found(prompt, span, tokens)
+def _end_of_piece(ids: Sequence[int], start: int, decode: Callable[[list[int]], str]) -> int:
+    """The next place where ids can be decoded apart, so that no character is divided and none changes."""
+    most = min(start + _MOST_PIECE, len(ids))
+    for end in range(start + _LEAST_PIECE, most):
+        piece = _fold(decode(list(ids[start:end])))
+        if piece.endswith(_INCOMPLETE):
+            continue
+        # What follows has to be whole too, for some decoders show a run of bytes as nothing but errors until it is.
+        for stop in range(end + _LEAST_PIECE, end + _LEAST_PIECE + 4):
+            both = _fold(decode(list(ids[start:stop])))
+            if not both.endswith(_INCOMPLETE):
+                if piece + _fold(decode(list(ids[end:stop]))) == both:
+                    return end
+                break
+    return most
 
 
-def _locate_by_text(prompt: str, span: Span, tokens: Sequence[Token]) -> tuple[int, ...]:
-    """Find the phrase's occurrence of the same number in the tokens' joined texts as in the prompt."""
-    phrase = _fold(span.text)
+def _locate_by_offset(objects: Sequence[Span], tokens: Sequence[Token]) -> list[tuple[int, ...]]:
+    placed = ((*token.span, token.index) for token in tokens if token.span)
+    return _overlapping(placed, [(span.start, span.end) for span in objects])
+
+
+def _locate_by_text(prompt: str, objects: Sequence[Span], tokens: Sequence[Token]) -> list[tuple[int, ...]]:
+    """Find each phrase's occurrence of the same number in the tokens' joined texts as in the prompt.
+
+    Args:
+        objects: in reading order.
+    """
     texts = [_fold(token.text) for token in tokens]
-    joined = "".join(texts)
-    start = -1
-    for _ in range(_occurrences(_fold(prompt[: span.start]), phrase) + 1):
-        start = joined.find(phrase, start + 1)
-        if start < 0:
-            return _raise_not_found(prompt, span, tokens)
-    found, position = [], 0
-    for token, text in zip(tokens, texts):
-        if text and position < start + len(phrase) and position + len(text) > start:
-            found.append(token.index)
-        position += len(text)
-    return tuple(found)
+    ends = list(accumulate(map(len, texts)))
+    placed = [(end - len(text), end, token.index) for token, text, end in zip(tokens, texts, ends) if text]
+    phrases = [_fold(span.text) for span in objects]
+    cuts = [0, *(span.start for span in objects), len(prompt)]
+    pieces = [_fold(prompt[start:end]) for start, end in pairwise(cuts)]
+    said, given = (occurrences("".join(parts), phrases) for parts in (pieces, texts))
+    places = []
+    for phrase, start in zip(phrases, accumulate(map(len, pieces))):
+        number = bisect_left(said[phrase], start)
+        at = given[phrase][number] if number < len(given[phrase]) else ends[-1]
+        places.append((at, at + len(phrase)))
+    return _overlapping(placed, places)
 
 
-def _occurrences(text: str, phrase: str) -> int:
-    """How often the phrase starts in the text, overlaps counted."""
-    return sum(text.startswith(phrase, start) for start in range(len(text)))
+def _overlapping(placed: Iterable[tuple[int, int, int]], places: Iterable[tuple[int, int]]) -> list[tuple[int, ...]]:
+    """For each half-open range the tokens, given as (start, end, index), that share a part of it."""
+    placed = sorted(placed)
+    furthest = list(accumulate((end for _, end, _ in placed), max))
+    found = []
+    for start, end in places:
+        near = range(bisect_right(furthest, start), bisect_left(placed, (end,)))
+        found.append(tuple(placed[at][2] for at in near if placed[at][1] > start))
+    return found
 
 
 def _fold(text: str) -> str:
@@ -142,10 +189,10 @@ def _fold(text: str) -> str:
     return "".join(unicodedata.normalize("NFKC", text).casefold().split())
 
 
-def _raise_not_found(prompt: str, span: Span, tokens: Sequence[Token]) -> tuple[int, ...]:
+def _not_found(prompt: str, span: Span, tokens: Sequence[Token]) -> PhraseNotFoundError:
     shown = " ".join(token.text for token in tokens if token.text)
-    raise PhraseNotFoundError(
-        f'The phrase "{span.text}" of the prompt "{prompt}" was not found in the tokens the model is given: '
-        f"[{shown}]. Use the text that the prompt was encoded from; if the prompt is too long for the model, "
+    return PhraseNotFoundError(
+        f'The phrase "{shortened(span.text)}" of the prompt "{shortened(prompt)}" was not found in the tokens the model '
+        f"is given: [{shortened(shown)}]. Use the text that the prompt was encoded from; if the prompt is too long for the model, "
         f"move the phrase nearer to its start."
     )

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from .tokens import GroundedScene
+from .evaluation.look import Look, seen_relations
+from .presence import Presence
+from .tokens import GroundedRelation, GroundedScene
+from .wording import several
 
 
 @dataclass(frozen=True)
@@ -24,6 +29,7 @@ class TraceEntry:
         centroids: (batch, objects, 2) in (0, 1), of the mean map, thresholded.
         gradient_norm: Euclidean norm of each image's gradient, (batch,).
         mean_map: each object's map, mean over layers and heads, (batch, objects, H, W), summing to 1.
+        strength: mean attention that each object gets, (batch, objects), in [0, 1].
     """
 
     step: int
@@ -33,56 +39,100 @@ class TraceEntry:
     centroids: Tensor
     gradient_norm: Tensor
     mean_map: Tensor
+    strength: Tensor
+
+    @property
+    def presence(self) -> Presence:
+        """How present each object is in the maps."""
+        return Presence.of(self.mean_map, self.strength)
 
     def loss_of(self, number: int) -> Tensor:
         """Of a relation among those scored, (batch,)."""
         return self.loss[self.relations.index(number)]
 
-    def as_json(self) -> dict:
+    def as_json(self) -> dict[str, Any]:
         """The entry without its map, in plain lists and numbers."""
         return {
             "step": self.step,
             "refinement": self.refinement,
             "relations": list(self.relations),
-            "loss": self.loss.tolist(),
-            "centroids": self.centroids.tolist(),
-            "gradient_norm": self.gradient_norm.tolist(),
+            "loss": _numbers(self.loss),
+            "centroids": _numbers(self.centroids),
+            "gradient_norm": _numbers(self.gradient_norm),
+            "strength": _numbers(self.strength),
         }
 
 
-def trace_as_json(scene: GroundedScene, trace: Sequence[TraceEntry]) -> dict:
-    """A scene and what was seen of it, in plain lists and numbers."""
-    return {
-        "prompt": scene.scene.prompt,
-        "objects": list(scene.names),
-        "relations": [scene.describe(relation) for relation in scene.relations],
-        "trace": [entry.as_json() for entry in trace],
-    }
+@dataclass(frozen=True)
+class UnsteeredStep:
+    """A step of the window that was left to the model alone.
+
+    Attributes:
+        step: sampling step, from 0.
+        reason: why, in one line.
+        images: positions in the batch of the pictures that it concerns; empty for all.
+    """
+
+    step: int
+    reason: str
+    images: tuple[int, ...] = ()
+
+    def __str__(self) -> str:
+        which = f", picture {', '.join(str(image + 1) for image in self.images)}" if self.images else ""
+        return f"step {self.step + 1}{which}: not steered, {self.reason}"
+
+    def as_json(self) -> dict[str, Any]:
+        """In plain lists and numbers; ``images`` count from 0, none of them means all."""
+        return {"step": self.step, "reason": self.reason, "images": list(self.images)}
 
 
 @dataclass(frozen=True)
-class Verdict:
-    """What had become of a relation in each image of a batch when steering last looked at the model's attention.
+class Settled:
+    """Where the attention to a relation's objects stood in each picture of a batch when steering last looked.
+
+    It tells nothing of the finished picture.
 
     Attributes:
-        relation: in words.
-        before, after: its loss at the first and at the last probe that scored it, (batch,).
-        holds: whether the centroids of the last probe stand in the relation, (batch,).
+        number: of the relation in the scene.
+        subject, phrase, object: the relation in words.
+        step: of the last look, from 0.
+        before, after: the relation's loss at the first and at the last probe that scored it, (batch,).
+        stands: whether the centroids of the last look stand in the relation, (batch,).
     """
 
-    relation: str
+    number: int
+    subject: str
+    phrase: str
+    object: str
+    step: int
     before: Tensor
     after: Tensor
-    holds: Tensor
+    stands: Tensor
 
-    def __str__(self) -> str:
-        held, images = int(self.holds.sum()), len(self.holds)
-        mark = "\N{CHECK MARK}" if held == images else "\N{BALLOT X}"
-        where = (
-            ("it holds" if held else "it does not hold") if images == 1 else f"it holds in {held} of {images} images"
-        )
-        loss = f"{self.before.mean():.2f} \N{RIGHTWARDS ARROW} {self.after.mean():.2f}"
-        return f"{mark} {self.relation}: {where} (loss {loss})"
+    @property
+    def relation(self) -> str:
+        """In words."""
+        return f"{self.subject} {self.phrase} {self.object}"
+
+    def in_words(self, steps: int) -> str:
+        """One line, of a run of so many steps."""
+        stand, pictures = int(self.stands.sum()), len(self.stands)
+        if pictures > 1:
+            where = f"{self.relation} in {stand} of {pictures} pictures"
+        else:
+            where = self.relation if stand else f"{self.subject} not {self.phrase} {self.object}"
+        before, after = (float(loss[loss.isfinite()].mean()) for loss in (self.before, self.after))
+        fall = f" (loss {before:.2f} \N{RIGHTWARDS ARROW} {after:.2f})" if math.isfinite(before + after) else ""
+        return f"attention: {where} at the last look, step {self.step + 1} of {steps}{fall}"
+
+    def as_json(self) -> dict[str, Any]:
+        """In plain lists and numbers."""
+        return {
+            "relation": self.relation,
+            "stands": self.stands.tolist(),
+            "loss_before": _numbers(self.before),
+            "loss_after": _numbers(self.after),
+        }
 
 
 @dataclass(frozen=True)
@@ -95,6 +145,7 @@ class SteeringRun:
         entries: of all probes, in order; none if no step was steered.
         predictions: by steered step what the model then took the clean latent to be, (batch, …).
         latent: the result.
+        unsteered: steps of the window that were not steered, in whole or for some pictures, in order.
     """
 
     scene: GroundedScene
@@ -102,6 +153,7 @@ class SteeringRun:
     entries: Sequence[TraceEntry]
     predictions: Mapping[int, Tensor]
     latent: Tensor
+    unsteered: Sequence[UnsteeredStep] = ()
 
     def displacements(self, number: int) -> Tensor:
         """Of a relation at each probe (``Relation.displacement``), (probes, batch)."""
@@ -115,49 +167,80 @@ class SteeringRun:
 
     def scoring(self, number: int) -> list[TraceEntry]:
         """The probes that scored a relation."""
-        return [entry for entry in self.entries if number in entry.relations]
+        return _scoring(self.entries, number)
 
     @property
     def last_of_steps(self) -> list[TraceEntry]:
         """The last probe of each steered step."""
         return list({entry.step: entry for entry in self.entries}.values())
 
-    def verdicts(self) -> list[Verdict]:
+    def settled(self) -> list[Settled]:
         """Of each relation that was scored, in the scene's order."""
-        found = []
-        for number, relation in enumerate(self.scene.relations):
-            if scored := self.scoring(number):
-                before, after = (entry.loss_of(number) for entry in (scored[0], scored[-1]))
-                centres = self.entries[-1].centroids.tolist()
-                holds = [relation.relation.holds(image[relation.subject], image[relation.object]) for image in centres]
-                found.append(Verdict(self.scene.describe(relation), before, after, torch.tensor(holds)))
-        return found
+        return _settled(self.scene, self.entries)
 
-    def summary(self) -> str:
-        """A line for each relation; or why there is none."""
+    def lines(self, look: Look | None = None) -> list[tuple[str, int | None]]:
+        """All that is known, a line each, with the number of the relation that it is of, if it is of one.
+
+        Args:
+            look: what was seen in the finished pictures, if anyone looked.
+        """
+        seen = [(str(one), number) for number, one in enumerate(seen_relations(self.scene, look))] if look else []
+        settled = [(one.in_words(self.steps), one.number) for one in self.settled()]
+        return [*seen, *settled, *((note, None) for note in self._notes())]
+
+    def summary(self, look: Look | None = None) -> str:
+        """``lines`` as one text."""
+        return "\n".join(line for line, _ in self.lines(look))
+
+    def _notes(self) -> list[str]:
+        """On all relations together: how present the objects are, and what was not steered, and why."""
         if not self.scene.relations:
-            return self.scene.summary()
-        if not self.entries:
-            return f"None of the {self.steps} steps was steered: the window of the schedule holds none of them."
-        return "\n".join(map(str, self.verdicts()))
+            return [self.scene.summary()]
+        left_out = [several([str(step) for step in self.unsteered])] if self.unsteered else []
+        if self.entries:
+            return [*_present(self.scene, self.entries[-1]), *left_out]
+        if not self.steps:
+            return ["The run had no steps: nothing was sampled, and nothing steered."]
+        none = f"None of the {self.steps} steps was steered: the window of the schedule holds none of them."
+        return left_out or [none]
 
-    def as_json(self) -> dict:
-        """Scene, verdicts and trace in plain lists and numbers."""
-        return {
-            **trace_as_json(self.scene, self.entries),
-            "steps": self.steps,
-            "holds": {verdict.relation: verdict.holds.tolist() for verdict in self.verdicts()},
-        }
+    def as_json(self, look: Look | None = None) -> dict[str, Any]:
+        """All that is known of the run, in plain lists and numbers; what is not a finite number is None."""
+        told = {**trace_as_json(self.scene, self.entries, self.unsteered), "steps": self.steps}
+        if look is None:
+            return told
+        return {**told, "seen": {"by": look.by, "relations": [s.as_json() for s in seen_relations(self.scene, look)]}}
+
+
+def trace_as_json(
+    scene: GroundedScene, trace: Sequence[TraceEntry], unsteered: Sequence[UnsteeredStep] = ()
+) -> dict[str, Any]:
+    """A scene and what was seen of it, in plain lists and numbers; what is not a finite number is None."""
+    return {
+        "prompt": scene.scene.prompt,
+        "objects": list(scene.names),
+        "relations": [scene.describe(relation) for relation in scene.relations],
+        "attention": [one.as_json() for one in _settled(scene, trace)],
+        "presence": _presence_as_json(trace[-1]) if trace else None,
+        "trace": [entry.as_json() for entry in trace],
+        "unsteered": [step.as_json() for step in unsteered],
+    }
 
 
 class RunLog:
-    """The last runs of samplers with one steered model."""
+    """The last runs of samplers with one steered model.
+
+    Attributes:
+        look: looks at pictures of this model, (batch, 3, H, W) in [0, 1], with a detector that knows what it draws;
+            none where there is no such detector.
+    """
 
     _KEPT = 32
     #: Latents differ by less where a sampler gives its result in two ways, and by far more where the seed does.
     _TOLERANCE = 1e-4
 
-    def __init__(self) -> None:
+    def __init__(self, look: Callable[[Tensor], Look] | None = None) -> None:
+        self.look = look
         self._runs: deque[SteeringRun] = deque(maxlen=self._KEPT)
 
     def add(self, run: SteeringRun) -> None:
@@ -176,7 +259,69 @@ class RunLog:
             if mine.shape == theirs.shape and mine.allclose(theirs, rtol=0, atol=self._TOLERANCE, equal_nan=True):
                 return run
         raise ValueError(
-            f"latent: the output of a sampler was expected that ran with the steered model of this trace, just as it "
-            f"came from there. Connect the sampler's LATENT itself (of two, that named output), and the trace of the "
-            f"node that steered its model. The last {self._KEPT} runs are kept; of an older one, sample again."
+            f"Nothing is known of this latent: no sampler with the steered model of this trace ended with it, or it "
+            f"had nothing to do (denoise 0). Connect the sampler's LATENT itself (of two, that named output), and the "
+            f"trace of the node that steered its model. The last {self._KEPT} runs are kept; of an older one, sample "
+            f"again."
         )
+
+
+def _scoring(entries: Sequence[TraceEntry], number: int) -> list[TraceEntry]:
+    return [entry for entry in entries if number in entry.relations]
+
+
+def _settled(scene: GroundedScene, entries: Sequence[TraceEntry]) -> list[Settled]:
+    found = []
+    for number, relation in enumerate(scene.relations):
+        if scored := _scoring(entries, number):
+            last = entries[-1]
+            stands = [_stands(relation, image) for image in last.centroids.tolist()]
+            found.append(
+                Settled(
+                    number,
+                    scene.names[relation.subject],
+                    relation.relation.phrase,
+                    scene.names[relation.object],
+                    last.step,
+                    scored[0].loss_of(number),
+                    scored[-1].loss_of(number),
+                    torch.tensor(stands),
+                )
+            )
+    return found
+
+
+def _stands(relation: GroundedRelation, centres: Sequence[tuple[float, float]]) -> bool:
+    return relation.relation.holds(centres[relation.subject], centres[relation.object])
+
+
+def _present(scene: GroundedScene, last: TraceEntry) -> list[str]:
+    """How present each object is, and a warning where that is weak."""
+    presence, pictures = last.presence, len(last.strength)
+    of = f" (mean of {pictures} pictures)" if pictures > 1 else ""
+    told = [f"attention to {name}{of}: {what}" for name, what in zip(scene.names, presence.describe(scene.names))]
+    # The first step is too noisy to tell anything of what will be missing.
+    warnings = presence.warnings(scene.names) if last.step else []
+    return [*told, *([f"warning: {several(warnings)}"] if warnings else [])]
+
+
+def _presence_as_json(last: TraceEntry) -> dict[str, Any]:
+    presence = last.presence
+    return {
+        "step": last.step,
+        "strength": _numbers(presence.strength),
+        "spread": _numbers(presence.spread),
+        "overlap": _numbers(presence.overlap),
+        "weak": presence.weak.tolist(),
+    }
+
+
+def _numbers(values: Tensor) -> list[Any]:
+    """Nested lists, None in the place of what is not a finite number: JSON has no other."""
+    return _strict(values.tolist())
+
+
+def _strict(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_strict(part) for part in value]
+    return value if math.isfinite(value) else None

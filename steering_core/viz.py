@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -77,6 +78,21 @@ def contact_sheet(rows: Sequence[SheetRow], legend: str) -> Image.Image:
     return sheet
 
 
+def check_finite(pictures: Tensor) -> Tensor:
+    """The pictures, if all of their values are numbers; others would be saved as black.
+
+    Raises:
+        ValueError: some are not.
+    """
+    if not (finite := pictures.isfinite().flatten(1).all(dim=1)).all():
+        broken = ", ".join(str(number + 1) for number in (~finite).nonzero().flatten().tolist())
+        raise ValueError(
+            f"Of the pictures, number {broken} came out with values that are no finite numbers, and nothing was "
+            f"written. Steer with a smaller step size, or sample with a smaller guidance scale."
+        )
+    return pictures
+
+
 def to_image(picture: Tensor) -> Image.Image:
     """(3, H, W) in [0, 1] as an image."""
     return Image.fromarray((picture.clamp(0, 1) * 255).round().byte().movedim(0, -1).cpu().numpy())
@@ -92,7 +108,8 @@ def map_sheet(
 ) -> Image.Image:
     """Where the model looked for each object while it was steered: objects down, probes across.
 
-    Each object's map lies in its colour on what the picture was then, with the way that its centroid went.
+    Each object's map lies in its colour on what the picture was then, with the way that its centroid went. Beside
+    its name stands how present it is in the last map.
 
     Args:
         trace: the probes to show.
@@ -108,27 +125,33 @@ def map_sheet(
     height = round(_TILE_WIDTH * final.shape[-2] / final.shape[-1])
     font = ImageFont.load_default(_TEXT_SIZE)
     line = _TEXT_SIZE + _GAP
+    labels = _labels(scene, trace[-1])
     titles = [*(f"step {entry.step + 1}" for entry in trace), "picture"]
-    sheet = Image.new(
-        "RGB",
-        (_GAP + len(titles) * (_TILE_WIDTH + _GAP), _GAP + line + len(scene.names) * (line + height + _GAP)),
-        DARK,
-    )
+    tiles_width = _GAP + len(titles) * (_TILE_WIDTH + _GAP)
+    # Sheets of one batch are of one size, whatever is said of each.
+    width = max([tiles_width, *(2 * _GAP + round(font.getlength(label)) for of_image in labels for label in of_image)])
+    sheet = Image.new("RGB", (width, _GAP + line + len(scene.names) * (line + height + _GAP)), DARK)
     pen = ImageDraw.Draw(sheet)
     for column, title in enumerate(titles):
         pen.text((_GAP + column * (_TILE_WIDTH + _GAP), _GAP), title, fill=LIGHT, font=font)
     under = [*(pictures or [torch.zeros_like(final)] * len(trace)), final]
     tiles = [to_image(picture).resize((_TILE_WIDTH, height), Image.Resampling.BICUBIC) for picture in under]
     centres = torch.stack([entry.centroids[image] for entry in trace])
-    for number, name in enumerate(scene.names):
+    for number, label in enumerate(labels[image]):
         top = _GAP + line + number * (line + height + _GAP)
         colour = object_colour(number)
-        pen.text((_GAP, top), name, fill=colour, font=font)
+        pen.text((_GAP, top), label, fill=colour, font=font)
         shown = [_with_map(tile, entry.mean_map[image, number], colour) for tile, entry in zip(tiles, trace)]
         for column, tile in enumerate([*shown, tiles[-1].copy()]):
             mark_path(tile, centres[: column + 1, number], colour)
             sheet.paste(tile, (_GAP + column * (_TILE_WIDTH + _GAP), top + line))
     return sheet
+
+
+def _labels(scene: GroundedScene, entry: TraceEntry) -> list[list[str]]:
+    """For each picture of the batch, each object's name and how present it is."""
+    presences = [entry.presence.of_image(image).describe(scene.names) for image in range(len(entry.strength))]
+    return [[f"{name}: {what}" for name, what in zip(scene.names, presence)] for presence in presences]
 
 
 def _with_map(tile: Image.Image, token_map: Tensor, colour: Colour) -> Image.Image:
@@ -140,10 +163,12 @@ def _with_map(tile: Image.Image, token_map: Tensor, colour: Colour) -> Image.Ima
 
 
 def mark_path(picture: Image.Image, centres: Tensor, colour: Colour) -> None:
-    """Draw the way of a centroid, (points, 2) in (0, 1), and a mark where it is now."""
+    """Draw the way of a centroid, (points, 2) in (0, 1), and a mark where it is now; what is no number is left out."""
     pen = ImageDraw.Draw(picture)
     scale = torch.tensor([picture.width, picture.height])
-    points = [tuple(point) for point in (centres * scale).tolist()]
+    points = [tuple(point) for point in (centres * scale).tolist() if all(map(math.isfinite, point))]
+    if not points:
+        return
     if len(points) > 1:
         pen.line(points, fill=DARK, width=4, joint="curve")
         pen.line(points, fill=colour, width=2, joint="curve")

@@ -80,7 +80,7 @@ _NODES = {
     "apply": _Node(f"{_OWN}ApplySpatialSteering", (280, 0)),
     "steered": _Node(f"{_OWN}SteeredKSampler", (300, 0), _FIXED),
     "maps": _Node(f"{_OWN}TokenMapPreview", (640, 420)),
-    "report": _Node(f"{_OWN}SteeringReport", (520, 560)),
+    "report": _Node(f"{_OWN}SteeringReport", (520, 640)),
     "negative": _Node("CLIPTextEncode", (320, 110)),
     "latent": _Node("EmptyLatentImage", (240, 0), {"width": 128, "height": 128}),
     "ksampler": _Node("KSampler", (280, 0), _FIXED),
@@ -186,8 +186,15 @@ _GRAPHS = {
         run=True,
     ),
     "SteeringReport": _Graph(
-        ("steered", "report"),
-        (*_STEERED, "steered.steering_trace report.steering_trace", "steered.LATENT report.latent"),
+        ("steered", "decode report"),
+        (
+            *_STEERED,
+            "steered.steering_trace report.steering_trace",
+            "steered.LATENT report.latent",
+            "steered.LATENT decode.samples",
+            "mini.VAE decode.vae",
+            "decode.IMAGE report.picture",
+        ),
         behind=_BEHIND_STEERED,
         run=True,
     ),
@@ -249,8 +256,12 @@ def _prepare(page: Page, url: str) -> None:
         "Comfy.Locale": "en",
         "Comfy.Minimap.Visible": False,
         "Comfy.VueNodes.Enabled": False,
+        "Comfy.TutorialCompleted": True,
     }.items():
         page.evaluate("([id, value]) => app.extensionManager.setting.set(id, value)", [setting, value])
+    # The templates lie over the first graph of all, and on a slow machine they come late.
+    page.reload(wait_until="domcontentloaded")
+    page.wait_for_function(_READY)
     page.keyboard.press("Escape")
 
 

@@ -11,8 +11,9 @@ from __future__ import annotations
 
 import bisect
 import itertools
-import re
+import logging
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import comfy.model_management
@@ -25,23 +26,22 @@ from comfy.latent_formats import LatentFormat
 from comfy.ldm.modules.attention import SpatialTransformer, attention_pytorch
 from comfy.ldm.modules.diffusionmodules.openaimodel import Downsample, UNetModel
 from comfy.model_patcher import ModelPatcher, create_model_options_clone, set_model_options_post_cfg_function
-from comfy.sd import CLIP
-from comfy.sd1_clip import SD1Tokenizer, SDTokenizer
-from comfy.sdxl_clip import SDXLTokenizer
 from torch import Tensor, nn
 
 from ..attention import split_heads
-from ..layers import AttentionLayer, MapCollector, ProbeComplete
-from ..parser import parse
-from ..relations import Scene
+from ..layers import AttentionLayer, MapCollector, ProbeComplete, check_layers
 from ..schedule import SamplingStep
-from ..steering import Steering, SteeringError, uses_guidance
+from ..steering import Steering, SteeringError, bounded_shift, uses_guidance
 from ..token_maps import TokenMaps
-from ..tokens import GroundedScene, Token, ground, token_texts
 from ..trace import RunLog, SteeringRun
-from .comfyui_weights import make_cast_weights_ordinary, ordinary_weights
+from .comfyui_text import CARRIED, Condition, acting, carried_relations, check_width, tie
+from .comfyui_weights import check_differentiable, make_cast_weights_ordinary, ordinary_weights
 
 _WRAPPER_KEY = "spatial_steering"
+#: By which an artist ends a run.
+_STOPS = (comfy.model_management.InterruptProcessingException,)
+
+_log = logging.getLogger(__name__)
 
 #: Of ComfyUI's samplers: (step, denoised, x, steps), the latents (batch, channels, H, W).
 SamplerCallback = Callable[[int, Tensor, Tensor, int], None]
@@ -50,56 +50,6 @@ SamplerCallback = Callable[[int, Tensor, Tensor, int], None]
 StepListener = Callable[[Steering, int, int, Tensor, LatentFormat], None]
 #: Where ComfyUI's UNet runs a transformer block: (part, number of the part's module, block in it).
 Block = tuple[str, int, int]
-
-
-def ground_prompt(clip: CLIP, prompt: str, scene: Scene | None = None) -> GroundedScene:
-    """The prompt's relations, tied to tokens of the text encoder's conditioning.
-
-    Args:
-        scene: relations made by other means than reading the prompt.
-
-    Raises:
-        PhraseNotFoundError: a phrase has no tokens.
-    """
-    return ground(scene or parse(_without_embeddings(prompt)), prompt_tokens(clip, prompt))
-
-
-def _without_embeddings(prompt: str) -> str:
-    """The prompt with blanks for textual inversions, whose names are no words of it."""
-    return re.sub(r"embedding:\S+", lambda found: " " * len(found.group()), prompt)
-
-
-def prompt_tokens(clip: CLIP, prompt: str) -> list[Token]:
-    """The tokens of the model's text encoder, its chunks joined as in the conditioning.
-
-    Raises:
-        ValueError: the model has no text encoder, or another kind than CLIP.
-    """
-    tokenizer, name = _clip_tokenizer(clip)
-    chunks = clip.tokenize(prompt)[name]
-    special = {tokenizer.start_token, tokenizer.end_token, tokenizer.pad_token}
-    ids = [entry[0] for chunk in chunks for entry in chunk]
-    # An embedding ("embedding:name") stands among the ids as a tensor, and is no word.
-    words = [(index, token) for index, token in enumerate(ids) if isinstance(token, int) and token not in special]
-    decode = tokenizer.tokenizer.decode
-    texts = token_texts([token for _, token in words], lambda part: decode(part, skip_special_tokens=True))
-    by_index = {index: text for (index, _), text in zip(words, texts)}
-    return [Token(index, by_index.get(index, "")) for index in range(len(ids))]
-
-
-def _clip_tokenizer(clip: CLIP | None) -> tuple[SDTokenizer, str]:
-    """The tokenizer whose tokens the conditioning follows, and what its encoder is called."""
-    if clip is None:
-        raise ValueError("clip: the checkpoint holds no text encoder. Load one with Load CLIP, and connect that.")
-    if isinstance(clip.tokenizer, SD1Tokenizer):
-        return getattr(clip.tokenizer, clip.tokenizer.clip), clip.tokenizer.clip_name
-    if isinstance(clip.tokenizer, SDXLTokenizer):
-        # Both of its encoders cut a text into the same tokens, and stand side by side in the width of each.
-        return clip.tokenizer.clip_l, "l"
-    raise ValueError(
-        f"clip: a Stable Diffusion 1.x, 2.x or SDXL text encoder, or that of Load Miniature Model, was expected; "
-        f"{type(clip.tokenizer).__name__} is of another kind."
-    )
 
 
 def attention_layers(unet: UNetModel) -> dict[str, tuple[AttentionLayer, Block]]:
@@ -127,7 +77,7 @@ def network_of(model: ModelPatcher) -> dict[str, tuple[AttentionLayer, Block]]:
     """``attention_layers`` of a MODEL.
 
     Raises:
-        ValueError: it is no UNet with cross-attention.
+        ValueError: it is no UNet with cross-attention, or has weights without a gradient.
     """
     unet = model.get_model_object("diffusion_model")
     available = attention_layers(unet) if isinstance(unet, UNetModel) else {}
@@ -136,12 +86,20 @@ def network_of(model: ModelPatcher) -> dict[str, tuple[AttentionLayer, Block]]:
             f"model: {type(unet).__name__} has no cross-attention that can be steered. Connect a Stable "
             f"Diffusion 1.x, 2.x or SDXL model, or the one from Load Miniature Model."
         )
+    check_differentiable(unet)
     return available
+
+
+def _text_width(model: ModelPatcher) -> int:
+    """How many numbers a token's vector has that the UNet's cross-attention reads."""
+    parts = model.get_model_object("diffusion_model").modules()
+    transformer = next(part for part in parts if isinstance(part, SpatialTransformer))
+    return transformer.transformer_blocks[0].attn2.to_k.in_features
 
 
 def _levels(unet: UNetModel) -> dict[str, list[int]]:
     """How often the latent was halved, for every module of every part."""
-    down = list(itertools.accumulate(_halves(module) for module in unet.input_blocks))
+    down = list(itertools.accumulate(int(_halves(module)) for module in unet.input_blocks))
     # The decoder's module n takes the encoder's last-but-n output.
     return {"input": down, "middle": down[-1:], "output": down[::-1]}
 
@@ -159,15 +117,19 @@ def steer_model(
     moved between them (latent descent), or with the prediction shifted after classifier-free
     guidance (noise guidance). Step shares count the steps that the sampler is given.
 
+    What does not fit together is a ``SteeringError`` when a sampler begins, before it samples: relations of another
+    prompt than its positive conditioning, or a conditioning of another model's text encoder.
+
     Args:
         model: shares its weights with the clone.
-        steering: its trace is that of the last run.
+        steering: its trace is that of the last run. With the scene ``CARRIED``, each run is steered by the
+            relations that its positive conditioning carries.
         log: is given every run that ends well.
-        on_step: called after each steered step.
+        on_step: called after each step of the window.
 
     Raises:
-        ValueError: the model is steered already, or is no UNet with cross-attention, or the loss cannot read
-            it, or cannot score one of the relations.
+        ValueError: the model is steered already, or is no UNet with cross-attention, or has weights without a
+            gradient, or the loss cannot read it, or cannot score one of the relations.
     """
     wrappers = comfy.patcher_extension.WrappersMP
     if model.get_wrappers(wrappers.SAMPLER_SAMPLE, _WRAPPER_KEY):
@@ -175,35 +137,65 @@ def steer_model(
             "model: it is steered already. Give the model itself to one steering node only, with all relations: "
             "chain them with Spatial Relation, and add losses up with Combine Losses."
         )
-    blocks: dict[str, Block] = {}
-    if steering.scene.relations:
-        available = network_of(model)
-        names = steering.bind([layer for layer, _ in available.values()])
-        blocks = {name: available[name][1] for name in names}
-    run = _SteeredRun(steering, blocks, log or RunLog(), on_step)
+    steered = _SteeredModel(model, steering, log or RunLog(), on_step)
     clone = model.clone()
-    clone.add_wrapper_with_key(wrappers.OUTER_SAMPLE, _WRAPPER_KEY, run.outer_sample)
-    clone.add_wrapper_with_key(wrappers.SAMPLER_SAMPLE, _WRAPPER_KEY, run.sample)
+    clone.add_wrapper_with_key(wrappers.OUTER_SAMPLE, _WRAPPER_KEY, steered.outer_sample)
+    clone.add_wrapper_with_key(wrappers.SAMPLER_SAMPLE, _WRAPPER_KEY, steered.sample)
     return clone
 
 
-class _SteeredRun:
-    """Stands between a guider and its sampler; for one run after the other."""
+class _SteeredModel:
+    """Stands between a model's guiders and their samplers; for one run after the other."""
 
-    def __init__(self, steering: Steering, blocks: dict[str, Block], log: RunLog, on_step: StepListener | None) -> None:
-        self._steering, self._blocks, self._log, self._on_step = steering, blocks, log, on_step
+    def __init__(self, model: ModelPatcher, steering: Steering, log: RunLog, on_step: StepListener | None) -> None:
+        self._model, self._steering, self._log, self._on_step = model, steering, log, on_step
+        if steering.scene is not CARRIED:
+            self._bound(steering)  # what cannot be steered is said before the sampler's node runs
+        self._run: _SteeredRun | None = None
+
+    def outer_sample(self, executor: Any, *args: Any, **kwargs: Any) -> Tensor:
+        """Wrapper of ``CFGGuider.outer_sample``: begins a run, and logs it when it has ended."""
+        conditions = executor.class_obj.conds
+        steering = self._steering
+        if steering.scene is CARRIED:
+            steering = replace(steering, scene=carried_relations(conditions))
+        bound, blocks = self._bound(steering)
+        bound.begin()
+        if bound.scene.relations:
+            check_width(conditions, _text_width(self._model))
+            tie(conditions, bound.scene)
+        self._run = run = _SteeredRun(bound, blocks, self._on_step)
+        latent = executor(*args, **kwargs)
+        self._log.add(run.ended(latent))
+        return latent
+
+    def sample(self, executor: Any, *args: Any, **kwargs: Any) -> Tensor:
+        """Wrapper of ``Sampler.sample``."""
+        assert self._run is not None
+        return self._run.sample(executor, *args, **kwargs)
+
+    def _bound(self, steering: Steering) -> tuple[Steering, dict[str, Block]]:
+        """The steering tied to the model, and the blocks that a probe reads."""
+        if not steering.scene.relations:
+            return steering, {}
+        available = network_of(self._model)
+        layers = [layer for layer, _ in available.values()]
+        bound = steering.bound_to(layers, stops=_STOPS)
+        return bound, {name: available[name][1] for name in check_layers(bound.loss.layers, layers)}
+
+
+class _SteeredRun:
+    """One run of a sampler."""
+
+    def __init__(self, steering: Steering, blocks: dict[str, Block], on_step: StepListener | None) -> None:
+        self._steering, self._blocks, self._on_step = steering, blocks, on_step
         self._steps = 0
         self._predictions: dict[int, Tensor] = {}
 
-    def outer_sample(self, executor: Any, *args: Any, **kwargs: Any) -> Tensor:
-        """Wrapper of ``CFGGuider.outer_sample``: logs the run when it has ended."""
-        self._steps = 0
-        self._predictions = {}
-        self._steering.trace.clear()
-        latent = executor(*args, **kwargs)
-        entries = tuple(self._steering.trace)
-        self._log.add(SteeringRun(self._steering.scene, self._steps, entries, self._predictions, latent.cpu()))
-        return latent
+    def ended(self, latent: Tensor) -> SteeringRun:
+        """What there is to tell of it, with its result."""
+        trace, unsteered = tuple(self._steering.trace), tuple(self._steering.unsteered)
+        return SteeringRun(self._steering.scene, self._steps, trace, self._predictions, latent.cpu(), unsteered)
 
     def sample(
         self,
@@ -220,24 +212,18 @@ class _SteeredRun:
         """Wrapper of ``Sampler.sample``."""
         self._steps = steps = len(sigmas) - 1
         rest = (self._watching(callback, guider), noise, latent_image, denoise_mask, disable_pbar)
-        if not (self._steering.scene.relations and self._steering.schedule.steered_steps(steps)):
+        active = self._steering.schedule.steered_steps(steps)
+        if not (self._steering.scene.relations and active):
             return executor(guider, sigmas, extra_args, *rest)
-        if not guider.conds.get("positive"):
-            raise SteeringError(
-                f"guider: {type(guider).__name__} has no positive conditioning, whose attention steering reads. "
-                f"Use CFGGuider, BasicGuider or another with one."
-            )
         with ordinary_weights(guider):
             if uses_guidance(self._steering):
                 options = create_model_options_clone(extra_args["model_options"])
                 shift = self._prediction_shift(guider, sigmas, extra_args["model_options"], denoise_mask)
                 set_model_options_post_cfg_function(options, shift)
                 latent = executor(guider, sigmas, {**extra_args, "model_options": options}, *rest)
-                if not self._steering.trace:
-                    raise SteeringError(
-                        f"guider: {type(guider).__name__} applies no guidance at this cfg: there was nothing to bend. "
-                        f"Steer by latent descent, or set another cfg."
-                    )
+                if not (self._steering.trace or self._steering.unsteered):
+                    reason = f"{type(guider).__name__} applies no guidance at this cfg, so there was nothing to bend"
+                    self._steering.leave_out(active[0], f"{reason}: steer by latent descent, or set another cfg")
                 return latent
             sampler = executor.class_obj
             if not isinstance(sampler, comfy.samplers.KSAMPLER):
@@ -254,23 +240,36 @@ class _SteeredRun:
 
     def _watching(self, callback: SamplerCallback | None, guider: comfy.samplers.CFGGuider) -> SamplerCallback:
         """The sampler's callback, and after it what steering has to tell of the step."""
-        seen = 0
+        seen = unsteered = 0
 
         def watch(step: int, denoised: Tensor, x: Tensor, steps: int) -> None:
-            nonlocal seen
+            nonlocal seen, unsteered
             if callback is not None:
                 callback(step, denoised, x, steps)
             # The steps that were probed tell which this is: some samplers count in another way.
             probed = {entry.step for entry in self._steering.trace[seen:]} - self._predictions.keys()
-            seen = len(self._steering.trace)
-            if not probed:
-                return
-            prediction = guider.inner_model.process_latent_out(denoised.float()).cpu()
-            self._predictions.update(dict.fromkeys(probed, prediction))
-            if self._on_step is not None:
-                self._on_step(self._steering, max(probed), self._steps, denoised, guider.inner_model.latent_format)
+            left_out = {entry.step for entry in self._steering.unsteered[unsteered:]}
+            seen, unsteered = len(self._steering.trace), len(self._steering.unsteered)
+            if probed:
+                prediction = guider.inner_model.process_latent_out(denoised.float()).cpu()
+                self._predictions.update(dict.fromkeys(probed, prediction))
+            if told := probed | left_out:
+                self._tell(max(told), denoised, guider.inner_model.latent_format)
 
         return watch
+
+    def _tell(self, step: int, denoised: Tensor, latent_format: LatentFormat) -> None:
+        """Tell the listener of a step; what fails there costs what it shows, not the picture."""
+        if self._on_step is None:
+            return
+        try:
+            self._on_step(self._steering, step, self._steps, denoised, latent_format)
+        except _STOPS:
+            raise
+        except Exception:
+            _log.warning(
+                "Spatial Steering: step %d cannot be shown. The picture is sampled on.", step + 1, exc_info=True
+            )
 
     def _prediction_shift(
         self,
@@ -283,18 +282,31 @@ class _SteeredRun:
         steps = len(sigmas) - 1
 
         def shift(args: dict[str, Any]) -> Tensor:
-            x, sigma = args["input"], float(args["sigma"].flatten()[0])
+            x, sigma, denoised = args["input"], float(args["sigma"].flatten()[0]), args["denoised"]
             number = min(int((sigmas[1:] >= sigma).sum()), steps - 1)
             if not self._steering.is_active(number, steps):
-                return args["denoised"]
+                return denoised
+            tied = self._acting(guider, sigma, number)
+            if tied is None:
+                return denoised
             step = SamplingStep(number, steps, progress(guider.inner_model.model_sampling, sigma))
             mask = _mask_at(guider, denoise_mask, x, sigma, sigmas, model_options)
-            latent, probe = self._network_view(guider, x, sigma, model_options, mask)
+            latent, probe = self._network_view(guider, x, sigma, model_options, mask, tied)
             noise_shift = self._steering.noise_shift(latent, probe, step)
+            if noise_shift is None:
+                return denoised
             # The denoised latent is x - sigma·epsilon whatever the network predicts.
-            return args["denoised"] if noise_shift is None else args["denoised"] - sigma * noise_shift
+            bounded = sigma * bounded_shift(_input_scale(guider, sigma))
+            return (denoised - bounded * noise_shift).to(denoised.dtype)
 
         return shift
+
+    def _acting(self, guider: comfy.samplers.CFGGuider, sigma: float, step: int) -> tuple[Condition, int] | None:
+        """The conditioning to probe with, and where the relations' tokens begin in it."""
+        tied = acting(guider.conds, sigma)
+        if tied is None:
+            self._steering.leave_out(step, "the conditioning of the relations does not act at this step")
+        return tied
 
     def _by_intervals(
         self, sampler_function: Callable[..., Tensor], guider: comfy.samplers.CFGGuider
@@ -310,7 +322,7 @@ class _SteeredRun:
             disable: bool,
             **options: Any,
         ) -> Tensor:
-            steps = len(sigmas) - 1
+            steps, seed = len(sigmas) - 1, extra_args.get("seed")
             active = self._steering.schedule.steered_steps(steps)
             cuts = sorted({0, steps, *active, *(step + 1 for step in active)})
             for first, last in itertools.pairwise(cuts):
@@ -319,11 +331,12 @@ class _SteeredRun:
                 # UniPC only looks at the model, and takes no step, where it is given one interval alone.
                 alone = last - first == 1 and sampler_function in (uni_pc.sample_unipc, uni_pc.sample_unipc_bh2)
                 # Another seed for each interval, or a sampler that draws noise would draw the same again.
+                seeded = extra_args if seed is None else {**extra_args, "seed": seed + first}
                 x = (sample_euler if alone else sampler_function)(
                     model,
                     x,
                     sigmas[first : last + 1],
-                    extra_args={**extra_args, "seed": extra_args["seed"] + first},
+                    extra_args=seeded,
                     callback=_renumbered(callback, first),
                     disable=disable or last - first == 1,
                     **({} if alone else options),
@@ -343,10 +356,13 @@ class _SteeredRun:
         steps: int,
     ) -> Tensor:
         """The sampler's latent, moved by latent descent."""
+        tied = self._acting(guider, sigma, number)
+        if tied is None:
+            return x
         options = extra_args["model_options"]
         mask = _mask_at(guider, extra_args["denoise_mask"], x, sigma, model.sigmas, options)
         visible = x if mask is None else _with_kept_region(guider, model, x, sigma, mask)
-        latent, probe = self._network_view(guider, visible, sigma, options, mask)
+        latent, probe = self._network_view(guider, visible, sigma, options, mask, tied)
         scale = _input_scale(guider, sigma)
         step = SamplingStep(number, steps, progress(guider.inner_model.model_sampling, sigma))
         moved = self._steering.descend(latent, probe, sigma * scale, step)
@@ -359,40 +375,44 @@ class _SteeredRun:
         sigma: float,
         model_options: dict[str, Any],
         mask: Tensor | None,
+        tied: tuple[Condition, int],
     ) -> tuple[Tensor, Callable[[Tensor], TokenMaps]]:
         """The latent as the network receives it, and the probe of such a latent."""
         scale = _input_scale(guider, sigma)
+        condition, first = tied
+        tokens = [[first + index for index in indices] for indices in self._steering.scene.tokens]
 
         def probe(latent: Tensor) -> TokenMaps:
             comfy.model_management.throw_exception_if_processing_interrupted()
-            tokens = self._steering.scene.tokens
             if mask is not None:  # what is kept cannot be moved, and must not count in the gradient's size
                 open_part = mask.clone()  # made in inference mode, it could not be saved for backward
                 latent = latent * open_part + latent.detach() * (1 - open_part)
-            return probe_model(guider, latent / scale, sigma, model_options, tokens, self._blocks)
+            return probe_model(guider, condition, latent / scale, sigma, model_options, tokens, self._blocks)
 
         return x * scale, probe
 
 
 def probe_model(
     guider: comfy.samplers.CFGGuider,
+    condition: Condition,
     x: Tensor,
     sigma: float,
     model_options: dict[str, Any],
     tokens: Sequence[Sequence[int]],
     blocks: dict[str, Block],
 ) -> TokenMaps:
-    """Token maps of one forward under the positive conditioning, ended at the last layer wanted.
+    """Token maps of one forward under a conditioning, ended at the last layer wanted.
 
     Args:
         guider: while it samples.
+        condition: one of the guider's, which acts at this noise level.
         x: latent as a sampler holds it, (batch, channels, H, W).
         sigma: noise level of x.
         tokens: for each object the indices of its tokens.
         blocks: the wanted layers in running order.
 
     Raises:
-        SteeringError: the positive conditioning does not act at this step.
+        RuntimeError: the network did not come to the last of the layers.
     """
     collector = MapCollector(tuple(blocks), tokens)
     options = create_model_options_clone(model_options)
@@ -403,7 +423,7 @@ def probe_model(
     # Of the attention kernels that may be chosen, this one is known to have a backward.
     transformer_options["optimized_attention_override"] = _differentiable_attention
     # Of a conditioning for an area only, the maps would show the area only.
-    condition = {name: value for name, value in guider.conds["positive"][0].items() if name != "area"}
+    condition = {name: value for name, value in condition.items() if name != "area"}
     if "control" in condition:
         condition["control"] = _ControlWithoutGradient(condition["control"])
         # Residuals are added in place to what the next encoder block has saved for backward, if it is not a copy.
@@ -417,10 +437,7 @@ def probe_model(
         )
     except ProbeComplete:
         return collector.token_maps()
-    raise SteeringError(
-        "positive: the first conditioning does not act at this step, so there are no token maps to steer by. "
-        "Give it the whole range of steps, or steer another window."
-    )
+    raise RuntimeError("the model did not run all of its attention layers: another patch has replaced some")
 
 
 def _differentiable_attention(kernel: Callable[..., Tensor], *args: Any, **kwargs: Any) -> Tensor:

@@ -38,6 +38,12 @@ def load_miniature(folder: Path) -> tuple[ModelPatcher, comfy.sd.CLIP, comfy.sd.
     return _load_model(folder), _load_clip(folder), _load_vae(folder)
 
 
+def is_miniature(model: ModelPatcher) -> bool:
+    """Whether a MODEL is the miniature, with whatever patches."""
+    network = model.model
+    return isinstance(network, comfy.model_base.BaseModel) and isinstance(network.model_config, _MiniatureConfig)
+
+
 def _load_model(folder: Path) -> ModelPatcher:
     config = read_config(folder / "unet" / "config.json")
     weights = _weights(folder / "unet" / "diffusion_pytorch_model.safetensors")

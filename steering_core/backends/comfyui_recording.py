@@ -18,9 +18,11 @@ from torch import Tensor
 from ..layers import AttentionLayer
 from ..token_maps import TokenMaps
 from ..tokens import Token
-from ..training.recording import NoiseLevel, Outcome, PromptedModel, weights_hash
+from ..training.recording import NoiseLevel, Outcome, PromptedModel
 from ..viz import from_image
-from .comfyui import Block, network_of, probe_model, progress, prompt_tokens
+from .comfyui import Block, network_of, probe_model, progress
+from .comfyui_hash import patched_hash
+from .comfyui_text import prompt_tokens
 
 
 class RecordableComfyModel:
@@ -42,8 +44,12 @@ class RecordableComfyModel:
 
     @cached_property
     def hash(self) -> str:
-        """SHA-256 of the denoiser's weights."""
-        return weights_hash([self._model.get_model_object("diffusion_model")])
+        """SHA-256 of what the denoiser and the text encoder compute with, loaded or not.
+
+        Raises:
+            ValueError: one is changed in a way that tells nothing of itself.
+        """
+        return patched_hash((self._model, self._clip.patcher))
 
     def noise_levels(self, steps: int) -> list[NoiseLevel]:
         """Evenly spaced in the diffusion time: the scheduler "simple"."""
@@ -112,4 +118,6 @@ class _PromptedGuider:
     ) -> TokenMaps:
         """See ``PromptedModel``."""
         blocks = {name: block for name, block in self._blocks.items() if name in layers}
-        return probe_model(self._guider, latent, level.sigma, self._extra_args["model_options"], tokens, blocks)
+        options = self._extra_args["model_options"]
+        (condition,) = self._guider.conds["positive"]
+        return probe_model(self._guider, condition, latent, level.sigma, options, tokens, blocks)

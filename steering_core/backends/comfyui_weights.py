@@ -1,4 +1,4 @@
-"""Weights that ComfyUI has loaded in inference mode, made fit for a gradient without copying them."""
+"""Weights that ComfyUI has loaded, made fit for a gradient without copying them."""
 
 from __future__ import annotations
 
@@ -8,6 +8,27 @@ from contextlib import contextmanager
 import comfy.samplers
 import torch
 from torch import Tensor, nn
+from torch.utils._python_dispatch import is_traceable_wrapper_subclass
+
+from ..care import ordinary_alias
+
+#: Quantised formats of ComfyUI whose products have no backward.
+_WITHOUT_BACKWARD = ("convrot_w4a4", "asym_w4a8_int8")
+
+
+def check_differentiable(network: nn.Module) -> None:
+    """Refuse weights that no gradient can pass.
+
+    Raises:
+        ValueError: names their format.
+    """
+    formats = {getattr(part, "quant_format", None) for part in network.modules()}
+    for name in _WITHOUT_BACKWARD:
+        if name in formats:
+            raise ValueError(
+                f"model: its weights are quantised as {name}, through which no gradient passes, so it cannot be "
+                f"steered. Load the model in fp8, int8, nvfp4, bf16 or fp16 instead."
+            )
 
 
 @contextmanager
@@ -24,11 +45,10 @@ def ordinary_weights(guider: comfy.samplers.CFGGuider) -> Iterator[None]:
         (store, name, tensor)
         for store in stores
         for name, tensor in store.items()
-        if tensor is not None and tensor.is_inference()
+        if tensor is not None and _is_inference(tensor)
     ]
-    with torch.inference_mode(False):
-        for store, name, tensor in replaced:
-            store[name] = _ordinary(tensor)
+    for store, name, tensor in replaced:
+        store[name] = _ordinary(tensor)
     try:
         yield
     finally:
@@ -41,16 +61,32 @@ def make_cast_weights_ordinary(network: nn.Module) -> None:
     for part in network.modules():
         for name in ("_v_weight", "_v_bias"):
             tensor = getattr(part, name, None)
-            if isinstance(tensor, Tensor) and tensor.is_inference():
+            if isinstance(tensor, Tensor) and _is_inference(tensor):
                 setattr(part, name, _ordinary(tensor))
+
+
+def _is_inference(tensor: Tensor) -> bool:
+    return tensor.is_inference() or any(part.is_inference() for part in _parts(tensor).values())
+
+
+def _parts(tensor: Tensor) -> dict[str, Tensor]:
+    """What a quantised tensor is made of; an ordinary one of nothing else."""
+    if not is_traceable_wrapper_subclass(tensor):
+        return {}
+    names, _ = tensor.__tensor_flatten__()
+    return {name: getattr(tensor, name) for name in names}
 
 
 def _ordinary(tensor: Tensor) -> Tensor:
     """A tensor on the same memory, with the attributes that ComfyUI has put on it; outside inference mode."""
-    alias = torch.empty(0, dtype=tensor.dtype, device=tensor.device).set_(
-        tensor.untyped_storage(), tensor.storage_offset(), tensor.size(), tensor.stride()
-    )
-    if isinstance(tensor, nn.Parameter):
-        alias = nn.Parameter(alias, requires_grad=False)
-    vars(alias).update(vars(tensor))
-    return alias
+    with torch.inference_mode(False):
+        if parts := _parts(tensor):
+            _, described = tensor.__tensor_flatten__()
+            aliases = {name: ordinary_alias(part) for name, part in parts.items()}
+            alias = type(tensor).__tensor_unflatten__(aliases, described, tensor.size(), tensor.stride())
+        else:
+            alias = ordinary_alias(tensor)
+        if isinstance(tensor, nn.Parameter):
+            alias = nn.Parameter(alias, requires_grad=False)
+        vars(alias).update({name: value for name, value in vars(tensor).items() if name not in vars(alias)})
+        return alias

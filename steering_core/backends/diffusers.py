@@ -10,36 +10,56 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
 from functools import partial, wraps
 from pathlib import Path
 from typing import Any
 
 import torch
-import torch.nn.functional as F
-from diffusers import DPMSolverSinglestepScheduler, PNDMScheduler, StableDiffusionPipeline, UNet2DConditionModel
-from diffusers.models.attention_processor import Attention
-from safetensors import SafetensorError
-from torch import Tensor, nn
+from diffusers import (
+    DPMSolverSinglestepScheduler,
+    PNDMScheduler,
+    StableDiffusionAdapterPipeline,
+    StableDiffusionControlNetImg2ImgPipeline,
+    StableDiffusionControlNetInpaintPipeline,
+    StableDiffusionControlNetPipeline,
+    StableDiffusionImg2ImgPipeline,
+    StableDiffusionInpaintPipeline,
+    StableDiffusionPipeline,
+)
+from diffusers.utils import is_accelerate_available
+from torch import Tensor
 
-from ..attention import split_heads
-from ..layers import AttentionLayer, MapCollector, ProbeComplete, check_layers, default_layers, halved
+from ..described import brief, described, one_line, read_json
+from ..hub import local_folder
 from ..parser import parse
 from ..relations import Scene
 from ..schedule import SamplingStep
-from ..steering import Steering, uses_guidance
+from ..steering import LEAST_ALPHA, Steering, SteeringError, bounded_shift, uses_guidance
 from ..token_maps import TokenMaps
 from ..tokens import GroundedScene, Token, ground, token_texts
+from .diffusers_probe import attention_layers, probe_unet
 
-#: Schedules rescaled to zero terminal signal start at alpha = 0, where no prediction can bend the noise;
-#: Stable Diffusion's own start at 0.068.
-_LEAST_ALPHA = 0.05
+#: What can be steered: here the guided half of a batch comes last, after the one without the prompt.
+_PIPELINES = (
+    StableDiffusionPipeline,
+    StableDiffusionImg2ImgPipeline,
+    StableDiffusionInpaintPipeline,
+    StableDiffusionControlNetPipeline,
+    StableDiffusionControlNetImg2ImgPipeline,
+    StableDiffusionControlNetInpaintPipeline,
+    StableDiffusionAdapterPipeline,
+)
 
-#: How the noise's share of a prediction follows from the shift of the noise, given alpha and
-#: sigma of z = alpha·x0 + sigma·epsilon at a fixed z (Salimans and Ho 2022, section 4).
+#: Inputs of the network that have the pictures of one adapter in their first axis, or none.
+_NOT_BATCHED = ("ip_adapter_masks",)
+
+#: How a prediction follows a shift of the noise, given alpha and sigma of z = alpha·x0 + sigma·epsilon at a fixed z
+#: (Salimans and Ho 2022, section 4). Each moves the clean image by the same, and has an end where alpha has none.
 _PREDICTION_PER_NOISE = {
-    "epsilon": lambda alpha, sigma: 1.0,
-    "v_prediction": lambda alpha, sigma: 1 / max(alpha, _LEAST_ALPHA),
-    "sample": lambda alpha, sigma: -sigma / max(alpha, _LEAST_ALPHA),
+    "epsilon": lambda alpha, sigma: bounded_shift(alpha),
+    "v_prediction": lambda alpha, sigma: 1 / max(alpha, LEAST_ALPHA),
+    "sample": lambda alpha, sigma: -sigma / max(alpha, LEAST_ALPHA),
 }
 
 
@@ -72,44 +92,46 @@ def load_pipeline(source: str | Path, device: str) -> StableDiffusionPipeline:
             f"{source} is a file; the folder of a diffusers pipeline was expected. Convert a checkpoint with: "
             f"StableDiffusionPipeline.from_single_file(FILE).save_pretrained(FOLDER)"
         )
-    try:
-        config = StableDiffusionPipeline.load_config(source, local_files_only=True)
-    except OSError as error:
+    folder = local_folder(source, "model_index.json")
+    kind = described(_ModelIndex, read_json(folder / "model_index.json"), str(folder), strict=False)._class_name
+    if kind != StableDiffusionPipeline.__name__:
         raise ValueError(
-            f"{source} is neither a pipeline's folder nor in the Hugging Face cache. Download it first with: "
-            f"hf download {source}"
-        ) from error
-    if config.get("_class_name") != StableDiffusionPipeline.__name__:
-        raise ValueError(
-            f"{source} holds a {config.get('_class_name')}; a StableDiffusionPipeline (Stable Diffusion 1.x or 2.x, or "
-            f"the miniature) was expected."
+            f"{source} holds a {brief(kind)}; a StableDiffusionPipeline (Stable Diffusion 1.x or 2.x, or the "
+            f"miniature) was expected."
         )
     try:
         pipeline = StableDiffusionPipeline.from_pretrained(
-            source,
+            folder,
             local_files_only=True,
             dtype=torch.float32 if torch.device(device).type == "cpu" else torch.float16,
             safety_checker=None,
             requires_safety_checker=False,
+            low_cpu_mem_usage=is_accelerate_available(),
         )
-    except (OSError, SafetensorError) as error:
-        raise ValueError(f"{source} cannot be loaded, a file is missing or damaged: {error}") from error
+    except Exception as error:  # a damaged configuration ends in whatever its classes make of it
+        raise ValueError(f"{source} cannot be loaded, a file is missing or damaged: {one_line(error)}") from error
     pipeline.set_progress_bar_config(disable=True)
     return pipeline.to(device)
 
 
+@dataclass(frozen=True)
+class _ModelIndex:
+    """What a pipeline's folder says of itself."""
+
+    _class_name: str
+
+
 def check_device(device: str) -> None:
-    """Refuse a device that torch does not have here.
+    """Refuse a device on which torch cannot compute here.
 
     Raises:
-        ValueError: it has none of this name.
+        ValueError: it cannot, or there is none of this name.
     """
     try:
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:
-        reason = str(error).splitlines()[0]
+        (torch.ones(1, device=device) + 1).item()  # the device meta fails no sooner than here
+    except (RuntimeError, AssertionError, ImportError) as error:
         raise ValueError(
-            f"The device {device} cannot be used here; cpu always can, cuda with a GPU: {reason}"
+            f"The device {brief(device)} cannot be used here; cpu always can, cuda with a GPU: {one_line(error)}"
         ) from error
 
 
@@ -163,121 +185,60 @@ def prompt_tokens(pipeline: StableDiffusionPipeline, prompt: str) -> list[Token]
     return [Token(index, text) for index, text in enumerate(texts)]
 
 
-def attention_layers(unet: UNet2DConditionModel) -> dict[str, tuple[AttentionLayer, Attention]]:
-    """The network's cross-attention by shared name, in running order."""
-    levels = len(unet.down_blocks)
-    stages = [("down", level, block) for level, block in enumerate(unet.down_blocks)]
-    stages += [("mid", levels - 1, unet.mid_block)]
-    stages += [("up", levels - 1 - index, block) for index, block in enumerate(unet.up_blocks)]
-    found: dict[str, tuple[AttentionLayer, Attention]] = {}
-    numbers = {"down": 0, "mid": 0, "up": 0}
-    for stage, level, block in stages:
-        for name, module in block.named_modules():
-            if name.endswith("attn2") and isinstance(module, Attention):
-                layer = AttentionLayer(stage, numbers[stage], level, module.heads)
-                numbers[stage] += 1
-                found[layer.name] = (layer, module)
-    return found
-
-
-def probe_unet(
-    unet: UNet2DConditionModel,
-    latent: Tensor,
-    timestep: Tensor | float,
-    context: Tensor,
-    tokens: Sequence[Sequence[int]],
-    layers: Sequence[str] | None = None,
-    **network_inputs: Any,
-) -> TokenMaps:
-    """Token maps of one forward, which ends at the last layer wanted.
-
-    Args:
-        latent: as the network receives it, (batch, channels, H, W).
-        context: text embeddings, (batch, keys, width).
-        tokens: for each object the indices of its tokens.
-        layers: names as in ``attention_layers``; ``default_layers`` when not given.
-        network_inputs: what else the network's forward takes.
-
-    Raises:
-        ValueError: a layer is not the network's.
-    """
-    available = attention_layers(unet)
-    described = [layer for layer, _ in available.values()]
-    wanted = check_layers(layers or default_layers(described), described)
-    collector = MapCollector(wanted, tokens)
-    chosen = {name: available[name] for name in wanted}
-    processors = {name: attention.processor for name, (_, attention) in chosen.items()}
-    for name, (layer, attention) in chosen.items():
-        attention.processor = _MapReader(name, collector, halved(latent.shape[-2:], layer.level))
-    try:
-        with _frozen(unet):
-            unet(latent, timestep, encoder_hidden_states=context, return_dict=False, **network_inputs)
-    except ProbeComplete:
-        pass
-    finally:
-        for name, (_, attention) in chosen.items():
-            attention.processor = processors[name]
-    return collector.token_maps()
-
-
-class _MapReader:
-    """Attention processor that hands queries and keys to the collector, then attends as usual."""
-
-    def __init__(self, name: str, collector: MapCollector, size: tuple[int, int]) -> None:
-        self._name, self._collector, self._size = name, collector, size
-
-    def __call__(
-        self,
-        attn: Attention,
-        hidden_states: Tensor,
-        encoder_hidden_states: Tensor,
-        attention_mask: Tensor | None = None,
-        **_: Any,
-    ) -> Tensor:
-        q = split_heads(attn.to_q(hidden_states), attn.heads)
-        k = split_heads(attn.to_k(encoder_hidden_states), attn.heads)
-        self._collector.add(self._name, q, k, self._size)
-        v = split_heads(attn.to_v(encoder_hidden_states), attn.heads)
-        if attention_mask is not None:
-            attention_mask = attn.prepare_attention_mask(attention_mask, k.shape[2], len(k)).unflatten(0, k.shape[:2])
-        out = F.scaled_dot_product_attention(q, k, v, attn_mask=attention_mask).transpose(1, 2).flatten(2)
-        return attn.to_out[1](attn.to_out[0](out)) / attn.rescale_output_factor
-
-
 @contextmanager
 def steered(pipeline: StableDiffusionPipeline, steering: Steering) -> Iterator[Steering]:
     """Within this context, calls of the pipeline are steered; afterwards it is as it was.
 
-    Works with any prompt arguments of the pipeline and any scheduler that has ``alphas_cumprod``.
-    All images of a call belong to the steering's one prompt.
+    Works with any prompt arguments of the pipeline and any scheduler that has ``alphas_cumprod``, and with what is
+    hung on the network: LoRAs, IP-Adapters, ControlNets, T2I-Adapters, FreeU. All images of a call belong to the
+    steering's one prompt. Each call begins the steering's trace anew.
+
+    Args:
+        pipeline: text to image, image to image or inpainting, with or without a ControlNet or T2I-Adapter.
 
     Raises:
-        ValueError: the scheduler does not tell its noise levels, the loss cannot read this network,
-            or cannot score one of the relations.
+        ValueError: the pipeline or the prediction type is of another kind, the scheduler does not tell its noise
+            levels, the loss cannot read this network, or cannot score one of the relations.
+        SteeringError: by a call, before its first step, when its prompt is shorter than the steering's.
     """
+    if not isinstance(pipeline, _PIPELINES):
+        raise ValueError(
+            f"{type(pipeline).__name__} cannot be steered: how it guides the prompt is not known here. "
+            f"Use one of {', '.join(kind.__name__ for kind in _PIPELINES)}."
+        )
     if not hasattr(pipeline.scheduler, "alphas_cumprod"):
         raise ValueError(
             f"{type(pipeline.scheduler).__name__} has no alphas_cumprod, so the noise level of a step is unknown. "
             f"Use a scheduler for noise-prediction models, such as DDIM, Euler or DPM-Solver++."
         )
+    if (predicted := pipeline.scheduler.config.prediction_type) not in _PREDICTION_PER_NOISE:
+        raise ValueError(
+            f"{type(pipeline.scheduler).__name__} is set to the prediction type {predicted}. "
+            f"Set it to one of {', '.join(_PREDICTION_PER_NOISE)}, whichever the network was trained for."
+        )
     if not steering.scene.relations:
         yield steering
         return
-    layers = steering.bind([layer for layer, _ in attention_layers(pipeline.unet).values()])
-    run = _SteeredRun(pipeline, steering, layers)
+    run = _SteeredRun(pipeline, steering.bound_to([layer for layer, _ in attention_layers(pipeline.unet).values()]))
     unet, scheduler = pipeline.unet, pipeline.scheduler
+    # A compiler would otherwise take the steering for a part of the network.
+    forward = torch.compiler.disable(run.forward)
     # The pipeline reads from their signatures what it may pass on, such as the generator.
     step = wraps(scheduler.step)(partial(run.scheduler_step))
     set_timesteps = wraps(scheduler.set_timesteps)(partial(run.set_timesteps))
-    with _replaced(unet, forward=run.forward), _replaced(scheduler, step=step, set_timesteps=set_timesteps):
+    with _replaced(unet, forward=forward), _replaced(scheduler, step=step, set_timesteps=set_timesteps):
         yield steering
 
 
 class _SteeredRun:
-    """Stands between the pipeline and its network and scheduler."""
+    """Stands between the pipeline and its network and scheduler.
 
-    def __init__(self, pipeline: StableDiffusionPipeline, steering: Steering, layers: Sequence[str]) -> None:
-        self._pipeline, self._steering, self._layers = pipeline, steering, layers
+    Args:
+        steering: bound to the pipeline's network.
+    """
+
+    def __init__(self, pipeline: StableDiffusionPipeline, steering: Steering) -> None:
+        self._pipeline, self._steering = pipeline, steering
         self._network_forward = pipeline.unet.forward
         self._step, self._set_timesteps = pipeline.scheduler.step, pipeline.scheduler.set_timesteps
         self._call = 0
@@ -286,33 +247,44 @@ class _SteeredRun:
     def set_timesteps(self, *args: Any, **kwargs: Any) -> None:
         """A new call of the pipeline begins."""
         self._set_timesteps(*args, **kwargs)
+        self._steering.begin()
         self._call = 0
+        self._shift = None
 
     def forward(self, sample: Tensor, timestep: Tensor, encoder_hidden_states: Tensor, **inputs: Any) -> Any:
         """The network's forward, with the latent moved before or the noise shifted after it."""
-        step = SamplingStep(self._call, self._pipeline.num_timesteps, self._progress(timestep))
+
+        def network(sample: Tensor) -> Any:
+            return self._network_forward(sample, timestep, encoder_hidden_states=encoder_hidden_states, **inputs)
+
+        if self._call == 0:
+            self._check_tokens(encoder_hidden_states.shape[1])
+        step = SamplingStep(self._call, self._steps(), self._progress(timestep))
         self._call += 1
         if not self._steering.is_active(step.number, step.steps):
-            return self._network_forward(sample, timestep, encoder_hidden_states=encoder_hidden_states, **inputs)
+            return network(sample)
         halves = 2 if self._pipeline.do_classifier_free_guidance else 1
-        latent, context = sample.chunk(halves)[-1], encoder_hidden_states.chunk(halves)[-1]
+        # Networks for inpainting are given the mask and the masked picture in further channels.
+        channels = self._pipeline.vae.config.latent_channels
+        latent, further = sample[:, :channels].chunk(halves)[-1], sample[:, channels:]
         alpha, sigma = self._signal_and_noise(timestep)
 
         def probe(moved: Tensor) -> TokenMaps:
-            kept = {name: value for name, value in inputs.items() if name != "return_dict"}
-            return self._probe(moved, timestep, context, kept)
+            given = {"timestep": timestep, "context": encoder_hidden_states, "further": further, **inputs}
+            return self._probe(moved.to(sample.dtype), _last_part(given, halves, len(sample)))
 
         if uses_guidance(self._steering):
             shift = self._steering.noise_shift(latent, probe, step)
-            (output,) = self._network_forward(sample, timestep, encoder_hidden_states=encoder_hidden_states, **inputs)
+            (output,) = network(sample)
             if shift is not None:
-                output = output + torch.cat([shift * self._prediction_per_noise(alpha, sigma)] * halves)
+                shift = shift * self._prediction_per_noise(alpha, sigma)
+                output = (output + torch.cat([shift] * halves)).to(output.dtype)
             return (output,)
         if self._keeps_moved_latent():
             moved = self._steering.descend(latent, probe, sigma, step)
             self._shift = moved - latent
-            sample = torch.cat([moved] * halves)
-        return self._network_forward(sample, timestep, encoder_hidden_states=encoder_hidden_states, **inputs)
+            sample = torch.cat([torch.cat([moved] * halves), further], dim=1)
+        return network(sample)
 
     def scheduler_step(self, model_output: Tensor, timestep: Tensor, sample: Tensor, *args: Any, **kwargs: Any) -> Any:
         """The scheduler's step, from the moved latent."""
@@ -324,10 +296,27 @@ class _SteeredRun:
                 self._pipeline.scheduler.last_sample = None
         return self._step(model_output, timestep, sample, *args, **kwargs)
 
-    def _probe(self, latent: Tensor, timestep: Tensor, context: Tensor, inputs: dict[str, Any]) -> TokenMaps:
-        unet, tokens = self._pipeline.unet, self._steering.scene.tokens
+    def _probe(self, latent: Tensor, given: dict[str, Any]) -> TokenMaps:
+        """Of the guided half of what the network is given, with this latent in place of its own."""
+        unet, scene, layers = self._pipeline.unet, self._steering.scene, self._steering.loss.layers
+        sample = torch.cat([latent, given.pop("further")], dim=1)
+        given = {name: value for name, value in given.items() if name != "return_dict"}
         with _replaced(unet, forward=self._network_forward):
-            return probe_unet(unet, latent, timestep, context, tokens, self._layers, **inputs)
+            return probe_unet(unet, sample, tokens=scene.tokens, layers=layers, **given)
+
+    def _check_tokens(self, keys: int) -> None:
+        """The steering's tokens lie within the prompt that is sampled."""
+        if max(index for indices in self._steering.scene.tokens for index in indices) >= keys:
+            raise SteeringError(
+                f"prompt: the steering's relations lie beyond the {keys} tokens that the network is given, so they "
+                f"belong to another prompt. Make the steering with ground_prompt and the prompt that is sampled."
+            )
+
+    def _steps(self) -> int:
+        """Of this call; an image to image pipeline leaves out the first ones of the scheduler."""
+        if hasattr(self._pipeline, "num_timesteps"):
+            return self._pipeline.num_timesteps
+        return len(self._pipeline.scheduler.timesteps)
 
     def _progress(self, timestep: Tensor) -> float:
         """Share of the diffusion time that is done."""
@@ -360,6 +349,21 @@ class _SteeredRun:
         return getattr(scheduler, "state_in_first_order", True)
 
 
+def _last_part(value: Any, parts: int, batch: int) -> Any:
+    """The last part of every batched tensor, in containers of their own: a forward may empty those that it gets.
+
+    Args:
+        batch: of all parts together.
+    """
+    if isinstance(value, Tensor):
+        return value.chunk(parts)[-1] if value.dim() and len(value) == batch else value
+    if isinstance(value, dict):
+        return {key: item if key in _NOT_BATCHED else _last_part(item, parts, batch) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return type(value)(_last_part(item, parts, batch) for item in value)
+    return value
+
+
 @contextmanager
 def _replaced(target: Any, **attributes: Any) -> Iterator[None]:
     """The object's own attributes are these in this context, and as before after it."""
@@ -374,16 +378,3 @@ def _replaced(target: Any, **attributes: Any) -> Iterator[None]:
                 setattr(target, name, before[name])
             else:
                 delattr(target, name)
-
-
-@contextmanager
-def _frozen(module: nn.Module) -> Iterator[None]:
-    """No parameter asks for a gradient in this context: only the latent's path is kept."""
-    trainable = [parameter for parameter in module.parameters() if parameter.requires_grad]
-    for parameter in trainable:
-        parameter.requires_grad_(False)
-    try:
-        yield
-    finally:
-        for parameter in trainable:
-            parameter.requires_grad_(True)

@@ -14,7 +14,8 @@ from ..layers import AttentionLayer
 from ..token_maps import TokenMaps
 from ..tokens import Token
 from ..training.recording import NoiseLevel, Outcome, PromptedModel, weights_hash
-from .diffusers import attention_layers, probe_unet, prompt_tokens
+from .diffusers import prompt_tokens
+from .diffusers_probe import attention_layers, probe_unet
 
 #: The noise in z = alpha·x0 + sigma·noise, given z and what the network predicts (Salimans and Ho 2022, section 4).
 _NOISE_IN_PREDICTION = {

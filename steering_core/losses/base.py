@@ -33,7 +33,7 @@ class SteeringLoss(Protocol):
         Args:
             maps: of the current latent, in the autograd graph.
             relation: between two of the maps' objects.
-            progress: share of the diffusion time that is done: 0 at pure noise, 1 at the clean image.
+            progress: share of the diffusion time that is done: 0 at the noisiest step, 1 at the clean image.
 
         Returns:
             (batch,), smaller where the relation is nearer to true.

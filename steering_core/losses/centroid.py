@@ -1,4 +1,10 @@
-"""The centroid losses of InfSplign (thesis of V. Chatalbasheva, chapter 2, eq. 7 to 12)."""
+"""The centroid losses of InfSplign (thesis of V. Chatalbasheva, chapter 2, eq. 7 to 12).
+
+Taken from the thesis: maps thresholded at their mean, the displacement and f with its scale and margin, and the
+orthogonal term. The method's released code differs: it thresholds nothing, weighs the l2 term half, and pushes
+objects that are to be next to each other apart. From that code come the outlines of the presence and the balance
+term, which the thesis lacks. Its divisor of the centroid is corrected (``token_maps.centroids``).
+"""
 
 from __future__ import annotations
 
@@ -14,7 +20,8 @@ from ..relations import NEAR_DISTANCE, Relation
 from ..token_maps import TokenMaps, centroids, threshold_at_mean, variances
 from ..tokens import GroundedRelation
 
-#: The paper's best scale alpha and margin m for each f (sections 5.2 and 5.5).
+#: The scale alpha and margin m that the thesis found best for each f (sections 5.2 and 5.5), on Stable Diffusion 1.4
+#: and with the l2 orthogonal term, which is off by default here.
 PAPER_SETTINGS: dict[str, dict[str, float]] = {
     "relu": {"alpha": 0.75, "margin": 0.25},
     "leaky_relu": {"alpha": 2.0, "margin": 0.25},
@@ -36,14 +43,15 @@ class CentroidLoss:
 
     Attributes:
         function: f, one of ``FUNCTIONS``.
-        alpha: scale, greater than 0; the paper's best for f when not given.
+        alpha: scale, greater than 0; ``PAPER_SETTINGS`` of f when not given.
         margin: distance m in [0, 1) that the centroids should keep; likewise.
         leaky_slope: slope of the leaky ReLU below zero; 0.1 serves best in table 9.
         orthogonal: norm of the displacement across the axis, ``none``, ``l1`` or ``l2`` (eq. 11).
         orthogonal_weight: its weight; 1 in eq. 12.
         presence_weight: weight of the two maps' variances, which are small where each object has
             a place of its own; on the coarsest layers, as in the method's released code.
-        balance_weight: weight of the difference of the two variances; on the finer layers, likewise.
+        balance_weight: weight of the difference of the two variances; on the finer layers, likewise. Of neither
+            was a difference found in the miniature's pictures.
         layers: names of the layers whose maps are read; the network's ``default_layers`` when none is named.
 
     Raises:

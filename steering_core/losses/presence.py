@@ -1,4 +1,10 @@
-"""The presence loss of Attend-and-Excite (Chefer et al. 2023, section 3)."""
+"""A presence loss after Attend-and-Excite (Chefer et al. 2023, section 3), in outline.
+
+As there, the weaker object's strongest smoothed attention counts. Unlike there, it is the weaker of a relation's two
+and not of all objects, the start token is not dropped and the maps are not sharpened before, the layers are the
+steering's own, and there are no thresholds that rise with the steps. On the miniature no difference was found in how
+many objects go missing.
+"""
 
 from __future__ import annotations
 

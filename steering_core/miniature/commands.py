@@ -7,7 +7,12 @@ import json
 from dataclasses import asdict
 from pathlib import Path
 
-from ..options import check_picture, positive
+from ..options import check_picture, number, save_picture, whole
+
+_SEED = whole(0, 2**32 - 1)
+#: Memory for the latents of all pictures is 4 kB each.
+_MOST_PICTURES = 200_000
+_MOST_TRAINING_STEPS = 10_000_000
 
 
 def add_miniature_commands(commands: argparse._SubParsersAction) -> None:
@@ -18,21 +23,21 @@ def add_miniature_commands(commands: argparse._SubParsersAction) -> None:
     train = actions.add_parser("train", help="train it, from nothing or on from another; a stopped run is continued")
     train.add_argument("--out", type=Path, required=True, help="folder of the pipeline to write")
     train.add_argument("--work", type=Path, help="checkpoints and sample sheets (default: OUT.work)")
-    train.add_argument("--seed", type=int, default=0, help="(default: %(default)s)")
+    train.add_argument("--seed", type=_SEED, default=0, help="(default: %(default)s)")
     train.add_argument(
         "--start", type=Path, metavar="DIR", help="miniature whose autoencoder is kept and whose denoiser is trained on"
     )
-    train.add_argument("--autoencoder-steps", type=positive, help="of the first stage")
-    train.add_argument("--pictures", type=positive, help="pictures of the second stage")
+    train.add_argument("--autoencoder-steps", type=whole(1, _MOST_TRAINING_STEPS), help="of the first stage")
+    train.add_argument("--pictures", type=whole(1, _MOST_PICTURES), help="pictures of the second stage")
     train.add_argument(
         "--count-shares",
-        type=float,
+        type=number(0, 1),
         nargs="+",
         metavar="SHARE",
         help="shares of these pictures with 1, 2, ... objects",
     )
-    train.add_argument("--denoiser-steps", type=positive, help="of the second stage")
-    train.add_argument("--denoiser-rate", type=float, help="highest learning rate of the second stage")
+    train.add_argument("--denoiser-steps", type=whole(1, _MOST_TRAINING_STEPS), help="of the second stage")
+    train.add_argument("--denoiser-rate", type=number(0, 1), help="highest learning rate of the second stage")
     train.add_argument("--device", help="(default: cuda where there is some, else cpu)")
     train.set_defaults(run=_train)
 
@@ -40,16 +45,16 @@ def add_miniature_commands(commands: argparse._SubParsersAction) -> None:
     sample.add_argument("--model", type=Path, help="folder of the pipeline (default: the one that ships)")
     sample.add_argument("--data", action="store_true", help="write the pictures that it learns these captions from")
     sample.add_argument("--out", type=Path, required=True, help="contact sheet to write")
-    sample.add_argument("--count", type=positive, default=16, help="(default: %(default)s)")
-    sample.add_argument("--seed", type=int, default=0, help="(default: %(default)s)")
+    sample.add_argument("--count", type=whole(1, 1000), default=16, help="(default: %(default)s)")
+    sample.add_argument("--seed", type=_SEED, default=0, help="(default: %(default)s)")
     sample.set_defaults(run=_sample)
 
     score = actions.add_parser(
         "score", help="measure the detector, and the model unsteered on pairs it never saw together"
     )
     score.add_argument("--model", type=Path, help="folder of the pipeline (default: the one that ships)")
-    score.add_argument("--prompts", type=positive, default=200, help="(default: %(default)s)")
-    score.add_argument("--scenes", type=positive, default=500, help="for the detector (default: %(default)s)")
+    score.add_argument("--prompts", type=whole(1, 384), default=200, help="(default: %(default)s)")
+    score.add_argument("--scenes", type=whole(1, 100_000), default=500, help="for the detector (default: %(default)s)")
     score.set_defaults(run=_score)
 
     glyphs = actions.add_parser("glyphs", help="draw the world's atlas of objects from Noto Color Emoji")
@@ -101,4 +106,4 @@ def _glyphs(options: argparse.Namespace) -> None:
     from .world import extract_glyphs
 
     check_picture(options.out)
-    extract_glyphs(options.font).save(options.out, optimize=True)
+    save_picture(extract_glyphs(options.font), options.out, optimize=True)

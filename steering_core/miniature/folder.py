@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
+
+from ..described import read_json
 
 #: The miniature that ships with the pack: a folder that ``StableDiffusionPipeline`` loads.
 MINIATURE_DIR = Path(__file__).resolve().parents[2] / "models" / "miniature"
@@ -19,10 +20,11 @@ def read_config(file: Path) -> dict[str, Any]:
 
     Raises:
         FileNotFoundError: names the file and what to do.
+        ValueError: it is damaged.
     """
     if not file.exists():
         raise FileNotFoundError(
             f"{file} was expected in the miniature's folder. Reinstall the pack, or train the miniature with: "
             f"steer miniature train --out FOLDER"
         )
-    return json.loads(file.read_text(encoding="utf-8"))
+    return read_json(file)

@@ -13,6 +13,7 @@ from ..backends.diffusers import generate, ground_prompt
 from ..evaluation.visor import Trial, VisorScores, judge, visor_scores
 from ..steering import Steering
 from ..tokens import GroundedScene
+from ..viz import check_finite
 from .detector import GlyphDetector
 from .prompts import ScenePrompt
 from .world import IMAGE_SIZE
@@ -66,7 +67,7 @@ def draw(
     """Draw a prompt with each seed and judge the pictures; the tally takes note."""
     steering = make_steering(ground_prompt(pipeline, prompt.text))
     start = time.perf_counter()
-    pictures = generate(pipeline, prompt.text, seeds, steering, steps, GUIDANCE_SCALE)
+    pictures = check_finite(generate(pipeline, prompt.text, seeds, steering, steps, GUIDANCE_SCALE))
     tally.seconds += time.perf_counter() - start
     if steering is not None:
         tally.gradient_passes += sum(int((entry.gradient_norm > 0).sum()) for entry in steering.trace)

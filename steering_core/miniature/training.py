@@ -12,7 +12,6 @@ import shutil
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from pickle import UnpicklingError
 
 import numpy as np
 import torch
@@ -21,12 +20,17 @@ from diffusers import AutoencoderKL, StableDiffusionPipeline
 from diffusers.models.attention_processor import AttnProcessor
 from diffusers.training_utils import EMAModel
 from PIL import Image
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, autocast, nn
 from tqdm import tqdm
 from transformers import CLIPTokenizer
 
-from ..backends.diffusers import generate, load_pipeline
+from ..backends.diffusers import check_device, generate, load_pipeline
+from ..described import one_line
+from ..files import written_whole
+from ..options import save_picture
+from ..viz import check_finite
 from .captions import caption
 from .folder import LATENT_PREVIEW_FILE
 from .networks import CONTEXT_LENGTH, LATENT_SIZE, build_autoencoder, build_scheduler, build_text_encoder, build_unet
@@ -86,7 +90,8 @@ class TrainingSettings:
 
     def __post_init__(self) -> None:
         shares = self.count_shares
-        if len(shares) != MAX_OBJECTS or min(shares) < 0 or abs(sum(shares) - 1) > 1e-6:
+        # Asked so that what is no number fails as well.
+        if len(shares) != MAX_OBJECTS or not min(shares) >= 0 or not abs(sum(shares) - 1) <= 1e-6:
             raise ValueError(f"count_shares must be {MAX_OBJECTS} numbers that add up to 1, not {shares}.")
 
 
@@ -102,9 +107,10 @@ def train_miniature(
             denoiser are trained on; from nothing when not given.
 
     Raises:
-        ValueError: ``start`` is no pipeline's folder, ``out_dir`` holds something else than a
-            pipeline, or ``work_dir`` belongs to a run with other settings.
+        ValueError: the device cannot be used, ``start`` is no pipeline's folder, ``out_dir`` holds something else
+            than a pipeline, or ``work_dir`` belongs to a run with other settings, or holds damaged files.
     """
+    check_device(device)
     _check_replaceable(out_dir)
     given = None if start is None else load_pipeline(start, device).to(torch.float32)
     _claim(work_dir, settings, start)  # only now: a wrong start must not mark the folder
@@ -132,13 +138,15 @@ def _claim(work_dir: Path, settings: TrainingSettings, start: Path | None) -> No
     """Mark the work folder as this run's, so that no run goes on from another's checkpoints."""
     run = json.dumps({**asdict(settings), "start": str(start.resolve()) if start else None})
     file = work_dir / "run.json"
-    if file.exists() and file.read_text(encoding="utf-8") != run:
+    there = file.read_bytes().decode(errors="replace") if file.exists() else run
+    if there != run:
         raise ValueError(
-            f"{work_dir} belongs to a run with the settings {file.read_text(encoding='utf-8')}, not {run}: give those, "
-            f"or another --work folder."
+            f"{work_dir} belongs to a run with the settings {there[:1000]}, not {run}: give those, or another --work "
+            f"folder."
         )
     work_dir.mkdir(parents=True, exist_ok=True)
-    file.write_text(run, encoding="utf-8")
+    with written_whole(file) as partial:
+        partial.write_text(run, encoding="utf-8")
 
 
 def _generator(settings: TrainingSettings, stage: int, step: int) -> np.random.Generator:
@@ -185,13 +193,15 @@ def _optimise(
     if checkpoint.exists():
         try:
             state = torch.load(checkpoint, map_location=device, weights_only=True)
-        except (RuntimeError, EOFError, UnpicklingError) as error:
-            raise ValueError(f"{checkpoint} is damaged; remove it to start this stage again.") from error
-        modules.load_state_dict(state["modules"])
-        optimizer.load_state_dict(state["optimizer"])
-        cycle.load_state_dict(state["cycle"])
-        average.load_state_dict(state["average"])
-        first = state["step"]
+            modules.load_state_dict(state["modules"])
+            optimizer.load_state_dict(state["optimizer"])
+            cycle.load_state_dict(state["cycle"])
+            average.load_state_dict(state["average"])
+            first = state["step"]
+        except Exception as error:  # a damaged pickle ends in whatever its bytes happen to ask for
+            raise ValueError(
+                f"{checkpoint} is damaged; remove it to start this stage again: {one_line(error)}"
+            ) from error
     average.to(device)
 
     def save(step: int) -> None:
@@ -202,9 +212,8 @@ def _optimise(
             "cycle": cycle.state_dict(),
             "average": average.state_dict(),
         }
-        partial = checkpoint.with_suffix(".partial")
-        torch.save(state, partial)
-        partial.replace(checkpoint)
+        with written_whole(checkpoint) as partial, partial.open("wb") as file:
+            torch.save(state, file)  # given a name instead of a file, it reports a full disk as an error of its own
 
     modules.train()
     bar = tqdm(range(first, steps), initial=first, total=steps, desc=name, mininterval=5)
@@ -275,7 +284,7 @@ def _encode_pictures(autoencoder: AutoencoderKL, settings: TrainingSettings, wor
     """Unscaled latents of the second stage's pictures: (pictures, 4, 16, 16), kept in the work folder."""
     file = work_dir / "latents.safetensors"
     if file.exists():
-        return load_file(file)["latents"].to(device)
+        return _read_latents(file, settings.pictures).to(device)
     chunks, size = [], 16
     for start in tqdm(range(0, settings.pictures, size), desc="encoding pictures", mininterval=5):
         stop = min(start + size, settings.pictures)
@@ -283,9 +292,18 @@ def _encode_pictures(autoencoder: AutoencoderKL, settings: TrainingSettings, wor
         with autocast(device, torch.bfloat16):
             chunks.append(autoencoder.encode(batch).latent_dist.mode().float())
     latents = torch.cat(chunks)
-    partial = file.with_suffix(".partial")
-    save_file({"latents": latents.cpu().contiguous()}, partial)
-    partial.replace(file)
+    with written_whole(file) as partial:
+        save_file({"latents": latents.cpu().contiguous()}, partial)
+    return latents
+
+
+def _read_latents(file: Path, pictures: int) -> Tensor:
+    try:
+        latents = load_file(file)["latents"]
+    except (SafetensorError, KeyError) as error:
+        raise ValueError(f"{file} is damaged; remove it to make it again: {one_line(error)}") from error
+    if len(latents) != pictures or not latents.isfinite().all():
+        raise ValueError(f"{file} is damaged, {pictures} latents of finite numbers were expected; remove it.")
     return latents
 
 
@@ -369,7 +387,7 @@ def save_sheet(pictures: Tensor, columns: int, file: Path) -> None:
     grid = ((pictures.clamp(-1, 1) + 1) * 127.5).round().byte().cpu().permute(0, 2, 3, 1)
     count, height, width, _ = grid.shape
     grid = grid.reshape(count // columns, columns, height, width, 3).transpose(1, 2)
-    Image.fromarray(grid.reshape(count // columns * height, columns * width, 3).numpy()).save(file)
+    save_picture(Image.fromarray(grid.reshape(count // columns * height, columns * width, 3).numpy()), file)
 
 
 def _fit_latent_preview(settings: TrainingSettings, latents: Tensor) -> dict[str, list]:
@@ -426,9 +444,8 @@ def draw_samples(count: int, seed: int, out: Path, pipeline: StableDiffusionPipe
     if pipeline is None:
         pictures = to_tensor([render(layout) for layout in layouts], "cpu")
     else:
-        pictures = (
-            2 * torch.cat([generate(pipeline, text, [seed], None, STEPS, GUIDANCE_SCALE) for text in captions]) - 1
-        )
+        drawn = torch.cat([generate(pipeline, text, [seed], None, STEPS, GUIDANCE_SCALE) for text in captions])
+        pictures = 2 * check_finite(drawn) - 1
     columns = min(count, _SHEET_COLUMNS)
     blank = torch.ones(-count % columns, 3, IMAGE_SIZE, IMAGE_SIZE)
     save_sheet(torch.cat([pictures, blank]), columns, out)

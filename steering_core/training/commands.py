@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from ..classifier import ClassifierSettings, TransformerSettings, load_classifier, save_classifier
+from ..described import brief, one_line
 from ..layers import PUBLISHED_NETWORKS
-from ..options import positive, whole_number
+from ..options import MOST_STEPS, check_place, guidance_scale, number, path_told, seed, steps, text, whole
 from .settings import TrainingSettings
 
 if TYPE_CHECKING:
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 
 #: Names of the parts of a finished training, in the folder of --out.
 CLASSIFIER_FILE = "classifier.safetensors"
+#: Of the file of ``--config``, in bytes: it holds a line an option.
+_LARGEST_CONFIG = 2**16
 _DUAL, _TRUE_ONLY = "dual", "true_prompts_only"
 
 
@@ -51,21 +54,25 @@ def add_record_command(commands: argparse._SubParsersAction) -> None:
     )
     source.add_argument("--annotations", type=Path, metavar="FILE", help="JSON of coco, or scene graphs of gqa")
     source.add_argument("--pictures", type=Path, metavar="DIR", help="folder of the photographs")
-    source.add_argument("--count", type=positive, help="miniature's scenes, or pictures to draw (default: 1000)")
-    source.add_argument("--unseen-pairs", action="store_true", help="scenes of pairs that the miniature never saw")
-    source.add_argument("--without", nargs="+", metavar="NAME", help="objects that the scenes leave out")
     source.add_argument(
-        "--others", type=whole_number, help="at most so many more objects in a scene, 0 to 3 (default: 0)"
+        "--count", type=whole(1, 10_000_000), help="miniature's scenes, or pictures to draw (default: 1000)"
     )
-    source.add_argument("--objects", nargs="+", metavar="NAME", help="to draw (default: those of the miniature)")
+    source.add_argument("--unseen-pairs", action="store_true", help="scenes of pairs that the miniature never saw")
+    source.add_argument("--without", type=text, nargs="+", metavar="NAME", help="objects that the scenes leave out")
+    source.add_argument(
+        "--others", type=whole(0, 3), help="at most so many more objects in a scene, 0 to 3 (default: 0)"
+    )
+    source.add_argument(
+        "--objects", type=text, nargs="+", metavar="NAME", help="to draw (default: those of the miniature)"
+    )
     source.add_argument(
         "--detector",
         metavar="DIR",
         help="miniature, or the folder of RT-DETR, OWLv2 or Grounding DINO (default: miniature)",
     )
-    source.add_argument("--drawing-steps", type=positive, help="of each picture that is drawn (default: 25)")
-    source.add_argument("--cfg", type=float, help="guidance scale of the drawing (default: 5)")
-    source.add_argument("--seed", type=whole_number, default=0, help="(default: %(default)s)")
+    source.add_argument("--drawing-steps", type=steps, help="of each picture that is drawn (default: 25)")
+    source.add_argument("--cfg", type=guidance_scale, help="guidance scale of the drawing (default: 5)")
+    source.add_argument("--seed", type=seed, default=0, help="(default: %(default)s)")
     how = record.add_argument_group("recording; what is not given is as RecordingSettings has it")
     how.add_argument(
         "--layers",
@@ -73,14 +80,18 @@ def add_record_command(commands: argparse._SubParsersAction) -> None:
         metavar="NAME",
         help="in the order of the stack (default: every layer up to the last that the centroid loss reads)",
     )
-    how.add_argument("--map-size", type=positive, help="side that maps are resized to")
-    how.add_argument("--steps", type=positive, help="of the inversion")
-    how.add_argument("--recorded", type=whole_number, nargs="+", metavar="N", help="steps to record, 0 the noisiest")
+    how.add_argument("--map-size", type=whole(1, 256), help="side that maps are resized to")
+    how.add_argument("--steps", type=steps, help="of the inversion")
+    how.add_argument(
+        "--recorded", type=whole(0, MOST_STEPS - 1), nargs="+", metavar="N", help="steps to record, 0 the noisiest"
+    )
     how.add_argument("--method", choices=("inversion", "noise"), help="invert the picture, or put noise in it")
-    how.add_argument("--refinements", type=whole_number, help="of the inversion's fixed-point iteration")
-    how.add_argument("--false-prompts", type=whole_number, help="false relations each picture is inverted with")
-    how.add_argument("--shard-size", type=positive, default=64, help="pictures in a file (default: %(default)s)")
-    how.add_argument("--batch", type=positive, default=4, help="pictures at a time (default: %(default)s)")
+    how.add_argument("--refinements", type=whole(0, 100), help="of the inversion's fixed-point iteration")
+    how.add_argument("--false-prompts", type=whole(0, 3), help="false relations each picture is inverted with")
+    how.add_argument(
+        "--shard-size", type=whole(1, 10_000), default=64, help="pictures in a file (default: %(default)s)"
+    )
+    how.add_argument("--batch", type=whole(1, 1024), default=4, help="pictures at a time (default: %(default)s)")
     record.set_defaults(run=_record)
 
 
@@ -122,7 +133,7 @@ def _record(options: argparse.Namespace) -> None:
     with tqdm(total=-(-len(source) // state.num_processes), unit="picture", disable=not state.is_main_process) as bar:
         for done in shards:
             bar.update(done - bar.n)
-    print(options.out)
+    print(path_told(options.out))
 
 
 _ANNOTATED, _DRAWN = ("coco", "gqa"), ("generated",)
@@ -166,11 +177,11 @@ def _source(options: argparse.Namespace, load: Callable[[], StableDiffusionPipel
 def _generated(options: argparse.Namespace, load: Callable[[], StableDiffusionPipeline]) -> Source:
     from ..backends.diffusers import check_device, generate
     from ..miniature.world import OBJECTS
-    from ..viz import to_image
+    from ..viz import check_finite, to_image
     from .generated import GeneratedPictures, MiniatureDetector, TransformersDetector
 
     def draw(prompt: str, seed: int) -> Image.Image:
-        return to_image(generate(load(), prompt, [seed], None, options.drawing_steps, options.cfg)[0])
+        return to_image(check_finite(generate(load(), prompt, [seed], None, options.drawing_steps, options.cfg))[0])
 
     is_miniature = options.detector == "miniature"
     if is_miniature and options.model != "miniature":
@@ -206,6 +217,7 @@ def add_train_command(commands: argparse._SubParsersAction) -> None:
     )
     train.add_argument(
         "--without",
+        type=text,
         nargs="+",
         default=[],
         metavar="NAME",
@@ -252,6 +264,10 @@ _TRANSFORMER_HELP = {
 }
 
 
+#: Of a setting, by its type; what it may be in its range is said by the dataclass.
+_READERS: dict[type, Callable[[str], Any]] = {int: whole(0, 2**32 - 1), float: number()}
+
+
 def _add_settings(group: argparse._ArgumentGroup, defaults: Any, helps: dict[str, str], prefix: str = "") -> None:
     """An option for each of the settings that is explained."""
     for name, explained in helps.items():
@@ -260,7 +276,8 @@ def _add_settings(group: argparse._ArgumentGroup, defaults: Any, helps: dict[str
         if isinstance(default, bool):
             group.add_argument(flag, action=argparse.BooleanOptionalAction, default=default, help=told)
         else:
-            group.add_argument(flag, type=type(default), default=default, metavar=name.upper(), help=told)
+            reads = _READERS.get(type(default), text)
+            group.add_argument(flag, type=reads, default=default, metavar=name.upper(), help=told)
 
 
 class _Config(argparse.Action):
@@ -270,25 +287,62 @@ class _Config(argparse.Action):
         self, parser: argparse.ArgumentParser, namespace: argparse.Namespace, values: Any, option_string: Any = None
     ) -> None:
         try:
-            content = yaml.safe_load(Path(values).read_text(encoding="utf-8"))
-        except (OSError, yaml.YAMLError) as error:
-            parser.error(f"argument --config: {values} cannot be read: {' '.join(str(error).split())}")
-        if not isinstance(content, dict):
-            parser.error(f"argument --config: {values}: lines like 'epochs: 50' were expected")
+            content = read_config(Path(values))
+        except (OSError, ValueError) as error:
+            parser.error(f"argument --config: {one_line(error)}")
         arguments: list[str] = []
         for name, value in content.items():
-            flag = str(name).replace("_", "-")
-            if isinstance(value, bool):
-                arguments.append(f"--{flag}" if value else f"--no-{flag}")
+            flag = name.replace("_", "-")
+            if flag in ("config", "help"):
+                parser.error(f"argument --config: {values}: {flag} is for the command line alone")
+            if isinstance(parser.get_default(flag.replace("-", "_")), bool):
+                switched = _SWITCH.get(str(value).lower())
+                if switched is None:
+                    parser.error(f"argument --config: {values}: {flag}: true or false was expected, not {brief(value)}")
+                arguments.append(f"--{flag}" if switched else f"--no-{flag}")
+            elif isinstance(value, list):
+                arguments += [f"--{flag}", *value]
             else:
-                arguments += [f"--{flag}", *map(str, value if isinstance(value, list) else [value])]
+                arguments.append(f"--{flag}={value}")
         parser.parse_args(arguments, namespace)
+
+
+_SWITCH = {"true": True, "false": False, "yes": True, "no": False, "on": True, "off": False}
+
+
+def read_config(file: Path) -> dict[str, str | list[str]]:
+    """Options and their values, each as it stands in a YAML file of lines like ``epochs: 50`` or ``data: [a, b]``.
+
+    Raises:
+        ValueError: the file is larger than such a file, no YAML, or has something else in it; names it.
+        OSError: it cannot be read.
+    """
+    with file.open("rb") as opened:
+        content = opened.read(_LARGEST_CONFIG + 1)
+    if len(content) > _LARGEST_CONFIG:
+        raise ValueError(f"{file} is larger than the {_LARGEST_CONFIG} bytes that a file of options may have.")
+    try:
+        # Everything as text: what a value is, the option says. So no tag is followed either.
+        told = yaml.load(content, yaml.BaseLoader)
+    except RecursionError:
+        raise ValueError(f"{file} cannot be read: it is nested too deeply.") from None
+    except (yaml.YAMLError, ValueError) as error:
+        raise ValueError(f"{file} cannot be read: {one_line(error)}") from error
+    if not isinstance(told, dict):
+        raise ValueError(f"{file}: lines like 'epochs: 50' were expected.")
+    for name, value in told.items():
+        for part in value if isinstance(value, list) else [value]:
+            if not isinstance(name, str) or not isinstance(part, str) or not part or part.startswith("--"):
+                raise ValueError(
+                    f"{file}: {brief(name)}: a value or a list of values was expected, not {brief(value)}."
+                )
+    return told
 
 
 def _train(options: argparse.Namespace) -> None:
     from tqdm import tqdm
 
-    from .dataset import read_manifest, read_records, together
+    from .dataset import check_alike, read_manifest, read_records, together
     from .report import make_report, write_report
     from .train import Progress, train_classifier
 
@@ -301,10 +355,10 @@ def _train(options: argparse.Namespace) -> None:
     sizes = _classifier_settings(options, manifest)
     manifests = {folder: read_manifest(folder) for folder in (*options.data, options.validation, test_folder)}
     for folder, there in manifests.items():
-        _check_alike(first, manifest, folder, there)
+        check_alike(first, manifest, folder, there)
     records = {folder: read_records(folder, there) for folder, there in manifests.items()}
-    for file in {file for read in records.values() for file in read.damaged}:
-        print(f"left out, damaged: {file}")
+    for shard in sorted({shard for read in records.values() for shard in read.damaged}):
+        print(f"left out, damaged: {shard}")
     training = together([records[folder] for folder in options.data])
     validation, test = records[options.validation], records[test_folder]
     if options.without:
@@ -333,7 +387,7 @@ def _train(options: argparse.Namespace) -> None:
     report = make_report(classifier, test, recorded, leaked, options.without)
     write_report(report, options.out)
     print(report)
-    print(options.out / CLASSIFIER_FILE)
+    print(path_told(options.out / CLASSIFIER_FILE))
 
 
 def _classifier_settings(options: argparse.Namespace, manifest: Manifest) -> ClassifierSettings:
@@ -341,14 +395,6 @@ def _classifier_settings(options: argparse.Namespace, manifest: Manifest) -> Cla
     for part in _PARTS:
         given[part] = TransformerSettings(**{name: getattr(options, f"{part}_{name}") for name in _TRANSFORMER_HELP})
     return ClassifierSettings(map_size=manifest.layout.map_size, steps=manifest.settings.steps, **given)
-
-
-def _check_alike(first: Path, wanted: Manifest, folder: Path, there: Manifest) -> None:
-    """Refuse to train on maps of one model and test on those of another."""
-    if (there.model, there.layout) != (wanted.model, wanted.layout):
-        raise ValueError(f"{folder} holds maps of another model, or other maps of it, than {first}.")
-    if (there.settings.steps, there.settings.recorded) != (wanted.settings.steps, wanted.settings.recorded):
-        raise ValueError(f"{folder} holds other steps of the diffusion time than {first}.")
 
 
 def add_classifier_commands(commands: argparse._SubParsersAction) -> None:
@@ -381,5 +427,6 @@ def _show(options: argparse.Namespace) -> None:
 def _convert(options: argparse.Namespace) -> None:
     if options.out.suffix != ".safetensors":
         raise ValueError(f"{options.out}: a name that ends in .safetensors was expected.")
+    check_place(options.out)
     save_classifier(load_classifier(options.file, options.network), options.out)
-    print(options.out)
+    print(path_told(options.out))

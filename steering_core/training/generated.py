@@ -9,6 +9,8 @@ from typing import Any, Protocol
 import numpy as np
 from PIL import Image
 
+from ..described import one_line
+from ..hub import local_folder
 from ..miniature.detector import GlyphDetector
 from ..miniature.world import OBJECTS
 from ..relations import CARDINAL_RELATIONS, relation_scene, with_article
@@ -86,7 +88,7 @@ class TransformersDetector:
         device: of torch.
 
     Raises:
-        ValueError: there is no such folder, or the model in it is no detector.
+        ValueError: there is no such folder, or the model in it is no detector or damaged.
     """
 
     def __init__(self, folder: str, device: str) -> None:
@@ -97,12 +99,13 @@ class TransformersDetector:
             pipeline,
         )
 
+        place = local_folder(folder, "config.json")
         try:
-            config = AutoConfig.from_pretrained(folder, local_files_only=True)
-        except (OSError, ValueError) as error:
+            config = AutoConfig.from_pretrained(place, local_files_only=True)
+        except Exception as error:  # a damaged configuration ends in whatever its class makes of it
             raise ValueError(
                 f"--detector {folder}: miniature, or the folder of a detector of the transformers library, was "
-                f"expected. {' '.join(str(error).split())}"
+                f"expected. {one_line(error)}"
             ) from error
         self._is_open = type(config) in MODEL_FOR_ZERO_SHOT_OBJECT_DETECTION_MAPPING
         if not self._is_open and type(config) not in MODEL_FOR_OBJECT_DETECTION_MAPPING:
@@ -111,7 +114,12 @@ class TransformersDetector:
                 f"OWLv2 or Grounding DINO were expected."
             )
         task = "zero-shot-object-detection" if self._is_open else "object-detection"
-        self._pipeline = pipeline(task, folder, device=device, local_files_only=True)
+        try:
+            self._pipeline = pipeline(task, str(place), device=device, local_files_only=True)
+        except Exception as error:  # so do damaged weights
+            raise ValueError(
+                f"--detector {folder} cannot be loaded, a file is missing or damaged: {one_line(error)}"
+            ) from error
         self._classes = list(config.id2label.values())
         # Grounding DINO was trained on text whose phrases end in a full stop.
         self._wording = "{}." if config.model_type.endswith("grounding-dino") else "a photo of {}"

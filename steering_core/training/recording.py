@@ -19,6 +19,7 @@ from torch import Tensor
 from torch.nn import Module
 
 from ..classifier import MapLayout
+from ..described import brief
 from ..layers import AttentionLayer
 from ..relations import CARDINAL_RELATIONS, Relation, Scene, relation_scene
 from ..token_maps import TokenMaps
@@ -27,6 +28,8 @@ from .inversion import invert
 from .sources import Example
 
 INVERSION, NOISE = "inversion", "noise"
+#: Into so many the schedules of the models divide the diffusion time.
+MOST_STEPS = 1000
 
 Outcome = TypeVar("Outcome")
 
@@ -114,11 +117,13 @@ class RecordingSettings:
 
     def __post_init__(self) -> None:
         if self.method not in (INVERSION, NOISE):
-            raise ValueError(f"method must be {INVERSION} or {NOISE}, not {self.method!r}.")
+            raise ValueError(f"method must be {INVERSION} or {NOISE}, not {brief(self.method)}.")
+        if not 1 <= self.steps <= MOST_STEPS:
+            raise ValueError(f"steps must be 1 to {MOST_STEPS}, not {self.steps}.")
         if not self.recorded or list(self.recorded) != sorted(set(self.recorded)):
-            raise ValueError(f"recorded must be ascending numbers of steps, not {self.recorded}.")
+            raise ValueError(f"recorded must be ascending numbers of steps, not {brief(self.recorded)}.")
         if not 0 <= self.recorded[0] <= self.recorded[-1] < self.steps:
-            raise ValueError(f"recorded must lie in 0 to {self.steps - 1}, not {self.recorded}.")
+            raise ValueError(f"recorded must lie in 0 to {self.steps - 1}, not {brief(self.recorded)}.")
         if not 0 <= self.false_prompts < len(CARDINAL_RELATIONS):
             raise ValueError(f"false_prompts must lie in 0 to {len(CARDINAL_RELATIONS) - 1}, not {self.false_prompts}.")
         if self.refinements < 0:
@@ -155,8 +160,13 @@ def weights_hash(parts: Iterable[Module]) -> str:
     for part in parts:
         for name, weight in sorted(part.state_dict().items()):
             digest.update(name.encode())
-            digest.update(weight.float().cpu().numpy().tobytes())
+            digest.update(weight_bytes(weight))
     return digest.hexdigest()
+
+
+def weight_bytes(weight: Tensor) -> bytes:
+    """A weight's values for a hash, the same on every device and in every precision that holds them."""
+    return weight.detach().float().cpu().numpy().tobytes()
 
 
 @torch.no_grad()

@@ -17,6 +17,7 @@ from PIL import Image
 from torch import Tensor
 
 from ..classifier import RelationClassifier
+from ..files import written_whole
 from ..relations import CARDINAL_RELATIONS
 from .dataset import Records
 from .train import METRICS, evaluate
@@ -100,9 +101,11 @@ def make_report(
 
 def write_report(report: Report, folder: Path) -> None:
     """Write the numbers as JSON, and the confusion matrix and the training's curves as PNG."""
-    (folder / REPORT).write_text(json.dumps(asdict(report), indent=1) + "\n", encoding="utf-8")
-    confusion_plot(report).savefig(folder / CONFUSION)
-    curves_plot(folder / METRICS).savefig(folder / CURVES)
+    with written_whole(folder / REPORT) as partial:
+        partial.write_text(json.dumps(asdict(report), indent=1) + "\n", encoding="utf-8")
+    for name, plot in {CONFUSION: confusion_plot(report), CURVES: curves_plot(folder / METRICS)}.items():
+        with written_whole(folder / name) as partial:
+            plot.savefig(partial, format="png")
 
 
 def confusion_plot(report: Report) -> Figure:

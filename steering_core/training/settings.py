@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 
@@ -37,8 +38,8 @@ class TrainingSettings:
         for name in ("epochs", "batch", "rate_patience", "patience"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be 1 or more, not {getattr(self, name)}.")
-        if not self.rate > 0 or not self.weight_decay >= 0 or not 0 < self.rate_factor < 1:
+        if not 0 < self.rate < math.inf or not 0 <= self.weight_decay < math.inf or not 0 < self.rate_factor < 1:
             raise ValueError(
-                f"rate must be greater than 0, weight_decay 0 or more and rate_factor between 0 and 1, not "
-                f"{self.rate}, {self.weight_decay} and {self.rate_factor}."
+                f"rate must be greater than 0, weight_decay 0 or more, both finite, and rate_factor between 0 and 1, "
+                f"not {self.rate}, {self.weight_decay} and {self.rate_factor}."
             )

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import itertools
-import json
+import os
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,6 +18,7 @@ from typing import Any, Protocol
 import numpy as np
 from PIL import Image
 
+from ..described import brief, described, one_line, read_json
 from ..miniature.world import (
     IMAGE_SIZE,
     MAX_OBJECTS,
@@ -29,6 +30,7 @@ from ..miniature.world import (
     unseen_pairs,
 )
 from ..parser import parse
+from ..places import path_within
 from ..relations import CARDINAL_RELATIONS, Relation, SpatialRelation
 
 #: Boxes that share more than this much of the smaller one leave it open how they lie.
@@ -39,6 +41,10 @@ _LEAST_AREA = 0.01
 _LEAST_DISTANCE = 0.1
 #: … and the distance along its axis be so many times that across it, or a diagonal is as true.
 _LEAST_DOMINANCE = 1.5
+#: Of a picture with more objects, only so many are paired: there are as many pairs as the square of them.
+_MOST_PAIRED = 100
+#: A photograph is in one of these; Pillow reads others by running programs.
+_PICTURE_FORMATS = ("BMP", "GIF", "JPEG", "PNG", "TIFF", "WEBP")
 
 
 @dataclass(frozen=True)
@@ -238,6 +244,9 @@ class AnnotatedPictures:
 
     Of several pairs the one is taken whose relation is the rarest so far, so that the four come
     about equally often. Made by ``coco_pictures`` and ``gqa_pictures``.
+
+    Raises:
+        ValueError: no picture has such a pair; for an index, its picture is damaged.
     """
 
     def __init__(self, pictures: Iterable[_Annotated], description: Mapping[str, Any], seed: int) -> None:
@@ -259,71 +268,187 @@ class AnnotatedPictures:
 
     def __getitem__(self, index: int) -> Example:
         file, (subject, relation, object) = self._chosen[index]
-        with Image.open(file) as picture:
-            return Example(f"{index:07d}", picture.convert("RGB"), subject, relation, object)
+        return Example(f"{index:07d}", _read_picture(file), subject, relation, object)
 
 
-def coco_pictures(annotations: Path, pictures: Path, seed: int) -> AnnotatedPictures:
+def coco_pictures(annotations: Path, pictures: Path, seed: int, within: Path | None = None) -> AnnotatedPictures:
     """A folder of pictures with boxes in COCO's JSON format.
 
     A pair counts if each of its categories occurs once in the picture, no crowd among them, and
-    ``unambiguous_relation`` finds one.
+    ``unambiguous_relation`` finds one. Of more than 100 objects in a picture the first 100 are paired.
 
     Args:
         annotations: JSON with ``images``, ``annotations`` and ``categories``.
         pictures: folder in which the ``file_name`` of every image lies.
+        within: a folder that the pictures may not lie outside of, links followed.
 
     Raises:
-        ValueError: the file is not of this format, a picture is missing, or no pair is left.
+        ValueError: the file is not of this format, names the entry; a picture is missing or lies elsewhere; or no
+            pair is left.
+        OSError: the file cannot be read.
     """
-    content = _read_json(annotations, ("images", "annotations", "categories"))
-    names = {category["id"]: category["name"] for category in content["categories"]}
-    boxes: dict[int, list[tuple[str, Box | None]]] = {image["id"]: [] for image in content["images"]}
-    sizes = {image["id"]: (image["width"], image["height"]) for image in content["images"]}
-    for annotation in content["annotations"]:
-        image = annotation["image_id"]
-        crowd = annotation.get("iscrowd", 0)
-        box = None if crowd else _relative(annotation["bbox"], sizes[image])
-        boxes[image].append((names[annotation["category_id"]], box))
-    annotated = [_annotated(pictures / image["file_name"], _pairs(boxes[image["id"]])) for image in content["images"]]
-    return AnnotatedPictures(annotated, {"kind": "coco", "annotations": annotations.name}, seed)
+    content = described(_Coco, read_json(annotations), str(annotations), strict=False)
+    names = {category.id: category.name for category in content.categories}
+    boxes: dict[_Id, list[tuple[str, Box | None]]] = {image.id: [] for image in content.images}
+    sizes = {image.id: image for image in content.images}
+    for number, annotation in enumerate(content.annotations):
+        image, name = sizes.get(annotation.image_id), names.get(annotation.category_id)
+        if image is None or name is None:
+            unknown = ("image", annotation.image_id) if image is None else ("category", annotation.category_id)
+            raise ValueError(f"{annotations}: annotations[{number}]: there is no {unknown[0]} {brief(unknown[1])}.")
+        box = None if annotation.iscrowd else _relative(annotation.bbox, image.width, image.height)
+        boxes[annotation.image_id].append((name, box))
+    folder = _Folder(annotations, pictures, within)
+    annotated = [folder.annotated(image.file_name, _pairs(boxes[image.id])) for image in content.images]
+    return AnnotatedPictures(annotated, {"kind": "coco", **_told_apart("annotations", annotations)}, seed)
 
 
-def gqa_pictures(scene_graphs: Path, pictures: Path, seed: int) -> AnnotatedPictures:
+_Id = int | str
+_Corner = tuple[float, float, float, float]
+
+
+@dataclass(frozen=True)
+class _Sized:
+    """Something with sides in pixels."""
+
+    width: int
+    height: int
+
+    def __post_init__(self) -> None:
+        if self.width < 1 or self.height < 1:
+            raise ValueError(f"width and height must be 1 or more, not {self.width} and {self.height}.")
+
+
+@dataclass(frozen=True)
+class _CocoImage(_Sized):
+    id: _Id
+    file_name: str
+
+
+@dataclass(frozen=True)
+class _CocoCategory:
+    id: _Id
+    name: str
+
+    def __post_init__(self) -> None:
+        _check_named(self.name)
+
+
+@dataclass(frozen=True)
+class _CocoAnnotation:
+    image_id: _Id
+    category_id: _Id
+    bbox: _Corner
+    iscrowd: int | bool = 0
+
+    def __post_init__(self) -> None:
+        _check_box(self.bbox)
+
+
+@dataclass(frozen=True)
+class _Coco:
+    images: tuple[_CocoImage, ...]
+    annotations: tuple[_CocoAnnotation, ...]
+    categories: tuple[_CocoCategory, ...]
+
+    def __post_init__(self) -> None:
+        for kind, parts in (("images", self.images), ("categories", self.categories)):
+            if twice := [id for id, count in Counter(part.id for part in parts).items() if count > 1]:
+                raise ValueError(f"each of the {kind} must have an id of its own; twice there are {brief(twice)}.")
+
+
+def gqa_pictures(scene_graphs: Path, pictures: Path, seed: int, within: Path | None = None) -> AnnotatedPictures:
     """The pictures of GQA with their scene graphs (Hudson and Manning 2019).
 
     A pair counts if the graph states one of the four relations for it, ``unambiguous_relation``
     finds the same one in the boxes, and no other object of the picture has the name, or the noun
-    at the name's end, of either.
+    at the name's end, of either. Of more than 100 objects in a picture the first 100 are paired.
 
     Args:
         scene_graphs: such as ``train_sceneGraphs.json``.
         pictures: folder with ``IMAGE_ID.jpg``.
+        within: a folder that the pictures may not lie outside of, links followed.
 
     Raises:
-        ValueError: the file is not of this format, a picture is missing, or no pair is left.
+        ValueError: the file is not of this format, names the entry; a picture is missing or lies elsewhere; or no
+            pair is left.
+        OSError: the file cannot be read.
     """
-    annotated = []
-    for image, graph in _read_json(scene_graphs, ()).items():
-        objects = graph["objects"]
-        size = graph["width"], graph["height"]
-        boxes = [(o["name"], _relative((o["x"], o["y"], o["w"], o["h"]), size)) for o in objects.values()]
+    content = described(_Gqa, {"graphs": read_json(scene_graphs)}, str(scene_graphs), strict=False)
+    folder, annotated = _Folder(scene_graphs, pictures, within), []
+    for image, graph in content.graphs.items():
+        boxes: list[tuple[str, Box | None]] = [
+            (one.name, _relative((one.x, one.y, one.w, one.h), graph.width, graph.height))
+            for one in graph.objects.values()
+        ]
         stated = {
-            (subject["name"], relation["name"], objects[relation["object"]]["name"])
-            for subject in objects.values()
-            for relation in subject["relations"]
+            (subject.name, relation.name, graph.objects[relation.object].name)
+            for subject in graph.objects.values()
+            for relation in subject.relations
         }
         pairs = tuple(pair for pair in _pairs(boxes) if (pair[0], pair[1].phrase, pair[2]) in stated)
-        annotated.append(_annotated(pictures / f"{image}.jpg", pairs))
-    return AnnotatedPictures(annotated, {"kind": "gqa", "scene_graphs": scene_graphs.name}, seed)
+        annotated.append(folder.annotated(f"{image}.jpg", pairs))
+    return AnnotatedPictures(annotated, {"kind": "gqa", **_told_apart("scene_graphs", scene_graphs)}, seed)
+
+
+@dataclass(frozen=True)
+class _GqaRelation:
+    name: str
+    object: str
+
+
+@dataclass(frozen=True)
+class _GqaObject:
+    name: str
+    x: float
+    y: float
+    w: float
+    h: float
+    relations: tuple[_GqaRelation, ...]
+
+    def __post_init__(self) -> None:
+        _check_named(self.name)
+        _check_box((self.x, self.y, self.w, self.h))
+
+
+@dataclass(frozen=True)
+class _GqaGraph(_Sized):
+    objects: dict[str, _GqaObject]
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for subject in self.objects.values():
+            for relation in subject.relations:
+                if relation.object not in self.objects:
+                    raise ValueError(f"a relation has the object {brief(relation.object)}, which there is not.")
+
+
+@dataclass(frozen=True)
+class _Gqa:
+    graphs: dict[str, _GqaGraph]
+
+
+def _check_named(name: str) -> None:
+    if not name.strip():
+        raise ValueError("a name must have a word.")
+
+
+def _check_box(box: _Corner) -> None:
+    if min(box[2:]) < 0:
+        raise ValueError(f"the sides of a box must be 0 or more, not {box[2]} and {box[3]}.")
+
+
+def _told_apart(kind: str, file: Path) -> dict[str, str]:
+    """What a dataset's manifest says of the file that it was made from: its name, and what was in it."""
+    return {kind: file.name, "sha256": hashlib.sha256(file.read_bytes()).hexdigest()}
 
 
 def _pairs(objects: Sequence[tuple[str, Box | None]]) -> tuple[tuple[str, Relation, str], ...]:
     """Ordered pairs of objects that occur once, with their relation where it is beyond dispute."""
     counts = Counter(_noun(name) for name, _ in objects)
-    single = [(name, box) for name, box in objects if counts[_noun(name)] == 1 and box is not None]
+    single = [(name, box) for name, box in objects if box is not None and counts[_noun(name)] == 1]
     pairs = []
-    for (subject, first), (object, second) in itertools.permutations(single, 2):
+    for (subject, first), (object, second) in itertools.permutations(single[:_MOST_PAIRED], 2):
         relation = unambiguous_relation(first, second)
         if relation is not None:
             pairs.append((subject, relation, object))
@@ -336,23 +461,42 @@ def _noun(name: str) -> str:
     return word.removesuffix("s") if not word.endswith("ss") else word
 
 
-def _annotated(file: Path, pairs: tuple[tuple[str, Relation, str], ...]) -> _Annotated:
-    if pairs and not file.exists():
-        raise ValueError(f"{file} was expected: the annotations name it. Give the folder that holds the pictures.")
-    return _Annotated(file, pairs)
+@dataclass(frozen=True)
+class _Folder:
+    """Where the pictures of an annotation file lie."""
+
+    annotations: Path
+    pictures: Path
+    within: Path | None
+
+    def annotated(self, name: str, pairs: tuple[tuple[str, Relation, str], ...]) -> _Annotated:
+        """A picture by the name that the annotations have for it."""
+        file = self.pictures / name
+        if self.within is not None:
+            try:
+                file = path_within(self.within, file)
+            except ValueError as error:
+                raise ValueError(f"{self.annotations}: {error}") from error
+        # os.path passes over what could be no file's name.
+        if pairs and not os.path.isfile(file):
+            raise ValueError(
+                f"{brief(str(file))} was expected: {self.annotations} names it. Give the folder that holds the "
+                f"pictures."
+            )
+        return _Annotated(file, pairs)
 
 
-def _relative(box: Sequence[float], size: tuple[int, int]) -> Box:
-    """(left, top, width, height) in pixels to shares of the picture's sides."""
-    width, height = size
-    return Box(box[0] / width, box[1] / height, box[2] / width, box[3] / height)
+def _relative(box: _Corner, width: int, height: int) -> Box:
+    """(left, top, width, height) in pixels to shares of the picture's sides; what lies beyond these is cut off."""
+    left, right = (min(max(x / width, 0.0), 1.0) for x in (box[0], box[0] + box[2]))
+    top, bottom = (min(max(y / height, 0.0), 1.0) for y in (box[1], box[1] + box[3]))
+    return Box(left, top, right - left, bottom - top)
 
 
-def _read_json(file: Path, keys: Sequence[str]) -> dict[str, Any]:
+def _read_picture(file: Path) -> Image.Image:
+    """A photograph in RGB."""
     try:
-        content = json.loads(file.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise ValueError(f"{file} is no JSON file: {error}") from error
-    if not isinstance(content, dict) or not content.keys() >= set(keys):
-        raise ValueError(f"{file}: an object with {', '.join(keys) or 'scene graphs'} was expected.")
-    return content
+        with Image.open(file, formats=_PICTURE_FORMATS) as picture:
+            return picture.convert("RGB")
+    except Exception as error:  # Pillow's readers end in whatever a damaged file leads them to
+        raise ValueError(f"{file} is no picture that can be read: {one_line(error)}") from error

@@ -7,13 +7,17 @@ published. A stopped training goes on from its last epoch.
 from __future__ import annotations
 
 import csv
+import io
 import json
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+import math
+import random
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from accelerate import Accelerator
@@ -23,6 +27,9 @@ from torch.nn import Module
 from torch.utils.data import DataLoader, Dataset
 
 from ..classifier import ClassifierSettings, MapLayout, RelationClassifier
+from ..described import described
+from ..files import written_whole
+from ..pickled import read_pickled
 from ..relations import CARDINAL_RELATIONS
 from .augmentation import augmented
 from .dataset import Records
@@ -56,6 +63,8 @@ def train_classifier(
 ) -> RelationClassifier:
     """Train a classifier; the folder gets a log and what is needed to go on.
 
+    The process's random numbers go on as if nothing had happened.
+
     Args:
         recorded: numbers of the recorded parts of the diffusion time, of ``sizes.steps``.
         folder: of this training alone; a training found there is continued.
@@ -64,10 +73,26 @@ def train_classifier(
         The classifier of the epoch with the least validation loss, for evaluation, on the CPU.
 
     Raises:
-        ValueError: the folder belongs to a training with other settings, or its checkpoint is damaged.
+        ValueError: the folder belongs to a training with other settings, its checkpoint is damaged, or the loss
+            is no finite number; what was saved before that stays.
+        OSError: the disk is full; what was saved before that stays.
     """
+    with _random_state_kept():
+        return _trained(training, validation, layout, recorded, sizes, settings, folder, on_epoch)
+
+
+def _trained(
+    training: Records,
+    validation: Records,
+    layout: MapLayout,
+    recorded: tuple[int, ...],
+    sizes: ClassifierSettings,
+    settings: TrainingSettings,
+    folder: Path,
+    on_epoch: Callable[[Progress], None],
+) -> RelationClassifier:
     accelerator = Accelerator(mixed_precision="bf16" if torch.cuda.is_available() else "no")
-    set_seed(settings.seed)
+    _seed(settings.seed)
     names = [relation.value for relation in CARDINAL_RELATIONS]
     classifier = RelationClassifier(names, layout, sizes, recorded)
     optimizer = torch.optim.AdamW(classifier.parameters(), settings.rate, weight_decay=settings.weight_decay)
@@ -79,19 +104,41 @@ def train_classifier(
     loader = DataLoader(_Items(training, recorded), settings.batch, shuffle=True)
     model, optimizer, loader = accelerator.prepare(classifier, optimizer, loader)
     while state.epoch < settings.epochs and state.epoch - state.best_epoch < settings.patience:
-        set_seed(settings.seed + state.epoch)
+        _seed(settings.seed + state.epoch)
         loss = _train_epoch(accelerator, model, optimizer, loader, settings.augment)
         predicted, validation_loss = evaluate(accelerator.unwrap_model(model), validation, recorded)
+        if not (math.isfinite(loss) and math.isfinite(validation_loss)):
+            raise ValueError(
+                f"In epoch {state.epoch + 1} the loss is no finite number: at a rate of {settings.rate} the training "
+                f"has lost its way. Start it again with a smaller rate."
+            )
         plateau.step(validation_loss)
         accuracy = (predicted == validation.relation[:, None]).float().mean().item()
         told = Progress(state.epoch + 1, loss, validation_loss, accuracy, optimizer.param_groups[0]["lr"])
         state.note(told, accelerator.unwrap_model(model))
         if accelerator.is_main_process:
-            state.save(told, (accelerator.unwrap_model(model), optimizer, plateau))
+            state.save((accelerator.unwrap_model(model), optimizer, plateau))
         on_epoch(told)
     classifier = accelerator.unwrap_model(model).cpu()
     classifier.load_state_dict(state.best_weights)
     return classifier.eval().requires_grad_(False)
+
+
+@contextmanager
+def _random_state_kept() -> Iterator[None]:
+    """Seeds that are set inside are not set outside."""
+    python, numpy = random.getstate(), np.random.get_state()
+    with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
+        try:
+            yield
+        finally:
+            random.setstate(python)
+            np.random.set_state(numpy)
+
+
+def _seed(seed: int) -> None:
+    # NumPy takes no more than 32 bits.
+    set_seed(seed % 2**32)
 
 
 @torch.no_grad()
@@ -144,6 +191,28 @@ class _Items(Dataset):
         return self._records.maps[row, position], self._recorded[position], self._records.relation[row]
 
 
+@dataclass(frozen=True)
+class _Checkpoint:
+    """What the file of a stopped training holds.
+
+    Attributes:
+        run: what tells this training from others, as JSON.
+        history: of the epochs so far.
+        parts: states of classifier, optimizer and plateau.
+        best_epoch, best_weights: of the least validation loss.
+    """
+
+    run: str
+    history: tuple[Progress, ...]
+    parts: tuple[Any, ...]
+    best_epoch: int
+    best_weights: dict[str, Any]
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.best_epoch <= len(self.history):
+            raise ValueError(f"best_epoch must be one of {len(self.history)}, not {self.best_epoch}.")
+
+
 class _State:
     """Where a training stands, in its folder."""
 
@@ -153,53 +222,98 @@ class _State:
         self._file, self._metrics = folder / _CHECKPOINT, folder / METRICS
         run = {"settings": asdict(settings), "sizes": asdict(sizes), "data": [records.digest for records in data]}
         self._run = json.dumps(run)
-        self.epoch = self.best_epoch = 0
-        self.best_loss = float("inf")
+        self._history: list[Progress] = []
+        self.best_epoch = 0
         self.best_weights: dict[str, Tensor] = {}
         folder.mkdir(parents=True, exist_ok=True)
 
-    def restore(self, parts: Sequence[Any]) -> None:
+    @property
+    def epoch(self) -> int:
+        """How many epochs are done."""
+        return len(self._history)
+
+    def restore(self, parts: _Parts) -> None:
         """Bring classifier, optimizer and plateau to where a stopped training was."""
         if not self._file.exists():
             self._metrics.unlink(missing_ok=True)
             return
         try:
-            kept = torch.load(self._file, map_location="cpu", weights_only=True)
-        except (RuntimeError, EOFError, UnpicklingError) as error:
-            raise ValueError(f"{self._file} is damaged; remove it to start the training again.") from error
-        if kept["run"] != self._run:
+            kept = described(_Checkpoint, read_pickled(self._file), str(self._file))
+        except ValueError as error:
+            raise ValueError(f"{error} It is damaged, or of another version: {_AGAIN}") from error
+        if kept.run != self._run:
             raise ValueError(
-                f"{self._file} belongs to a training with other settings or other data: it had {kept['run']}, not "
+                f"{self._file} belongs to a training with other settings or other data: it had {kept.run}, not "
                 f"{self._run}. Give those, or another folder."
             )
-        for part, state in zip(parts, kept["parts"]):
+        wanted = _states_after_a_step(parts)
+        if not _is_alike(kept.parts, wanted) or not _is_alike(kept.best_weights, wanted[0]):
+            raise ValueError(f"{self._file} holds other weights or states than this training has: {_AGAIN}")
+        for part, state in zip(parts, kept.parts):
             part.load_state_dict(state)
-        self.epoch, self.best_epoch, self.best_loss = kept["epoch"], kept["best_epoch"], kept["best_loss"]
-        self.best_weights = kept["best_weights"]
+        self._history = list(kept.history)
+        self.best_epoch, self.best_weights = kept.best_epoch, kept.best_weights
+        # The log follows the checkpoint: it may have been stopped between the two.
+        self._write_metrics()
 
     def note(self, told: Progress, classifier: Module) -> None:
         """Take down an epoch, and the weights of the best."""
-        self.epoch = told.epoch
-        if told.validation_loss < self.best_loss:
-            self.best_loss, self.best_epoch = told.validation_loss, told.epoch
+        best = self._history[self.best_epoch - 1].validation_loss if self._history else math.inf
+        self._history.append(told)
+        if told.validation_loss < best:
+            self.best_epoch = told.epoch
             self.best_weights = {name: weight.cpu().clone() for name, weight in classifier.state_dict().items()}
 
-    def save(self, told: Progress, parts: Sequence[Any]) -> None:
-        """Write the log's next line and the checkpoint."""
-        begins = not self._metrics.exists()
-        with self._metrics.open("a", encoding="utf-8", newline="") as file:
-            writer = csv.DictWriter(file, list(asdict(told)))
-            if begins:
-                writer.writeheader()
-            writer.writerow(asdict(told))
-        partial = self._file.with_suffix(".partial")
+    def save(self, parts: _Parts) -> None:
+        """Write the checkpoint and the log."""
         kept = {
             "run": self._run,
+            "history": [asdict(told) for told in self._history],
             "parts": [part.state_dict() for part in parts],
-            "epoch": self.epoch,
             "best_epoch": self.best_epoch,
-            "best_loss": self.best_loss,
             "best_weights": self.best_weights,
         }
-        torch.save(kept, partial)
-        partial.replace(self._file)
+        content = io.BytesIO()
+        # Straight to a file, torch reports a full disk as an error of its own.
+        torch.save(kept, content)
+        with written_whole(self._file) as partial:
+            partial.write_bytes(content.getbuffer())
+        self._write_metrics()
+
+    def _write_metrics(self) -> None:
+        with written_whole(self._metrics) as partial, partial.open("w", encoding="utf-8", newline="") as file:
+            writer = csv.DictWriter(file, [field.name for field in fields(Progress)])
+            writer.writeheader()
+            writer.writerows(asdict(told) for told in self._history)
+
+
+#: Classifier, optimizer and plateau, as they are or wrapped by accelerate.
+_Parts = tuple[Any, Any, Any]
+_AGAIN = "remove it to start the training again."
+
+
+def _states_after_a_step(parts: _Parts) -> list[Any]:
+    """States like those that the parts will have, of the same shapes and types."""
+    classifier, optimizer, plateau = parts
+    weights = [weight for group in optimizer.param_groups for weight in group["params"]]
+    moments = {
+        number: {"step": torch.zeros(()), "exp_avg": weight, "exp_avg_sq": weight}
+        for number, weight in enumerate(weights)
+    }
+    return [classifier.state_dict(), {**optimizer.state_dict(), "state": moments}, plateau.state_dict()]
+
+
+def _is_alike(there: Any, wanted: Any) -> bool:
+    """Whether plain values have the same keys, shapes and types, and their numbers are some."""
+    if isinstance(wanted, Tensor):
+        is_same = isinstance(there, Tensor) and (there.shape, there.dtype) == (wanted.shape, wanted.dtype)
+        return is_same and there.layout is torch.strided and bool(there.isfinite().all())
+    if isinstance(wanted, Mapping):
+        is_same = isinstance(there, Mapping) and there.keys() == wanted.keys()
+        return is_same and all(_is_alike(there[key], wanted[key]) for key in wanted)
+    if isinstance(wanted, (list, tuple)):
+        is_same = isinstance(there, (list, tuple)) and len(there) == len(wanted)
+        return is_same and all(map(_is_alike, there, wanted))
+    numbers = (int, float)
+    is_number = isinstance(wanted, numbers) and not isinstance(wanted, bool)
+    return isinstance(there, numbers) if is_number else type(there) is type(wanted)

@@ -18,7 +18,7 @@ def test_inversion_finds_the_noise_that_a_picture_comes_from(result):
 
 
 def test_pictures_become_a_dataset_and_a_classifier_that_steers(result):
-    assert result["files"] == ["000000.tar", "manifest.json"]
+    assert [name for name in result["files"] if not name.endswith(".lock")] == ["000000.tar", "manifest.json"]
     assert result["saved"] and result["steers"]
     assert "on true prompts" in result["report"]
     assert [shape[-1] for shape in result["plots"]] == [3, 3]
@@ -26,3 +26,22 @@ def test_pictures_become_a_dataset_and_a_classifier_that_steers(result):
 
 def test_the_model_is_as_it_was(result):
     assert result["untouched"]
+
+
+@pytest.fixture(scope="module")
+def hashes(comfyui):
+    return comfyui.run("hashes.py")
+
+
+def test_a_models_hash_tells_loras_and_their_strengths_apart(hashes):
+    assert hashes["patches"]["lora"] == [1, 1]
+    assert len(set(hashes["before"].values())) == len(hashes["before"])
+
+
+def test_a_models_hash_is_the_same_whether_it_is_loaded_or_not(hashes):
+    assert hashes["before"] == hashes["loaded"] == hashes["after"]
+    assert hashes["again"] == hashes["before"]["lora"]
+
+
+def test_a_model_that_tells_nothing_of_its_lora_is_refused(hashes):
+    assert "Load the LoRA with the ordinary node" in hashes["bypass"]

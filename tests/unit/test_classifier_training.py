@@ -1,7 +1,10 @@
 from __future__ import annotations
 
 import csv
+import random
+from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image
@@ -26,6 +29,7 @@ SIZES = ClassifierSettings(
     classifier=TransformerSettings(2, 1, 16, 0.1),
 )
 SETTINGS = TrainingSettings(epochs=12, batch=16, rate=3e-3, patience=12, augment=False)
+SHORT = {"epochs_at_most": 3}
 
 
 def toy_records(count: int, seed: int, leak: bool = False) -> Records:
@@ -44,12 +48,14 @@ def toy_records(count: int, seed: int, leak: bool = False) -> Records:
     return Records((maps / maps.sum(dim=(-2, -1), keepdim=True) * 36).half(), relation, stated, (NAMES,) * count, ())
 
 
-def train(folder, leak=False, true_prompts_only=False, epochs=None, **settings):
-    options = TrainingSettings(**{**vars(SETTINGS), **settings})
+def train(folder, leak=False, true_prompts_only=False, epochs=None, epochs_at_most=12, on_epoch=None, **settings):
+    options = TrainingSettings(**{**vars(SETTINGS), "epochs": epochs_at_most, **settings})
     seen = []
 
     def stop(told):
         seen.append(told)
+        if on_epoch:
+            on_epoch(told)
         if told.epoch == epochs:
             raise KeyboardInterrupt
 
@@ -107,6 +113,131 @@ def test_a_damaged_checkpoint_is_named(tmp_path):
         train(tmp_path)
 
 
+def epochs_of(folder):
+    with (folder / METRICS).open() as file:
+        return [int(row["epoch"]) for row in csv.DictReader(file)]
+
+
+@pytest.mark.parametrize("stop", [1, 2, 3, 4, 5])
+def test_a_training_stopped_at_any_moment_logs_each_epoch_once(tmp_path, monkeypatch, stop):
+    """Checkpoint and log are put in their places by a rename each: the process ends before one of them."""
+    calls, replace = [], Path.replace
+
+    def stopped(self, target):
+        calls.append(target)
+        if len(calls) == stop:
+            raise KeyboardInterrupt
+        return replace(self, target)
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(Path, "replace", stopped)
+        train(tmp_path, **SHORT)
+    _, seen = train(tmp_path, **SHORT)
+    assert epochs_of(tmp_path) == [1, 2, 3]
+    # Of each epoch one rename is the checkpoint's, which comes first.
+    assert [told.epoch for told in seen] == [1, 2, 3][stop // 2 :]
+    assert not list(tmp_path.glob("*.partial"))
+
+
+def random_numbers():
+    return random.getstate(), np.random.get_state()[1].tolist(), torch.get_rng_state().tolist()
+
+
+def test_training_that_meets_no_numbers_says_so_and_leaves_the_random_numbers(tmp_path):
+    before = random_numbers()
+    with pytest.raises(
+        ValueError, match=r"In epoch 1 the loss is no finite number: at a rate of 1e\+30 .*smaller rate"
+    ):
+        train(tmp_path, rate=1e30)
+    assert random_numbers() == before
+    assert not (tmp_path / "checkpoint.pt").exists()
+    train(tmp_path, **SHORT)
+    assert random_numbers() == before
+
+
+def test_a_full_disk_leaves_the_last_checkpoint(tmp_path):
+    resource = pytest.importorskip("resource")
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+
+    def fill(told):
+        resource.setrlimit(resource.RLIMIT_FSIZE, (4096, limits[1]))
+
+    try:
+        with pytest.raises(OSError, match="too large"):
+            train(tmp_path, on_epoch=fill, **SHORT)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["checkpoint.pt", METRICS]
+    _, seen = train(tmp_path, **SHORT)
+    assert [told.epoch for told in seen] == [2, 3] and epochs_of(tmp_path) == [1, 2, 3]
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("checkpoint")
+    train(folder, **SHORT)
+    return folder / "checkpoint.pt"
+
+
+def _with(path, value):
+    """A change of a checkpoint's entry; none removes it."""
+
+    def change(kept):
+        *way, last = path
+        for step in way:
+            kept = kept[step]
+        if value is None:
+            del kept[last]
+        else:
+            kept[last] = value(kept[last]) if callable(value) else value
+
+    return change
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        _with(["run"], None),
+        _with(["parts"], None),
+        _with(["parts"], {}),
+        _with(["parts", 2], None),
+        _with(["history"], []),
+        _with(["history", 0, "validation_loss"], float("nan")),
+        _with(["history", 0, "epoch"], "1"),
+        _with(["best_epoch"], 9),
+        _with(["best_epoch"], 10**400),
+        _with(["best_weights"], {}),
+        _with(["best_weights", "relation_classifier.fc.0.weight"], torch.zeros(1)),
+        _with(["best_weights", "relation_classifier.fc.0.weight"], lambda weight: weight * float("nan")),
+        _with(["best_weights", "relation_classifier.fc.0.weight"], 7),
+        _with(["parts", 0, "relation_classifier.fc.0.weight"], None),
+        _with(["parts", 1, "state"], {}),
+        _with(["parts", 1, "state", 0, "exp_avg"], torch.zeros(1).expand(10**12)),
+        _with(["parts", 1, "param_groups"], []),
+        _with(["parts", 1, "param_groups", 0, "lr"], "fast"),
+        _with(["parts", 2, "step"], "another method"),
+        _with(["parts", 2, "best"], [1]),
+        _with(["more"], 1),
+    ],
+)
+def test_a_checkpoint_of_anything_else_is_told_on_one_line(checkpoint, tmp_path, change):
+    kept = torch.load(checkpoint, weights_only=True)
+    kept["parts"] = list(kept["parts"])
+    change(kept)
+    torch.save(kept, tmp_path / "checkpoint.pt")
+    with pytest.raises(ValueError) as refused:
+        train(tmp_path, **SHORT)
+    (line,) = str(refused.value).splitlines()
+    assert "checkpoint.pt" in line and "remove it to start the training again" in line
+
+
+@pytest.mark.parametrize("value", [[1], 7, {}, torch.zeros(3)])
+def test_a_file_that_is_no_checkpoint_is_told_on_one_line(tmp_path, value):
+    torch.save(value, tmp_path / "checkpoint.pt")
+    with pytest.raises(ValueError, match=r"checkpoint\.pt: .*remove it to start the training again\.$"):
+        train(tmp_path)
+
+
 def test_the_report_counts_by_relation_step_and_prompt(tmp_path):
     classifier, _ = train(tmp_path)
     records = toy_records(80, 2)
@@ -123,7 +254,10 @@ def test_the_report_counts_by_relation_step_and_prompt(tmp_path):
     assert (tmp_path / "report.json").exists()
 
 
-@pytest.mark.parametrize(("setting", "value"), [("epochs", 0), ("rate", 0.0), ("rate_factor", 1.0)])
+@pytest.mark.parametrize(
+    ("setting", "value"),
+    [("epochs", 0), ("rate", 0.0), ("rate", float("inf")), ("weight_decay", float("nan")), ("rate_factor", 1.0)],
+)
 def test_training_settings_outside_their_range_are_named(setting, value):
     with pytest.raises(ValueError, match=setting):
         TrainingSettings(**{setting: value})

@@ -67,7 +67,7 @@ def test_no_relation_is_an_empty_list(capsys):
         (["generate", "a dog above a cat", "--out", "."], "folder"),
         (["generate", "a dog above a cat", "--out", "x.png", "--maps", "x.png"], "both"),
         (["generate", "a dog above a cat", "--out", "x.png", "--report", "r.txt"], ".json"),
-        (["generate", "a dog above a cat", "--out", "x.png", "--seed", "1", "1"], "--seed 1 1"),
+        (["generate", "a dog above a cat", "--out", "x.png", "--seed", "1", "1"], "--seed [1, 1]"),
         (["generate", "a dog above a cat", "--out", "x.png", "--device", "toaster"], "toaster"),
         (["generate", "a dog", "--out", "x.png", "--maps", "m.png"], "no step"),
         (["demo", "--out", "no/such/folder/x.png"], "no/such/folder"),

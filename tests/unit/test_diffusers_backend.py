@@ -1,12 +1,15 @@
 from __future__ import annotations
 
+from functools import partial
 from typing import ClassVar
 
 import diffusers
+import pipelines
 import pytest
 import torch
 from diffusers import UNet2DConditionModel
 from diffusers.models.attention_processor import Attention
+from pipelines import make_steering, state
 from toys import PROMPT
 
 from steering_core.attention import split_heads
@@ -43,40 +46,7 @@ SCHEDULERS = [
 ]
 
 
-def make_steering(pipeline, loss=None, **schedule) -> Steering:
-    scene = ground_prompt(pipeline, PROMPT)
-    return Steering(scene, loss or CentroidLoss(), SteeringSchedule(**schedule))
-
-
-def sample(pipeline, steering=None, guidance_scale=5.0, images=2, prompt=PROMPT, **options):
-    """Latents of a fixed seed."""
-
-    def run():
-        return pipeline(
-            prompt,
-            num_inference_steps=STEPS,
-            guidance_scale=guidance_scale,
-            num_images_per_prompt=images,
-            output_type="latent",
-            generator=torch.Generator().manual_seed(0),
-            **options,
-        ).images
-
-    if steering is None:
-        return run()
-    with steered(pipeline, steering):
-        return run()
-
-
-def network_state(pipeline) -> tuple:
-    """What steering touches while it runs."""
-    unet = pipeline.unet
-    return (
-        {name: id(processor) for name, processor in unet.attn_processors.items()},
-        [parameter.requires_grad for parameter in unet.parameters()],
-        set(vars(unet)) & {"forward"},
-        set(vars(pipeline.scheduler)) & {"step", "set_timesteps"},
-    )
+sample = partial(pipelines.sample, steps=STEPS)
 
 
 @pytest.fixture
@@ -166,40 +136,18 @@ def test_probe_passes_gradients_to_the_latent_and_none_to_the_weights(pipeline):
 
 @pytest.mark.parametrize("update", [DESCENT, GUIDANCE])
 def test_steering_moves_the_latents_and_restores_the_pipeline(pipeline, update):
-    plain, before = sample(pipeline), network_state(pipeline)
+    plain, before = sample(pipeline), state(pipeline)
     steering = make_steering(pipeline, update=update)
     moved = sample(pipeline, steering)
     assert moved.isfinite().all() and not torch.equal(moved, plain)
     assert [entry.step for entry in steering.trace] == [0, 1]
-    assert network_state(pipeline) == before
+    assert state(pipeline) == before
     assert torch.equal(sample(pipeline), plain)
 
 
 @pytest.mark.parametrize("update", [DESCENT, GUIDANCE])
 def test_step_of_zero_is_unsteered_to_the_bit(pipeline, update):
     assert torch.equal(sample(pipeline, make_steering(pipeline, update=update, step_size=0.0)), sample(pipeline))
-
-
-class FailingLoss(CentroidLoss):
-    def bound_to(self, network, relations):
-        return FailingLoss(layers=super().bound_to(network, relations).layers)
-
-    def __call__(self, *_):
-        raise ArithmeticError("deliberate")
-
-
-def test_an_error_in_the_middle_leaves_the_pipeline_as_it_was(pipeline):
-    plain, before = sample(pipeline), network_state(pipeline)
-
-    def fail(*_):
-        raise ArithmeticError("deliberate")
-
-    with pytest.raises(ArithmeticError):
-        sample(pipeline, make_steering(pipeline, loss=FailingLoss()))
-    with pytest.raises(ArithmeticError):
-        sample(pipeline, make_steering(pipeline), callback_on_step_end=fail)
-    assert network_state(pipeline) == before
-    assert torch.equal(sample(pipeline), plain)
 
 
 def test_without_relations_nothing_is_touched(pipeline):
@@ -325,6 +273,12 @@ def test_schedulers_without_noise_levels_are_refused(rescheduled, pipeline):
             sample(pipeline, make_steering(pipeline))
     finally:
         pipeline.scheduler = before
+
+
+def test_predictions_of_another_kind_are_refused(rescheduled):
+    pipeline = rescheduled("DPMSolverMultistepScheduler", prediction_type="flow_prediction", use_flow_sigmas=True)
+    with pytest.raises(ValueError, match="flow_prediction"), steered(pipeline, make_steering(pipeline)):
+        pytest.fail("sampling began")
 
 
 def test_an_unknown_layer_is_refused_before_sampling(pipeline):

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import random
+import re
+
 import pytest
 
 from steering_core.editing import described, edited, find_phrase, laid_out, read_edits, read_layout, with_relation
@@ -74,19 +77,40 @@ def test_each_of_two_relations_in_the_same_words_has_an_edit_of_its_own():
     assert len(edited(scene, once).relations) == 1
 
 
+def nested(depth: int) -> list:
+    value: list = []
+    for _ in range(depth):
+        value = [value]
+    return value
+
+
 @pytest.mark.parametrize(
-    "value",
+    ("value", "where"),
     [
-        {"relations": [edit("dog", "over", "cat", "below")]},
-        {"relations": [{"subject": "dog"}]},
-        {"relations": "dog"},
-        {"relations": 3},
-        [],
+        ({"relations": [edit("dog", "over", "cat", "below")]}, "edits.relations[0].relation: one of left_of"),
+        ({"relations": [edit("dog", "above", "cat", None)]}, "edits.relations[0].wanted: a text"),
+        ({"relations": [edit("dog", "above", "cat", "below"), None]}, "edits.relations[1]: an object"),
+        ({"relations": [{"subject": "dog"}]}, "edits.relations[0]: an object with relation"),
+        ({"relations": [edit(3, "above", "cat", "below")]}, "edits.relations[0].subject: a text"),
+        ({"relations": [edit("dog", "above", "cat", "below", on="false")]}, "edits.relations[0].on: true or false"),
+        ({"relations": [{"__proto__": 1}] * 100_000}, "edits.relations[0]: an object with subject"),
+        ({"relations": "dog"}, "edits.relations: a list"),
+        ({"relations": nested(900)}, "edits.relations[0]: an object"),
+        ({"relations": None}, "edits.relations: a list"),
+        ([], "edits: an object"),
+        ("dog", "edits: an object"),
+        (float("nan"), "edits: an object"),
     ],
 )
-def test_edits_of_another_form_are_refused(value):
-    with pytest.raises(ValueError, match="edits: relations were expected"):
+def test_what_is_damaged_in_edits_is_named(value, where):
+    with pytest.raises(ValueError, match=re.escape(where) + ".* was expected, and .* was given") as error:
         read_edits(value)
+    assert len(str(error.value)) < 500
+
+
+@pytest.mark.parametrize("value", [None, {}, {"relations": []}, {"__proto__": {"relations": 1}}])
+def test_a_value_can_hold_no_edits(value):
+    assert read_edits(value) == []
 
 
 def placed(*names: str) -> list[dict]:
@@ -106,21 +130,50 @@ def test_an_empty_layout_leaves_the_scene_and_objects_alone_relate_nothing():
     assert laid_out(scene, read_layout({"objects": placed("dog"), "relations": []})).relations == ()
 
 
+DOG = placed("dog")[0]
+
+
 @pytest.mark.parametrize(
-    "value",
+    ("value", "where"),
     [
-        {"objects": [{"name": "dog"}], "relations": []},
-        {"objects": placed("dog", "cat"), "relations": [[0, "above", 2]]},
-        {"objects": placed("dog", "cat"), "relations": [[0, "over", 1]]},
-        {"objects": placed("dog", "cat"), "relations": [[0, 1]]},
-        {"objects": placed("dog", "cat"), "relations": [[0, "above", 0]]},
-        {"objects": [{"name": "dog", "occurrence": -1}], "relations": []},
-        "",
+        ({"objects": [{"name": "dog"}], "relations": []}, "layout.objects[0]: an object with x"),
+        ({"objects": [{"name": "dog", "x": 0, "y": 1}], "relations": []}, "layout.objects[0]: an object with occurr"),
+        ({"objects": placed("dog")}, "layout: an object with relations"),
+        ({"objects": [None], "relations": []}, "layout.objects[0]: an object"),
+        ({"objects": placed("dog", "cat"), "relations": [[0, "above", 2]]}, "layout.relations[0][2]: a whole number"),
+        ({"objects": placed("dog", "cat"), "relations": [[0, "above", True]]}, "layout.relations[0][2]: a whole"),
+        ({"objects": placed("dog", "cat"), "relations": [[0, "above", 0.5]]}, "layout.relations[0][2]: a whole"),
+        ({"objects": placed("dog", "cat"), "relations": [[0, "over", 1]]}, "layout.relations[0][1]: one of left_of"),
+        ({"objects": placed("dog", "cat"), "relations": [[0, 1]]}, "layout.relations[0]: a list of 3"),
+        ({"objects": placed("dog", "cat"), "relations": ["ab"]}, "layout.relations[0]: a list"),
+        ({"objects": placed("dog", "cat"), "relations": [[0, "above", 0]]}, "layout.relations[0]: a relation of two"),
+        ({"relations": [[0, "above", 1]]}, "layout.relations[0][0]: a whole number"),
+        (
+            {"objects": [{**DOG, "occurrence": -1}], "relations": []},
+            "layout.objects[0].occurrence: a whole",
+        ),
+        (
+            {"objects": [{**DOG, "occurrence": 1e999}], "relations": []},
+            "layout.objects[0].occurrence: a whole",
+        ),
+        ({"objects": [{**DOG, "name": []}], "relations": []}, "layout.objects[0].name: a text"),
+        ({"objects": [{**DOG, "x": float("nan")}], "relations": []}, "layout.objects[0].x: a number"),
+        ({"objects": [{**DOG, "y": None}], "relations": []}, "layout.objects[0].y: a number"),
+        ({"objects": placed(*map(str, range(65))), "relations": []}, "layout.objects: a list of at most 64"),
+        ("", "layout: an object"),
+        (False, "layout: an object"),
     ],
 )
-def test_layouts_of_another_form_are_refused(value):
-    with pytest.raises(ValueError, match="layout: objects"):
+def test_what_is_damaged_in_a_layout_is_named(value, where):
+    with pytest.raises(ValueError, match=re.escape(where) + ".* was expected, and .* was given") as error:
         read_layout(value)
+    assert len(str(error.value)) < 500
+
+
+def test_a_name_that_is_too_long_to_be_looked_for():
+    prompt = "ein Hund " + "a" * 1000
+    with pytest.raises(ValueError, match="a name of at most 300 letters was expected, and has 900"):
+        find_phrase(prompt, "a" * 900)
 
 
 def test_a_front_end_is_told_objects_and_relations_by_position():
@@ -132,3 +185,22 @@ def test_a_front_end_is_told_objects_and_relations_by_position():
         {"name": "bird", "occurrence": 0},
     ]
     assert told["relations"] == [[0, "above", 1], [2, "near", 3]]
+
+
+_WORDS = ["it", "them", "her", "he", "and", ",", ".", "which", "is", "left", "left of", "above", "below", "the", "a"]
+_WORDS += ["under", "not", "sky", "rain", "photo", "of", "on", "dog", "cat"]
+
+
+@pytest.mark.parametrize(
+    "prompt",
+    [
+        "it and them above her",
+        "a dog under the sky and it above a cat",
+        "a cat above it, and it is left of them",
+        *(" ".join(random.Random(seed).choices(_WORDS, k=2000)) for seed in range(10)),
+    ],
+)
+def test_every_relation_is_between_objects_that_the_front_end_is_told(prompt):
+    told = described(prompt)
+    assert len(told["relations"]) == len(parse(prompt).relations)
+    assert {named["name"] for named in told["objects"]}.isdisjoint({"it", "them", "her", "he", "sky", "rain"})

@@ -4,6 +4,7 @@ import dataclasses
 
 import pytest
 import torch
+from toy_recording import content
 
 from steering_core.backends.diffusers import ground_prompt, probe_unet
 from steering_core.backends.diffusers_recording import RecordablePipeline
@@ -75,7 +76,14 @@ def test_maps_are_those_of_the_pictures_own_objects(model, pipeline, method):
 
 @pytest.mark.parametrize(
     ("setting", "value"),
-    [("method", "guess"), ("recorded", (2, 1)), ("recorded", (4,)), ("recorded", ()), ("false_prompts", 4)],
+    [
+        ("method", "guess"),
+        ("recorded", (2, 1)),
+        ("recorded", (4,)),
+        ("recorded", ()),
+        ("false_prompts", 4),
+        ("steps", 10**13),
+    ],
 )
 def test_settings_outside_their_range_are_named(setting, value):
     with pytest.raises(ValueError, match=setting):
@@ -88,14 +96,11 @@ def write(model, folder, stop_after=None, count=5, **options):
             return
 
 
-def content(folder):
-    return {file.name: file.read_bytes() for file in folder.iterdir()}
-
-
 def test_a_dataset_comes_back_as_it_was_recorded(model, tmp_path):
     write(model, tmp_path / "data", batch=1)
     manifest = read_manifest(tmp_path / "data")
     assert (manifest.shards, manifest.examples, manifest.settings) == (3, 5, SETTINGS)
+    assert [shard.records for shard in manifest.index.values()] == [4, 4, 2]
     assert manifest.layout == MapLayout(model.network, LAYERS, 8, 64.0)
     read = read_records(tmp_path / "data", manifest)
     expected = [row for first in range(5) for row in records(model, count=1, first=first)]
@@ -120,7 +125,7 @@ def test_a_damaged_shard_is_named_and_left_out(model, tmp_path):
     file = shard_file(tmp_path, 1)
     file.write_bytes(file.read_bytes()[:3000])
     read = read_records(tmp_path, read_manifest(tmp_path))
-    assert read.damaged == (file,)
+    assert [shard.file for shard in read.damaged] == [file]
     assert len(read.maps) == 6
 
 

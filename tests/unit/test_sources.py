@@ -89,6 +89,7 @@ def picture(folder, name):
 
 def coco(folder, boxes, crowd=()):
     """One picture of 200×100 for each list of (category, box)."""
+    folder.mkdir(exist_ok=True)
     images = [{"id": n, "file_name": f"{n}.png", "width": 200, "height": 100} for n in range(len(boxes))]
     annotations = [
         {"image_id": n, "category_id": category, "bbox": box, "iscrowd": int(category in crowd)}
@@ -104,6 +105,8 @@ def coco(folder, boxes, crowd=()):
 
 
 LEFT, RIGHT, MIDDLE = [0, 40, 40, 30], [150, 40, 40, 30], [80, 0, 40, 30]
+#: Of a picture that has one pair.
+BOXED = [(0, LEFT), (1, RIGHT)]
 
 
 def test_coco_gives_a_pair_of_each_picture_that_has_one(tmp_path):
@@ -126,7 +129,7 @@ def test_coco_leaves_out_what_occurs_twice_or_as_a_crowd(tmp_path, boxes):
 def test_a_missing_picture_is_named_before_anything_is_recorded(tmp_path):
     file, folder = coco(tmp_path, [[(0, LEFT), (1, RIGHT)]])
     (folder / "0.png").unlink()
-    with pytest.raises(ValueError, match=r"0\.png was expected"):
+    with pytest.raises(ValueError, match=r"0\.png' was expected"):
         coco_pictures(file, folder, seed=0)
 
 

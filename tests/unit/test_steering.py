@@ -6,11 +6,11 @@ import pytest
 import torch
 from toys import pair_scene, toy_probe
 
-from steering_core.layers import AttentionLayer
+from steering_core.layers import AttentionLayer, check_layers
 from steering_core.losses import CentroidLoss, CombinedLoss, PresenceLoss
 from steering_core.relations import Relation
 from steering_core.schedule import GUIDANCE, IN_TURN, SamplingStep, SteeringSchedule
-from steering_core.steering import Steering, SteeringError
+from steering_core.steering import LEAST_ALPHA, Steering, bounded_shift
 
 STEPS = 10
 
@@ -132,15 +132,106 @@ def test_trace_says_what_was_seen():
     assert (entry.gradient_norm > 0).all()
     torch.testing.assert_close(entry.mean_map, toy_probe(latents()).mean_map())
     told = json.loads(json.dumps(entry.as_json()))
-    assert set(told) == {"step", "refinement", "relations", "loss", "centroids", "gradient_norm"}
+    assert set(told) == {"step", "refinement", "relations", "loss", "centroids", "gradient_norm", "strength"}
 
 
-def test_a_gradient_that_is_not_finite_stops_with_the_step():
+def test_a_picture_whose_gradient_is_not_finite_is_left_alone_and_the_others_are_steered(caplog):
     def broken(latent):
-        return toy_probe(latent * float("nan"))
+        return toy_probe(latent * torch.tensor([1.0, float("nan"), 1.0]).view(-1, 1, 1, 1))
 
-    with pytest.raises(SteeringError, match="step 3 of 10"):
-        steering().descend(latents(), broken, 1.0, at(2))
+    run = steering()
+    moved = run.descend(latents(), broken, 1.0, at(2))
+    expected = steering().descend(latents(), toy_probe, 1.0, at(2))
+    assert torch.equal(moved[1], latents()[1])
+    torch.testing.assert_close(moved[::2], expected[::2], rtol=0, atol=0)
+    (left_out,) = run.unsteered
+    assert (left_out.step, left_out.images) == (2, (1,)) and "not finite" in left_out.reason
+    assert "step 3, picture 2" in caplog.text
+
+
+def test_whatever_fails_in_a_probe_costs_the_step_and_is_told_once(caplog):
+    def broken(latent):
+        raise ArithmeticError("deliberate\nand long")
+
+    run = steering(update=GUIDANCE)
+    assert run.noise_shift(latents(), broken, at(0)) is None
+    assert run.noise_shift(latents(), broken, at(1)) is None
+    assert [(left_out.step, left_out.reason) for left_out in run.unsteered] == [
+        (step, "ArithmeticError: deliberate and long") for step in (0, 1)
+    ]
+    assert len(caplog.records) == 1 and run.trace == []
+
+
+def test_what_ends_a_run_is_not_swallowed():
+    class Cancelled(Exception):
+        pass
+
+    def cancelled(latent):
+        raise Cancelled
+
+    run = steering().bound_to([AttentionLayer("up", 0, 1, 2)], stops=[Cancelled])
+    with pytest.raises(Cancelled):
+        run.descend(latents(), cancelled, 1.0, at(0))
+    assert run.unsteered == []
+
+
+def test_a_gradient_that_overflows_is_taken_again_at_a_smaller_scale():
+    """As in half precision: whatever is beyond 65504 on the way back is infinite."""
+    tried = []
+
+    def narrow(latent):
+        def overflow(gradient):
+            tried.append(gradient.abs().max().item())
+            return torch.where(gradient.abs() > 10, float("inf"), gradient)
+
+        halved = latent * 1
+        halved.register_hook(overflow)
+        return toy_probe(halved)
+
+    run = steering()
+    moved = run.descend(latents(), narrow, 1.0, at(0))
+    assert len(tried) > 1 and tried[0] > tried[-1] and run.unsteered == []
+    torch.testing.assert_close(moved, steering().descend(latents(), toy_probe, 1.0, at(0)))
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_a_step_has_its_size_in_half_precision_however_small_the_gradient(dtype):
+    def loss(maps, relation, progress):
+        return 1e-12 * CentroidLoss()(maps, relation, progress)
+
+    latent = latents().to(dtype)
+    moved = steering(loss=loss, target=-1.0).descend(latent, toy_probe, 1.0, at(0))
+    assert moved.dtype is dtype
+    length = (moved.float() - latent.float()).flatten(1).pow(2).mean(dim=1).sqrt()
+    torch.testing.assert_close(length, torch.full((3,), 0.2), rtol=0.01, atol=0)
+
+
+def test_probes_get_float32_and_the_shift_of_the_noise_comes_in_it():
+    seen = []
+
+    def probe(latent):
+        seen.append(latent.dtype)
+        return toy_probe(latent)
+
+    shift = steering(update=GUIDANCE).noise_shift(latents().half(), probe, at(0))
+    assert (seen, shift.dtype) == ([torch.float32], torch.float32)
+
+
+def test_a_patch_may_change_the_latent_in_place():
+    def probe(latent):
+        return toy_probe(latent.mul_(1.0))
+
+    run = steering()
+    moved = run.descend(latents(), probe, 1.0, at(0))
+    assert run.unsteered == []
+    assert torch.equal(moved, steering().descend(latents(), toy_probe, 1.0, at(0)))
+
+
+def test_a_clean_image_is_shifted_no_further_than_the_least_signal_allows():
+    levels = [0.0, 1e-6, 0.01, LEAST_ALPHA, 0.068, 0.5, 1.0]
+    shifts = [bounded_shift(alpha) / max(alpha, 1e-9) for alpha in levels]
+    assert all(shift <= 1 / LEAST_ALPHA + 1e-9 for shift in shifts)
+    assert [bounded_shift(alpha) for alpha in levels[-4:]] == [1.0] * 4
 
 
 def test_steering_works_in_inference_mode():
@@ -167,13 +258,38 @@ def test_a_loss_sees_the_progress_of_the_diffusion():
     assert seen == [0.6]
 
 
-def test_binding_gives_the_loss_its_layers_and_the_probe_all_that_are_read():
-    network = [AttentionLayer("down", 0, 0, 2), AttentionLayer("up", 0, 1, 2), AttentionLayer("up", 1, 0, 2)]
-    run = steering(loss=CombinedLoss(((CentroidLoss(), 1.0), (PresenceLoss(layers=("down.0",)), 1.0))))
-    assert run.bind(network) == ("down.0", "up.0")
-    assert run.loss.terms[0][0].layers == ("up.0",)
+NETWORK = [AttentionLayer("down", 0, 0, 2), AttentionLayer("up", 0, 1, 2), AttentionLayer("up", 1, 0, 2)]
+
+
+def test_binding_gives_the_loss_its_layers_and_leaves_the_original_as_it_was():
+    loss = CombinedLoss(((CentroidLoss(), 1.0), (PresenceLoss(layers=("down.0",)), 1.0)))
+    run = steering(loss=loss)
+    bound = run.bound_to(NETWORK)
+    assert check_layers(bound.loss.layers, NETWORK) == ("down.0", "up.0")
+    assert bound.loss.terms[0][0].layers == ("up.0",)
+    assert run.loss is loss
+
+
+def test_one_steering_is_bound_to_one_network_after_the_other():
+    run = steering()
+    assert run.bound_to(NETWORK).loss.layers == ("up.0",)
+    assert run.bound_to([AttentionLayer("up", 0, 0, 2)]).loss.layers == ("up.0",)
+    assert run.bound_to([AttentionLayer("mid", 0, 1, 2), *NETWORK[1:], AttentionLayer("up", 2, 2, 2)]).loss.layers == (
+        "up.0",
+        "up.2",
+    )
+
+
+def test_the_bound_one_writes_the_same_trace_and_begins_it_anew():
+    run = steering()
+    bound = run.bound_to(NETWORK)
+    bound.descend(latents(), toy_probe, 1.0, at(0))
+    bound.leave_out(1, "no reason")
+    assert (len(run.trace), len(run.unsteered)) == (1, 1)
+    bound.begin()
+    assert run.trace == [] and run.unsteered == []
 
 
 def test_a_layer_that_the_network_lacks_is_refused():
     with pytest.raises(ValueError, match=r"unknown: up\.7"):
-        steering(loss=CentroidLoss(layers=("up.7",))).bind([AttentionLayer("up", 0, 0, 2)])
+        steering(loss=CentroidLoss(layers=("up.7",))).bound_to([AttentionLayer("up", 0, 0, 2)])

@@ -1,8 +1,13 @@
 from __future__ import annotations
 
+import random
+
 import pytest
+from reference_texts import SENTENCES, reference_texts
 from tokenizers import Tokenizer
+from tokenizers.decoders import ByteFallback, Fuse, Replace, Strip
 from tokenizers.decoders import Metaspace as MetaspaceDecoder
+from tokenizers.decoders import Sequence as Decoders
 from tokenizers.models import Unigram
 from tokenizers.pre_tokenizers import Metaspace
 from tokenizers.trainers import UnigramTrainer
@@ -54,6 +59,16 @@ def sentence_pieces():
     sentences = ["a dog above a cat", "giraffe airplane", "the dogs and cats", "left of right of"] * 20
     trainer = UnigramTrainer(vocab_size=45, special_tokens=["<unk>"], unk_token="<unk>", show_progress=False)
     tokenizer.train_from_iterator(sentences, trainer)
+    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, unk_token="<unk>")
+
+
+@pytest.fixture(scope="module")
+def bytes_for_the_rest():
+    """Sentence pieces in which a run of bytes, for characters that no piece has, is whole or nothing but errors."""
+    pieces = ["<unk>", *(f"<0x{byte:02X}>" for byte in range(256)), "\u2581a", "\u2581dog", "\u2581", *"adgo.,"]
+    tokenizer = Tokenizer(Unigram([(piece, -float(len(pieces))) for piece in pieces], unk_id=0, byte_fallback=True))
+    tokenizer.pre_tokenizer = Metaspace()
+    tokenizer.decoder = Decoders([Replace("\u2581", " "), ByteFallback(), Fuse(), Strip(" ", 1, 0)])
     return PreTrainedTokenizerFast(tokenizer_object=tokenizer, unk_token="<unk>")
 
 
@@ -117,6 +132,28 @@ def test_characters_that_several_tokens_share(tokenizer):
     assert "".join(token_texts(ids, tokenizer.decode)) == prompt.replace(" ", "")
     grounded = ground(scene(prompt, "café", "\N{HEAVY BLACK HEART}"), by_text(tokenizer, prompt))
     assert all(grounded.tokens)
+
+
+@pytest.mark.parametrize("kind", ["tokenizer", "sentence_pieces", "bytes_for_the_rest"])
+@pytest.mark.parametrize("sentence", SENTENCES)
+def test_texts_are_those_of_the_whole_decoded(request, kind, sentence):
+    tokenizer = request.getfixturevalue(kind)
+    ids = tokenizer(sentence, add_special_tokens=False)["input_ids"]
+    assert token_texts(ids, tokenizer.decode) == reference_texts(ids, tokenizer.decode)
+
+
+def test_texts_of_any_ids(tokenizer):
+    rng = random.Random(0)
+    for _ in range(50):
+        ids = rng.choices(range(len(tokenizer)), k=rng.randrange(100))
+        assert token_texts(ids, tokenizer.decode) == reference_texts(ids, tokenizer.decode)
+
+
+def test_a_phrase_that_without_blanks_begins_in_the_word_before_it(tokenizer):
+    prompt = "banana na nana above a cat"
+    nana, cat = Span("nana", 10, 14), Span("cat", 23, 26)
+    spans = Scene(prompt, (SpatialRelation(nana, Relation.ABOVE, cat),))
+    assert ground(spans, by_text(tokenizer, prompt)).tokens == ground(spans, by_offset(tokenizer, prompt)).tokens
 
 
 @pytest.mark.parametrize("tokens_of", [by_offset, by_text])

@@ -1,47 +1,69 @@
 from __future__ import annotations
 
 import json
+import math
 
 import pytest
 import torch
 from toys import pair_scene, toy_probe
 
+from steering_core.curves import note_picture, run_curves
+from steering_core.evaluation.look import Look, Sighting
 from steering_core.losses import CentroidLoss
 from steering_core.relations import Relation
 from steering_core.schedule import IN_TURN, SamplingStep, SteeringSchedule
 from steering_core.steering import Steering
-from steering_core.trace import RunLog, SteeringRun
+from steering_core.trace import RunLog, SteeringRun, UnsteeredStep, trace_as_json
+from steering_core.viz import map_sheet
 
 STEPS = 12
+TICK, CROSS = "\N{CHECK MARK}", "\N{BALLOT X}"
 
 
-def steered_run(*relations: Relation, batch: int = 2, **schedule) -> SteeringRun:
+def steered_run(*relations: Relation, batch: int = 2, probe=toy_probe, **schedule) -> SteeringRun:
     steering = Steering(pair_scene(*relations), CentroidLoss(), SteeringSchedule(**schedule))
     latent = torch.randn(batch, 4, 8, 8, generator=torch.Generator().manual_seed(0))
     for step in range(4):
-        latent = steering.descend(latent, toy_probe, 1.0, SamplingStep(step, STEPS, step / STEPS))
-    return SteeringRun(steering.scene, STEPS, steering.trace, {}, latent)
+        latent = steering.descend(latent, probe, 1.0, SamplingStep(step, STEPS, step / STEPS))
+    return SteeringRun(steering.scene, STEPS, steering.trace, {}, latent, steering.unsteered)
 
 
-def test_verdicts_say_what_became_of_each_relation():
+def look_at_pair(*pictures: str) -> Look:
+    """Each picture as the objects from left to right, at the same height."""
+    found = [[Sighting(label, ((at + 1) / 10, 0.5)) for at, label in enumerate(names)] for names in pictures]
+    return Look("the test", found, frozenset("ab"))
+
+
+def test_where_attention_settled_is_told_as_attention_and_never_ticked():
     run = steered_run(Relation.LEFT_OF, Relation.ABOVE, step_size=2.0, refinements=5)
-    left, above = run.verdicts()
-    assert left.holds.all() and above.holds.all()
+    left, above = run.settled()
+    assert left.stands.all() and above.stands.all()
     assert (left.after < left.before).all()
-    assert str(left).startswith("\N{CHECK MARK} a to the left of b: it holds in 2 of 2 images (loss ")
-    assert run.summary().count("\n") == 1
+    first, *_ = run.summary().splitlines()
+    assert first.startswith("attention: a to the left of b in 2 of 2 pictures at the last look, step 4 of 12 (loss ")
+    assert TICK not in run.summary() and CROSS not in run.summary() and "holds" not in run.summary()
 
 
-def test_a_relation_that_fails_is_marked():
+def test_attention_that_stands_otherwise_is_told_in_words():
     run = steered_run(Relation.LEFT_OF, Relation.RIGHT_OF, batch=1, step_size=0.0)
-    assert sorted(str(verdict)[0] for verdict in run.verdicts()) == ["\N{CHECK MARK}", "\N{BALLOT X}"]
-    assert any("it does not hold (" in str(verdict) for verdict in run.verdicts())
+    told = [one.in_words(STEPS) for one in run.settled()]
+    assert sum(" not to the " in line for line in told) == 1
+    assert all(line.startswith("attention: a ") for line in told)
 
 
-def test_relations_in_turn_are_judged_by_their_own_probes():
+def test_relations_in_turn_are_told_by_their_own_probes():
     run = steered_run(Relation.LEFT_OF, Relation.ABOVE, order=IN_TURN)
-    first, second = run.verdicts()
+    first, second = run.settled()
     assert torch.equal(first.after, run.entries[2].loss[0]) and torch.equal(second.after, run.entries[3].loss[0])
+
+
+def test_only_a_look_at_the_pictures_gives_a_tick():
+    run = steered_run(Relation.LEFT_OF)
+    seen, *rest = run.summary(look_at_pair("ab", "ab")).splitlines()
+    assert seen == f"{TICK} seen: a to the left of b in 2 of 2 pictures"
+    assert not any(TICK in line for line in rest)
+    seen, *_ = run.summary(look_at_pair("ab", "b")).splitlines()
+    assert seen == f"{CROSS} seen: a to the left of b in 1 of 2 pictures; picture 2: no a"
 
 
 def test_displacement_is_positive_where_the_relation_holds():
@@ -58,16 +80,75 @@ def test_a_step_is_shown_by_its_last_probe():
     assert [(entry.step, entry.refinement) for entry in run.last_of_steps] == [(0, 2), (1, 2), (2, 2), (3, 2)]
 
 
-def test_json_holds_scene_verdicts_and_trace():
-    told = json.loads(json.dumps(steered_run(Relation.LEFT_OF).as_json()))
+def _strictly(told: dict) -> dict:
+    return json.loads(json.dumps(told, allow_nan=False))
+
+
+def test_json_holds_scene_attention_and_trace():
+    run = steered_run(Relation.LEFT_OF)
+    told = _strictly(run.as_json())
     assert told["prompt"] == "a b" and told["objects"] == ["a", "b"] and told["steps"] == STEPS
-    assert set(told["holds"]) == {"a to the left of b"} and len(told["trace"]) == 4
+    (attention,) = told["attention"]
+    assert attention["relation"] == "a to the left of b" and attention["stands"] == run.settled()[0].stands.tolist()
+    assert len(told["trace"]) == 4 and told["unsteered"] == [] and "seen" not in told
+    assert torch.tensor(told["presence"]["overlap"]).shape == (2, 2, 2)
+
+
+def test_json_of_a_look_says_what_was_seen_and_why_not():
+    seen = _strictly(steered_run(Relation.LEFT_OF).as_json(look_at_pair("ab", "a")))["seen"]
+    assert seen["by"] == "the test"
+    assert seen["relations"] == [{"relation": "a to the left of b", "seen": [True, False], "why_not": [None, "no b"]}]
+
+
+def test_a_trace_and_its_run_give_the_same_json():
+    run = steered_run(Relation.LEFT_OF)
+    whole = run.as_json()
+    assert trace_as_json(run.scene, run.entries, run.unsteered) == {k: whole[k] for k in whole if k != "steps"}
+    assert trace_as_json(run.scene, [])["attention"] == []
+
+
+def _half_broken(latent):
+    """As the toy, with the second picture's maps no numbers."""
+    maps = toy_probe(latent)
+    broken = torch.tensor([1.0, math.nan]).view(2, 1, 1, 1, 1)
+    return type(maps)({name: layer * broken for name, layer in maps.layers.items()})
+
+
+def test_numbers_that_are_not_finite_are_null_in_json_and_left_out_of_pictures():
+    run = steered_run(Relation.LEFT_OF, probe=_half_broken)
+    told = _strictly(run.as_json())
+    assert told["trace"][0]["loss"][0][1] is None and told["trace"][0]["loss"][0][0] is not None
+    assert told["presence"]["strength"][1] == [None, None]
+    assert "nan" not in run.summary() and "in 1 of 2 pictures" in run.summary()
+    assert run_curves(run).height > 300
+    map_sheet(run.scene, run.entries, (), torch.zeros(3, 8, 8), image=1)
+
+
+def _reddest(run: SteeringRun) -> int:
+    """By how much the reddest pixel of the curves is redder than green or blue."""
+    return max(red - max(green, blue) for _, (red, green, blue) in run_curves(run).getcolors(1 << 20))
+
+
+def test_steps_that_were_not_steered_are_listed_and_marked_and_bounded():
+    run = steered_run(Relation.LEFT_OF)
+    left_out = [UnsteeredStep(step, "memory ran out", (1,)) for step in range(20)]
+    told = SteeringRun(run.scene, STEPS, run.entries, {}, run.latent, left_out)
+    line = told.summary().splitlines()[-1]
+    assert line.startswith("step 1, picture 2: not steered, memory ran out; ") and line.endswith("and 16 more")
+    assert told.as_json()["unsteered"][3] == {"step": 3, "reason": "memory ran out", "images": [1]}
+    assert _reddest(told) > 100 > _reddest(run)
 
 
 def test_a_run_without_steering_says_why():
     latent = torch.zeros(1, 4, 8, 8)
     assert "No spatial relation" in SteeringRun(pair_scene(), STEPS, [], {}, latent).summary()
     assert "None of the 12 steps" in SteeringRun(pair_scene(Relation.LEFT_OF), STEPS, [], {}, latent).summary()
+    assert "had no steps" in SteeringRun(pair_scene(Relation.LEFT_OF), 0, [], {}, latent).summary()
+    failed = SteeringRun(pair_scene(Relation.LEFT_OF), STEPS, [], {}, latent, [UnsteeredStep(0, "it broke")])
+    assert failed.summary() == "step 1: not steered, it broke"
+    for run in (failed, SteeringRun(pair_scene(), STEPS, [], {}, latent)):
+        _strictly(run.as_json())
+        assert run_curves(run).width == note_picture("words").width
 
 
 def test_a_log_finds_the_run_of_a_latent_and_forgets_old_ones():
@@ -79,5 +160,5 @@ def test_a_log_finds_the_run_of_a_latent_and_forgets_old_ones():
     assert log.run_of(torch.full((1, 4, 8, 8), 10.0, dtype=torch.float16)) is runs[10]
     assert log.run_of(torch.full((1, 4, 8, 8), 10.00001)) is runs[10]
     for latent in (torch.full((1, 4, 8, 8), 0.0), torch.zeros(1, 4, 4, 4)):
-        with pytest.raises(ValueError, match="latent: the output of a sampler was expected"):
+        with pytest.raises(ValueError, match="Nothing is known of this latent"):
             log.run_of(latent)

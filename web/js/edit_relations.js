@@ -1,6 +1,7 @@
 /** The widget of Edit Relations: a line for each relation, with a switch and a menu. */
 
 import { app } from "../../../scripts/app.js"
+import { faultOfEdits } from "./damage.js"
 import { editsOf } from "./scene.js"
 import { labels, sentence, texts } from "./text.js"
 import { addSceneWidget, make } from "./widget.js"
@@ -25,7 +26,8 @@ function editsView(change) {
   function show(scene, value) {
     const key = JSON.stringify([scene.objects, scene.relations])
     if (key !== shown) {
-      rows = scene.relations.map((relation) => makeRow(scene, relation, commit))
+      const names = labels(scene)
+      rows = scene.relations.map((relation) => makeRow(scene, names, relation, commit))
       element.replaceChildren(...rows.map((row) => row.element))
       shown = key
     }
@@ -39,6 +41,7 @@ function editsView(change) {
   return {
     element,
     show,
+    fault: faultOfEdits,
     fit: (scene, value) => edits(editsOf(scene, value).filter(Boolean)),
     missing: ({ relations }) => (relations.length ? undefined : words.noRelations),
   }
@@ -50,10 +53,9 @@ function edits(all) {
   return relations.length ? { relations } : {}
 }
 
-function makeRow(scene, relation, onchange) {
+function makeRow(scene, names, relation, onchange) {
   const words = texts()
-  const names = labels(scene)
-  const said = sentence(scene, relation)
+  const said = sentence(scene, names, relation)
   const [subject, name, object] = relation
   const on = make("input", { type: "checkbox", ariaLabel: words.on(said), title: words.on(said), onchange })
   const options = scene.vocabulary.map((known) => make("option", { value: known.name }, words.phrase(known)))

@@ -1,6 +1,7 @@
 /** The scene that reaches a node, as far as it is known before anything runs. */
 
 import { api } from "../../../scripts/api.js"
+import { DamagedValue, faultOfEdits, faultOfLayout } from "./damage.js"
 
 const PARSER = "SpatialSteeringRelationParser"
 
@@ -17,8 +18,8 @@ const BYPASS = 4
 /**
  * What is upstream of a node's relations, as plain JSON: what is equal gives equal scenes.
  *
- * @returns {{prompt: string | undefined, steps: {type: string, values: object}[]} | null} null without a parser; the
- *   prompt is undefined where it comes by a link.
+ * @returns {{prompt: string | undefined, steps: {type: string, title: string, values: object}[]} | null} null without
+ *   a parser; the prompt is undefined where it comes by a link.
  */
 export function upstream(node) {
   const steps = []
@@ -26,11 +27,13 @@ export function upstream(node) {
   let place = { node, hosts: [] }
   while (!seen.has(place.node)) {
     seen.add(place.node)
-    place = origin(place, place.node.inputs.find(({ name }) => name === "relations"))
-    const values = () => Object.fromEntries(place.node.widgets.map((widget) => [widget.name, valueOf(place, widget)]))
-    if (place?.node.type === PARSER) return { prompt: values().text, steps }
-    if (!(place?.node.type in STEPS)) return null
-    steps.unshift({ type: place.node.type, values: values() })
+    place = origin(place, place.node.inputs?.find(({ name }) => name === "relations"))
+    if (!place) return null
+    const { type, title, widgets = [] } = place.node
+    const values = () => Object.fromEntries(widgets.map((widget) => [widget.name, valueOf(place, widget)]))
+    if (type === PARSER) return { prompt: values().text, steps }
+    if (!Object.hasOwn(STEPS, type)) return null
+    steps.unshift({ type, title, values: values() })
   }
   return null
 }
@@ -39,23 +42,24 @@ export function upstream(node) {
  * The scene that comes of what is upstream.
  *
  * @returns {Promise<{prompt: string, objects: object[], relations: [number, string, number][], vocabulary: object[]}>}
+ * @throws {DamagedValue} a node between holds what makes no scene
  */
 export async function read({ prompt, steps }) {
   const described = await describe(prompt)
-  return steps.reduce((scene, { type, values }) => STEPS[type](scene, values), { prompt, ...described })
+  return steps.reduce((scene, { type, title, values }) => STEPS[type](scene, values, title), { prompt, ...described })
 }
 
 /** For each relation of a scene the edit that it has, or undefined, as steering_core.editing finds them. */
 export function editsOf({ objects, relations }, edits) {
-  const left = [...(edits?.relations ?? [])]
-  return relations.map(([subject, relation, object]) => {
-    const index = left.findIndex(
-      (edit) =>
-        edit.subject === objects[subject].name && edit.relation === relation && edit.object === objects[object].name,
-    )
-    // Of two relations in the same words, each has an edit of its own.
-    return index < 0 ? undefined : left.splice(index, 1)[0]
-  })
+  const key = (...read) => JSON.stringify(read)
+  const left = new Map()
+  for (const edit of (edits.relations ?? []).toReversed()) {
+    const read = key(edit.subject, edit.relation, edit.object)
+    if (!left.has(read)) left.set(read, [])
+    left.get(read).push(edit)
+  }
+  // Of two relations in the same words, each has an edit of its own.
+  return relations.map(([a, relation, b]) => left.get(key(objects[a].name, relation, objects[b].name))?.pop())
 }
 
 /** Where the objects of a layout are among those of a scene; -1 for those that are gone. */
@@ -78,8 +82,8 @@ function origin({ node, hosts }, input) {
 
 function sender(place, slot) {
   const { node, hosts } = place
-  if (node.mode === NEVER) return undefined
-  if (node.mode === BYPASS) return origin(place, node.inputs.find(({ type }) => type === node.outputs[slot].type))
+  if (!node || node.mode === NEVER) return undefined
+  if (node.mode === BYPASS) return origin(place, node.inputs.find(({ type }) => type === node.outputs[slot]?.type))
   if (node.isSubgraphNode?.()) {
     const inner = node.resolveSubgraphOutputLink(slot)
     return inner && sender({ node: inner.outputNode, hosts: [...hosts, node] }, inner.link.origin_slot)
@@ -104,13 +108,16 @@ function valueOf(place, widget, input = place.node.inputs.find((slot) => slot.wi
   return slot && valueOf(host, host.node.getWidgetFromSlot(slot), slot)
 }
 
+/** The last answers of the server, by prompt, oldest first. */
 const answers = new Map()
+const MOST_ANSWERS = 50
 
 /** What the server reads in a prompt; asked once for each, and again if it failed. */
 function describe(prompt) {
   if (!answers.has(prompt)) {
     const answer = ask(prompt)
     answers.set(prompt, answer)
+    if (answers.size > MOST_ANSWERS) answers.delete(answers.keys().next().value)
     answer.catch(() => answers.delete(prompt))
   }
   return answers.get(prompt)
@@ -122,13 +129,15 @@ async function ask(prompt) {
     headers: { "Content-Type": "application/json" },
     body: JSON.stringify({ prompt }),
   })
-  if (!response.ok) throw new Error(`${response.status} ${response.statusText}`)
-  return response.json()
+  if (response.ok) return response.json()
+  const { error } = await response.json().catch(() => ({}))
+  throw new Error(error ?? `${response.status} ${response.statusText}`)
 }
 
-function withRelation(scene, { subject, relation, object }) {
+function withRelation(scene, { subject, relation, object }, title) {
+  if (!scene.vocabulary.some(({ name }) => name === relation)) throw damaged(title, JSON.stringify(relation))
   const objects = [...scene.objects]
-  const [a, b] = [subject, object].map((phrase) => positionOf(phrase?.trim(), objects, scene.prompt))
+  const [a, b] = [subject, object].map((phrase) => positionOf(String(phrase ?? "").trim(), objects, scene.prompt))
   if (a < 0 || b < 0 || a === b) return scene
   return { ...scene, objects, relations: distinct([...scene.relations, [a, relation, b]]) }
 }
@@ -142,7 +151,9 @@ function positionOf(phrase, objects, prompt) {
   return objects.push({ name: prompt.slice(start, start + phrase.length), occurrence: 0 }) - 1
 }
 
-function edited(scene, { edits }) {
+function edited(scene, { edits = {} }, title) {
+  const fault = faultOfEdits(scene, edits)
+  if (fault) throw damaged(title, fault)
   const found = editsOf(scene, edits)
   const relations = scene.relations.flatMap(([a, relation, b], index) => {
     const { wanted, on } = found[index] ?? { wanted: relation, on: true }
@@ -151,11 +162,17 @@ function edited(scene, { edits }) {
   return { ...scene, relations: distinct(relations) }
 }
 
-function laidOut(scene, { layout }) {
-  if (!layout?.objects?.length) return scene
+function laidOut(scene, { layout = {} }, title) {
+  const fault = faultOfLayout(scene, layout)
+  if (fault) throw damaged(title, fault)
+  if (!layout.objects?.length) return scene
   const at = positions(scene, layout)
   const relations = layout.relations.map(([a, relation, b]) => [at[a], relation, at[b]])
   return { ...scene, relations: distinct(relations.filter(([a, , b]) => a >= 0 && b >= 0)) }
+}
+
+function damaged(title, fault) {
+  return new DamagedValue(`${title}: ${fault}`)
 }
 
 function distinct(relations) {

@@ -1,6 +1,7 @@
 /** The widget of Scene Layout: the objects of the prompt on a field, where they are dragged to their places. */
 
 import { app } from "../../../scripts/app.js"
+import { faultOfLayout, MOST_PLACED } from "./damage.js"
 import { layoutOf, moved, valueOf } from "./places.js"
 import { labels, sentence, texts } from "./text.js"
 import { addSceneWidget, make } from "./widget.js"
@@ -36,6 +37,7 @@ function layoutView(change) {
   element.addEventListener("keydown", onKeyDown)
 
   let scene, value, layout
+  let names = []
   let chips = []
   let past = []
   let future = []
@@ -44,7 +46,8 @@ function layoutView(change) {
     const renew = JSON.stringify(nextScene.objects) !== JSON.stringify(scene?.objects)
     ;[scene, value] = [nextScene, nextValue]
     if (renew) {
-      chips = labels(scene).map(makeChip)
+      names = labels(scene)
+      chips = names.map(makeChip)
       stage.replaceChildren(lines, ...chips)
     }
     draw(layoutOf(scene, value))
@@ -60,7 +63,7 @@ function layoutView(change) {
       chip.classList.toggle("unplaced", !layout.placed.has(index) && !layout.relations.some((r) => r.includes(index)))
     })
     lines.replaceChildren(...layout.relations.map(([a, name, b]) => line(percent[a], percent[b], name)))
-    said.textContent = layout.relations.map((relation) => sentence(scene, relation)).join("\n")
+    said.textContent = layout.relations.map((relation) => sentence(scene, names, relation)).join("\n")
     for (const [control, usable] of [[undo, past.length], [redo, future.length], [reset, value.objects]]) {
       // Not "disabled": that would drop the focus, and with it the keys.
       control.ariaDisabled = String(!usable)
@@ -131,9 +134,14 @@ function layoutView(change) {
   return {
     element,
     show,
-    fit: (scene, value) => valueOf(scene, layoutOf(scene, value)),
-    missing: ({ objects }) => (objects.length ? undefined : words.noObjects),
+    fault: faultOfLayout,
+    fit: (scene, value) => (isTooMany(scene) ? value : valueOf(scene, layoutOf(scene, value))),
+    missing: (scene) => (isTooMany(scene) ? words.tooMany(MOST_PLACED) : scene.objects.length ? undefined : words.noObjects),
   }
+}
+
+function isTooMany({ objects }) {
+  return objects.length > MOST_PLACED
 }
 
 function button(value, title, onclick) {

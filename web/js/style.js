@@ -9,10 +9,11 @@ sheet.replaceSync(`
 .spatial-steering [hidden] { display: none !important; }
 .spatial-steering > * { flex: 1; min-height: 0; }
 .spatial-steering .hint {
-  display: grid; place-content: center; margin: 0; padding: 12px; text-align: center;
+  display: grid; place-content: center; justify-items: center; gap: 8px; padding: 12px; text-align: center;
   color: var(--descrip-text); background: var(--comfy-input-bg);
   border: 1px dashed var(--border-color); border-radius: 6px;
 }
+.spatial-steering .hint p { margin: 0; white-space: pre-line; overflow-wrap: anywhere; }
 .spatial-steering :focus-visible { outline: 2px solid var(--input-text); outline-offset: 2px; }
 
 .spatial-steering .layout { display: flex; flex-direction: column; gap: 6px; }
@@ -39,7 +40,7 @@ sheet.replaceSync(`
   flex: 1; margin: 0; max-height: 4.2em; overflow: auto; font-size: 11px; white-space: pre-line;
   color: var(--descrip-text);
 }
-.spatial-steering .foot input {
+.spatial-steering .foot input, .spatial-steering .hint input {
   padding: 1px 7px; font: inherit; color: var(--input-text); background: var(--comfy-input-bg);
   border: 1px solid var(--border-color); border-radius: 4px; cursor: pointer;
 }

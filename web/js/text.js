@@ -9,6 +9,9 @@ const en = {
   noRelations: "No relations found. Write a prompt that states some, such as: a cat to the left of a dog.",
   failed: (why) => `The server could not read the prompt: ${why}`,
   reading: "Reading the prompt …",
+  tooMany: (most) => `The prompt names more than ${most} objects, too many for this field.`,
+  damaged: (fault) => `This node holds a damaged value. What hangs on it does not run until it is reset.\n${fault}`,
+  damagedBefore: (fault) => `A node before this one holds a damaged value.\n${fault}`,
   field: "Objects of the prompt. Arrow keys move one, with Shift further. Escape leaves.",
   place: (name, x, y) => `${name}: ${x} % from the left, ${y} % from the top`,
   undo: "Undo",
@@ -40,6 +43,9 @@ const zh = {
   noRelations: "没有找到空间关系。请在提示词中写出关系，例如：a cat to the left of a dog。",
   failed: (why) => `服务器无法读取提示词：${why}`,
   reading: "正在读取提示词…",
+  tooMany: (most) => `提示词中的物体超过 ${most} 个，此画布放不下。`,
+  damaged: (fault) => `此节点的值已损坏。重置之前，依赖它的部分不会运行。\n${fault}`,
+  damagedBefore: (fault) => `前面的节点的值已损坏。\n${fault}`,
   field: "提示词中的物体。方向键移动，按住 Shift 移动更多，Escape 退出。",
   place: (name, x, y) => `${name}：距左边 ${x}%，距顶部 ${y}%`,
   undo: "撤销",
@@ -57,16 +63,15 @@ export function texts() {
   return app.extensionManager.setting.get("Comfy.Locale")?.startsWith("zh") ? zh : en
 }
 
-/** One relation of a scene in words. */
-export function sentence(scene, [subject, name, object]) {
+/** One relation of a scene in words, given the labels of its objects. */
+export function sentence({ vocabulary }, names, [subject, name, object]) {
   const { inOrder, phrase } = texts()
-  const names = labels(scene)
-  const relation = scene.vocabulary.find((known) => known.name === name)
+  const relation = vocabulary.find((known) => known.name === name)
   return inOrder(names[subject], phrase(relation), names[object]).join(" ")
 }
 
 /** The names of a scene's objects; those that share one are numbered. */
 export function labels({ objects }) {
-  const shared = (name) => objects.filter((object) => object.name === name).length > 1
-  return objects.map(({ name, occurrence }) => (shared(name) ? `${name} ${occurrence + 1}` : name))
+  const shared = new Set(objects.filter(({ occurrence }) => occurrence).map(({ name }) => name))
+  return objects.map(({ name, occurrence }) => (shared.has(name) ? `${name} ${occurrence + 1}` : name))
 }

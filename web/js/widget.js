@@ -1,6 +1,7 @@
 /** What the widgets of this pack share: a value, a look upstream, and elements to show both. */
 
 import { app } from "../../../scripts/app.js"
+import { DamagedValue } from "./damage.js"
 import { read, upstream } from "./scene.js"
 import "./style.js"
 import { texts } from "./text.js"
@@ -17,15 +18,21 @@ export function make(tag, properties = {}, ...children) {
 /**
  * Gives a node a widget that shows the scene which reaches the node.
  *
+ * A value can come from anybody's workflow. One that is damaged stays as it is until a person resets it; the server
+ * refuses what hangs on it, and runs the rest.
+ *
  * @param makeView called with ``change(value)``, for changes by a person; returns the view:
  *   - ``element``: what is shown
+ *   - ``fault(scene, value)``: what is damaged in a value, else undefined; the others below are given sound ones
  *   - ``fit(scene, value)``: what is left of a value in a scene; a value of which nothing is left is {}
  *   - ``show(scene, value)``: show them
  *   - ``missing(scene)``: what to say if there is nothing to show, else undefined
  */
 export function addSceneWidget(node, name, type, { minHeight, makeView }) {
   const words = texts()
-  const hint = make("p", { className: "hint", textContent: words.reading })
+  const said = make("p", { textContent: words.reading })
+  const reset = make("input", { type: "button", value: words.reset, onclick: () => change({}) })
+  const hint = make("div", { className: "hint" }, said)
   const view = makeView(change)
   const element = make("div", { className: "spatial-steering" }, view.element, hint)
   view.element.hidden = true
@@ -49,8 +56,21 @@ export function addSceneWidget(node, name, type, { minHeight, makeView }) {
   }
 
   function hold(next) {
-    value = scene ? view.fit(scene, next ?? {}) : (next ?? {})
-    if (scene) view.show(scene, value)
+    value = next ?? {}
+    if (!scene) return
+    const fault = view.fault(scene, value)
+    if (fault === undefined) value = view.fit(scene, value)
+    const missing = fault === undefined ? view.missing(scene) : words.damaged(fault)
+    if (missing === undefined) view.show(scene, value)
+    say(missing, fault !== undefined)
+  }
+
+  /** Shows a text in the place of the view, or the view where there is none to show. */
+  function say(text, damaged = false) {
+    said.textContent = text ?? ""
+    hint.replaceChildren(...(damaged ? [said, reset] : [said]))
+    hint.hidden = text === undefined
+    view.element.hidden = text !== undefined
   }
 
   function change(next) {
@@ -79,17 +99,14 @@ export function addSceneWidget(node, name, type, { minHeight, makeView }) {
     if (source?.prompt !== undefined) {
       try {
         next = await read(source)
-        missing = view.missing(next)
       } catch (error) {
-        missing = words.failed(error.message)
+        missing = (error instanceof DamagedValue ? words.damagedBefore : words.failed)(error.message)
       }
     }
     if (json !== followed) return
     scene = next
-    hint.textContent = missing ?? ""
-    hint.hidden = !missing
-    view.element.hidden = Boolean(missing)
-    hold(value)
+    if (scene) hold(value)
+    else say(missing)
   }
 
   // Nothing tells a node of what changes further up, so it looks, and follows once the change has come to rest.

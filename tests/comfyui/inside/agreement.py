@@ -23,7 +23,8 @@ with torch.inference_mode():
         blocks = {name: block for name, (_, block) in layers.items()}
         x = given["latent"] * (1 + sigma**2) ** 0.5
         with ordinary_weights(guider):
-            maps = backend.probe_model(guider, x, sigma, extra_args["model_options"], scene.grounded.tokens, blocks)
+            (condition,), options = guider.conds["positive"], extra_args["model_options"]
+            maps = backend.probe_model(guider, condition, x, sigma, options, scene.grounded.tokens, blocks)
         seen.update({name: value.clone() for name, value in maps.layers.items()})
         network.extend((layer.name, layer.level, layer.heads) for layer, _ in layers.values())
         progress.append(backend.progress(guider.inner_model.model_sampling, sigma))

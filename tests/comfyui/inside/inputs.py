@@ -1,7 +1,7 @@
 """Inputs beyond the plain ones: no relations, masks, weights and long prompts, other models."""
 
 import torch
-from setting import PROMPT, ControlNetApplyAdvanced, Scene, backend, random_control_net, report, samplers
+from setting import ControlNetApplyAdvanced, Scene, backend, random_control_net, report, samplers, text
 from spatial_steering.steering_core.losses import CentroidLoss
 from spatial_steering.steering_core.schedule import DESCENT, GUIDANCE, SteeringSchedule
 from spatial_steering.steering_core.steering import Steering
@@ -20,7 +20,7 @@ with torch.inference_mode():
     scene = Scene()
     result = {}
 
-    calm = backend.ground_prompt(scene.clip, "a dog and a cat")
+    calm = text.ground_prompt(scene.clip, "a dog and a cat")
     calmly = scene.sample(backend.steer_model(scene.model, Steering(calm, CentroidLoss())))
     result["no relation"] = torch.equal(calmly, scene.sample(scene.model))
 
@@ -49,9 +49,9 @@ with torch.inference_mode():
     scene.positive, scene.negative = plain_positive, plain_negative
 
     weighted = "a (giraffe:1.3) above an ((airplane)), " + "very highly detailed and sharp, " * 30 + "a dog below a cat"
-    grounded = backend.ground_prompt(scene.clip, weighted)
-    tokens = backend.prompt_tokens(scene.clip, weighted)
-    inverted = backend.ground_prompt(scene.clip, "embedding:cat, a cat above a dog")
+    grounded = text.ground_prompt(scene.clip, weighted)
+    tokens = text.prompt_tokens(scene.clip, weighted)
+    inverted = text.ground_prompt(scene.clip, "embedding:cat, a cat above a dog")
     result["beside an embedding"] = list(inverted.names)
     result["texts"] = ["".join(tokens[index].text for index in indices) for indices in grounded.tokens]
     result["chunks"] = [index // 77 for indices in grounded.tokens for index in indices]
@@ -86,11 +86,6 @@ with torch.inference_mode():
     scene.positive = [[plain_positive[0][0], {**plain_positive[0][1], "area": (8, 8, 0, 0), "strength": 1.0}]]
     run = log.run_of(scene.sample(backend.steer_model(scene.model, Steering(scene.grounded, CentroidLoss()), log)))
     result["size of maps for an area"] = list(run.entries[0].mean_map.shape[-2:])
-    scene.positive = [[plain_positive[0][0], {**plain_positive[0][1], "start_percent": 0.5}]]
-    try:
-        scene.sample(steered)
-    except RuntimeError as error:
-        result["late conditioning"] = str(error)
     scene.positive = plain_positive
 
     try:
@@ -98,10 +93,4 @@ with torch.inference_mode():
     except ValueError as error:
         result["layers"] = str(error)
 
-    short = scene.clip.encode_from_tokens_scheduled(scene.clip.tokenize(PROMPT))
-    scene.positive = [[short[0][0][:, :4], short[0][1]]]
-    try:
-        scene.sample(steered)
-    except IndexError as error:
-        result["other prompt"] = str(error)
 report(result)

@@ -57,10 +57,8 @@ with torch.inference_mode():
     result["steps"] = sorted({entry.step for entry in trace})
     result["after success"] = untouched()
     result["step of zero"] = ((steer(step_size=0.0)[0] - plain).norm() / plain.norm()).item()
-    try:
-        steer(FailingLoss(fail))
-    except ArithmeticError as error:
-        result["error"] = str(error)
+    failed, trace = steer(FailingLoss(fail))
+    result["finite after error"] = bool(failed.isfinite().all())
     result["after error"] = untouched()
     try:
         steer(FailingLoss(model_management.interrupt_current_processing), refinements=3)

@@ -1,11 +1,15 @@
 """Steering of SDXL's architecture: its own tokenizer, and a network of its layout, narrower, with random weights."""
 
+from dataclasses import replace
+
 import torch
-from setting import backend, comfy, common_ksampler, report
+from setting import backend, comfy, common_ksampler, report, text
 from spatial_steering.steering_core.layers import default_layers
 from spatial_steering.steering_core.losses import CentroidLoss
+from spatial_steering.steering_core.parser import parse
 from spatial_steering.steering_core.schedule import DESCENT, GUIDANCE, SteeringSchedule
 from spatial_steering.steering_core.steering import Steering
+from spatial_steering.steering_core.tokens import ground
 
 PROMPT = "a photo of a giraffe above an airplane, " + "very highly detailed and sharp, " * 30 + "a dog below a cat"
 CONTEXT = 64
@@ -35,8 +39,8 @@ with torch.inference_mode():
     clip = comfy.sd.CLIP(no_init=True)  # the tokenizer needs none of the encoders
     clip.tokenizer = comfy.sdxl_clip.SDXLTokenizer()
     clip.tokenizer_options = {}
-    grounded = backend.ground_prompt(clip, PROMPT)
-    tokens = backend.prompt_tokens(clip, PROMPT)
+    tokens = text.prompt_tokens(clip, PROMPT)
+    grounded = ground(parse(PROMPT), tokens)
     chunks = clip.tokenize(PROMPT)
     result = {
         "texts": ["".join(tokens[index].text for index in indices) for indices in grounded.tokens],
@@ -55,7 +59,8 @@ with torch.inference_mode():
     )
     layers = [layer for layer, _ in backend.network_of(model).values()]
     result["layers"] = [len(layers), len(default_layers(layers))]
-    conditioning = [[torch.randn(1, len(tokens), CONTEXT), {"pooled_output": torch.randn(1, 1280)}]]
+    grounded = replace(grounded, conditioning=torch.randn(1, len(tokens), CONTEXT))
+    conditioning = [[grounded.conditioning, {"pooled_output": torch.randn(1, 1280)}]]
     negative = [[torch.randn(1, 77, CONTEXT), {"pooled_output": torch.randn(1, 1280)}]]
     latent = {"samples": torch.zeros(2, 4, 32, 48)}
 

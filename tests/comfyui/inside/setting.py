@@ -17,8 +17,13 @@ import comfy.cldm.cldm
 import comfy.ops
 import folder_paths  # noqa: F401, for the scripts
 import torch
-from comfy import model_management, samplers  # noqa: F401, for the scripts
+from comfy import model_management, quant_ops, samplers, sd  # noqa: F401, for the scripts
 from comfy.controlnet import ControlNet
+from comfy_extras.nodes_freelunch import FreeU_V2  # noqa: F401, for the scripts
+from comfy_extras.nodes_model_advanced import (  # noqa: F401, for the scripts
+    ModelSamplingDiscrete,
+    ModelSamplingSD3,
+)
 
 from nodes import ControlNetApplyAdvanced, common_ksampler  # noqa: F401, for the scripts
 
@@ -29,7 +34,8 @@ _module = importlib.util.module_from_spec(_spec)
 sys.modules["spatial_steering"] = _module
 _spec.loader.exec_module(_module)
 
-from spatial_steering.steering_core.backends import comfyui as backend
+from spatial_steering.steering_core.backends import comfyui as backend  # noqa: F401, for the scripts
+from spatial_steering.steering_core.backends import comfyui_text as text
 from spatial_steering.steering_core.backends.comfyui_miniature import load_miniature
 from spatial_steering.steering_core.miniature.folder import MINIATURE_DIR
 
@@ -43,7 +49,7 @@ class Scene:
         self.model, self.clip, self.vae = load_miniature(Path(folder))
         self.positive = self.clip.encode_from_tokens_scheduled(self.clip.tokenize(PROMPT))
         self.negative = self.clip.encode_from_tokens_scheduled(self.clip.tokenize(""))
-        self.grounded = backend.ground_prompt(self.clip, PROMPT)
+        self.grounded = text.ground_prompt(self.clip, PROMPT)
         self.latent = {"samples": torch.zeros(batch, 4, 16, 16)}
 
     def sample(self, model, sampler="euler", steps=8, latent=None):

@@ -1,0 +1,231 @@
+"""Prompts in ComfyUI: their tokens, their relations, and the conditioning that these belong to."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import torch
+from comfy.sd import CLIP
+from comfy.sd1_clip import SD1Tokenizer, SDTokenizer
+from comfy.sdxl_clip import SDXLTokenizer
+from torch import Tensor
+
+from ..parser import parse
+from ..relations import Scene
+from ..steering import SteeringError
+from ..tokens import GroundedScene, Token, ground, token_texts
+
+#: The entry of a conditioning that carries the relations of its prompt. Combine, SetArea, SetMask and
+#: SetTimestepRange hand it on; Concat keeps that of its first input alone.
+RELATIONS_ENTRY = "spatial_steering_relations"
+#: Where the tokens of the relations begin in a conditioning of a run.
+_FIRST_TOKEN = "spatial_steering_first_token"
+#: The list of a guider's conditionings that pictures are pushed away from.
+_NEGATIVE = "negative"
+#: Vectors of the same text by the same encoder differ by less of their largest value, those of two texts by far more.
+_TOLERANCE = 1e-3
+
+#: In place of a scene: the relations that the sampler's positive conditioning carries.
+CARRIED = GroundedScene(Scene("", ()), (), (), ())
+
+#: What ComfyUI's nodes hand on as CONDITIONING.
+Conditioning = list[list[Any]]
+#: One conditioning of a run, as a guider holds it.
+Condition = dict[str, Any]
+
+
+def encode_prompt(clip: CLIP, prompt: str, scene: Scene | None = None) -> tuple[Conditioning, GroundedScene]:
+    """The conditioning of a prompt as CLIP Text Encode makes it, and the relations that it carries.
+
+    Args:
+        scene: relations made by other means than reading the prompt.
+
+    Raises:
+        PhraseNotFoundError: a phrase has no tokens.
+        ValueError: see ``prompt_tokens``.
+    """
+    grounded = ground(scene or parse(_without_embeddings(prompt)), prompt_tokens(clip, prompt))
+    conditioning = clip.encode_from_tokens_scheduled(clip.tokenize(prompt))
+    grounded = replace(grounded, conditioning=conditioning[0][0])
+    return [[vectors, {**extra, RELATIONS_ENTRY: grounded}] for vectors, extra in conditioning], grounded
+
+
+def ground_prompt(clip: CLIP, prompt: str, scene: Scene | None = None) -> GroundedScene:
+    """The relations of ``encode_prompt``."""
+    return encode_prompt(clip, prompt, scene)[1]
+
+
+def _without_embeddings(prompt: str) -> str:
+    """The prompt with blanks for textual inversions, whose names are no words of it."""
+    return re.sub(r"embedding:\S+", lambda found: " " * len(found.group()), prompt)
+
+
+def prompt_tokens(clip: CLIP, prompt: str) -> list[Token]:
+    """The tokens of the model's text encoder, its chunks joined as in the conditioning.
+
+    Raises:
+        ValueError: the model has no text encoder, or another kind than CLIP.
+    """
+    tokenizer, name = _clip_tokenizer(clip)
+    chunks = clip.tokenize(prompt)[name]
+    special = {tokenizer.start_token, tokenizer.end_token, tokenizer.pad_token}
+    ids = [entry[0] for chunk in chunks for entry in chunk]
+    # An embedding ("embedding:name") stands among the ids as a tensor, and is no word.
+    words = [(index, token) for index, token in enumerate(ids) if isinstance(token, int) and token not in special]
+    decode = tokenizer.tokenizer.decode
+    texts = token_texts([token for _, token in words], lambda part: decode(part, skip_special_tokens=True))
+    by_index = {index: text for (index, _), text in zip(words, texts)}
+    return [Token(index, by_index.get(index, "")) for index in range(len(ids))]
+
+
+def _clip_tokenizer(clip: CLIP | None) -> tuple[SDTokenizer, str]:
+    """The tokenizer whose tokens the conditioning follows, and what its encoder is called."""
+    if clip is None:
+        raise ValueError("clip: the checkpoint holds no text encoder. Load one with Load CLIP, and connect that.")
+    if isinstance(clip.tokenizer, SD1Tokenizer):
+        return getattr(clip.tokenizer, clip.tokenizer.clip), clip.tokenizer.clip_name
+    if isinstance(clip.tokenizer, SDXLTokenizer):
+        # Both of its encoders cut a text into the same tokens, and stand side by side in the width of each.
+        return clip.tokenizer.clip_l, "l"
+    raise ValueError(
+        f"clip: a Stable Diffusion 1.x, 2.x or SDXL text encoder, or that of Load Miniature Model, was expected; "
+        f"{type(clip.tokenizer).__name__} is of another kind."
+    )
+
+
+def carried_relations(conditions: Mapping[str, Sequence[Condition]]) -> GroundedScene:
+    """The relations that the conditionings of a guider carry; of several prompts, those of the one that has any.
+
+    Raises:
+        SteeringError: none carries any, or those of several prompts do.
+    """
+    found = [
+        condition[RELATIONS_ENTRY]
+        for name, listed in conditions.items()
+        if name != _NEGATIVE
+        for condition in listed
+        if RELATIONS_ENTRY in condition
+    ]
+    if not found:
+        raise SteeringError(
+            "positive: it carries no relations. Connect the conditioning of Spatial Relation Parser to the sampler's "
+            "positive input, or its relations to the node that steers."
+        )
+    stated = {scene.scene.prompt: scene for scene in found if scene.relations}
+    if len(stated) > 1:
+        prompts = " and ".join(f'"{_shortened(prompt)}"' for prompt in stated)
+        raise SteeringError(
+            f"positive: it carries the relations of several prompts, {prompts}. Connect those that are meant to the "
+            f"relations input of the node that steers."
+        )
+    return next(iter(stated.values()), found[0])
+
+
+def tie(conditions: Mapping[str, Sequence[Condition]], scene: GroundedScene) -> None:
+    """Mark, among the conditionings of a guider, those whose tokens the relations count.
+
+    They carry the relations' prompt, or hold its encoded text somewhere (Concat, CLIP Text Encode of the same text).
+
+    Args:
+        conditions: of one run, before it samples; the marks are entries of their own.
+
+    Raises:
+        SteeringError: there is none, or it is the negative one.
+    """
+    if not any(listed for name, listed in conditions.items() if name != _NEGATIVE):
+        raise SteeringError(
+            "guider: it has no positive conditioning, whose attention steering reads. Use CFGGuider, BasicGuider or "
+            "another with one."
+        )
+    tied_to = set()
+    for name, listed in conditions.items():
+        for condition in listed:
+            first = _first_token(condition, scene)
+            if first is not None:
+                tied_to.add(name)
+                condition[_FIRST_TOKEN] = first
+    if not tied_to - {_NEGATIVE}:
+        prompt = _shortened(scene.scene.prompt)
+        if tied_to:
+            raise SteeringError(
+                f'positive: the prompt of the relations, "{prompt}", is connected as the negative conditioning. Swap '
+                f"the two."
+            )
+        raise SteeringError(
+            f'positive: it was not encoded from the prompt of the relations, "{prompt}". Connect the conditioning of '
+            f"the Spatial Relation Parser that the relations come from, or a CLIP Text Encode of the same text and "
+            f"CLIP, to the sampler's positive input."
+        )
+
+
+def check_width(conditions: Mapping[str, Sequence[Condition]], width: int) -> None:
+    """Refuse vectors that the model cannot read.
+
+    Args:
+        width: of the vectors that it reads.
+
+    Raises:
+        SteeringError: names the conditioning.
+    """
+    for name, listed in conditions.items():
+        for condition in listed:
+            vectors = condition.get("cross_attn")
+            if vectors is not None and vectors.shape[-1] != width:
+                raise SteeringError(
+                    f"{name}: it was encoded by a CLIP that does not belong to the model, with {vectors.shape[-1]} "
+                    f"numbers a token where the model reads {width}. Connect the CLIP of the model's own checkpoint "
+                    f"to the nodes that encode."
+                )
+
+
+def acting(conditions: Mapping[str, Sequence[Condition]], sigma: float) -> tuple[Condition, int] | None:
+    """Of the conditionings that are tied to the relations the first that acts, and where their tokens begin in it.
+
+    Args:
+        conditions: of a guider while it samples.
+        sigma: noise level.
+    """
+    for name, listed in conditions.items():
+        for condition in listed:
+            # Where a timestep range is set, ComfyUI has turned it into noise levels.
+            is_in_range = condition.get("timestep_end", 0.0) <= sigma <= condition.get("timestep_start", torch.inf)
+            if name != _NEGATIVE and _FIRST_TOKEN in condition and is_in_range:
+                return condition, condition[_FIRST_TOKEN]
+    return None
+
+
+def _first_token(condition: Condition, scene: GroundedScene) -> int | None:
+    """Where the scene's prompt begins among a conditioning's tokens; none where it is not in there."""
+    vectors = condition.get("cross_attn")
+    if vectors is None or vectors.shape[1] < len(scene.sequence):
+        return None
+    carried = condition.get(RELATIONS_ENTRY)
+    if carried is not None and (carried.scene.prompt, carried.sequence) == (scene.scene.prompt, scene.sequence):
+        return 0
+    return None if scene.conditioning is None else _offset(scene.conditioning, vectors)
+
+
+def _offset(part: Tensor, whole: Tensor) -> int | None:
+    """Where the tokens of one conditioning begin in another, both (batch, tokens, width)."""
+    if part.shape[-1] != whole.shape[-1]:
+        return None
+    part, whole = part[:1].float(), whole.to(part.device).float()
+    near = _TOLERANCE * part.abs().max()
+    begins = ((whole - part[:, :1]).abs().amax(dim=(0, 2)) <= near).nonzero().flatten().tolist()
+    length = part.shape[1]
+    return next(
+        (
+            first
+            for first in begins
+            if first + length <= whole.shape[1]
+            and bool(((whole[:, first : first + length] - part).abs() <= near).all())
+        ),
+        None,
+    )
+
+
+def _shortened(prompt: str) -> str:
+    return prompt if len(prompt) <= 80 else f"{prompt[:79]}…"

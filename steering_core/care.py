@@ -1,0 +1,140 @@
+"""Ways to run a probe whose plain run fails: they cost more, and bear more.
+
+Each is a context for the probe's forward and its backward.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd.graph import allow_mutation_on_saved_tensors, saved_tensors_hooks
+from torch.overrides import TorchFunctionMode
+from torch.utils._pytree import tree_map_only
+
+#: A probe's forward and backward run within what it returns.
+Care = Callable[[], AbstractContextManager[Any]]
+
+plain: Care = nullcontext
+
+
+class Watchful:
+    """Nothing that a patch calls switches gradients off, and whether something tried is noticed.
+
+    It costs up to a quarter of a small network's probe, so that the first probe of a run watches for the others.
+
+    Attributes:
+        noticed: whether something tried so far.
+    """
+
+    def __init__(self) -> None:
+        self.noticed = False
+
+    def __call__(self) -> AbstractContextManager[Any]:
+        """The context of one probe."""
+        return _Watch(self)
+
+
+@contextmanager
+def tolerant() -> Iterator[None]:
+    """Patches may change activations in place, bring tensors made in inference mode, and switch gradients off."""
+    with allow_mutation_on_saved_tensors(), _Differentiable():
+        yield
+
+
+@contextmanager
+def sparing() -> Iterator[None]:
+    """As ``tolerant``, with what backward needs kept in main memory and not on the device.
+
+    Copies of weights that were cast or streamed for one layer leave the device with the activations.
+    """
+    with saved_tensors_hooks(_to_main_memory, _to_its_device), _Differentiable():
+        yield
+
+
+def settled(care: Care) -> Care:
+    """With what to go on after a probe that went well."""
+    return plain if isinstance(care, Watchful) and not care.noticed else care
+
+
+def more_careful(care: Care, error: Exception) -> Care | None:
+    """What to try after a probe has failed; none where nothing is left that could help."""
+    if is_out_of_memory(error):
+        return None if care is sparing else sparing
+    return None if care in (tolerant, sparing) else tolerant
+
+
+def is_out_of_memory(error: Exception) -> bool:
+    """Whether memory ran out; older drivers and the CPU say so in words alone."""
+    words = str(error).lower()
+    return isinstance(error, (torch.cuda.OutOfMemoryError, MemoryError)) or (
+        isinstance(error, RuntimeError) and ("out of memory" in words or "can't allocate memory" in words)
+    )
+
+
+def ordinary_alias(tensor: Tensor) -> Tensor:
+    """The same storage as a tensor that autograd takes; what is made in inference mode it does not."""
+    with torch.inference_mode(False):
+        alias = torch.empty(0, dtype=tensor.dtype, device=tensor.device)
+        return alias.set_(tensor.untyped_storage(), tensor.storage_offset(), tensor.size(), tensor.stride())
+
+
+class _GradientsStayOn(TorchFunctionMode):
+    """No torch function is run without gradients."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        if func is torch._C._set_grad_enabled and args == (False,):
+            self.prevented()
+            return None
+        if torch.is_inference_mode_enabled():
+            self.prevented()
+            with torch.inference_mode(False), torch.enable_grad():
+                return func(*args, **kwargs)
+        return func(*args, **kwargs)
+
+    def prevented(self) -> None:
+        """Something tried to switch them off."""
+
+
+class _Watch(_GradientsStayOn):
+    """Tells a ``Watchful``."""
+
+    def __init__(self, told: Watchful) -> None:
+        super().__init__()
+        self._told = told
+
+    def prevented(self) -> None:
+        self._told.noticed = True
+
+
+class _Differentiable(_GradientsStayOn):
+    """Every torch function gets ordinary tensors besides."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        args, kwargs = tree_map_only(Tensor, _made_ordinary, (args, kwargs or {}))
+        return super().__torch_function__(func, types, args, kwargs)
+
+
+def _made_ordinary(tensor: Tensor) -> Tensor:
+    return ordinary_alias(tensor) if type(tensor) is Tensor and tensor.is_inference() else tensor
+
+
+#: A device, the stretch of storage that a tensor spans, and its size and strides in there: kernels choose their ways
+#: by the layout, which a compact copy would lose, and with it the same result to the bit.
+_Kept = tuple[torch.device, Tensor, Sequence[int], Sequence[int]]
+
+
+def _to_main_memory(tensor: Tensor) -> _Kept:
+    size, strides = tensor.size(), tensor.stride()
+    span = 1 + sum((length - 1) * stride for length, stride in zip(size, strides)) if tensor.numel() else 0
+    # A copy even on the CPU: what is saved may be changed in place later on.
+    return tensor.device, tensor.as_strided((span,), (1,)).to("cpu", copy=True), size, strides
+
+
+def _to_its_device(kept: _Kept) -> Tensor:
+    device, stretch, size, strides = kept
+    return stretch.to(device).as_strided(size, strides)

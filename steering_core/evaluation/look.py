@@ -1,0 +1,166 @@
+"""What a detector sees in finished pictures, held against the relations of their prompt."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ..tokens import GroundedRelation, GroundedScene
+from ..wording import several
+
+Centre = tuple[float, float]
+
+
+@dataclass(frozen=True)
+class Sighting:
+    """An object in a picture.
+
+    Attributes:
+        label: the detector's name for it.
+        centre: (x, y) in shares of the picture's width and height, x to the right and y downward.
+    """
+
+    label: str
+    centre: Centre
+
+
+@dataclass(frozen=True)
+class Look:
+    """What a detector saw in each picture of a batch.
+
+    Attributes:
+        by: who looked, in words.
+        found: of each picture.
+        known: all labels that the detector can give; none where that is not known.
+    """
+
+    by: str
+    found: Sequence[Sequence[Sighting]]
+    known: frozenset[str] | None = None
+
+    @property
+    def labels(self) -> frozenset[str]:
+        """Those that it knows; where that is not known, those that it gave."""
+        return self.known or frozenset(sighting.label for picture in self.found for sighting in picture)
+
+
+@dataclass(frozen=True)
+class SeenRelation:
+    """What became of a relation in the pictures.
+
+    Attributes:
+        relation: in words.
+        failures: for each picture why the relation is not seen in it; none where it is.
+        unjudged: why nobody can tell, in place of failures.
+    """
+
+    relation: str
+    failures: tuple[str | None, ...] = ()
+    unjudged: str = ""
+
+    @property
+    def seen(self) -> list[bool] | None:
+        """For each picture; none where nobody can tell."""
+        return None if self.unjudged else [failure is None for failure in self.failures]
+
+    def __str__(self) -> str:
+        if self.unjudged:
+            return f"not judged: {self.relation}: {self.unjudged}"
+        failed = [(number, failure) for number, failure in enumerate(self.failures, 1) if failure]
+        pictures = len(self.failures)
+        if not failed:
+            return f"\N{CHECK MARK} seen: {self.relation}" + (f" in {pictures} of {pictures} pictures" * (pictures > 1))
+        if pictures == 1:
+            return f"\N{BALLOT X} not seen: {self.relation}: {self.failures[0]}"
+        told = several([f"picture {number}: {failure}" for number, failure in failed])
+        return f"\N{BALLOT X} seen: {self.relation} in {pictures - len(failed)} of {pictures} pictures; {told}"
+
+    def as_json(self) -> dict[str, Any]:
+        """In plain lists; ``seen`` is null where nobody can tell."""
+        return {"relation": self.relation, "seen": self.seen, "why_not": self.unjudged or list(self.failures)}
+
+
+def seen_relations(scene: GroundedScene, look: Look) -> list[SeenRelation]:
+    """Each relation of a scene in each picture, in the scene's order.
+
+    Where a picture shows an object several times, a relation is seen if it holds whichever of them is meant.
+    """
+    labels = [label_of(name, look.labels) for name in scene.names]
+    return [_seen(scene, relation, look, labels) for relation in scene.relations]
+
+
+def label_of(phrase: str, labels: Iterable[str]) -> str | None:
+    """The label that a phrase of a prompt ends with: "red car" is a car. The longest of several; none if none does."""
+    words = phrase.casefold().split()
+    fitting = [label for label in labels if words[-len(label.split()) :] == label.casefold().split()]
+    return max(fitting, key=len, default=None)
+
+
+def read_boxes(boxes: Any, pictures: int, width: int, height: int) -> Look:
+    """What the boxes of a detection node say, in the form of ComfyUI's BOUNDING_BOX.
+
+    Args:
+        boxes: for each picture a list of boxes with ``x``, ``y`` (of the upper left corner), ``width`` and ``height``
+            in pixels, and a ``label``; of one picture its list alone, or its only box, will do.
+        pictures: how many there are.
+        width, height: of the pictures, in pixels.
+
+    Raises:
+        ValueError: they have another form, no label, or are of another number of pictures.
+    """
+    frames = boxes
+    if isinstance(frames, dict):
+        frames = [frames]
+    if isinstance(frames, list) and all(isinstance(box, dict) for box in frames):
+        frames = [frames]
+    if not (isinstance(frames, list) and all(isinstance(frame, list) for frame in frames)):
+        raise ValueError("boxes: for each picture a list of boxes was expected, as a detection node gives it.")
+    if len(frames) != pictures:
+        raise ValueError(f"boxes: those of {pictures} pictures were expected, not of {len(frames)}.")
+    return Look(by="the connected boxes", found=[[_sighting(box, width, height) for box in frame] for frame in frames])
+
+
+def _sighting(box: Any, width: int, height: int) -> Sighting:
+    try:
+        label = box["label"]
+        centre = (box["x"] + box["width"] / 2) / width, (box["y"] + box["height"] / 2) / height
+    except (KeyError, TypeError):
+        label = None
+    if not (isinstance(label, str) and label.strip()):
+        raise ValueError(
+            "boxes: each with x, y, width, height and a label was expected, as Run Real-Time Detection (RT-DETR) "
+            "gives them; without labels nobody knows which object is in a box."
+        )
+    return Sighting(label, centre)
+
+
+def _seen(scene: GroundedScene, relation: GroundedRelation, look: Look, labels: list[str | None]) -> SeenRelation:
+    words = scene.describe(relation)
+    for number in (relation.subject, relation.object):
+        label, name = labels[number], scene.names[number]
+        if label is None and look.known:
+            return SeenRelation(words, unjudged=f"{look.by} does not know '{name}'")
+        same = [other for other, its in zip(scene.names, labels) if label is not None and its == label]
+        if len(same) > 1:
+            alike = " and ".join(f"'{one}'" for one in same)
+            return SeenRelation(words, unjudged=f"to {look.by}, {alike} are the same: {label}")
+    return SeenRelation(words, tuple(_failure(scene, relation, labels, picture) for picture in look.found))
+
+
+def _failure(
+    scene: GroundedScene, relation: GroundedRelation, labels: list[str | None], picture: Sequence[Sighting]
+) -> str | None:
+    """Why a relation is not seen in a picture."""
+    ends = (relation.subject, relation.object)
+    subjects, objects = ([found.centre for found in picture if found.label == labels[end]] for end in ends)
+    missing = [scene.names[end] for end, centres in zip(ends, (subjects, objects)) if not centres]
+    if missing:
+        return f"no {' and no '.join(missing)}"
+    holds = [relation.relation.holds(subject, object) for subject in subjects for object in objects]
+    if all(holds):
+        return None
+    if any(holds):
+        numbers = (f"{len(centres)} × {scene.names[end]}" for end, centres in zip(ends, (subjects, objects)))
+        return f"unclear, {' and '.join(numbers)}"
+    return f"not {relation.relation.phrase}"

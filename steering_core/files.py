@@ -1,0 +1,39 @@
+"""Files that are written whole or not at all."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from errno import EIO
+from pathlib import Path
+from uuid import uuid4
+
+
+@contextmanager
+def written_whole(file: Path, writer: str | None = None) -> Iterator[Path]:
+    """Where to write what becomes ``file`` when the context is left, and nothing at all if it is left by an error.
+
+    The path lies beside the file, since only within one file system is a file put in place at once. What was
+    there before stays until then; where it is a link, the link is replaced.
+
+    Args:
+        writer: a name that nobody else writes under at the time, so that ``remove_unfinished`` can tell what it
+            has left; one that is like no other when not given.
+
+    Raises:
+        OSError: the file cannot be written, or not be put in place; names it.
+    """
+    partial = file.with_name(f"{file.name}.{writer or uuid4().hex}.partial")
+    try:
+        yield partial
+        partial.replace(file)
+    except OSError as error:  # a write that fails does not say of what
+        raise OSError(error.errno or EIO, error.strerror or str(error), str(file)) from error
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def remove_unfinished(folder: Path, writer: str) -> None:
+    """Remove what a writer of that name has left in a folder when it was killed."""
+    for partial in folder.glob(f"*.{writer}.partial"):
+        partial.unlink(missing_ok=True)

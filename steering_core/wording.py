@@ -1,0 +1,13 @@
+"""Words that several reports share."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+_MOST = 4
+
+
+def several(items: Sequence[str], separator: str = "; ", most: int = _MOST) -> str:
+    """The items one after the other; of many the first few, and how many more there are."""
+    left = len(items) - most
+    return separator.join([*items[:most], *([f"and {left} more"] if left > 0 else [])])

@@ -1,0 +1,169 @@
+"""Nothing grows faster than its input: eight times as much of it is eight times the work."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import pytest
+
+from steering_core.editing import described, edited, find_phrase, laid_out, read_edits, read_layout
+from steering_core.parser import parse
+from steering_core.search import occurrences
+from steering_core.tokens import Token, ground, token_texts
+
+_MORE = 8
+#: What is quadratic would come to eight times this.
+_MOST = 1.3 * _MORE
+
+
+def lines_run(call: Callable[[], Any]) -> int:
+    """How many lines of Python a call runs."""
+    count = 0
+
+    def trace(frame: Any, event: str, argument: Any) -> Any:
+        nonlocal count
+        count += event == "line"
+        return trace
+
+    before = sys.gettrace()
+    sys.settrace(trace)
+    try:
+        call()
+    finally:
+        sys.settrace(before)
+    return count
+
+
+def growth(make: Callable[[int], Callable[[], Any]], size: int) -> float:
+    """How much more work eight times the input is."""
+    return lines_run(make(_MORE * size)) / lines_run(make(size))
+
+
+def sentences(count: int) -> str:
+    """Sentences with an object each that no other shares, and one that all share."""
+    return ". ".join(f"a dog{number} above a cat" for number in range(count))
+
+
+PROMPTS = {
+    "relations": sentences,
+    "one object again and again": lambda count: "a dog above a dog. " * count,
+    "one sentence": lambda count: " and ".join(f"a dog{number} above a cat" for number in range(count)),
+    "pronouns": lambda count: "a dog above it and them left of it, " * count,
+    "one long name": lambda count: "dog" * count + " above a cat",
+    "brackets": lambda count: "(" * count + "a dog above a cat" + ")" * count,
+    "blanks": lambda count: "a dog above" + " \n" * count + " a cat",
+    "marks alone": lambda count: "above left of " * count,
+}
+
+
+@pytest.mark.parametrize("prompt", PROMPTS.values(), ids=PROMPTS)
+def test_what_a_front_end_is_told(prompt):
+    assert growth(lambda size: lambda: described(prompt(size)), 40) < _MOST
+
+
+def _tokens(prompt: str, by_offset: bool) -> list[Token]:
+    """A token for every two letters."""
+    return [
+        Token(start, prompt[start : start + 2], (start, start + 2) if by_offset else None)
+        for start in range(0, len(prompt), 2)
+    ]
+
+
+@pytest.mark.parametrize("by_offset", [False, True], ids=["texts", "offsets"])
+@pytest.mark.parametrize("name", ["relations", "one object again and again", "one sentence", "one long name"])
+def test_phrases_tied_to_tokens(name, by_offset):
+    def make(size: int) -> Callable[[], Any]:
+        scene = parse(PROMPTS[name](size))
+        tokens = _tokens(scene.prompt, by_offset)
+        return lambda: ground(scene, tokens).summary()
+
+    assert growth(make, 40) < _MOST
+
+
+def test_phrases_that_end_in_one_another():
+    def make(size: int) -> Callable[[], Any]:
+        return lambda: occurrences("a" * size + "b", ["a" * length + "b" for length in (1, 2, size // 2, size)])
+
+    assert growth(make, 50) < _MOST
+
+
+def test_edits():
+    def make(size: int) -> Callable[[], Any]:
+        scene = parse(sentences(size))
+        rows = [
+            {"subject": r.subject.text, "relation": "above", "object": r.object.text, "wanted": "below", "on": True}
+            for r in reversed(scene.relations)
+        ]
+        return lambda: edited(scene, read_edits({"relations": rows}))
+
+    assert growth(make, 40) < _MOST
+
+
+def test_a_layout_of_a_long_prompt():
+    value = {
+        "objects": [{"name": f"dog{number}", "occurrence": 0, "x": 0.5, "y": 0.5} for number in range(30)],
+        "relations": [[a, "above", b] for a in range(30) for b in range(a)],
+    }
+
+    def make(size: int) -> Callable[[], Any]:
+        scene = parse(sentences(size))
+        return lambda: laid_out(scene, read_layout(value))
+
+    assert growth(make, 40) < _MOST
+
+
+# Decoders as tokenizers have them: of bytes, of pieces that a run of bytes spoils, and of letters.
+
+
+def _bytes(ids: Sequence[int]) -> str:
+    return bytes(ids).decode("utf-8", errors="replace")
+
+
+def _all_or_nothing(ids: Sequence[int]) -> str:
+    try:
+        return bytes(ids).decode()
+    except UnicodeDecodeError:
+        return "\N{REPLACEMENT CHARACTER}" * len(ids)
+
+
+def _letters(ids: Sequence[int]) -> str:
+    return "".join(map(chr, ids))
+
+
+_HEART = "\N{HEAVY BLACK HEART}".encode()
+SEQUENCES = {
+    "words": (_bytes, b"a photo of a dog "),
+    "characters of three bytes": (_bytes, _HEART),
+    "the same, all or nothing": (_all_or_nothing, _HEART),
+    "bytes of no character": (_bytes, b"\xff\xe2\x9d"),
+    "the same, all or nothing at all": (_all_or_nothing, b"\xff\xe2\x9d"),
+    "marks on one letter": (_letters, [0x301, 0x323]),
+    "syllables in parts": (_letters, [0x1112, 0x1161, 0x11AB]),
+    "blanks": (_letters, [0x20]),
+    "ligatures": (_letters, [0xFDFA]),
+}
+
+
+@pytest.mark.parametrize(("decode", "repeated"), SEQUENCES.values(), ids=SEQUENCES)
+def test_tokens_decoded(decode, repeated):
+    def decoded(size: int) -> int:
+        """How many ids the decoder is given for so many."""
+        given = 0
+
+        def counting(ids: list[int]) -> str:
+            nonlocal given
+            given += len(ids)
+            return decode(ids)
+
+        texts = token_texts((list(repeated) * size)[:size], counting)
+        assert len(texts) == size
+        return given
+
+    assert decoded(_MORE * 200) / decoded(200) < _MOST
+
+
+def test_a_long_name_is_looked_for_no_longer_than_a_short_one():
+    with pytest.raises(ValueError, match="at most 300 letters"):
+        find_phrase("a" * 50_000 + "b", "a" * 25_000 + "c")

@@ -1,0 +1,113 @@
+"""Steering with the conditionings that graphs make of a prompt."""
+
+import torch
+from setting import PROMPT, Scene, backend, common_ksampler, report, text
+from spatial_steering.steering_core.evaluation.visor import judge
+from spatial_steering.steering_core.losses import CentroidLoss
+from spatial_steering.steering_core.miniature.detector import GlyphDetector
+from spatial_steering.steering_core.miniature.world import IMAGE_SIZE
+from spatial_steering.steering_core.relations import Relation
+from spatial_steering.steering_core.steering import Steering, SteeringError
+from spatial_steering.steering_core.trace import RunLog
+
+from nodes import (
+    ConditioningAverage,
+    ConditioningCombine,
+    ConditioningConcat,
+    ConditioningSetArea,
+    ConditioningSetMask,
+    ConditioningSetTimestepRange,
+)
+
+STEPS = 12
+
+with torch.inference_mode():
+    scene, detector, result = Scene(batch=8), GlyphDetector(), {}
+    parsed, relations = text.encode_prompt(scene.clip, PROMPT)
+    _, others = text.encode_prompt(scene.clip, "a photo of a dog to the left of a cat")
+    calm, _ = text.encode_prompt(scene.clip, "a photo")
+    other, style = (
+        scene.clip.encode_from_tokens_scheduled(scene.clip.tokenize(words)) for words in ("a photo of a car", "a photo")
+    )
+    log = RunLog()
+
+    def run(positive, wanted=relations, negative=scene.negative):
+        """The steered run of a positive conditioning, or the error that it ends with."""
+        model = backend.steer_model(scene.model, Steering(wanted, CentroidLoss()), log)
+        try:
+            return log.run_of(sampled(model, positive, negative))
+        except SteeringError as error:
+            return str(error)
+
+    def sampled(model, positive, negative=scene.negative):
+        """The latent of eight pictures."""
+        return common_ksampler(model, 5, STEPS, 5.0, "euler", "normal", positive, negative, scene.latent)[0]["samples"]
+
+    def right(latent):
+        """How many of the eight pictures show the relation."""
+        pictures = scene.vae.decode(latent).movedim(-1, 1)
+        triplet = ("giraffe", Relation.ABOVE, "airplane")
+        return sum(judge([triplet], found, IMAGE_SIZE).correct for found in detector.detect(pictures))
+
+    def combined(first, second):
+        """Conditioning (Combine)."""
+        return ConditioningCombine().combine(first, second)[0]
+
+    def ranged(conditioning, start, end):
+        """ConditioningSetTimestepRange."""
+        return ConditioningSetTimestepRange().set_range(conditioning, start, end)[0]
+
+    def concatenated(to, added):
+        """Conditioning (Concat)."""
+        return ConditioningConcat().concat(to, added)[0]
+
+    plain = run(parsed)
+    left_mask = torch.zeros(1, 128, 128)
+    left_mask[..., :64] = 1
+    alike = {
+        "plain text encode": scene.clip.encode_from_tokens_scheduled(scene.clip.tokenize(PROMPT)),
+        "combined, first": combined(parsed, style),
+        "combined, second": combined(style, parsed),
+        "area": ConditioningSetArea().append(parsed, 64, 128, 0, 0, 1.0)[0],
+        "mask": ConditioningSetMask().append(parsed, left_mask, "default", 1.0)[0],
+        "two ranges": combined(ranged(parsed, 0.0, 0.1), ranged(parsed, 0.1, 1.0)),
+    }
+    runs = {name: run(conditioning) for name, conditioning in alike.items()}
+    # Before the first move every run looks at the same latent.
+    result["same first look"] = {
+        name: torch.allclose(seen.entries[0].mean_map, plain.entries[0].mean_map, atol=1e-5)
+        for name, seen in runs.items()
+    }
+    result["steps"] = {name: [entry.step for entry in seen.entries] for name, seen in runs.items()}
+
+    shifted = concatenated(other, parsed)
+    chunk = parsed[0][0].shape[1]
+    marked = {"positive": [{"cross_attn": vectors, **extra} for vectors, extra in shifted]}
+    text.tie(marked, relations)
+    result["first token"] = [text.acting(marked, 1.0)[1], chunk]
+    average = ConditioningAverage().addWeighted(parsed, other, 0.9)[0]
+    result["average"] = [entry.step for entry in run(average).entries]
+    result["right"] = {
+        name: [right(sampled(scene.model, conditioning)), right(run(conditioning).latent)]
+        for name, conditioning in {"combined": combined(style, parsed), "concatenated": shifted}.items()
+    }
+
+    late = ranged(parsed, 0.5, 1.0)
+    lately = run(late)
+    result["late"] = torch.equal(lately.latent, sampled(scene.model, late).cpu())
+    result["late steps"] = [str(step) for step in lately.unsteered]
+
+    result["another prompt"] = run(other)
+    result["relations of another prompt"] = run(parsed, others)
+    result["swapped"] = run(scene.negative, negative=parsed)
+    result["another encoder"] = run([[torch.zeros(1, 77, 20), {}]])
+
+    result["carried"] = torch.equal(run(parsed, text.CARRIED).latent, plain.latent)
+    result["carried, combined"] = torch.equal(
+        run(combined(style, parsed), text.CARRIED).latent, runs["combined, second"].latent
+    )
+    result["carries none"] = run(style, text.CARRIED)
+    both = combined(parsed, text.encode_prompt(scene.clip, "a photo of a dog to the left of a cat")[0])
+    result["carries those of two"] = run(both, text.CARRIED)
+    result["carries a prompt without"] = torch.equal(run(calm, text.CARRIED).latent, sampled(scene.model, calm))
+report(result)

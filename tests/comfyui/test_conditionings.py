@@ -1,0 +1,63 @@
+"""Relations act on the conditioning of their own prompt, whatever a graph has made of it, or are refused."""
+
+from __future__ import annotations
+
+import pytest
+
+_ALIKE = ["plain text encode", "combined, first", "combined, second", "area", "mask", "two ranges"]
+
+
+@pytest.fixture(scope="module")
+def result(comfyui):
+    return comfyui.run("conditionings.py")
+
+
+@pytest.mark.parametrize("way", _ALIKE)
+def test_the_probe_looks_with_the_prompt_of_the_relations(result, way):
+    assert result["same first look"][way]
+    assert result["steps"][way] == [0, 1, 2]
+
+
+def test_tokens_move_by_what_stands_before_the_prompt(result):
+    first, chunk = result["first token"]
+    assert first == chunk > 0
+
+
+def test_a_blend_with_another_prompt_belongs_to_the_relations_that_it_carries(result):
+    assert result["average"] == [0, 1, 2]
+
+
+@pytest.mark.parametrize("way", ["combined", "concatenated"])
+def test_more_pictures_come_right_than_without_steering(result, way):
+    unsteered, steered = result["right"][way]
+    assert steered > unsteered
+
+
+def test_steps_at_which_the_prompt_does_not_act_are_left_alone(result):
+    assert result["late"]
+    assert len(result["late steps"]) == 3
+    assert all("does not act at this step" in told for told in result["late steps"])
+
+
+@pytest.mark.parametrize("case", ["another prompt", "relations of another prompt"])
+def test_another_prompt_is_refused_with_what_to_connect(result, case):
+    assert "Connect the conditioning of the Spatial Relation Parser" in result[case]
+
+
+def test_a_prompt_that_is_connected_as_negative_is_told(result):
+    assert "Swap" in result["swapped"]
+
+
+def test_an_encoder_of_another_model_is_told_in_words(result):
+    assert "CLIP that does not belong to the model" in result["another encoder"]
+    assert "mat1" not in result["another encoder"]
+
+
+def test_the_positive_conditioning_supplies_the_relations(result):
+    assert result["carried"] and result["carried, combined"]
+    assert result["carries a prompt without"]
+
+
+def test_relations_that_are_not_carried_or_are_several_are_told(result):
+    assert "it carries no relations" in result["carries none"]
+    assert "several prompts" in result["carries those of two"]

@@ -1,0 +1,110 @@
+"""Pipelines of diffusers with random weights, what steering could leave behind in them, and runs with them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from diffusers import StableDiffusionPipeline, UNet2DConditionModel
+from toys import PROMPT
+from transformers import PreTrainedTokenizerBase
+
+from steering_core.backends.diffusers import ground_prompt, steered
+from steering_core.losses import CentroidLoss, SteeringLoss
+from steering_core.miniature.networks import build_autoencoder, build_scheduler, build_text_encoder
+from steering_core.miniature.tokenizer import train_tokenizer
+from steering_core.schedule import SteeringSchedule
+from steering_core.steering import Steering
+
+
+def small_tokenizer() -> PreTrainedTokenizerBase:
+    """Trained on a few captions."""
+    return train_tokenizer([PROMPT, "a dog and a cat", "a teddy bear to the left of a dog", "a cat below a car"] * 3)
+
+
+def tiny_unet(**options: Any) -> UNet2DConditionModel:
+    """As the miniature's, for latents of 8×8."""
+    return UNet2DConditionModel(
+        **{
+            "sample_size": 8,
+            "down_block_types": ("CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
+            "up_block_types": ("CrossAttnUpBlock2D", "CrossAttnUpBlock2D"),
+            "block_out_channels": (32, 32),
+            "layers_per_block": 1,
+            "cross_attention_dim": 128,
+            "attention_head_dim": 2,
+            **options,
+        }
+    )
+
+
+def random_pipeline(unet: UNet2DConditionModel, tokenizer: PreTrainedTokenizerBase) -> StableDiffusionPipeline:
+    """With this network, and an autoencoder and a text encoder with random weights."""
+    pipeline = StableDiffusionPipeline(
+        vae=build_autoencoder(),
+        text_encoder=build_text_encoder(tokenizer),
+        tokenizer=tokenizer,
+        unet=unet,
+        scheduler=build_scheduler(),
+        safety_checker=None,
+        feature_extractor=None,
+        requires_safety_checker=False,
+    )
+    pipeline.set_progress_bar_config(disable=True)
+    return pipeline
+
+
+def make_steering(pipeline: StableDiffusionPipeline, loss: SteeringLoss | None = None, **schedule: Any) -> Steering:
+    return Steering(ground_prompt(pipeline, PROMPT), loss or CentroidLoss("gelu"), SteeringSchedule(**schedule))
+
+
+def sample(
+    pipeline: StableDiffusionPipeline,
+    steering: Steering | None = None,
+    steps: int = 3,
+    images: int = 2,
+    prompt: str = PROMPT,
+    **options: Any,
+) -> torch.Tensor:
+    """Latents of a fixed seed."""
+
+    def run() -> torch.Tensor:
+        return pipeline(
+            prompt,
+            num_inference_steps=steps,
+            num_images_per_prompt=images,
+            output_type="latent",
+            generator=torch.Generator().manual_seed(0),
+            **{"guidance_scale": 5.0, **options},
+        ).images
+
+    if steering is None:
+        return run()
+    with steered(pipeline, steering):
+        return run()
+
+
+def state(pipeline: StableDiffusionPipeline) -> dict[str, Any]:
+    """Whatever a run could leave changed, beside the scheduler's own count of its steps."""
+    modules = {
+        name: (
+            sorted(vars(module)),
+            {key: id(value) for key, value in module._modules.items()},
+            {key: id(value) for key, value in vars(module).items() if callable(value)},
+            {key: dict(value) for key, value in vars(module).items() if "hooks" in key and value},
+            module.training,
+        )
+        for name, module in pipeline.unet.named_modules()
+    }
+    parameters = {
+        name: (id(parameter), parameter.requires_grad, parameter.grad, parameter.detach().numpy().tobytes())
+        for name, parameter in pipeline.unet.named_parameters()
+    }
+    scheduler = {name for name, value in vars(pipeline.scheduler).items() if callable(value)}
+    return {
+        "modules": modules,
+        "parameters": parameters,
+        "scheduler": scheduler,
+        "random": torch.get_rng_state().tolist(),
+        "modes": (torch.is_grad_enabled(), torch.is_inference_mode_enabled()),
+    }
