@@ -31,7 +31,7 @@ _MEASURES = ("weakness", "spread", "overlap")
 
 
 @dataclass(frozen=True)
-class _Picture:
+class Picture:
     """One picture.
 
     Attributes:
@@ -66,14 +66,14 @@ def main() -> None:
             for objects, some in prompts.items()
         }
     pictures["all"] = [row for some in pictures.values() for row in some]
-    rows = [_row(objects, some) for objects, some in pictures.items()]
+    rows = [rates_of(objects, some) for objects, some in pictures.items()]
     if options.json:
         print(json.dumps({"rows": rows}, allow_nan=False))
         return
     print(_table(rows))
 
 
-def _drawn(prompt: ScenePrompt) -> list[_Picture]:
+def _drawn(prompt: ScenePrompt) -> list[Picture]:
     """One prompt at the defaults, four seeds."""
     tally, made = Tally(), []
 
@@ -89,19 +89,19 @@ def _drawn(prompt: ScenePrompt) -> list[_Picture]:
         "overlap": presence.largest_overlap.amax(dim=1),
     }
     return [
-        _Picture(not trial.present, bool(weak), {name: float(values[image]) for name, values in worst.items()})
+        Picture(not trial.present, bool(weak), {name: float(values[image]) for name, values in worst.items()})
         for image, (trial, weak) in enumerate(zip(trials, presence.weak))
     ]
 
 
-def _row(objects: str, prompts: Sequence[Sequence[_Picture]]) -> dict[str, Any]:
+def rates_of(objects: str, prompts: Sequence[Sequence[Picture]]) -> dict[str, Any]:
     """Rates with their 95 % intervals, and each measure's area under the ROC curve; none where they have no meaning."""
-    pictures = [picture for row in prompts for picture in row]
+    pictures = [picture for of_prompt in prompts for picture in of_prompt]
     rates: dict[str, Any] = {}
     for name, missing in (("hits", True), ("false_alarms", False)):
-        of = [[picture for picture in row if picture.missing == missing] for row in prompts]
-        warned = [sum(picture.warned for picture in row) for row in of]
-        counts = [len(row) for row in of]
+        of = [[picture for picture in of_prompt if picture.missing == missing] for of_prompt in prompts]
+        warned = [sum(picture.warned for picture in of_prompt) for of_prompt in of]
+        counts = [len(of_prompt) for of_prompt in of]
         rates[name] = sum(warned) / sum(counts) if sum(counts) else None
         rates[f"{name}_interval"] = share_interval(warned, counts)
     areas = {f"auc_{name}": _area(pictures, name) for name in _MEASURES}
@@ -114,7 +114,7 @@ def _row(objects: str, prompts: Sequence[Sequence[_Picture]]) -> dict[str, Any]:
     }
 
 
-def _area(pictures: Sequence[_Picture], name: str) -> float | None:
+def _area(pictures: Sequence[Picture], name: str) -> float | None:
     """How often a picture with a missing object has the larger measure than one without; ties count half."""
     with_missing, without = (
         torch.tensor([picture.measures[name] for picture in pictures if picture.missing == missing])

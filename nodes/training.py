@@ -22,7 +22,7 @@ from ..steering_core.training.settings import TrainingSettings
 from ..steering_core.training.sources import LabelledPictures, MiniatureScenes, Source, coco_pictures
 from ..steering_core.viz import to_image
 from .learned import FOLDER
-from .types import CATEGORY, Classifier, Dataset
+from .types import CATEGORY, Classifier, Dataset, complaint
 
 _OUTPUT_FOLDER = "relation_maps"
 _SCENES, _LABELLED, _BOXES = "miniature_scenes", "labelled_images", "coco_folder"
@@ -129,12 +129,7 @@ class RecordRelationMaps(io.ComfyNode):
 
 def _name_verdict(name: str | None) -> bool | str:
     """Whether it may be a name; one that is linked is known only when the node runs."""
-    try:
-        if name is not None:
-            check_name(name)
-    except ValueError as error:
-        return str(error)
-    return True
+    return True if name is None else complaint(lambda: check_name(name))
 
 
 def _datasets_folder() -> Path:

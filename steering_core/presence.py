@@ -10,8 +10,8 @@ from torch import Tensor
 
 from .token_maps import overlaps, threshold_at_mean, variances
 
-#: Two objects that share more of their attention than this at the last look: one of them may go missing.
-#: ``python -m benchmarks.warnings`` measures what that is worth.
+#: Two objects that share more of their attention than this at the last look: one of them may go missing. Of the
+#: measures here only the overlap told anything of that on the miniature, and not much (``benchmarks.warnings``).
 MOST_OVERLAP = 0.5
 
 

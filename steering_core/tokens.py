@@ -192,7 +192,7 @@ def _fold(text: str) -> str:
 def _not_found(prompt: str, span: Span, tokens: Sequence[Token]) -> PhraseNotFoundError:
     shown = " ".join(token.text for token in tokens if token.text)
     return PhraseNotFoundError(
-        f'The phrase "{shortened(span.text)}" of the prompt "{shortened(prompt)}" was not found in the tokens the model '
-        f"is given: [{shortened(shown)}]. Use the text that the prompt was encoded from; if the prompt is too long for the model, "
-        f"move the phrase nearer to its start."
+        f'The phrase "{shortened(span.text)}" of the prompt "{shortened(prompt)}" was not found in the tokens the '
+        f"model is given: [{shortened(shown)}]. Use the text that the prompt was encoded from; if the prompt is too "
+        f"long for the model, move the phrase nearer to its start."
     )

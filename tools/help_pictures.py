@@ -81,7 +81,7 @@ _NODES = {
     "steered": _Node(f"{_OWN}SteeredKSampler", (300, 0), _FIXED),
     "maps": _Node(f"{_OWN}TokenMapPreview", (640, 420)),
     "report": _Node(f"{_OWN}SteeringReport", (520, 640)),
-    "negative": _Node("CLIPTextEncode", (320, 110)),
+    "negative": _Node("CLIPTextEncode", (320, 110), {"text": ""}),
     "latent": _Node("EmptyLatentImage", (240, 0), {"width": 128, "height": 128}),
     "ksampler": _Node("KSampler", (280, 0), _FIXED),
     "decode": _Node("VAEDecode", (240, 0)),

@@ -78,6 +78,11 @@ def _run(page, server) -> dict[str, Any]:
     raise TimeoutError("nothing was run")
 
 
+def _previewed(entry: dict[str, Any]) -> list[str]:
+    """The texts that a run showed."""
+    return [text for output in entry["outputs"].values() for text in output.get("text", [])]
+
+
 def _open(page, prompt: dict[str, Any]) -> None:
     page.keyboard.press("Escape")  # a dialog with templates may lie over everything at first
     page.errors.clear()
@@ -87,15 +92,16 @@ def _open(page, prompt: dict[str, Any]) -> None:
 
 def test_no_text_of_a_workflow_runs_in_the_page(page, server):
     _open(page, _attack())
-    page.locator(".spatial-steering .chip").nth(2).wait_for()
-    page.locator(".spatial-steering .row").first.wait_for()
+    chip = page.locator(f".spatial-steering .chip[value='{IMG}']")
+    chip.wait_for(state="attached")
 
     assert _run(page, server)["status"]["status_str"] == "success"
 
     page.evaluate(_AS_MARKDOWN)
     page.wait_for_timeout(500)
-    assert page.locator(f".spatial-steering .chip[value='{IMG}']").count() == 1
-    assert page.locator(".spatial-steering .row").first.inner_text().startswith(IMG)
+    assert chip.get_attribute("title") == IMG
+    assert page.locator(".spatial-steering .row").first.text_content().startswith(IMG)
+    assert IMG in page.locator(".spatial-steering .said").text_content()
     assert page.evaluate(_TRACES) == [None, 0]
     assert page.errors == []
 
@@ -104,7 +110,7 @@ def test_no_text_of_a_workflow_runs_in_the_page(page, server):
     ("node", "words"),
     [
         ({"subject": f"zebra {IMG}", "object": SVG}, "zebra"),  # an error of the node when it runs
-        ({"subject": IMG, "object": IMG}, "two objects were expected"),  # one of its inputs, before anything runs
+        ({"subject": IMG, "object": IMG}, "Errors detected"),  # one of its inputs, before anything runs
     ],
     ids=["run", "validation"],
 )
@@ -115,13 +121,14 @@ def test_no_text_of_an_error_runs_in_the_page(page, server, node, words):
 
     page.evaluate("() => app.queuePrompt(0)")
 
+    page.get_by_role("button", name="View details").click()
     page.wait_for_function("words => document.body.innerText.includes(words)", arg=words)
     assert page.evaluate(_TRACES) == [None, 0]
     page.keyboard.press("Escape")
 
 
 _DEEP: list = []
-for _ in range(500):
+for _ in range(100):  # ComfyUI's own queue copies what is nested, and its worker ends at some 300
     _DEEP = [_DEEP]
 _SOUND = {
     "EditRelations": {"subject": "cat", "relation": "left_of", "object": "dog", "wanted": "above", "on": True},
@@ -136,9 +143,9 @@ _DAMAGED = {
         ({"relations": [_ROW, None]}, "relations[1]: null"),
         ({"relations": {}}, "relations: {…}"),
         ({"relations": [{**_ROW, "relation": "__proto__"}]}, 'relations[0].relation: "__proto__"'),
-        ({"relations": [{**_ROW, "wanted": IMG}]}, IMG),
+        ({"relations": [{**_ROW, "wanted": IMG}]}, f'relations[0].wanted: "{IMG}"'),
         ({"relations": [{"__proto__": _ROW}]}, "relations[0].subject: –"),
-        ({"relations": [_ROW] * 100_000 + [3]}, "relations[100000]: 3"),
+        ({"relations": [_ROW] * 5000 + [3]}, "relations[5000]: 3"),
         ({"relations": _DEEP}, "relations[0]: [1]"),
         ("text", '"text"'),
         (3, "3"),
@@ -156,7 +163,7 @@ _DAMAGED = {
         ({"objects": [_CHIP, {**_CHIP, "name": "dog"}], "relations": [[0, "a b", 1]]}, 'relations[0][1]: "a b"'),
         ({"objects": [_CHIP], "relations": [[0, "above", 1]]}, "relations[0][2]: 1"),
         ({"objects": [_CHIP], "relations": [0]}, "relations[0]: 0"),
-        ({"objects": [_CHIP] * 100_000, "relations": []}, "objects: 100000 > 64"),
+        ({"objects": [_CHIP] * 5000, "relations": []}, "objects: 5000 > 64"),
         ({"objects": _DEEP, "relations": []}, "objects[0]: [1]"),
         ("text", '"text"'),
         ([0, "x"], "[2]"),
@@ -174,6 +181,7 @@ _LOAD_WITH = """async ([type, value]) => {
 }"""
 _FIND = "app.graph._nodes.find(node => node.type === type)"
 _KEPT = f"type => JSON.stringify({_FIND}.serialize().widgets_values[0]) === window.put"
+_SAID = "() => [...document.querySelectorAll('.spatial-steering .hint p')].map(p => p.innerText)"
 _SENT = """async type => {
     const { output } = await app.graphToPrompt()
     const { inputs } = Object.values(output).find(node => node.class_type === type)
@@ -201,20 +209,17 @@ def test_a_damaged_value_is_shown_kept_and_reset(page, server, kind):
     hint = page.locator(".spatial-steering .hint")
     for value, fault in _DAMAGED[kind]:
         page.evaluate(_LOAD_WITH, [type, value])
-        page.wait_for_function(
-            "() => document.querySelector('.spatial-steering .hint p')?.innerText.includes('damaged')"
-        )
+        page.wait_for_function(f"() => ({_SAID})().some(text => text.includes('damaged'))")
         assert hint.locator("p").inner_text().splitlines()[1] == fault
         assert page.evaluate(_KEPT, type) and page.evaluate(_SENT, type)
 
-    entry = _run(page, server)
-    assert [output["text"] for output in entry["outputs"].values()] == [["cat to the left of dog"]]
+    assert _previewed(_run(page, server)) == ["cat to the left of dog"]
 
-    hint.get_by_role("button", name="Reset").click()
-    page.locator(".spatial-steering .row, .spatial-steering .chip").first.wait_for()
+    # Not a click, for a panel with the errors may lie over the node.
+    hint.get_by_role("button", name="Reset").dispatch_event("click")
+    page.locator(".spatial-steering .row, .spatial-steering .chip").first.wait_for(state="attached")
     assert page.evaluate("type => " + _FIND + ".serialize().widgets_values[0]", type) == {}
-    entry = _run(page, server)
-    assert [output["text"] for output in entry["outputs"].values()] == [["cat to the left of dog"]] * 2
+    assert _previewed(_run(page, server)) == ["cat to the left of dog"] * 2
     assert page.evaluate(_TRACES) == [None, 0]
     assert page.errors == []
 
@@ -224,9 +229,8 @@ def test_a_damaged_value_further_up_is_said(page):
     prompt["edits"] = pack_node("EditRelations", relations=["parser", 1], edits={"relations": [None]})
     prompt["changed"]["inputs"]["relations"] = ["edits", 0]
     _open(page, prompt)
-    said = "() => [...document.querySelectorAll('.spatial-steering .hint p')].map(p => p.innerText)"
-    page.wait_for_function(f"() => ({said})().some(text => text.includes('before this one'))")
-    assert "Edit Relations: relations[0]: null" in page.evaluate(said)[1]
+    page.wait_for_function(f"() => ({_SAID})().some(text => text.includes('before this one'))")
+    assert "Edit Relations: relations[0]: null" in "".join(page.evaluate(_SAID))
     assert page.errors == []
 
 

@@ -9,6 +9,7 @@ import pytest
 
 from benchmarks.inversion import psnr
 from benchmarks.named_losses import named_loss
+from benchmarks.warnings import Picture, rates_of
 from steering_core.backends.diffusers import load_pipeline
 from steering_core.backends.diffusers_recording import RecordablePipeline
 from steering_core.losses import CentroidLoss, CombinedLoss, LearnedLoss, PresenceLoss
@@ -45,6 +46,27 @@ def test_the_learned_losses_are_held_against_the_best_centroid_loss():
         assert (unsteered["gradient_passes"], unsteered["time_ratio"]) == (0, 1)
         assert all(row["gradient_passes"] >= 1 for row in steered)
     assert max(row["visor_uncond"] for row in one) > one[0]["visor_uncond"]
+
+
+def test_warnings_are_counted_where_an_object_is_missing_and_where_none_is():
+    def picture(missing: bool, warned: bool, overlap: float) -> Picture:
+        return Picture(missing, warned, {"weakness": 0.0, "spread": -overlap, "overlap": overlap})
+
+    first = [picture(True, True, 0.9), picture(True, False, 0.3), picture(False, False, 0.2), picture(False, True, 0.6)]
+    second = [picture(False, False, 0.1), picture(False, False, 0.2)] * 2
+    told = rates_of("two", [first, second])
+    assert (told["images"], told["missing"], told["hits"], told["false_alarms"]) == (8, 2, 1 / 2, 1 / 6)
+    assert (told["auc_weakness"], told["auc_overlap"]) == pytest.approx((0.5, 11 / 12))
+    assert told["auc_spread"] == pytest.approx(1 / 12)
+    none_missing = rates_of("two", [second])
+    assert none_missing["hits"] is None and none_missing["auc_overlap"] is None
+
+
+@pytest.mark.slow
+def test_warnings_are_measured():
+    rows = quick("warnings")["rows"]
+    assert [one["objects"] for one in rows] == ["two", "three", "all"]
+    assert rows[2]["images"] == rows[0]["images"] + rows[1]["images"] == 16
 
 
 def test_losses_are_made_by_name():

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from steering_core.parser import parse
+from steering_core.parser import objects, parse
 
 WORDINGS = {
     "left_of": (
@@ -249,3 +249,21 @@ def test_ten_thousand_words() -> None:
     scene = parse(prompt)
     assert time.process_time() - started < 1
     assert len(scene.relations) > 1800
+
+
+@pytest.mark.parametrize(
+    "unit",
+    ["(", "((a dog:1.2) ", "<a", "a cat and ", "above ", "x", "a-", "left-", "a \ud800 above ", "e\u0301",
+     "a\0b above ", ":1", ":   1", "\n \t", ". ", "1,", "far just a bit ", "it above it ", "a cat on the left, ",
+     "not directly "],
+)  # fmt: skip
+def test_time_is_linear_in_any_text(unit):
+    """Eight times as much text; what is quadratic takes 64 times as long."""
+    seconds = []
+    for length in (8_000, 64_000):
+        text = (unit * (length // len(unit) + 1))[:length]
+        start = time.process_time()
+        parse(text)
+        objects(text)
+        seconds.append(time.process_time() - start)
+    assert seconds[1] < 24 * seconds[0] + 0.2
