@@ -284,7 +284,7 @@ class RelationClassifier(Module):
         layout: what the stack holds.
         settings: sizes; ``map_size`` is the layout's.
         trained_steps: the parts of the diffusion time that it has learned, ascending, each in
-            [0, settings.steps); part 0 begins at pure noise.
+            [0, settings.steps); part 0 begins at the strongest noise.
         positions: length of the table of positions over the stack; the stack's own when not given.
 
     Raises:

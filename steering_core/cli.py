@@ -273,9 +273,9 @@ def _generate(options: argparse.Namespace) -> None:
     for file, picture in zip(files, pictures):
         save_picture(to_image(picture), file)
         print(path_told(file))
-    trace = steering.trace if steering else []
+    trace, unsteered = (steering.trace, steering.unsteered) if steering else ([], [])
     if options.report:
-        report = {"seeds": options.seed, **trace_as_json(scene, trace)}
+        report = {"seeds": options.seed, **trace_as_json(scene, trace, unsteered)}
         save_text(json.dumps(report, indent=1) + "\n", options.report)
         print(path_told(options.report))
     if options.maps:

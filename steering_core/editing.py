@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
+from .described import shortened
 from .parser import objects, parse
 from .parts import Part
 from .relations import Relation, Scene, Span, SpatialRelation
@@ -34,7 +35,7 @@ def find_phrase(prompt: str, phrase: str, occurrence: int = 0, known: Sequence[S
     named = [span for span in known if span.text.casefold() == phrase.strip().casefold()]
     if not named and len(escaped) > _LONGEST_NAME:
         raise ValueError(
-            f'"{phrase[:_LONGEST_NAME]}…": a name of at most {_LONGEST_NAME} letters was expected, and has '
+            f'"{shortened(phrase, _LONGEST_NAME)}": a name of at most {_LONGEST_NAME} letters was expected, and has '
             f"{len(phrase)}. Name an object with a few words of the prompt."
         )
     for pattern in (rf"(?<!\w){escaped}(?!\w)", escaped):
@@ -42,8 +43,9 @@ def find_phrase(prompt: str, phrase: str, occurrence: int = 0, known: Sequence[S
         named = named or [Span(m.group(), *m.span()) for m in re.finditer(pattern, prompt, re.IGNORECASE) if m.group()]
     if occurrence >= len(named):
         raise ValueError(
-            f'"{phrase}" was expected {_times(occurrence + 1)} in the prompt "{prompt}", and stands there '
-            f"{_times(len(named))}. Name an object with words of the prompt, spelled as they are there."
+            f'"{" ".join(phrase.splitlines())}" was expected {_times(occurrence + 1)} in the prompt '
+            f'"{shortened(prompt)}", and stands there {_times(len(named))}.'
+            " Name an object with words of the prompt, spelled as they are there."
         )
     return named[occurrence]
 

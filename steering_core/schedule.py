@@ -23,8 +23,8 @@ class SamplingStep:
     Attributes:
         number: from 0.
         steps: how many the run has.
-        progress: share of the diffusion time that is done before it: 0 at pure noise, 1 at the clean
-            image, whatever the spacing of the steps.
+        progress: share of the diffusion time that is done before it: 0 at the strongest noise, 1 at the
+            clean image, whatever the spacing of the steps.
     """
 
     number: int

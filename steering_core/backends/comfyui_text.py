@@ -13,6 +13,7 @@ from comfy.sd1_clip import SD1Tokenizer, SDTokenizer
 from comfy.sdxl_clip import SDXLTokenizer
 from torch import Tensor
 
+from ..described import shortened
 from ..parser import parse
 from ..relations import Scene
 from ..steering import SteeringError
@@ -27,6 +28,8 @@ _FIRST_TOKEN = "spatial_steering_first_token"
 _NEGATIVE = "negative"
 #: Vectors of the same text by the same encoder differ by less of their largest value, those of two texts by far more.
 _TOLERANCE = 1e-3
+#: Letters of a prompt that an error shows.
+_PROMPT_SHOWN = 80
 
 #: In place of a scene: the relations that the sampler's positive conditioning carries.
 CARRIED = GroundedScene(Scene("", ()), (), (), ())
@@ -116,7 +119,7 @@ def carried_relations(conditions: Mapping[str, Sequence[Condition]]) -> Grounded
         )
     stated = {scene.scene.prompt: scene for scene in found if scene.relations}
     if len(stated) > 1:
-        prompts = " and ".join(f'"{_shortened(prompt)}"' for prompt in stated)
+        prompts = " and ".join(f'"{shortened(prompt, _PROMPT_SHOWN)}"' for prompt in stated)
         raise SteeringError(
             f"positive: it carries the relations of several prompts, {prompts}. Connect those that are meant to the "
             f"relations input of the node that steers."
@@ -148,7 +151,7 @@ def tie(conditions: Mapping[str, Sequence[Condition]], scene: GroundedScene) -> 
                 tied_to.add(name)
                 condition[_FIRST_TOKEN] = first
     if not tied_to - {_NEGATIVE}:
-        prompt = _shortened(scene.scene.prompt)
+        prompt = shortened(scene.scene.prompt, _PROMPT_SHOWN)
         if tied_to:
             raise SteeringError(
                 f'positive: the prompt of the relations, "{prompt}", is connected as the negative conditioning. Swap '
@@ -225,7 +228,3 @@ def _offset(part: Tensor, whole: Tensor) -> int | None:
         ),
         None,
     )
-
-
-def _shortened(prompt: str) -> str:
-    return prompt if len(prompt) <= 80 else f"{prompt[:79]}…"

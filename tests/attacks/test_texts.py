@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 import struct
 import time
 import urllib.error
@@ -10,7 +11,9 @@ import urllib.request
 from typing import Any
 
 import pytest
-from graphs import core_node, graph, pack_node
+from graphs import core_node, graph, pack_node, sampler_node
+
+from steering_core.editing import read_edits, read_layout
 
 IMG = "<img src=x onerror=window.__pwned=1>"
 SVG = "<svg onload=window.__pwned=1>"
@@ -20,6 +23,12 @@ PROMPT = f"a photo of a {IMG} above an {SVG} and a {LINK} ![x](javascript:window
 _TRACES = """() => [
     window.__pwned, document.querySelectorAll('img[src="x"], svg[onload], [onmouseover], a[href^="javascript"]').length
 ]"""
+#: What a node says is in the page only where the node is.
+_SHOW_SAMPLER = """() => {
+    app.graph._nodes.find(node => node.type === 'KSampler').pos = [0, 0]
+    Object.assign(app.canvas.ds, { scale: 1, offset: [400, 300] })
+    app.canvas.setDirty(true, true)
+}"""
 _AS_MARKDOWN = """() => app.graph._nodes.filter(node => node.type === 'PreviewAny').forEach(
     node => { node.widgets.find(widget => widget.name === 'preview_mode').value = true })"""
 _EDITS = {"subject": IMG, "relation": "above", "object": SVG, "wanted": "left_of", "on": True}
@@ -30,9 +39,9 @@ _LAYOUT = {
 _TEXT = 3  # what a binary message begins with that holds the text of a node
 
 
-def _attack() -> dict[str, Any]:
-    """A steered graph whose every text holds markup, all of it shown somewhere."""
-    steered = graph(PROMPT)
+def _attack(seed: int) -> dict[str, Any]:
+    """A steered graph whose every text holds markup, all of it shown somewhere; it is sampled once for each seed."""
+    steered = graph(PROMPT, sampler=sampler_node(["steer", 0], seed=seed))
     steered["hand"] = pack_node("SpatialRelation", relations=["parser", 1], subject=IMG, relation="above", object=SVG)
     steered["more"] = pack_node("SpatialRelation", relations=["hand", 0], subject=LINK, relation="below", object=SVG)
     steered["edits"] = pack_node("EditRelations", relations=["more", 0], edits={"relations": [_EDITS]})
@@ -48,7 +57,7 @@ def test_the_line_under_a_sampler_holds_no_markup_and_can_be_read(server):
     socket = websocket.create_connection(f"ws://127.0.0.1:{server.port}/ws?clientId=texts", timeout=120)
     texts = []
     try:
-        queued = server.queue(_attack(), client_id="texts")
+        queued = server.queue(_attack(1), client_id="texts")
         assert not queued["node_errors"]
         ended = False
         while not ended:
@@ -91,12 +100,14 @@ def _open(page, prompt: dict[str, Any]) -> None:
 
 
 def test_no_text_of_a_workflow_runs_in_the_page(page, server):
-    _open(page, _attack())
+    _open(page, _attack(2))
     chip = page.locator(f".spatial-steering .chip[value='{IMG}']")
     chip.wait_for(state="attached")
+    page.evaluate(_SHOW_SAMPLER)
 
     assert _run(page, server)["status"]["status_str"] == "success"
 
+    page.get_by_text("step 3 of 12").wait_for()
     page.evaluate(_AS_MARKDOWN)
     page.wait_for_timeout(500)
     assert chip.get_attribute("title") == IMG
@@ -115,7 +126,7 @@ def test_no_text_of_a_workflow_runs_in_the_page(page, server):
     ids=["run", "validation"],
 )
 def test_no_text_of_an_error_runs_in_the_page(page, server, node, words):
-    prompt = _attack()
+    prompt = _attack(3)
     prompt["hand"]["inputs"] |= node
     _open(page, prompt)
 
@@ -231,6 +242,52 @@ def test_a_damaged_value_further_up_is_said(page):
     _open(page, prompt)
     page.wait_for_function(f"() => ({_SAID})().some(text => text.includes('before this one'))")
     assert "Edit Relations: relations[0]: null" in "".join(page.evaluate(_SAID))
+    assert page.errors == []
+
+
+#: Sets one value after another; says which are shown as damaged, and that those are kept.
+_SET_ALL = f"""([type, values]) => values.map(value => {{
+    const {{ widgets: [widget] }} = {_FIND}
+    widget.value = value
+    const damaged = document.querySelector('.spatial-steering .hint p').textContent.includes('damaged')
+    if (damaged && JSON.stringify(widget.value) !== JSON.stringify(value)) throw new Error('it was changed')
+    return damaged
+}})"""
+
+
+def _fuzzed(value: Any, rng: random.Random) -> Any:
+    """A value, of which a part may be another."""
+    if rng.random() < 0.1:
+        return rng.choice([None, True, -1, 0, 1, 0.5, 2, 1e30, "", "near", "cat", [], {}, [0, "near", 1], {"x": 0}])
+    if isinstance(value, list):
+        return [_fuzzed(part, rng) for part in value if rng.random() > 0.03]
+    if isinstance(value, dict):
+        return {key: _fuzzed(part, rng) for key, part in value.items() if rng.random() > 0.03}
+    return value
+
+
+@pytest.mark.parametrize(("kind", "read"), [("EditRelations", read_edits), ("SceneLayout", read_layout)])
+def test_the_widgets_and_the_server_agree_on_what_is_damaged(page, kind, read):
+    sound = {
+        "EditRelations": {"relations": [_ROW, {**_ROW, "on": False}]},
+        "SceneLayout": {"objects": [_CHIP, {**_CHIP, "name": "dog"}], "relations": [[0, "near", 1], [1, "above", 0]]},
+    }
+    rng = random.Random(0)
+    values = [_fuzzed(sound[kind], rng) for _ in range(1000)]
+    _open(page, _two_branches(kind))
+    page.locator(".spatial-steering .row, .spatial-steering .chip").first.wait_for(state="attached")
+
+    shown = page.evaluate(_SET_ALL, [f"SpatialSteering{kind}", values])
+
+    def refuses(value: Any) -> bool:
+        try:
+            read(value)
+        except ValueError:
+            return True
+        return False
+
+    assert {json.dumps(value): refuses(value) for value in values} == dict(zip(map(json.dumps, values), shown))
+    assert 200 < sum(shown) < 800
     assert page.errors == []
 
 

@@ -356,6 +356,21 @@ def test_hints_say_what_is_missing(page):
     page.wait_for_function("() => document.querySelector('.spatial-steering .hint').textContent.includes('Connect')")
 
 
+def test_more_objects_than_the_field_holds_are_said(page):
+    _build(page, ", ".join(f"a dog{number} above a cat{number}" for number in range(40)))
+    page.wait_for_function("() => document.querySelector('.spatial-steering .hint').innerText.includes('more than 64')")
+
+    _write(page, _CAT_DOG)
+    _chip(page, "cat").wait_for()
+
+
+def test_prompt_that_is_too_long_is_said(page):
+    _build(page, "a cat above a dog. " * 4000)
+    page.wait_for_function(
+        "() => document.querySelector('.spatial-steering .hint').innerText.includes('50000 letters')"
+    )
+
+
 _CHAIN = """([type, values]) => {
     const [parser, node] = [PARSER, NODE]
     const between = LiteGraph.createNode(type)

@@ -6,10 +6,14 @@ import pytest
 
 #: Samplers that go on from the latent they are given, and remember nothing of the steps before.
 _MEMORYLESS = {"euler", "heun"}
+#: Run with ``-m slow``.
+_BY_HAND = ("heun", "dpmpp_2m", "dpmpp_sde")
 
 
 @pytest.mark.parametrize("update", ["descent", "guidance"])
-@pytest.mark.parametrize("sampler", ["euler", "heun", "dpmpp_2m", "uni_pc", "dpmpp_sde"])
+@pytest.mark.parametrize(
+    "sampler", ["euler", "uni_pc", *(pytest.param(name, marks=pytest.mark.slow) for name in _BY_HAND)]
+)
 def test_model_is_as_before(comfyui, sampler, update):
     result = comfyui.run("manners.py", sampler, update)
 

@@ -191,7 +191,8 @@ def test_weights_of_other_shapes_are_named(tmp_path):
     checkpoint = published()
     checkpoint["model_state_dict"]["relation_classifier.fc.8.bias"] = torch.zeros(7)
     torch.save(checkpoint, tmp_path / "a.pth")
-    with pytest.raises(ValueError, match=r"a\.pth: the weights do not fit .*'relation_classifier\.fc\.8\.bias'.*\(4,\), not \(7,\)"):
+    named = r"a\.pth: the weights do not fit .*'relation_classifier\.fc\.8\.bias'.*\(4,\), not \(7,\)"
+    with pytest.raises(ValueError, match=named):
         load_classifier(tmp_path / "a.pth")
 
 

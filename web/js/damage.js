@@ -39,7 +39,7 @@ function leaf(isRight) {
 
 const isText = leaf((value) => typeof value === "string")
 const isSwitch = leaf((value) => typeof value === "boolean")
-const isIndex = (end) => leaf((value) => Number.isInteger(value) && value >= 0 && value < end)
+const isIndex = (end) => leaf((value) => Number.isSafeInteger(value) && value >= 0 && value < end)
 const oneOf = (vocabulary) => leaf((value) => vocabulary.some(({ name }) => name === value))
 
 function optional(check) {

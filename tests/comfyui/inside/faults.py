@@ -4,34 +4,12 @@ import itertools
 import logging
 
 import torch
-from setting import Scene, backend, model_management, report
-from spatial_steering.steering_core.losses import CentroidLoss
+from setting import FailingLoss, Scene, backend, model_management, report
 from spatial_steering.steering_core.schedule import DESCENT, GUIDANCE, SteeringSchedule
 from spatial_steering.steering_core.steering import Steering
 from spatial_steering.steering_core.trace import RunLog
 
 STEPS = 8
-
-
-class FailingLoss:
-    """Acts at its calls from the first to the last, counted from 0."""
-
-    def __init__(self, act, first, last):
-        self.calls, self.act, self.acts = 0, act, range(first, last)
-        self.loss = CentroidLoss()
-
-    @property
-    def layers(self):
-        return self.loss.layers
-
-    def bound_to(self, network, relations):
-        self.loss = self.loss.bound_to(network, relations)
-        return self
-
-    def __call__(self, maps, relation, progress):
-        loss = self.loss(maps, relation, progress)
-        self.calls += 1
-        return self.act(loss) if self.calls - 1 in self.acts else loss
 
 
 def out_of_memory(loss):

@@ -1,7 +1,7 @@
 """What steering leaves behind, for one sampler and update rule: SAMPLER UPDATE."""
 
 import torch
-from setting import Scene, arguments, backend, model_management, report
+from setting import FailingLoss, Scene, arguments, backend, model_management, report
 from spatial_steering.steering_core.losses import CentroidLoss
 from spatial_steering.steering_core.schedule import SteeringSchedule
 from spatial_steering.steering_core.steering import Steering
@@ -9,29 +9,13 @@ from spatial_steering.steering_core.steering import Steering
 sampler, update = arguments
 
 
-class FailingLoss:
-    """Fails at its second call."""
-
-    def __init__(self, act):
-        self.calls, self.act, self.loss = 0, act, CentroidLoss()
-
-    @property
-    def layers(self):
-        return self.loss.layers
-
-    def bound_to(self, network, relations):
-        self.loss = self.loss.bound_to(network, relations)
-        return self
-
-    def __call__(self, maps, relation, progress):
-        self.calls += 1
-        if self.calls == 2:
-            self.act()
-        return self.loss(maps, relation, progress)
-
-
-def fail():
+def fail(loss):
     raise ArithmeticError("deliberate")
+
+
+def cancel(loss):
+    model_management.interrupt_current_processing()
+    return loss
 
 
 with torch.inference_mode():
@@ -57,11 +41,11 @@ with torch.inference_mode():
     result["steps"] = sorted({entry.step for entry in trace})
     result["after success"] = untouched()
     result["step of zero"] = ((steer(step_size=0.0)[0] - plain).norm() / plain.norm()).item()
-    failed, trace = steer(FailingLoss(fail))
+    failed, trace = steer(FailingLoss(fail, 1, 100))
     result["finite after error"] = bool(failed.isfinite().all())
     result["after error"] = untouched()
     try:
-        steer(FailingLoss(model_management.interrupt_current_processing), refinements=3)
+        steer(FailingLoss(cancel, 1, 2), refinements=3)
     except model_management.InterruptProcessingException:
         result["cancelled"] = True
     result["after cancel"] = untouched()

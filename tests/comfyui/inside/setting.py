@@ -37,6 +37,7 @@ _spec.loader.exec_module(_module)
 from spatial_steering.steering_core.backends import comfyui as backend  # noqa: F401, for the scripts
 from spatial_steering.steering_core.backends import comfyui_text as text
 from spatial_steering.steering_core.backends.comfyui_miniature import load_miniature
+from spatial_steering.steering_core.losses import CentroidLoss
 from spatial_steering.steering_core.miniature.folder import MINIATURE_DIR
 
 PROMPT = "a photo of a giraffe above an airplane"
@@ -57,6 +58,27 @@ class Scene:
         return common_ksampler(
             model, 7, steps, 5.0, sampler, "normal", self.positive, self.negative, latent or self.latent
         )[0]["samples"]
+
+
+class FailingLoss:
+    """A centroid loss that acts on its values at the calls from the first to before the last, counted from 0."""
+
+    def __init__(self, act, first, last):
+        self.calls, self.act, self.acts = 0, act, range(first, last)
+        self.loss = CentroidLoss()
+
+    @property
+    def layers(self):
+        return self.loss.layers
+
+    def bound_to(self, network, relations):
+        self.loss = self.loss.bound_to(network, relations)
+        return self
+
+    def __call__(self, maps, relation, progress):
+        loss = self.loss(maps, relation, progress)
+        self.calls += 1
+        return self.act(loss) if self.calls - 1 in self.acts else loss
 
 
 def random_control_net(model):

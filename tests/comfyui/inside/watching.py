@@ -1,7 +1,7 @@
-"""What is recorded of every sampler, by both update rules: the steps probed, predicted and told of."""
+"""What is recorded of samplers, by both update rules, the steps probed, predicted and told of: NAMES, or none for all."""
 
 import torch
-from setting import Scene, backend, report, samplers
+from setting import Scene, arguments, backend, report, samplers
 from spatial_steering.steering_core.losses import CentroidLoss
 from spatial_steering.steering_core.schedule import DESCENT, GUIDANCE, SteeringSchedule
 from spatial_steering.steering_core.steering import Steering
@@ -11,7 +11,7 @@ STEPS = 6
 
 with torch.inference_mode():
     scene, result = Scene(batch=1), {}
-    for sampler in samplers.SAMPLER_NAMES:
+    for sampler in arguments or samplers.SAMPLER_NAMES:
         for update in (DESCENT, GUIDANCE):
             told, log = [], RunLog()
             steering = Steering(scene.grounded, CentroidLoss(), SteeringSchedule(update, end=0.34))
