@@ -287,7 +287,7 @@ def test_the_widgets_and_the_server_agree_on_what_is_damaged(page, kind, read):
         return False
 
     assert {json.dumps(value): refuses(value) for value in values} == dict(zip(map(json.dumps, values), shown))
-    assert 200 < sum(shown) < 800
+    assert 50 < sum(shown) < 950  # both kinds were tried
     assert page.errors == []
 
 

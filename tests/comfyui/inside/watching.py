@@ -1,4 +1,4 @@
-"""What is recorded of samplers, by both update rules, the steps probed, predicted and told of: NAMES, or none for all."""
+"""What is recorded of samplers, by both rules: the steps probed, predicted and told of: NAMES, or none for all."""
 
 import torch
 from setting import Scene, arguments, backend, report, samplers
