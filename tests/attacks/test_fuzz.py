@@ -206,7 +206,7 @@ def test_coco(cases, tmp_path, pictures):
         "categories": [{"id": n, "name": name} for n, name in enumerate(["dog", "cat", "car"])],
     }
     file = tmp_path / "coco.json"
-    read_all(cases, file, coco, lambda file: coco_pictures(file, pictures, 0))
+    run(cases, writes(file, json_of(coco)), lambda file: coco_pictures(file, pictures, 0), file.name, 0.3)
 
 
 def test_gqa(cases, tmp_path, pictures):
@@ -217,17 +217,8 @@ def test_gqa(cases, tmp_path, pictures):
         for n, name in enumerate(["black dog", "cat", "car"])
     }
     file = tmp_path / "gqa.json"
-    read_all(
-        cases, file, {"0": {"width": 20, "height": 10, "objects": objects}}, lambda f: gqa_pictures(f, pictures, 0)
-    )
-
-
-def read_all(cases: int, file: Path, value: Any, read: Callable[[Path], Any]) -> None:
-    def examples(file: Path) -> list[Any]:
-        source = read(file)
-        return [source[index] for index in range(len(source))]
-
-    run(cases, writes(file, json_of(value)), examples, file.name, 0.3)
+    graphs = {"0": {"width": 20, "height": 10, "objects": objects}}
+    run(cases, writes(file, json_of(graphs)), lambda file: gqa_pictures(file, pictures, 0), file.name, 0.3)
 
 
 def test_pictures(cases, tmp_path, pictures):

