@@ -14,7 +14,7 @@ import itertools
 import torch
 
 from steering_core.backends.diffusers import load_pipeline
-from steering_core.backends.diffusers_recording import RecordablePipeline
+from steering_core.backends.diffusers.recording import RecordablePipeline
 from steering_core.miniature.folder import MINIATURE_DIR
 from steering_core.relations import relation_scene
 from steering_core.training.inversion import invert, reconstruct

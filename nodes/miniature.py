@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from comfy_api.latest import io
 
-from ..steering_core.backends.comfyui_miniature import load_miniature
+from ..steering_core.backends.comfyui.miniature import load_miniature
 from ..steering_core.miniature.folder import MINIATURE_DIR
 from .types import CATEGORY
 

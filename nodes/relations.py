@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from comfy_api.latest import io
 
-from ..steering_core.backends.comfyui_text import encode_prompt
+from ..steering_core.backends.comfyui.text import encode_prompt
 from ..steering_core.editing import edited, laid_out, read_edits, read_layout, with_relation
 from ..steering_core.relations import Relation, Scene
 from ..steering_core.tokens import GroundedScene, ground

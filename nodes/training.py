@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from comfy_api.latest import io
 
-from ..steering_core.backends.comfyui_recording import RecordableComfyModel
+from ..steering_core.backends.comfyui.recording import RecordableComfyModel
 from ..steering_core.classifier import ClassifierSettings, save_classifier
 from ..steering_core.layers import layers_on_the_way
 from ..steering_core.places import check_name, named_place, path_within

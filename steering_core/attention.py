@@ -15,14 +15,21 @@ import torch.nn.functional as F
 from torch import Tensor
 
 
-def token_columns(q: Tensor, k: Tensor, tokens: Sequence[Sequence[int]], bias: Tensor | None = None) -> Tensor:
+def token_columns(
+    q: Tensor,
+    k: Tensor,
+    tokens: Sequence[Sequence[int]],
+    bias: Tensor | None = None,
+    scale: float | None = None,
+) -> Tensor:
     """Attention that each position pays to each object's tokens, mean over the object's tokens.
 
     Args:
         q: image queries, (batch, heads, positions, head_dim).
-        k: text keys, (batch, heads, keys, head_dim).
+        k: the keys that the softmax runs over, (batch, heads, keys, head_dim).
         tokens: for each object the indices of its tokens among the keys.
         bias: what the layer adds to its logits, such as a mask of keys; broadcasts to (batch, heads, positions, keys).
+        scale: what the layer multiplies its logits with; 1/√head_dim when not given.
 
     Returns:
         (batch, objects, heads, positions) in float32, values in [0, 1].
@@ -44,7 +51,7 @@ def token_columns(q: Tensor, k: Tensor, tokens: Sequence[Sequence[int]], bias: T
         weights[list(indices), column] = 1 / len(indices)
     values = weights.expand(batch, heads, keys, width)
     columns = F.scaled_dot_product_attention(
-        q.float(), k.float(), values, attn_mask=None if bias is None else bias.float()
+        q.float(), k.float(), values, attn_mask=None if bias is None else bias.float(), scale=scale
     )
     return columns[..., : len(tokens)].permute(0, 3, 1, 2)
 

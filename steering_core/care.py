@@ -21,21 +21,29 @@ Care = Callable[[], AbstractContextManager[Any]]
 plain: Care = nullcontext
 
 
+#: Activations may be changed in place after they were saved for backward.
+mutable: Care = allow_mutation_on_saved_tensors
+
+
 class Watchful:
     """Nothing that a patch calls switches gradients off, and whether something tried is noticed.
 
     It costs up to a quarter of a small network's probe, so that the first probe of a run watches for the others.
 
     Attributes:
+        usual: with what to go on if nothing tries.
         noticed: whether something tried so far.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, usual: Care = plain) -> None:
+        self.usual = usual
         self.noticed = False
 
-    def __call__(self) -> AbstractContextManager[Any]:
+    @contextmanager
+    def __call__(self) -> Iterator[None]:
         """The context of one probe."""
-        return _Watch(self)
+        with self.usual(), _Watch(self):
+            yield
 
 
 @contextmanager
@@ -57,7 +65,7 @@ def sparing() -> Iterator[None]:
 
 def settled(care: Care) -> Care:
     """With what to go on after a probe that went well."""
-    return plain if isinstance(care, Watchful) and not care.noticed else care
+    return care.usual if isinstance(care, Watchful) and not care.noticed else care
 
 
 def more_careful(care: Care, error: Exception) -> Care | None:

@@ -1,24 +1,19 @@
-"""The cross-attention layers of a network, under names that all backends share."""
+"""The attention layers of a network in which the image looks at the text, under names that all backends share."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from torch import Tensor
-
-from .attention import token_columns
-from .token_maps import TokenMaps
-
 
 @dataclass(frozen=True)
 class AttentionLayer:
-    """One cross-attention layer.
+    """One layer of cross-attention, or of an attention that text and image share.
 
     Attributes:
-        stage: ``down``, ``mid`` or ``up``.
-        number: its place among the stage's cross-attention layers, from 0, in running order.
-        level: how often the latent was halved where it runs.
+        stage: ``down``, ``mid`` or ``up`` of a UNet; the kind of block of a transformer, such as ``double``.
+        number: its place among the stage's layers, from 0, in running order.
+        level: how often the latent was halved where it runs; in a transformer by its patches.
         heads: how many attention heads it has.
     """
 
@@ -34,13 +29,17 @@ class AttentionLayer:
 
 
 def default_layers(layers: Sequence[AttentionLayer]) -> tuple[str, ...]:
-    """The cross-attention of the first two decoder blocks that have any, without the last block.
+    """The layers in which objects find their places, and after which a probe can end.
 
-    In Stable Diffusion these are the first six of the decoder; the last block's loss hardly moves
-    (InfSplign, section 5.2 and table 6), and the probe that leaves it out ends that much earlier.
-    In the miniature they are the two at 8×8.
+    Of a UNet the cross-attention of the first two decoder blocks that have any, without the last block. In Stable
+    Diffusion these are the first six of the decoder; the last block's loss hardly moves (InfSplign, section 5.2 and
+    table 6), and the probe that leaves it out ends that much earlier. In the miniature they are the two at 8×8.
+
+    Of a transformer the second quarter of its depth. Which layers serve best there was not measured on real weights.
     """
     decoder = [layer for layer in layers if layer.stage == "up"]
+    if not decoder:
+        return tuple(layer.name for layer in layers[len(layers) // 4 : max(1, len(layers) // 2)])
     levels = sorted({layer.level for layer in decoder}, reverse=True)
     chosen = levels[: min(2, max(1, len(levels) - 1))]
     return tuple(layer.name for layer in decoder if layer.level in chosen)
@@ -105,49 +104,3 @@ def check_layers(wanted: Sequence[str], layers: Sequence[AttentionLayer]) -> tup
             + (f"unknown: {', '.join(unknown)}." if unknown else "none was given.")
         )
     return tuple(name for name in names if name in wanted)
-
-
-class ProbeComplete(Exception):
-    """Raised inside a forward once the last wanted layer has been read, so that no later one runs."""
-
-
-class MapCollector:
-    """Gathers token maps while a forward runs.
-
-    Args:
-        layers: names of the wanted layers, in running order.
-        tokens: for each object the indices of its tokens.
-    """
-
-    def __init__(self, layers: Sequence[str], tokens: Sequence[Sequence[int]]) -> None:
-        self._wanted = tuple(layers)
-        self._tokens = tokens
-        self._maps: dict[str, Tensor] = {}
-
-    def add(self, name: str, q: Tensor, k: Tensor, size: tuple[int, int], bias: Tensor | None = None) -> None:
-        """Read one layer.
-
-        Args:
-            name: the layer's name, one of those wanted.
-            q: (batch, heads, H·W, head_dim).
-            k: (batch, heads, keys, head_dim).
-            size: the layer's (H, W).
-            bias: what the layer adds to its logits; see ``token_columns``.
-
-        Raises:
-            ProbeComplete: it was the last one wanted.
-        """
-        columns = token_columns(q, k, self._tokens, bias)
-        self._maps[name] = columns.unflatten(-1, size)
-        if name == self._wanted[-1]:
-            raise ProbeComplete
-
-    def token_maps(self) -> TokenMaps:
-        """What was gathered, in running order."""
-        return TokenMaps({name: self._maps[name] for name in self._wanted})
-
-
-def halved(size: Sequence[int], level: int) -> tuple[int, int]:
-    """(H, W) after ``level`` convolutions of stride 2, which round up."""
-    height, width = (-(-side // 2**level) for side in size)
-    return height, width

@@ -41,7 +41,8 @@ class SteeringSchedule:
             (Learn-to-Steer); ``guidance`` adds the gradient to the predicted noise after
             classifier-free guidance, epsilon + s·grad L (InfSplign eq. 6).
         start, end: the window, as shares of the sampling schedule; a step is steered when the
-            share of steps before it is in [start, end).
+            share of steps before it is in [start, end). Where that is none, as it can be with few steps, the one
+            in which the window begins is.
         step_size: s. For a normalised gradient, the root mean square of the shift: in units of
             the noise level for ``descent``, of the predicted noise's scale for ``guidance``.
             A good default for the rule when not given.
@@ -88,7 +89,9 @@ class SteeringSchedule:
 
     def is_active(self, step: int, steps: int) -> bool:
         """Whether step ``step`` (from 0) of ``steps`` is steered."""
-        return self.start <= step / steps < self.end
+        return self.start <= step / steps < self.end or (
+            step == int(self.start * steps) and not self.start <= math.ceil(self.start * steps) / steps < self.end
+        )
 
     def steered_steps(self, steps: int) -> list[int]:
         """All steered steps of a run, ascending."""
@@ -96,7 +99,7 @@ class SteeringSchedule:
 
     def step_size_at(self, step: SamplingStep) -> float:
         """s at a step of the window."""
-        done = (step.number / step.steps - self.start) / (self.end - self.start)
+        done = max(0.0, step.number / step.steps - self.start) / (self.end - self.start)
         return self.step_size * (1 - self.decay * done)
 
     def due(self, relations: Sequence[Item], step: int) -> Sequence[Item]:

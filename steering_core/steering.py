@@ -16,7 +16,7 @@ from dataclasses import dataclass, field, replace
 import torch
 from torch import Tensor
 
-from .care import Care, Watchful, more_careful, settled
+from .care import Care, Watchful, more_careful, mutable, plain, settled
 from .layers import AttentionLayer, check_layers
 from .losses import SteeringLoss
 from .schedule import GUIDANCE, SamplingStep, SteeringSchedule
@@ -61,26 +61,33 @@ class Steering:
     trace: list[TraceEntry] = field(default_factory=list)
     unsteered: list[UnsteeredStep] = field(default_factory=list)
     _stops: tuple[type[Exception], ...] = ()
+    _usual_care: Care = plain
     _care: Care = field(default_factory=Watchful)
 
-    def bound_to(self, network: Sequence[AttentionLayer], stops: Sequence[type[Exception]] = ()) -> Steering:
+    def bound_to(
+        self,
+        network: Sequence[AttentionLayer],
+        stops: Sequence[type[Exception]] = (),
+        changes_in_place: bool = False,
+    ) -> Steering:
         """The same steering, with its loss tied to a network. It writes the same trace.
 
         Args:
             stops: exceptions by which the user ends a run; all others end a step's steering only.
+            changes_in_place: the network's blocks add to their activations in place.
 
         Raises:
             ValueError: the loss cannot read this network, or cannot score one of the relations.
         """
         loss = self.loss.bound_to(network, [relation.relation for relation in self.scene.relations])
         check_layers(loss.layers, network)
-        return replace(self, loss=loss, _stops=tuple(stops))
+        return replace(self, loss=loss, _stops=tuple(stops), _usual_care=mutable if changes_in_place else plain)
 
     def begin(self) -> None:
         """A new run: nothing has been seen of it yet."""
         self.trace.clear()
         self.unsteered.clear()
-        self._care = Watchful()
+        self._care = Watchful(self._usual_care)
 
     def is_active(self, step: int, steps: int) -> bool:
         """Whether this step is steered at all."""

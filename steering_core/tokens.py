@@ -29,14 +29,16 @@ class Token:
     """One token of the conditioning sequence.
 
     Attributes:
-        index: its position in the sequence the model attends to, chunks joined.
-        text: the text that it stands for; empty for start, end and padding.
+        index: its position among the text keys that the model attends to, chunks joined.
+        text: the text that it stands for; empty for start, end, padding and what a template adds.
         span: its half-open character range in the prompt, where the tokenizer gives it.
+        segment: which encoder's part of the sequence it stands in, each of which holds the whole prompt.
     """
 
     index: int
     text: str
     span: tuple[int, int] | None = None
+    segment: int = 0
 
 
 @dataclass(frozen=True)
@@ -86,14 +88,17 @@ class GroundedScene:
 def ground(scene: Scene, tokens: Sequence[Token]) -> GroundedScene:
     """Tie each object of the scene to its tokens, in time linear in the prompt's length.
 
-    Tokens are found by their character ranges if they have them, else by their texts.
+    Tokens are found by their character ranges if they have them, else by their texts, and in every segment that holds
+    the phrase: one that cuts the prompt off before it does not.
 
     Raises:
         PhraseNotFoundError: names the prompt, the phrase and the tokens.
     """
     objects = scene.objects
-    by_offset = all(token.span is not None for token in tokens if token.text)
-    located = _locate_by_offset(objects, tokens) if by_offset else _locate_by_text(scene.prompt, objects, tokens)
+    located: list[tuple[int, ...]] = [()] * len(objects)
+    for number in sorted({token.segment for token in tokens}):
+        found = _located(scene.prompt, objects, [token for token in tokens if token.segment == number])
+        located = [before + indices for before, indices in zip(located, found)]
     for span, indices in zip(objects, located):
         if not indices:
             raise _not_found(scene.prompt, span, tokens)
@@ -145,6 +150,12 @@ def _end_of_piece(ids: Sequence[int], start: int, decode: Callable[[list[int]], 
                     return end
                 break
     return most
+
+
+def _located(prompt: str, objects: Sequence[Span], tokens: Sequence[Token]) -> list[tuple[int, ...]]:
+    """For each object the indices of its tokens in one segment."""
+    by_offset = all(token.span is not None for token in tokens if token.text)
+    return _locate_by_offset(objects, tokens) if by_offset else _locate_by_text(prompt, objects, tokens)
 
 
 def _locate_by_offset(objects: Sequence[Span], tokens: Sequence[Token]) -> list[tuple[int, ...]]:

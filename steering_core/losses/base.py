@@ -20,6 +20,10 @@ class SteeringLoss(Protocol):
     def layers(self) -> tuple[str, ...]:
         """Names of the layers that it reads; none before it is bound, where the network decides."""
 
+    @property
+    def over_all_keys(self) -> bool:
+        """Whether the softmax of its maps runs over all keys of a joint attention, not the text's alone."""
+
     def bound_to(self, network: Sequence[AttentionLayer], relations: Sequence[Relation]) -> SteeringLoss:
         """The loss for a run: with its layers chosen among the network's.
 

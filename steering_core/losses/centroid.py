@@ -53,6 +53,9 @@ class CentroidLoss:
         balance_weight: weight of the difference of the two variances; on the finer layers, likewise. Of neither
             was a difference found in the miniature's pictures.
         layers: names of the layers whose maps are read; the network's ``default_layers`` when none is named.
+        over_all_keys: in a joint attention, of text and image in one sequence, the softmax of a map runs over the
+            text's keys alone, as Learn-to-Steer reads it; with this it runs over all, so that a map also shrinks
+            where the image looks at itself.
 
     Raises:
         ValueError: a setting is outside its range.
@@ -67,6 +70,7 @@ class CentroidLoss:
     presence_weight: float = 0.0
     balance_weight: float = 0.0
     layers: tuple[str, ...] = ()
+    over_all_keys: bool = False
 
     def __post_init__(self) -> None:
         if self.function not in FUNCTIONS:

@@ -23,7 +23,8 @@ class CombinedLoss:
         terms: each loss with its weight, greater than 0.
 
     Raises:
-        ValueError: there is no term, or a weight is not greater than 0.
+        ValueError: there is no term, a weight is not greater than 0, or some losses read a softmax over all
+            keys and some do not.
     """
 
     terms: tuple[tuple[SteeringLoss, float], ...]
@@ -34,11 +35,21 @@ class CombinedLoss:
         for _, weight in self.terms:
             if not weight > 0:
                 raise ValueError(f"The weight of a combined loss must be greater than 0, not {weight}. Leave it out.")
+        if len({loss.over_all_keys for loss, _ in self.terms}) > 1:
+            raise ValueError(
+                "Losses that read a softmax over all keys cannot be combined with losses over the text's keys, as a "
+                "learned loss is. Set all of them to the text's."
+            )
 
     @property
     def layers(self) -> tuple[str, ...]:
         """Every layer that a term reads, once."""
         return tuple(dict.fromkeys(name for loss, _ in self.terms for name in loss.layers))
+
+    @property
+    def over_all_keys(self) -> bool:
+        """That of every term."""
+        return self.terms[0][0].over_all_keys
 
     def bound_to(self, network: Sequence[AttentionLayer], relations: Sequence[Relation]) -> CombinedLoss:
         """See ``SteeringLoss``."""

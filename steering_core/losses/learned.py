@@ -35,6 +35,11 @@ class LearnedLoss:
         """The layers of the classifier's stack."""
         return self.classifier.layout.layers
 
+    @property
+    def over_all_keys(self) -> bool:
+        """Never: the classifiers are trained on a softmax over the text's keys."""
+        return False
+
     def bound_to(self, network: Sequence[AttentionLayer], relations: Sequence[Relation]) -> LearnedLoss:
         """See ``SteeringLoss``; only the very network that the classifier was made for can be read."""
         layout = self.classifier.layout

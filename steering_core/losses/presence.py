@@ -33,9 +33,11 @@ class PresenceLoss:
 
     Attributes:
         layers: names of the layers whose maps are read; the network's ``default_layers`` when none is named.
+        over_all_keys: see ``CentroidLoss``.
     """
 
     layers: tuple[str, ...] = ()
+    over_all_keys: bool = False
 
     def bound_to(self, network: Sequence[AttentionLayer], relations: Sequence[Relation]) -> PresenceLoss:
         """See ``SteeringLoss``; the kind of relation does not matter."""

@@ -100,7 +100,7 @@ def _record(options: argparse.Namespace) -> None:
     from tqdm import tqdm
 
     from ..backends.diffusers import load_pipeline
-    from ..backends.diffusers_recording import RecordablePipeline
+    from ..backends.diffusers.recording import RecordablePipeline
     from ..layers import layers_on_the_way
     from ..miniature.folder import MINIATURE_DIR
     from .dataset import write_dataset

@@ -12,11 +12,10 @@ from functools import partial
 
 import pytest
 import torch
-from pipelines import make_steering, random_pipeline, sample, small_tokenizer, state, tiny_unet
+from pipelines import make_steering, probe_unet, random_pipeline, sample, small_tokenizer, state, tiny_unet
 from torch import nn
 
 from steering_core import care
-from steering_core.backends.diffusers_probe import probe_unet
 from steering_core.losses import CentroidLoss
 from steering_core.schedule import DESCENT, GUIDANCE
 
@@ -156,6 +155,10 @@ class Wrong:
     @property
     def layers(self):
         return self.loss.layers
+
+    @property
+    def over_all_keys(self):
+        return self.loss.over_all_keys
 
     def bound_to(self, network, relations):
         return Wrong(self.fault, self.loss.bound_to(network, relations))

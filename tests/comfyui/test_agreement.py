@@ -7,9 +7,11 @@ import json
 import pytest
 import torch
 from diffusers import StableDiffusionPipeline, UNet2DConditionModel
+from pipelines import probe_unet
 from safetensors.torch import load_file, save_file
 
-from steering_core.backends.diffusers import attention_layers, ground_prompt, load_pipeline, probe_unet
+from steering_core.backends.diffusers import ground_prompt, load_pipeline
+from steering_core.backends.diffusers.families import unet_of
 from steering_core.miniature.folder import LATENT_PREVIEW_FILE, MINIATURE_DIR
 from steering_core.miniature.tokenizer import save_vocabulary
 from steering_core.miniature.training import restore_text_prefix
@@ -62,7 +64,7 @@ def _outputs(
         timestep,
         both,
         ground_prompt(pipeline, PROMPT).tokens,
-        list(attention_layers(pipeline.unet)),
+        [layer.name for layer in unet_of(pipeline.unet).layers],
     )
     picture = pipeline.vae.decode(latent / pipeline.vae.config.scaling_factor).sample
     return {
@@ -85,12 +87,12 @@ def test_comfyui_and_diffusers_agree(comfyui, tmp_path, layout):
 
     answer = comfyui.run("agreement.py", str(folder), str(inputs), str(outputs))
 
-    layers = attention_layers(pipeline.unet)
+    layers = unet_of(pipeline.unet).layers
     assert answer["tokens"] == [list(indices) for indices in ground_prompt(pipeline, PROMPT).tokens]
-    assert answer["network"] == [[layer.name, layer.level, layer.heads] for layer, _ in layers.values()]
+    assert answer["network"] == [[layer.name, layer.level, layer.heads] for layer in layers]
     assert answer["progress"] == pytest.approx(1 - 500 / 999, abs=1e-3)
     got = load_file(outputs)
-    assert set(layers) <= set(got)
+    assert {layer.name for layer in layers} <= set(got)
     for name, value in expected.items():
         assert got[name].shape == value.shape, name
         assert _relative_difference(got[name], value) <= 1e-3, name

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from steering_core.backends.diffusers import attention_layers, load_pipeline
+from steering_core.backends.diffusers import load_pipeline
+from steering_core.backends.diffusers.families import unet_of
 from steering_core.classifier import (
     ClassifierSettings,
     MapLayout,
@@ -29,7 +30,7 @@ def _save(network, layers, file):
 def result(comfyui, tmp_path_factory):
     folder = tmp_path_factory.mktemp("classifiers")
     unet = load_pipeline(MINIATURE_DIR, "cpu").unet
-    network = tuple(layer for layer, _ in attention_layers(unet).values())
+    network = unet_of(unet).layers
     fitting, other = folder / "fitting.safetensors", folder / "other.safetensors"
     _save(network, ("down.0", "up.1"), fitting)
     _save(PUBLISHED_NETWORKS["sd14"], ("mid.0",), other)

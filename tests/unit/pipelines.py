@@ -10,6 +10,8 @@ from toys import PROMPT
 from transformers import PreTrainedTokenizerBase
 
 from steering_core.backends.diffusers import ground_prompt, steered
+from steering_core.backends.diffusers.families import unet_of
+from steering_core.backends.diffusers.probe import probe_network
 from steering_core.losses import CentroidLoss, SteeringLoss
 from steering_core.miniature.networks import build_autoencoder, build_scheduler, build_text_encoder
 from steering_core.miniature.tokenizer import train_tokenizer
@@ -108,3 +110,14 @@ def state(pipeline: StableDiffusionPipeline) -> dict[str, Any]:
         "random": torch.get_rng_state().tolist(),
         "modes": (torch.is_grad_enabled(), torch.is_inference_mode_enabled()),
     }
+
+
+def attentions(unet) -> dict:
+    """The cross-attention of a UNet by the names of its layers."""
+    return {name: layer.attention for name, layer in unet_of(unet).projections.items()}
+
+
+def probe_unet(unet, latent, timestep, context, tokens, layers=(), **inputs):
+    """Token maps of a forward of a UNet."""
+    given = {"sample": latent, "timestep": timestep, "encoder_hidden_states": context, **inputs}
+    return probe_network(unet, given, tokens, layers)

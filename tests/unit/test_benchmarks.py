@@ -11,7 +11,7 @@ from benchmarks.inversion import psnr
 from benchmarks.named_losses import named_loss
 from benchmarks.warnings import Picture, rates_of
 from steering_core.backends.diffusers import load_pipeline
-from steering_core.backends.diffusers_recording import RecordablePipeline
+from steering_core.backends.diffusers.recording import RecordablePipeline
 from steering_core.losses import CentroidLoss, CombinedLoss, LearnedLoss, PresenceLoss
 from steering_core.miniature.folder import MINIATURE_DIR
 
@@ -35,6 +35,7 @@ def table():
     return quick("steering")
 
 
+@pytest.mark.slow
 def test_the_learned_losses_are_held_against_the_best_centroid_loss():
     """Two prompts tell nothing of how good they are; that all ways and tables are there, they do."""
     tables = quick("learned")

@@ -9,19 +9,18 @@ import pytest
 import torch
 from diffusers import UNet2DConditionModel
 from diffusers.models.attention_processor import Attention
-from pipelines import make_steering, state
+from pipelines import attentions, make_steering, probe_unet, state
 from toys import PROMPT
 
 from steering_core.attention import split_heads
 from steering_core.backends.diffusers import (
-    attention_layers,
     generate,
     ground_prompt,
     load_pipeline,
-    probe_unet,
-    prompt_tokens,
     steered,
 )
+from steering_core.backends.diffusers.families import unet_of
+from steering_core.backends.diffusers.text import prompt_tokens
 from steering_core.layers import default_layers
 from steering_core.losses import CentroidLoss
 from steering_core.schedule import DESCENT, GUIDANCE, SteeringSchedule
@@ -63,9 +62,9 @@ def rescheduled(pipeline):
 
 
 def test_layers_have_the_shared_names_in_running_order(pipeline):
-    layers = attention_layers(pipeline.unet)
-    assert list(layers) == ["down.0", "down.1", "mid.0", "up.0", "up.1", "up.2", "up.3"]
-    assert [layer.level for layer, _ in layers.values()] == [0, 1, 1, 1, 1, 0, 0]
+    layers = unet_of(pipeline.unet).layers
+    assert [layer.name for layer in layers] == ["down.0", "down.1", "mid.0", "up.0", "up.1", "up.2", "up.3"]
+    assert [layer.level for layer in layers] == [0, 1, 1, 1, 1, 0, 0]
 
 
 @pytest.mark.parametrize(
@@ -81,9 +80,9 @@ def test_layouts_of_stable_diffusion(options):
     unet = UNet2DConditionModel(
         block_out_channels=(32, 64, 128, 128), layers_per_block=2, cross_attention_dim=16, **options
     )
-    layers = attention_layers(unet)
-    assert [name for name in layers if name.startswith("up")] == [f"up.{number}" for number in range(9)]
-    assert default_layers([layer for layer, _ in layers.values()]) == tuple(f"up.{number}" for number in range(6))
+    layers = unet_of(unet).layers
+    assert [layer.name for layer in layers if layer.stage == "up"] == [f"up.{number}" for number in range(9)]
+    assert default_layers(layers) == tuple(f"up.{number}" for number in range(6))
     maps = probe_unet(unet, torch.randn(1, 4, 16, 24), torch.tensor(500), torch.randn(1, 7, 16), [(1,), (2, 3)])
     assert {tuple(layer.shape[-2:]) for layer in maps.layers.values()} == {(4, 6), (8, 12)}
 
@@ -94,7 +93,7 @@ def test_probe_reads_what_the_layers_attend_to(pipeline):
     latent, context = torch.randn(2, 4, 16, 16), torch.randn(2, 77, 128)
     tokens = [(5,), (7, 8)]
     expected, hooks = {}, []
-    for name, (_, module) in attention_layers(unet).items():
+    for name, module in attentions(unet).items():
 
         def hook(attention: Attention, args, kwargs, name=name):
             hidden = args[0] if args else kwargs["hidden_states"]
@@ -118,7 +117,7 @@ def test_layers_behind_the_last_wanted_one_are_not_run(pipeline):
     ran = []
     hooks = [
         module.register_forward_hook(lambda *_, name=name: ran.append(name))
-        for name, (_, module) in attention_layers(pipeline.unet).items()
+        for name, module in attentions(pipeline.unet).items()
     ]
     probe_unet(pipeline.unet, torch.randn(1, 4, 16, 16), torch.tensor(500), torch.randn(1, 77, 128), [(1,)], ["up.0"])
     for handle in hooks:

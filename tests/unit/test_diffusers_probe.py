@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import logging
 
 import diffusers
@@ -20,12 +19,21 @@ from diffusers.models.attention_processor import (
 )
 from diffusers.models.embeddings import ImageProjection, MultiIPAdapterImageProjection
 from PIL import Image
-from pipelines import make_steering, random_pipeline, sample, small_tokenizer, state, tiny_unet
+from pipelines import (
+    attentions,
+    make_steering,
+    probe_unet,
+    random_pipeline,
+    sample,
+    small_tokenizer,
+    state,
+    tiny_unet,
+)
 from toys import PROMPT
 
-from steering_core.backends import diffusers as backend
+from steering_core.backends.diffusers import sampling as backend
 from steering_core.backends.diffusers import steered
-from steering_core.backends.diffusers_probe import attention_layers, probe_unet
+from steering_core.backends.diffusers.probe import probe_network
 from steering_core.losses import CentroidLoss
 from steering_core.schedule import DESCENT, GUIDANCE
 from steering_core.steering import LEAST_ALPHA, Steering, SteeringError
@@ -75,7 +83,7 @@ def seen_by_attention(unet, run) -> dict[str, torch.Tensor]:
         return kernel(q, k, v, attn_mask=attn_mask, **options)
 
     handles = []
-    for name, (_, attention) in attention_layers(unet).items():
+    for name, attention in attentions(unet).items():
         handles.append(attention.register_forward_pre_hook(lambda *_, name=name: now.append(name)))
         handles.append(attention.register_forward_hook(lambda *_: now.pop() and None))
     F.scaled_dot_product_attention = spy
@@ -126,7 +134,7 @@ def test_the_text_is_read_beside_an_ip_adapter(tiny, kind):
     before = state(tiny)
     maps = probe_unet(unet, **inputs(), added_cond_kwargs={"image_embeds": embeds})
     assert state(tiny) == before
-    assert isinstance(attention_layers(unet)["up.0"][1].processor, kind)
+    assert isinstance(attentions(unet)["up.0"].processor, kind)
     if kind is IPAdapterAttnProcessor2_0:
         assert_reads_what_is_attended(unet, added_cond_kwargs={"image_embeds": embeds})
     # The adapter's own attention is applied: layers behind the first see another picture.
@@ -182,7 +190,7 @@ def test_masked_text_is_not_attended(tiny):
 
 
 def test_norms_of_a_layer_are_applied(tiny):
-    for _, attention in attention_layers(tiny.unet).values():
+    for attention in attentions(tiny.unet).values():
         attention.group_norm = torch.nn.GroupNorm(4, 32)
         attention.norm_cross = torch.nn.LayerNorm(128)
         attention.norm_q, attention.norm_k = torch.nn.LayerNorm(16), torch.nn.LayerNorm(16)
@@ -209,13 +217,13 @@ def picture(size: int = 64) -> Image.Image:
 
 def probes_of(monkeypatch) -> list[dict]:
     """What the network is given in each probe from now on."""
-    seen, probe = [], backend.probe_unet
+    seen, probe = [], backend.probe_network
 
-    def spy(unet, latent, **given):
-        seen.append({"latent": latent.detach(), **copy.copy(given)})
-        return probe(unet, latent, **given)
+    def spy(unet, inputs, *others):
+        seen.append({**inputs, "sample": inputs["sample"].detach()})
+        return probe(unet, inputs, *others)
 
-    monkeypatch.setattr(backend, "probe_unet", spy)
+    monkeypatch.setattr(backend, "probe_network", spy)
     return seen
 
 
@@ -245,14 +253,14 @@ def test_a_control_net_steers_with_the_guided_half(tiny, monkeypatch, update, gu
     for residual, part in zip(whole, probe["down_block_additional_residuals"]):
         assert torch.equal(part, residual[-images:]) and part.any()
     # As the guided half by itself, without any batching.
-    alone = probe_unet(pipeline.unet, **probe)
+    alone = probe_network(pipeline.unet, probe, steering.scene.tokens)
     loss = CentroidLoss("gelu", layers=tuple(alone.layers))(alone, steering.scene.relations[0], 0.0)
     torch.testing.assert_close(steering.trace[0].loss[0], loss)
 
 
 def test_steering_lowers_the_loss_with_a_control_net(tiny):
     pipeline = with_control_net(tiny)
-    steering = make_steering(pipeline, refinements=6, step_size=0.1, target=-9.0)
+    steering = make_steering(pipeline, refinements=6, step_size=0.02, target=-9.0)
     sample(pipeline, steering, image=picture())
     losses = [entry.loss.mean().item() for entry in steering.trace if entry.step == 0]
     assert len(losses) == 6 and losses[-1] < losses[0]

@@ -5,7 +5,7 @@ import torch
 from diffusers import FlowMatchEulerDiscreteScheduler, FluxTransformer2DModel
 from toys import PROMPT
 
-from steering_core.backends.diffusers_recording import RecordablePipeline
+from steering_core.backends.diffusers.recording import RecordablePipeline
 from steering_core.training.inversion import invert, reconstruct
 
 

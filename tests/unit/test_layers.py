@@ -1,9 +1,8 @@
 from __future__ import annotations
 
 import pytest
-import torch
 
-from steering_core.layers import AttentionLayer, MapCollector, ProbeComplete, check_layers, default_layers, halved
+from steering_core.layers import PUBLISHED_NETWORKS, AttentionLayer, check_layers, default_layers
 
 STABLE_DIFFUSION = [
     *(AttentionLayer("down", number, number // 2, 8) for number in range(6)),
@@ -32,20 +31,8 @@ def test_unknown_or_no_layers_are_refused_with_the_known_ones(wanted):
         check_layers(wanted, STABLE_DIFFUSION)
 
 
-def test_collector_ends_the_forward_after_the_last_layer():
-    q, k = torch.rand(2, 3, 6, 4), torch.rand(2, 3, 7, 4)
-    collector = MapCollector(["up.0", "up.1"], [(1,), (2, 3)])
-    collector.add("up.0", q, k, (2, 3))
-    with pytest.raises(ProbeComplete):
-        collector.add("up.1", q, k, (3, 2))
-    layers = collector.token_maps().layers
-    assert list(layers) == ["up.0", "up.1"]
-    assert layers["up.0"].shape == (2, 2, 3, 2, 3)
-    assert layers["up.1"].shape == (2, 2, 3, 3, 2)
-
-
-@pytest.mark.parametrize(
-    ("size", "level", "expected"), [((64, 96), 2, (16, 24)), ((9, 5), 1, (5, 3)), ((7, 7), 0, (7, 7))]
-)
-def test_odd_sizes_are_halved_as_strided_convolutions_do(size, level, expected):
-    assert halved(size, level) == expected
+def test_default_of_a_transformer_is_the_second_quarter_of_its_depth():
+    flux = PUBLISHED_NETWORKS["flux_dev"]
+    chosen = default_layers(flux)
+    assert (chosen[0], chosen[-1], len(chosen)) == ("double.14", "single.8", 14)
+    assert default_layers(flux[:1]) == ("double.0",)

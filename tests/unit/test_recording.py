@@ -4,10 +4,11 @@ import dataclasses
 
 import pytest
 import torch
+from pipelines import probe_unet
 from toy_recording import content
 
-from steering_core.backends.diffusers import ground_prompt, probe_unet
-from steering_core.backends.diffusers_recording import RecordablePipeline
+from steering_core.backends.diffusers import ground_prompt
+from steering_core.backends.diffusers.recording import RecordablePipeline
 from steering_core.classifier import MapLayout
 from steering_core.relations import relation_scene
 from steering_core.training.dataset import read_manifest, read_records, shard_file, write_dataset

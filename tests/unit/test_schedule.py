@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from steering_core.schedule import DEFAULT_STEP_SIZE, DESCENT, GUIDANCE, IN_TURN, SteeringSchedule
+from steering_core.schedule import DEFAULT_STEP_SIZE, DESCENT, GUIDANCE, IN_TURN, SamplingStep, SteeringSchedule
 
 
 @pytest.mark.parametrize(
@@ -15,7 +15,7 @@ from steering_core.schedule import DEFAULT_STEP_SIZE, DESCENT, GUIDANCE, IN_TURN
         (0.5, 0.75, 8, [4, 5]),
         (0.0, 1.0, 3, [0, 1, 2]),
         (0.0, 0.01, 1, [0]),
-        (0.9, 1.0, 4, []),
+        (0.9, 1.0, 4, [3]),
     ],
 )
 def test_window_counts_the_share_of_steps_before_a_step(start, end, steps, expected):
@@ -53,3 +53,20 @@ def test_step_size_has_a_default_for_each_rule(update):
 def test_settings_out_of_range_are_named(settings, named):
     with pytest.raises(ValueError, match=named):
         SteeringSchedule(**settings)
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "steps", "steered"),
+    [
+        (0, 0.25, 4, [0]),
+        (0, 0.25, 1, [0]),
+        (0.1, 0.2, 4, [0]),
+        (0.3, 0.45, 4, [1]),
+        (0.9, 1, 2, [1]),
+        (0.5, 0.6, 4, [2]),
+    ],
+)
+def test_a_window_always_holds_a_step(start, end, steps, steered):
+    schedule = SteeringSchedule(start=start, end=end, decay=1.0, step_size=2.0)
+    assert schedule.steered_steps(steps) == steered
+    assert schedule.step_size_at(SamplingStep(steered[0], steps, 0.0)) <= 2.0

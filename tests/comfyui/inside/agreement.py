@@ -3,7 +3,9 @@
 import torch
 from safetensors.torch import load_file, save_file
 from setting import PROMPT, Scene, arguments, backend, report
-from spatial_steering.steering_core.backends.comfyui_weights import ordinary_weights
+from spatial_steering.steering_core.backends.comfyui.families import readable_network
+from spatial_steering.steering_core.backends.comfyui.gradients import ordinary_weights
+from spatial_steering.steering_core.backends.comfyui.probe import probe_model
 
 folder, inputs, outputs = arguments
 given = load_file(inputs)
@@ -19,14 +21,14 @@ with torch.inference_mode():
     def probe(executor, guider, sigmas, extra_args, *rest, **named):
         """Stand where steering stands, and probe once at the timestep that diffusers probed."""
         sigma = guider.inner_model.model_sampling.sigma(given["timestep"][:1]).item()
-        layers = backend.attention_layers(unet)
-        blocks = {name: block for name, (_, block) in layers.items()}
+        readable = readable_network(scene.model)
+        names = [layer.name for layer in readable.layers]
         x = given["latent"] * (1 + sigma**2) ** 0.5
         with ordinary_weights(guider):
             (condition,), options = guider.conds["positive"], extra_args["model_options"]
-            maps = backend.probe_model(guider, condition, x, sigma, options, scene.grounded.tokens, blocks)
+            maps = probe_model(guider, condition, x, sigma, options, scene.grounded.tokens, readable, names)
         seen.update({name: value.clone() for name, value in maps.layers.items()})
-        network.extend((layer.name, layer.level, layer.heads) for layer, _ in layers.values())
+        network.extend((layer.name, layer.level, layer.heads) for layer in readable.layers)
         progress.append(backend.progress(guider.inner_model.model_sampling, sigma))
         return executor(guider, sigmas, extra_args, *rest, **named)
 

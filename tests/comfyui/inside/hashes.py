@@ -2,7 +2,7 @@
 
 import torch
 from setting import Scene, model_management, report, sd
-from spatial_steering.steering_core.backends.comfyui_recording import RecordableComfyModel
+from spatial_steering.steering_core.backends.comfyui.recording import RecordableComfyModel
 
 
 def lora(scene, seed):

@@ -5,7 +5,7 @@ import logging
 
 import torch
 from setting import FreeU_V2, Scene, backend, comfy, quant_ops, report, samplers
-from spatial_steering.steering_core.backends.comfyui_weights import check_differentiable
+from spatial_steering.steering_core.backends.comfyui.gradients import check_differentiable
 from spatial_steering.steering_core.losses import CentroidLoss
 from spatial_steering.steering_core.schedule import DESCENT, GUIDANCE, SteeringSchedule
 from spatial_steering.steering_core.steering import Steering

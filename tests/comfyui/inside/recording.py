@@ -5,7 +5,7 @@ from pathlib import Path
 import torch
 from setting import PROMPT, Scene, arguments, backend, folder_paths, report
 from spatial_steering.nodes.training import RecordRelationMaps, TrainRelationClassifier
-from spatial_steering.steering_core.backends.comfyui_recording import RecordableComfyModel
+from spatial_steering.steering_core.backends.comfyui.recording import RecordableComfyModel
 from spatial_steering.steering_core.losses import LearnedLoss
 from spatial_steering.steering_core.steering import Steering
 from spatial_steering.steering_core.training.inversion import invert, reconstruct

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import torch
 from setting import backend, comfy, common_ksampler, report, text
+from spatial_steering.steering_core.backends.comfyui.families import readable_network
 from spatial_steering.steering_core.layers import default_layers
 from spatial_steering.steering_core.losses import CentroidLoss
 from spatial_steering.steering_core.parser import parse
@@ -57,7 +58,7 @@ with torch.inference_mode():
     model = comfy.model_patcher.ModelPatcher(
         network, load_device=torch.device("cpu"), offload_device=torch.device("cpu")
     )
-    layers = [layer for layer, _ in backend.network_of(model).values()]
+    layers = readable_network(model).layers
     result["layers"] = [len(layers), len(default_layers(layers))]
     grounded = replace(grounded, conditioning=torch.randn(1, len(tokens), CONTEXT))
     conditioning = [[grounded.conditioning, {"pooled_output": torch.randn(1, 1280)}]]

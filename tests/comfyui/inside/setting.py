@@ -34,9 +34,9 @@ _module = importlib.util.module_from_spec(_spec)
 sys.modules["spatial_steering"] = _module
 _spec.loader.exec_module(_module)
 
-from spatial_steering.steering_core.backends import comfyui as backend  # noqa: F401, for the scripts
-from spatial_steering.steering_core.backends import comfyui_text as text
-from spatial_steering.steering_core.backends.comfyui_miniature import load_miniature
+from spatial_steering.steering_core.backends.comfyui import sampling as backend  # noqa: F401, for the scripts
+from spatial_steering.steering_core.backends.comfyui import text
+from spatial_steering.steering_core.backends.comfyui.miniature import load_miniature
 from spatial_steering.steering_core.losses import CentroidLoss
 from spatial_steering.steering_core.miniature.folder import MINIATURE_DIR
 
@@ -70,6 +70,10 @@ class FailingLoss:
     @property
     def layers(self):
         return self.loss.layers
+
+    @property
+    def over_all_keys(self):
+        return self.loss.over_all_keys
 
     def bound_to(self, network, relations):
         self.loss = self.loss.bound_to(network, relations)

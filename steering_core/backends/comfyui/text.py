@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -9,15 +10,15 @@ from typing import Any
 
 import torch
 from comfy.sd import CLIP
-from comfy.sd1_clip import SD1Tokenizer, SDTokenizer
-from comfy.sdxl_clip import SDXLTokenizer
+from comfy.sd1_clip import SDTokenizer
 from torch import Tensor
 
-from ..described import shortened
-from ..parser import parse
-from ..relations import Scene
-from ..steering import SteeringError
-from ..tokens import GroundedScene, Token, ground, token_texts
+from ...described import shortened
+from ...parser import parse
+from ...relations import Scene
+from ...steering import SteeringError
+from ...tokens import GroundedScene, Token, ground, token_texts
+from .encoders import Encoders, encoders_of
 
 #: The entry of a conditioning that carries the relations of its prompt. Combine, SetArea, SetMask and
 #: SetTimestepRange hand it on; Concat keeps that of its first input alone.
@@ -50,8 +51,10 @@ def encode_prompt(clip: CLIP, prompt: str, scene: Scene | None = None) -> tuple[
         PhraseNotFoundError: a phrase has no tokens.
         ValueError: see ``prompt_tokens``.
     """
-    grounded = ground(scene or parse(_without_embeddings(prompt)), prompt_tokens(clip, prompt))
+    scene = scene or parse(_without_embeddings(prompt))
+    encoders = encoders_of(clip)
     conditioning = clip.encode_from_tokens_scheduled(clip.tokenize(prompt))
+    grounded = ground(scene, _tokens(clip, encoders, prompt, conditioning))
     grounded = replace(grounded, conditioning=conditioning[0][0])
     return [[vectors, {**extra, RELATIONS_ENTRY: grounded}] for vectors, extra in conditioning], grounded
 
@@ -67,36 +70,61 @@ def _without_embeddings(prompt: str) -> str:
 
 
 def prompt_tokens(clip: CLIP, prompt: str) -> list[Token]:
-    """The tokens of the model's text encoder, its chunks joined as in the conditioning.
+    """The tokens of a prompt in the order of the text keys that the model attends to.
 
     Raises:
-        ValueError: the model has no text encoder, or another kind than CLIP.
+        ValueError: the model has no text encoder, or one whose tokens are not known here.
     """
-    tokenizer, name = _clip_tokenizer(clip)
-    chunks = clip.tokenize(prompt)[name]
+    encoders = encoders_of(clip)
+    return _tokens(clip, encoders, prompt, clip.encode_from_tokens_scheduled(clip.tokenize(prompt)))
+
+
+def _tokens(clip: CLIP, encoders: Encoders, prompt: str, conditioning: Conditioning) -> list[Token]:
+    """The tokens of each encoder's segment that come into the conditioning, those of the prompt with their texts."""
+    vectors, extra = conditioning[0]
+    whole, other = clip.tokenize(prompt), clip.tokenize(_unlike(prompt))
+    tokens: list[Token] = []
+    for number, segment in enumerate(encoders.loaded(clip)):
+        tokenizer = segment.tokenizer_of(clip)
+        key = segment.key or clip.tokenizer.clip_name
+        ids, others = ([entry[0] for chunk in told[key] for entry in chunk] for told in (whole, other))
+        texts = _prompt_texts(tokenizer, ids, others)
+        kept = segment.kept(len(ids), segment.length(vectors, extra))
+        tokens += [Token(len(tokens) + index, texts[place], segment=number) for index, place in enumerate(kept)]
+    return tokens
+
+
+def _unlike(prompt: str) -> str:
+    """A prompt whose first and last letter are others: what the tokens of both share is the template's."""
+    return next(letter for letter in "012" if letter not in (prompt[:1], prompt[-1:]))
+
+
+def _prompt_texts(tokenizer: SDTokenizer, ids: Sequence[Any], others: Sequence[Any]) -> list[str]:
+    """The text of each token of the prompt; none for start, end, padding, the template's and embeddings.
+
+    Args:
+        ids: of the prompt in its template. An embedding ("embedding:name") stands among them as a tensor.
+        others: of another prompt in the same template.
+    """
     special = {tokenizer.start_token, tokenizer.end_token, tokenizer.pad_token}
-    ids = [entry[0] for chunk in chunks for entry in chunk]
-    # An embedding ("embedding:name") stands among the ids as a tensor, and is no word.
-    words = [(index, token) for index, token in enumerate(ids) if isinstance(token, int) and token not in special]
-    decode = tokenizer.tokenizer.decode
-    texts = token_texts([token for _, token in words], lambda part: decode(part, skip_special_tokens=True))
-    by_index = {index: text for (index, _), text in zip(words, texts)}
-    return [Token(index, by_index.get(index, "")) for index in range(len(ids))]
-
-
-def _clip_tokenizer(clip: CLIP | None) -> tuple[SDTokenizer, str]:
-    """The tokenizer whose tokens the conditioning follows, and what its encoder is called."""
-    if clip is None:
-        raise ValueError("clip: the checkpoint holds no text encoder. Load one with Load CLIP, and connect that.")
-    if isinstance(clip.tokenizer, SD1Tokenizer):
-        return getattr(clip.tokenizer, clip.tokenizer.clip), clip.tokenizer.clip_name
-    if isinstance(clip.tokenizer, SDXLTokenizer):
-        # Both of its encoders cut a text into the same tokens, and stand side by side in the width of each.
-        return clip.tokenizer.clip_l, "l"
-    raise ValueError(
-        f"clip: a Stable Diffusion 1.x, 2.x or SDXL text encoder, or that of Load Miniature Model, was expected; "
-        f"{type(clip.tokenizer).__name__} is of another kind."
+    told, other = (
+        [(index, token) for index, token in enumerate(listed) if isinstance(token, int) and token not in special]
+        for listed in (ids, others)
     )
+    shortest = min(len(told), len(other))
+    before = _shared(told, other, shortest)
+    after = _shared(told[::-1], other[::-1], shortest - before)
+    own = told[before : len(told) - after]
+    decode = tokenizer.tokenizer.decode
+    texts = token_texts([token for _, token in own], lambda part: decode(part, skip_special_tokens=True))
+    by_index = {index: text for (index, _), text in zip(own, texts)}
+    return [by_index.get(index, "") for index in range(len(ids))]
+
+
+def _shared(some: Sequence[tuple[int, int]], others: Sequence[tuple[int, int]], most: int) -> int:
+    """How many tokens at the beginning of both are the same."""
+    pairs = zip(some[:most], others)
+    return sum(1 for _ in itertools.takewhile(lambda pair: pair[0][1] == pair[1][1], pairs))
 
 
 def carried_relations(conditions: Mapping[str, Sequence[Condition]]) -> GroundedScene:
@@ -164,11 +192,11 @@ def tie(conditions: Mapping[str, Sequence[Condition]], scene: GroundedScene) -> 
         )
 
 
-def check_width(conditions: Mapping[str, Sequence[Condition]], width: int) -> None:
+def check_width(conditions: Mapping[str, Sequence[Condition]], width: int | None) -> None:
     """Refuse vectors that the model cannot read.
 
     Args:
-        width: of the vectors that it reads.
+        width: of the vectors that it reads; none where that is not known.
 
     Raises:
         SteeringError: names the conditioning.
@@ -176,7 +204,7 @@ def check_width(conditions: Mapping[str, Sequence[Condition]], width: int) -> No
     for name, listed in conditions.items():
         for condition in listed:
             vectors = condition.get("cross_attn")
-            if vectors is not None and vectors.shape[-1] != width:
+            if width is not None and vectors is not None and vectors.shape[-1] != width:
                 raise SteeringError(
                     f"{name}: it was encoded by a CLIP that does not belong to the model, with {vectors.shape[-1]} "
                     f"numbers a token where the model reads {width}. Connect the CLIP of the model's own checkpoint "
@@ -202,13 +230,15 @@ def acting(conditions: Mapping[str, Sequence[Condition]], sigma: float) -> tuple
 
 def _first_token(condition: Condition, scene: GroundedScene) -> int | None:
     """Where the scene's prompt begins among a conditioning's tokens; none where it is not in there."""
-    vectors = condition.get("cross_attn")
-    if vectors is None or vectors.shape[1] < len(scene.sequence):
+    vectors, encoded = condition.get("cross_attn"), scene.conditioning
+    if vectors is None or encoded is None or vectors.shape[1] < encoded.shape[1]:
         return None
     carried = condition.get(RELATIONS_ENTRY)
     if carried is not None and (carried.scene.prompt, carried.sequence) == (scene.scene.prompt, scene.sequence):
         return 0
-    return None if scene.conditioning is None else _offset(scene.conditioning, vectors)
+    first = _offset(encoded, vectors)
+    # What the model looks at there is not the conditioning's tokens one by one, so these cannot be shifted.
+    return None if first and len(scene.sequence) != encoded.shape[1] else first
 
 
 def _offset(part: Tensor, whole: Tensor) -> int | None:

@@ -10,12 +10,13 @@ from diffusers import DDIMScheduler, StableDiffusionPipeline, UNet2DConditionMod
 from PIL import Image
 from torch import Tensor
 
-from ..layers import AttentionLayer
-from ..token_maps import TokenMaps
-from ..tokens import Token
-from ..training.recording import NoiseLevel, Outcome, PromptedModel, weights_hash
-from .diffusers import prompt_tokens
-from .diffusers_probe import attention_layers, probe_unet
+from ...layers import AttentionLayer
+from ...token_maps import TokenMaps
+from ...tokens import Token
+from ...training.recording import NoiseLevel, Outcome, PromptedModel, weights_hash
+from .families import readable_network
+from .probe import probe_network
+from .text import prompt_tokens
 
 #: The noise in z = alpha·x0 + sigma·noise, given z and what the network predicts (Salimans and Ho 2022, section 4).
 _NOISE_IN_PREDICTION = {
@@ -35,7 +36,7 @@ class RecordablePipeline:
     def __init__(self, pipeline: StableDiffusionPipeline) -> None:
         self._pipeline = pipeline
         self._scheduler = DDIMScheduler.from_config(pipeline.scheduler.config)
-        self.network: tuple[AttentionLayer, ...] = tuple(layer for layer, _ in attention_layers(pipeline.unet).values())
+        self.network: tuple[AttentionLayer, ...] = readable_network(pipeline.unet).layers
 
     @cached_property
     def hash(self) -> str:
@@ -111,7 +112,12 @@ class PromptedPipeline:
     ) -> TokenMaps:
         """See ``PromptedModel``."""
         alpha, _, timestep = self._at(level)
-        return probe_unet(self._unet, (alpha * latent).to(self._unet.dtype), timestep, self._context, tokens, layers)
+        inputs = {
+            "sample": (alpha * latent).to(self._unet.dtype),
+            "timestep": timestep,
+            "encoder_hidden_states": self._context,
+        }
+        return probe_network(self._unet, inputs, tokens, layers)
 
     def _at(self, level: NoiseLevel) -> tuple[float, float, Tensor]:
         """alpha and sigma of z = alpha·x0 + sigma·noise, and the timestep."""

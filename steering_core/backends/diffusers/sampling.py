@@ -1,18 +1,10 @@
-"""Steering of Stable Diffusion pipelines of the diffusers library (SD 1.x, SD 2.x, the miniature).
-
-scene = ground_prompt(pipeline, prompt)
-steering = Steering(scene, CentroidLoss())
-with steered(pipeline, steering):
-    image = pipeline(prompt).images[0]
-"""
+"""Steering inside the calls of Stable Diffusion pipelines of the diffusers library."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial, wraps
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -27,18 +19,13 @@ from diffusers import (
     StableDiffusionInpaintPipeline,
     StableDiffusionPipeline,
 )
-from diffusers.utils import is_accelerate_available
 from torch import Tensor
 
-from ..described import brief, described, one_line, read_json
-from ..hub import local_folder
-from ..parser import parse
-from ..relations import Scene
-from ..schedule import SamplingStep
-from ..steering import LEAST_ALPHA, Steering, SteeringError, bounded_shift, uses_guidance
-from ..token_maps import TokenMaps
-from ..tokens import GroundedScene, Token, ground, token_texts
-from .diffusers_probe import attention_layers, probe_unet
+from ...schedule import SamplingStep
+from ...steering import LEAST_ALPHA, Steering, SteeringError, bounded_shift, uses_guidance
+from ...token_maps import TokenMaps
+from .families import readable_network
+from .probe import probe_network
 
 #: What can be steered: here the guided half of a batch comes last, after the one without the prompt.
 _PIPELINES = (
@@ -61,128 +48,6 @@ _PREDICTION_PER_NOISE = {
     "v_prediction": lambda alpha, sigma: 1 / max(alpha, LEAST_ALPHA),
     "sample": lambda alpha, sigma: -sigma / max(alpha, LEAST_ALPHA),
 }
-
-
-def ground_prompt(pipeline: StableDiffusionPipeline, prompt: str, scene: Scene | None = None) -> GroundedScene:
-    """The prompt's relations, tied to tokens of the pipeline's text encoder.
-
-    Args:
-        scene: relations made by other means than reading the prompt.
-
-    Raises:
-        PhraseNotFoundError: a phrase is cut off because the prompt is too long.
-    """
-    return ground(scene or parse(prompt), prompt_tokens(pipeline, prompt))
-
-
-def load_pipeline(source: str | Path, device: str) -> StableDiffusionPipeline:
-    """Load a pipeline without its safety checker and without asking the network.
-
-    On the CPU it computes in float32, elsewhere in float16.
-
-    Args:
-        source: a pipeline's folder, or the name of one in the Hugging Face cache of this machine.
-
-    Raises:
-        ValueError: there is none, it is of another kind or damaged, or the device cannot be used.
-    """
-    check_device(device)
-    if Path(source).is_file():
-        raise ValueError(
-            f"{source} is a file; the folder of a diffusers pipeline was expected. Convert a checkpoint with: "
-            f"StableDiffusionPipeline.from_single_file(FILE).save_pretrained(FOLDER)"
-        )
-    folder = local_folder(source, "model_index.json")
-    kind = described(_ModelIndex, read_json(folder / "model_index.json"), str(folder), strict=False)._class_name
-    if kind != StableDiffusionPipeline.__name__:
-        raise ValueError(
-            f"{source} holds a {brief(kind)}; a StableDiffusionPipeline (Stable Diffusion 1.x or 2.x, or the "
-            f"miniature) was expected."
-        )
-    try:
-        pipeline = StableDiffusionPipeline.from_pretrained(
-            folder,
-            local_files_only=True,
-            dtype=torch.float32 if torch.device(device).type == "cpu" else torch.float16,
-            safety_checker=None,
-            requires_safety_checker=False,
-            low_cpu_mem_usage=is_accelerate_available(),
-        )
-    except Exception as error:  # a damaged configuration ends in whatever its classes make of it
-        raise ValueError(f"{source} cannot be loaded, a file is missing or damaged: {one_line(error)}") from error
-    pipeline.set_progress_bar_config(disable=True)
-    return pipeline.to(device)
-
-
-@dataclass(frozen=True)
-class _ModelIndex:
-    """What a pipeline's folder says of itself."""
-
-    _class_name: str
-
-
-def check_device(device: str) -> None:
-    """Refuse a device on which torch cannot compute here.
-
-    Raises:
-        ValueError: it cannot, or there is none of this name.
-    """
-    try:
-        (torch.ones(1, device=device) + 1).item()  # the device meta fails no sooner than here
-    except (RuntimeError, AssertionError, ImportError) as error:
-        raise ValueError(
-            f"The device {brief(device)} cannot be used here; cpu always can, cuda with a GPU: {one_line(error)}"
-        ) from error
-
-
-def generate(
-    pipeline: StableDiffusionPipeline,
-    prompt: str,
-    seeds: Sequence[int],
-    steering: Steering | None,
-    steps: int,
-    guidance_scale: float,
-    negative_prompt: str = "",
-) -> Tensor:
-    """One picture of the prompt for each seed, as one batch: (seeds, 3, H, W) in [0, 1] on the CPU.
-
-    Args:
-        steering: none samples as the pipeline does by itself.
-
-    Raises:
-        See ``steered``.
-    """
-    with steered(pipeline, steering) if steering else nullcontext():
-        return pipeline(
-            prompt,
-            negative_prompt=negative_prompt,
-            num_inference_steps=steps,
-            guidance_scale=guidance_scale,
-            num_images_per_prompt=len(seeds),
-            output_type="pt",
-            generator=[torch.Generator().manual_seed(seed) for seed in seeds],
-        ).images.cpu()
-
-
-def prompt_tokens(pipeline: StableDiffusionPipeline, prompt: str) -> list[Token]:
-    """The tokens that the pipeline gives its text encoder, cut where it cuts them."""
-    tokenizer = pipeline.tokenizer
-    encoding = tokenizer(
-        prompt,
-        truncation=True,
-        max_length=tokenizer.model_max_length,
-        return_special_tokens_mask=True,
-        return_offsets_mapping=tokenizer.is_fast,
-    )
-    ids, special = encoding["input_ids"], encoding["special_tokens_mask"]
-    if tokenizer.is_fast:
-        spans = encoding["offset_mapping"]
-        return [
-            Token(index, "" if special[index] else prompt[start:end], None if special[index] else (start, end))
-            for index, (start, end) in enumerate(spans)
-        ]
-    texts = token_texts(ids, lambda part: tokenizer.decode(part, skip_special_tokens=True))
-    return [Token(index, text) for index, text in enumerate(texts)]
 
 
 @contextmanager
@@ -219,7 +84,7 @@ def steered(pipeline: StableDiffusionPipeline, steering: Steering) -> Iterator[S
     if not steering.scene.relations:
         yield steering
         return
-    run = _SteeredRun(pipeline, steering.bound_to([layer for layer, _ in attention_layers(pipeline.unet).values()]))
+    run = _SteeredRun(pipeline, steering.bound_to(readable_network(pipeline.unet).layers))
     unet, scheduler = pipeline.unet, pipeline.scheduler
     # A compiler would otherwise take the steering for a part of the network.
     forward = torch.compiler.disable(run.forward)
@@ -270,7 +135,12 @@ class _SteeredRun:
         alpha, sigma = self._signal_and_noise(timestep)
 
         def probe(moved: Tensor) -> TokenMaps:
-            given = {"timestep": timestep, "context": encoder_hidden_states, "further": further, **inputs}
+            given = {
+                "timestep": timestep,
+                "encoder_hidden_states": encoder_hidden_states,
+                "further": further,
+                **inputs,
+            }
             return self._probe(moved.to(sample.dtype), _last_part(given, halves, len(sample)))
 
         if uses_guidance(self._steering):
@@ -298,11 +168,11 @@ class _SteeredRun:
 
     def _probe(self, latent: Tensor, given: dict[str, Any]) -> TokenMaps:
         """Of the guided half of what the network is given, with this latent in place of its own."""
-        unet, scene, layers = self._pipeline.unet, self._steering.scene, self._steering.loss.layers
-        sample = torch.cat([latent, given.pop("further")], dim=1)
-        given = {name: value for name, value in given.items() if name != "return_dict"}
+        unet, loss = self._pipeline.unet, self._steering.loss
+        given["sample"] = torch.cat([latent, given.pop("further")], dim=1)
+        given.pop("return_dict", None)
         with _replaced(unet, forward=self._network_forward):
-            return probe_unet(unet, sample, tokens=scene.tokens, layers=layers, **given)
+            return probe_network(unet, given, self._steering.scene.tokens, loss.layers, loss.over_all_keys)
 
     def _check_tokens(self, keys: int) -> None:
         """The steering's tokens lie within the prompt that is sampled."""

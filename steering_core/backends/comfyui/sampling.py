@@ -1,8 +1,4 @@
-"""Steering of ComfyUI's UNet models (SD 1.x, SD 2.x, SDXL, the miniature).
-
-    scene = ground_prompt(clip, prompt)
-    steered = steer_model(model, Steering(scene, CentroidLoss()))
-    samples = common_ksampler(steered, …)
+"""Steering inside ComfyUI's samplers.
 
 The model that comes in is never changed: a clone of it carries a wrapper around its samplers.
 """
@@ -12,7 +8,7 @@ from __future__ import annotations
 import bisect
 import itertools
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -23,19 +19,19 @@ import torch
 from comfy.extra_samplers import uni_pc
 from comfy.k_diffusion.sampling import sample_euler
 from comfy.latent_formats import LatentFormat
-from comfy.ldm.modules.attention import SpatialTransformer, attention_pytorch
-from comfy.ldm.modules.diffusionmodules.openaimodel import Downsample, UNetModel
 from comfy.model_patcher import ModelPatcher, create_model_options_clone, set_model_options_post_cfg_function
-from torch import Tensor, nn
+from torch import Tensor
 
-from ..attention import split_heads
-from ..layers import AttentionLayer, MapCollector, ProbeComplete, check_layers
-from ..schedule import SamplingStep
-from ..steering import Steering, SteeringError, bounded_shift, uses_guidance
-from ..token_maps import TokenMaps
-from ..trace import RunLog, SteeringRun
-from .comfyui_text import CARRIED, Condition, acting, carried_relations, check_width, tie
-from .comfyui_weights import check_differentiable, make_cast_weights_ordinary, ordinary_weights
+from ...families import ReadableNetwork
+from ...layers import check_layers
+from ...schedule import SamplingStep
+from ...steering import Steering, SteeringError, bounded_shift, uses_guidance
+from ...token_maps import TokenMaps
+from ...trace import RunLog, SteeringRun
+from .families import readable_network, text_width
+from .gradients import ordinary_weights
+from .probe import probe_model
+from .text import CARRIED, Condition, acting, carried_relations, check_width, tie
 
 _WRAPPER_KEY = "spatial_steering"
 #: By which an artist ends a run.
@@ -48,64 +44,6 @@ SamplerCallback = Callable[[int, Tensor, Tensor, int], None]
 #: Is told of a steered step: the steering with its trace, the step from 0, how many there are, the denoised latent
 #: (batch, channels, H, W) and its format.
 StepListener = Callable[[Steering, int, int, Tensor, LatentFormat], None]
-#: Where ComfyUI's UNet runs a transformer block: (part, number of the part's module, block in it).
-Block = tuple[str, int, int]
-
-
-def attention_layers(unet: UNetModel) -> dict[str, tuple[AttentionLayer, Block]]:
-    """The network's cross-attention by the name that all backends share, in running order."""
-    parts = (
-        ("down", "input", unet.input_blocks),
-        ("mid", "middle", [unet.middle_block or ()]),
-        ("up", "output", unet.output_blocks),
-    )
-    levels = _levels(unet)
-    found: dict[str, tuple[AttentionLayer, Block]] = {}
-    for stage, part, modules in parts:
-        number = 0
-        for index, module in enumerate(modules):
-            for transformer in (child for child in module if isinstance(child, SpatialTransformer)):
-                for block in range(len(transformer.transformer_blocks)):
-                    heads = transformer.transformer_blocks[block].attn2.heads
-                    layer = AttentionLayer(stage, number, levels[part][index], heads)
-                    found[layer.name] = (layer, (part, index, block))
-                    number += 1
-    return found
-
-
-def network_of(model: ModelPatcher) -> dict[str, tuple[AttentionLayer, Block]]:
-    """``attention_layers`` of a MODEL.
-
-    Raises:
-        ValueError: it is no UNet with cross-attention, or has weights without a gradient.
-    """
-    unet = model.get_model_object("diffusion_model")
-    available = attention_layers(unet) if isinstance(unet, UNetModel) else {}
-    if not available:
-        raise ValueError(
-            f"model: {type(unet).__name__} has no cross-attention that can be steered. Connect a Stable "
-            f"Diffusion 1.x, 2.x or SDXL model, or the one from Load Miniature Model."
-        )
-    check_differentiable(unet)
-    return available
-
-
-def _text_width(model: ModelPatcher) -> int:
-    """How many numbers a token's vector has that the UNet's cross-attention reads."""
-    parts = model.get_model_object("diffusion_model").modules()
-    transformer = next(part for part in parts if isinstance(part, SpatialTransformer))
-    return transformer.transformer_blocks[0].attn2.to_k.in_features
-
-
-def _levels(unet: UNetModel) -> dict[str, list[int]]:
-    """How often the latent was halved, for every module of every part."""
-    down = list(itertools.accumulate(int(_halves(module)) for module in unet.input_blocks))
-    # The decoder's module n takes the encoder's last-but-n output.
-    return {"input": down, "middle": down[-1:], "output": down[::-1]}
-
-
-def _halves(module: nn.Module) -> bool:
-    return any(isinstance(child, Downsample) for child in module)
 
 
 def steer_model(
@@ -159,12 +97,12 @@ class _SteeredModel:
         steering = self._steering
         if steering.scene is CARRIED:
             steering = replace(steering, scene=carried_relations(conditions))
-        bound, blocks = self._bound(steering)
+        bound, network = self._bound(steering)
         bound.begin()
         if bound.scene.relations:
-            check_width(conditions, _text_width(self._model))
+            check_width(conditions, text_width(self._model))
             tie(conditions, bound.scene)
-        self._run = run = _SteeredRun(bound, blocks, self._on_step)
+        self._run = run = _SteeredRun(bound, network, self._on_step)
         latent = executor(*args, **kwargs)
         self._log.add(run.ended(latent))
         return latent
@@ -174,21 +112,19 @@ class _SteeredModel:
         assert self._run is not None
         return self._run.sample(executor, *args, **kwargs)
 
-    def _bound(self, steering: Steering) -> tuple[Steering, dict[str, Block]]:
-        """The steering tied to the model, and the blocks that a probe reads."""
+    def _bound(self, steering: Steering) -> tuple[Steering, ReadableNetwork | None]:
+        """The steering tied to the model, and the network that a probe reads; none where nothing is steered."""
         if not steering.scene.relations:
-            return steering, {}
-        available = network_of(self._model)
-        layers = [layer for layer, _ in available.values()]
-        bound = steering.bound_to(layers, stops=_STOPS)
-        return bound, {name: available[name][1] for name in check_layers(bound.loss.layers, layers)}
+            return steering, None
+        network = readable_network(self._model)
+        return steering.bound_to(network.layers, stops=_STOPS, changes_in_place=network.changes_in_place), network
 
 
 class _SteeredRun:
     """One run of a sampler."""
 
-    def __init__(self, steering: Steering, blocks: dict[str, Block], on_step: StepListener | None) -> None:
-        self._steering, self._blocks, self._on_step = steering, blocks, on_step
+    def __init__(self, steering: Steering, network: ReadableNetwork | None, on_step: StepListener | None) -> None:
+        self._steering, self._network, self._on_step = steering, network, on_step
         self._steps = 0
         self._predictions: dict[int, Tensor] = {}
 
@@ -381,94 +317,28 @@ class _SteeredRun:
         scale = _input_scale(guider, sigma)
         condition, first = tied
         tokens = [[first + index for index in indices] for indices in self._steering.scene.tokens]
+        loss, network = self._steering.loss, self._network
+        assert network is not None
+        layers = check_layers(loss.layers, network.layers)
 
         def probe(latent: Tensor) -> TokenMaps:
             comfy.model_management.throw_exception_if_processing_interrupted()
             if mask is not None:  # what is kept cannot be moved, and must not count in the gradient's size
                 open_part = mask.clone()  # made in inference mode, it could not be saved for backward
                 latent = latent * open_part + latent.detach() * (1 - open_part)
-            return probe_model(guider, condition, latent / scale, sigma, model_options, tokens, self._blocks)
+            return probe_model(
+                guider,
+                condition,
+                latent / scale,
+                sigma,
+                model_options,
+                tokens,
+                network,
+                layers,
+                loss.over_all_keys,
+            )
 
         return x * scale, probe
-
-
-def probe_model(
-    guider: comfy.samplers.CFGGuider,
-    condition: Condition,
-    x: Tensor,
-    sigma: float,
-    model_options: dict[str, Any],
-    tokens: Sequence[Sequence[int]],
-    blocks: dict[str, Block],
-) -> TokenMaps:
-    """Token maps of one forward under a conditioning, ended at the last layer wanted.
-
-    Args:
-        guider: while it samples.
-        condition: one of the guider's, which acts at this noise level.
-        x: latent as a sampler holds it, (batch, channels, H, W).
-        sigma: noise level of x.
-        tokens: for each object the indices of its tokens.
-        blocks: the wanted layers in running order.
-
-    Raises:
-        RuntimeError: the network did not come to the last of the layers.
-    """
-    collector = MapCollector(tuple(blocks), tokens)
-    options = create_model_options_clone(model_options)
-    transformer_options = options.setdefault("transformer_options", {})
-    replaced = transformer_options.setdefault("patches_replace", {}).setdefault("attn2", {})
-    for name, block in blocks.items():
-        replaced[block] = _MapReader(name, collector, replaced.get(block, replaced.get(block[:2])))
-    # Of the attention kernels that may be chosen, this one is known to have a backward.
-    transformer_options["optimized_attention_override"] = _differentiable_attention
-    # Of a conditioning for an area only, the maps would show the area only.
-    condition = {name: value for name, value in condition.items() if name != "area"}
-    if "control" in condition:
-        condition["control"] = _ControlWithoutGradient(condition["control"])
-        # Residuals are added in place to what the next encoder block has saved for backward, if it is not a copy.
-        patches = transformer_options.get("patches", {})
-        name = "input_block_patch_after_skip"
-        transformer_options["patches"] = {**patches, name: [*patches.get(name, ()), lambda h, _: h.clone()]}
-    make_cast_weights_ordinary(guider.inner_model.diffusion_model)
-    try:
-        comfy.samplers.calc_cond_batch(
-            guider.inner_model, [[condition]], x, x.new_full((len(x),), sigma, dtype=torch.float32), options
-        )
-    except ProbeComplete:
-        return collector.token_maps()
-    raise RuntimeError("the model did not run all of its attention layers: another patch has replaced some")
-
-
-def _differentiable_attention(kernel: Callable[..., Tensor], *args: Any, **kwargs: Any) -> Tensor:
-    return attention_pytorch(*args, **kwargs)
-
-
-class _MapReader:
-    """Replacement of one cross-attention: shows queries and keys to the collector, then attends."""
-
-    def __init__(self, name: str, collector: MapCollector, replaced: Callable[..., Tensor] | None) -> None:
-        self._name, self._collector, self._replaced = name, collector, replaced
-
-    def __call__(self, q: Tensor, k: Tensor, v: Tensor, extra_options: dict[str, Any]) -> Tensor:
-        heads = extra_options["n_heads"]
-        size = tuple(extra_options["activations_shape"][-2:])
-        self._collector.add(self._name, split_heads(q, heads), split_heads(k, heads), size)
-        if self._replaced is not None:
-            return self._replaced(q, k, v, extra_options)
-        return attention_pytorch(q, k, v, heads)
-
-
-class _ControlWithoutGradient:
-    """A control net as the probe sees it: its residuals count, the way through it is not kept."""
-
-    def __init__(self, control: Any) -> None:
-        self._control = control
-
-    def get_control(self, x: Tensor, *args: Any) -> Any:
-        """As the control net's own."""
-        with torch.no_grad():
-            return self._control.get_control(x.detach(), *args)
 
 
 def _mask_at(

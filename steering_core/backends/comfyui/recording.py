@@ -1,4 +1,4 @@
-"""ComfyUI's UNet models, as recording wants them."""
+"""ComfyUI's models, as recording wants them."""
 
 from __future__ import annotations
 
@@ -15,14 +15,17 @@ from comfy.sd import CLIP, VAE
 from PIL import Image
 from torch import Tensor
 
-from ..layers import AttentionLayer
-from ..token_maps import TokenMaps
-from ..tokens import Token
-from ..training.recording import NoiseLevel, Outcome, PromptedModel
-from ..viz import from_image
-from .comfyui import Block, network_of, probe_model, progress
-from .comfyui_hash import patched_hash
-from .comfyui_text import prompt_tokens
+from ...families import ReadableNetwork
+from ...layers import AttentionLayer, check_layers
+from ...token_maps import TokenMaps
+from ...tokens import Token
+from ...training.recording import NoiseLevel, Outcome, PromptedModel
+from ...viz import from_image
+from .families import readable_network
+from .hashes import patched_hash
+from .probe import probe_model
+from .sampling import progress
+from .text import prompt_tokens
 
 
 class RecordableComfyModel:
@@ -33,14 +36,13 @@ class RecordableComfyModel:
         size: (width, height) that pictures are cut and scaled to, in pixels.
 
     Raises:
-        ValueError: the model is no UNet with cross-attention.
+        ValueError: how the model attends to the prompt is not known.
     """
 
     def __init__(self, model: ModelPatcher, clip: CLIP, vae: VAE, size: tuple[int, int]) -> None:
         self._model, self._clip, self._vae, self._size = model, clip, vae, size
-        available = network_of(model)
-        self.network: tuple[AttentionLayer, ...] = tuple(layer for layer, _ in available.values())
-        self._blocks = {name: block for name, (_, block) in available.items()}
+        self._readable = readable_network(model)
+        self.network: tuple[AttentionLayer, ...] = self._readable.layers
 
     @cached_property
     def hash(self) -> str:
@@ -76,7 +78,7 @@ class RecordableComfyModel:
         outcomes: list[Outcome] = []
 
         def sampler(model: Any, x: Tensor, sigmas: Tensor, extra_args: dict[str, Any], **_: Any) -> Tensor:
-            outcomes.append(work(x, _PromptedGuider(guider, model, extra_args, self._blocks)))
+            outcomes.append(work(x, _PromptedGuider(guider, model, extra_args, self._readable)))
             return x
 
         # At sigma 0 the sampler is given the clean latents themselves.
@@ -99,9 +101,9 @@ class _PromptedGuider:
     """See ``PromptedModel``: a guider while it samples."""
 
     def __init__(
-        self, guider: comfy.samplers.CFGGuider, model: Any, extra_args: dict[str, Any], blocks: dict[str, Block]
+        self, guider: comfy.samplers.CFGGuider, model: Any, extra_args: dict[str, Any], network: ReadableNetwork
     ) -> None:
-        self._guider, self._model, self._extra_args, self._blocks = guider, model, extra_args, blocks
+        self._guider, self._model, self._extra_args, self._network = guider, model, extra_args, network
 
     def derivative(self, latent: Tensor, level: NoiseLevel) -> Tensor:
         """(x - denoised)/sigma."""
@@ -117,7 +119,7 @@ class _PromptedGuider:
         self, latent: Tensor, level: NoiseLevel, tokens: Sequence[Sequence[int]], layers: Sequence[str]
     ) -> TokenMaps:
         """See ``PromptedModel``."""
-        blocks = {name: block for name, block in self._blocks.items() if name in layers}
         options = self._extra_args["model_options"]
         (condition,) = self._guider.conds["positive"]
-        return probe_model(self._guider, condition, latent, level.sigma, options, tokens, blocks)
+        wanted = check_layers(layers, self._network.layers)
+        return probe_model(self._guider, condition, latent, level.sigma, options, tokens, self._network, wanted)

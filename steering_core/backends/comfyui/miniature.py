@@ -24,7 +24,7 @@ from comfy.sd1_clip import SD1ClipModel, SD1Tokenizer, SDClipModel, SDTokenizer
 from torch import nn
 from transformers import CLIPTokenizer
 
-from ..miniature.folder import LATENT_PREVIEW_FILE, read_config
+from ...miniature.folder import LATENT_PREVIEW_FILE, read_config
 
 _CLIP_NAME = "clip_l"
 

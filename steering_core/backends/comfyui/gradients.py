@@ -1,16 +1,36 @@
-"""Weights that ComfyUI has loaded, made fit for a gradient without copying them."""
+"""What ComfyUI computes with, made fit for a gradient: weights as they were loaded, without a copy, and rope."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cache, partial
+from types import ModuleType
+from typing import Any
 
 import comfy.samplers
 import torch
 from torch import Tensor, nn
 from torch.utils._python_dispatch import is_traceable_wrapper_subclass
 
-from ..care import ordinary_alias
+from ...care import ordinary_alias
+
+try:
+    from comfy_kitchen.backends.eager import rope
+except ImportError:  # of a ComfyUI before it, whose rope is made of PyTorch's own operators
+    rope = None
+
+#: Operators of comfy_kitchen that norm and rotate queries and keys; they have no backward of their own.
+_ROPE = (
+    "apply_rope",
+    "apply_rope1",
+    "apply_rope_split_half",
+    "apply_rope_split_half1",
+    "rms_rope",
+    "rms_rope1",
+    "rms_rope_split_half",
+    "rms_rope_split_half1",
+)
 
 #: Quantised formats of ComfyUI whose products have no backward.
 _WITHOUT_BACKWARD = ("convrot_w4a4", "asym_w4a8_int8")
@@ -29,6 +49,37 @@ def check_differentiable(network: nn.Module) -> None:
                 f"model: its weights are quantised as {name}, through which no gradient passes, so it cannot be "
                 f"steered. Load the model in fp8, int8, nvfp4, bf16 or fp16 instead."
             )
+
+
+@cache
+def make_rope_differentiable() -> None:
+    """Give comfy_kitchen's rope its backward, once a process: that of its reference in PyTorch's operators.
+
+    What they compute without gradients stays as it is, and no flag of ComfyUI's has to be set and put back.
+    """
+    if isinstance(rope, ModuleType):
+        for name in _ROPE:
+            if hasattr(rope, f"_op_{name}"):
+                backward = partial(_rope_backward, getattr(rope, name))
+                torch.library.register_autograd(f"comfy_kitchen::{name}", backward, setup_context=_keep_rope_inputs)
+
+
+def _keep_rope_inputs(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
+    ctx.save_for_backward(*(value for value in inputs if isinstance(value, Tensor)))
+    ctx.other = [None if isinstance(value, Tensor) else (value,) for value in inputs]
+
+
+def _rope_backward(reference: Callable[..., Any], ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+    """The vector-Jacobian product of the reference, computed again from its inputs."""
+    saved = iter(ctx.saved_tensors)
+    inputs = [next(saved).detach() if other is None else other[0] for other in ctx.other]
+    wanted = [value for value, is_wanted in zip(inputs, ctx.needs_input_grad) if is_wanted]
+    with torch.enable_grad():
+        for value in wanted:
+            value.requires_grad_()
+        outputs = reference(*inputs)
+    products = iter(torch.autograd.grad(outputs, wanted, gradients))
+    return tuple(next(products) if is_wanted else None for is_wanted in ctx.needs_input_grad)
 
 
 @contextmanager

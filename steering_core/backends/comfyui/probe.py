@@ -1,0 +1,115 @@
+"""Token maps of one forward of a ComfyUI model, ended at the last layer wanted."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import comfy.samplers
+import torch
+from comfy.ldm.modules.attention import attention_pytorch
+from comfy.model_patcher import create_model_options_clone
+from torch import Tensor, nn
+
+from ...families import ReadableNetwork
+from ...probe import MapCollector, ProbeComplete
+from ...token_maps import TokenMaps
+from .gradients import make_cast_weights_ordinary, make_rope_differentiable
+from .text import Condition
+
+try:
+    from comfy.ldm.ernie.model import ErnieImageModel
+except ImportError:  # of a ComfyUI before it
+    ErnieImageModel = ()
+
+
+def probe_model(
+    guider: comfy.samplers.CFGGuider,
+    condition: Condition,
+    x: Tensor,
+    sigma: float,
+    model_options: dict[str, Any],
+    tokens: Sequence[Sequence[int]],
+    network: ReadableNetwork,
+    layers: Sequence[str],
+    over_all_keys: bool = False,
+) -> TokenMaps:
+    """Token maps of one forward under a conditioning, ended at the last layer wanted.
+
+    A network that was compiled runs uncompiled.
+
+    Args:
+        guider: while it samples.
+        condition: one of the guider's, which acts at this noise level.
+        x: latent as a sampler holds it, (batch, channels, H, W).
+        sigma: noise level of x.
+        tokens: for each object the indices of its tokens in the conditioning.
+        network: of the guider's model.
+        layers: names of the wanted layers, in running order.
+        over_all_keys: see ``MapCollector``.
+
+    Raises:
+        RuntimeError: the network did not come to all of the layers.
+    """
+    make_rope_differentiable()
+    collector = MapCollector(layers, tokens, over_all_keys)
+    options = create_model_options_clone(model_options)
+    transformer_options = options.setdefault("transformer_options", {})
+    # Of the attention kernels that may be chosen, this one is known to have a backward.
+    transformer_options["optimized_attention_override"] = _differentiable_attention
+    # Of a conditioning for an area only, the maps would show the area only.
+    condition = {name: value for name, value in condition.items() if name != "area"}
+    if "control" in condition:
+        condition["control"] = _ControlWithoutGradient(condition["control"])
+        # Residuals are added in place to what the next encoder block has saved for backward, if it is not a copy.
+        patches = transformer_options.get("patches", {})
+        name = "input_block_patch_after_skip"
+        transformer_options["patches"] = {**patches, name: [*patches.get(name, ()), lambda h, _: h.clone()]}
+    make_cast_weights_ordinary(guider.inner_model.diffusion_model)
+    vectors = condition.get("cross_attn")
+    conditioning = 0 if vectors is None else vectors.shape[1]
+    try:
+        with (
+            network.reading(layers, collector, conditioning),
+            _without_override(guider.inner_model.diffusion_model),
+            torch.compiler.set_stance("force_eager"),
+        ):
+            comfy.samplers.calc_cond_batch(
+                guider.inner_model, [[condition]], x, x.new_full((len(x),), sigma, dtype=torch.float32), options
+            )
+    except ProbeComplete:
+        pass
+    return collector.token_maps()
+
+
+def _differentiable_attention(kernel: Callable[..., Tensor], *args: Any, **kwargs: Any) -> Tensor:
+    return attention_pytorch(*args, **kwargs)
+
+
+@contextmanager
+def _without_override(network: nn.Module) -> Iterator[None]:
+    """In this context ERNIE-Image, which asks no override, attends by PyTorch's attention as well."""
+    if not isinstance(network, ErnieImageModel):
+        yield
+        return
+    module = sys.modules[ErnieImageModel.__module__]
+    kernel = module.optimized_attention
+    module.optimized_attention = attention_pytorch
+    try:
+        yield
+    finally:
+        module.optimized_attention = kernel
+
+
+class _ControlWithoutGradient:
+    """A control net as the probe sees it: its residuals count, the way through it is not kept."""
+
+    def __init__(self, control: Any) -> None:
+        self._control = control
+
+    def get_control(self, x: Tensor, *args: Any) -> Any:
+        """As the control net's own."""
+        with torch.no_grad():
+            return self._control.get_control(x.detach(), *args)

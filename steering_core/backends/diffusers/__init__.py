@@ -1,0 +1,13 @@
+"""Steering of pipelines of the diffusers library.
+
+scene = ground_prompt(pipeline, prompt)
+steering = Steering(scene, CentroidLoss())
+with steered(pipeline, steering):
+    image = pipeline(prompt).images[0]
+"""
+
+from .pipelines import check_device, generate, load_pipeline
+from .sampling import steered
+from .text import ground_prompt
+
+__all__ = ["check_device", "generate", "ground_prompt", "load_pipeline", "steered"]

@@ -1,0 +1,73 @@
+"""Token maps of a network of the diffusers library: a forward that is read, and ends at the last layer wanted."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from typing import Any
+
+import torch
+from torch import nn
+
+from ...layers import check_layers, default_layers
+from ...probe import MapCollector, ProbeComplete
+from ...token_maps import TokenMaps
+from .families import readable_network
+
+
+def probe_network(
+    network: nn.Module,
+    inputs: Mapping[str, Any],
+    tokens: Sequence[Sequence[int]],
+    layers: Sequence[str] = (),
+    over_all_keys: bool = False,
+) -> TokenMaps:
+    """Token maps of one forward, which ends at the last layer wanted.
+
+    Whatever is hung on the network runs as it does in sampling: hooks, LoRAs, attention processors. A network that
+    was compiled runs uncompiled.
+
+    Args:
+        inputs: of the network's forward, by name, in its precision; as a forward, this may empty lists among them.
+        tokens: for each object the indices of its tokens in the text.
+        layers: names as ``readable_network`` tells them; ``default_layers`` when none is named.
+        over_all_keys: see ``MapCollector``.
+
+    Raises:
+        ValueError: a layer is not the network's, or how it attends to the prompt is not known.
+        RuntimeError: the network did not come to all of the layers.
+    """
+    readable = readable_network(network)
+    wanted = check_layers(layers or default_layers(readable.layers), readable.layers)
+    collector = MapCollector(wanted, tokens, over_all_keys)
+    with (
+        readable.reading(wanted, collector, tokens=0),
+        torch.compiler.set_stance("force_eager"),
+        _not_trained(network),
+        suppress(ProbeComplete),
+    ):
+        network(**inputs, return_dict=False)
+    return collector.token_maps()
+
+
+@contextmanager
+def _not_trained(network: nn.Module) -> Iterator[None]:
+    """Only the latent's path is kept in this context: no parameter asks for a gradient, no block is run twice.
+
+    Blocks that are checkpointed would run again during the backward pass, when nobody reads them any more.
+    """
+    trained = [parameter for parameter in network.parameters() if parameter.requires_grad]
+    checkpointed: list[Any] = [
+        module for module in network.modules() if getattr(module, "gradient_checkpointing", False)
+    ]
+    for parameter in trained:
+        parameter.requires_grad_(False)
+    for module in checkpointed:
+        module.gradient_checkpointing = False
+    try:
+        yield
+    finally:
+        for parameter in trained:
+            parameter.requires_grad_(True)
+        for module in checkpointed:
+            module.gradient_checkpointing = True

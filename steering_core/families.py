@@ -1,0 +1,224 @@
+"""A network as steering reads it: a UNet, or a transformer whose family is a row of a backend's table."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from itertools import accumulate
+from operator import attrgetter
+from typing import Any, Protocol, TypeVar
+
+from torch import Tensor, nn
+
+from .layers import AttentionLayer
+from .probe import MapCollector, Projections, Spans, reading_calls, reading_projections
+
+Row = TypeVar("Row")
+
+#: Parts of the sequence that a joint attention sees.
+TEXT, IMAGE, REGISTERS, REFERENCES = "text", "image", "registers", "references"
+#: In place of an order: the image's queries attend to keys of the text alone.
+CROSS = ()
+
+
+class ReadableNetwork(Protocol):
+    """A network whose attention can be read."""
+
+    @property
+    def layers(self) -> tuple[AttentionLayer, ...]:
+        """In running order."""
+
+    @property
+    def changes_in_place(self) -> bool:
+        """Whether its blocks add to their activations in place."""
+
+    def reading(self, wanted: Sequence[str], collector: MapCollector, tokens: int) -> AbstractContextManager[None]:
+        """Within this context, a forward of the network shows the wanted layers to the collector.
+
+        Args:
+            tokens: how many the conditioning has that the forward is given.
+        """
+
+
+@dataclass(frozen=True)
+class UNet:
+    """A ``ReadableNetwork`` of cross-attention."""
+
+    layers: tuple[AttentionLayer, ...]
+    projections: Mapping[str, Projections]
+    changes_in_place: bool = False
+
+    def reading(self, wanted: Sequence[str], collector: MapCollector, tokens: int) -> AbstractContextManager[None]:
+        """See ``ReadableNetwork``."""
+        return reading_projections({name: self.projections[name] for name in wanted}, collector)
+
+
+@dataclass(frozen=True)
+class Blocks:
+    """Blocks of a transformer, each with one attention to be read.
+
+    Attributes:
+        stage: what they are called in a layer's name, such as ``double``.
+        path: of their list in the network; names of attributes with dots between.
+        heads: of the number of query heads in a block.
+        attention: of the module in a block in whose forward the call is; the block itself when empty.
+    """
+
+    stage: str
+    path: str
+    heads: str
+    attention: str = ""
+
+
+@dataclass(frozen=True)
+class NetworkInputs:
+    """What a forward of a transformer is given, as far as reading its attention asks.
+
+    Attributes:
+        size: (frames, H, W) of the latent.
+        text: how many text tokens the attention sees; more than the conditioning's where the network pads.
+    """
+
+    size: tuple[int, int, int]
+    text: int
+
+
+@dataclass(frozen=True)
+class Family:
+    """One row: how transformers of one kind see text and image.
+
+    Attributes:
+        name: what artists call them.
+        networks: names of their classes; see the backend's table.
+        blocks: in running order.
+        patch: side of a token in cells of the latent, or the path of an attribute that holds it.
+        order: of the parts of the sequence, or ``CROSS``.
+        registers: how many tokens stand in the part of that name.
+        multiple: path of the number that text and image are each padded to a multiple of, where they are.
+        pads_left: text that is lengthened by the network gets its padding before it, not after it.
+        changes_in_place: blocks add to their activations in place.
+        text_in: path of the linear layer that the conditioning goes through first, whose width it must have.
+        inputs: of the forward's arguments; the backend's own when not given.
+    """
+
+    name: str
+    networks: tuple[str, ...]
+    blocks: tuple[Blocks, ...]
+    patch: str | int
+    order: tuple[str, ...] = (TEXT, IMAGE)
+    registers: int = 0
+    multiple: str = ""
+    pads_left: bool = False
+    changes_in_place: bool = False
+    text_in: str = ""
+    inputs: Callable[[tuple[Any, ...], Mapping[str, Any]], NetworkInputs] | None = None
+
+    def spans(self, network: nn.Module, inputs: NetworkInputs, conditioning: int) -> Spans:
+        """What is what in the attention calls of a forward.
+
+        Args:
+            conditioning: how many tokens the conditioning has.
+        """
+        frames, height, width = inputs.size
+        patch = self.patch_of(network)
+        size = (frames, math.ceil(height / patch), math.ceil(width / patch))
+        tokens = math.prod(size)
+        if self.order == CROSS:
+            return Spans(size, tokens, inputs.text, image=0, text=0, texts=inputs.text)
+        multiple = (attrgetter(self.multiple)(network) if self.multiple else None) or 1
+        lengths = {
+            TEXT: math.ceil(inputs.text / multiple) * multiple,
+            IMAGE: math.ceil(tokens / multiple) * multiple,
+            REGISTERS: self.registers,
+            REFERENCES: 0,
+        }
+        begins = dict(zip(self.order, accumulate((lengths[part] for part in self.order), initial=0)))
+        whole = sum(lengths[part] for part in self.order)
+        return Spans(
+            size,
+            queries=whole,
+            keys=whole,
+            image=begins[IMAGE],
+            text=begins[TEXT],
+            texts=lengths[TEXT],
+            first=max(0, inputs.text - conditioning) if self.pads_left else 0,
+            references=begins.get(REFERENCES),
+        )
+
+    def patch_of(self, network: nn.Module) -> int:
+        """Side of a token in cells of the latent."""
+        patch = attrgetter(self.patch)(network) if isinstance(self.patch, str) else self.patch
+        return patch if isinstance(patch, int) else patch[-1]
+
+
+@dataclass(frozen=True)
+class Transformer:
+    """A ``ReadableNetwork`` of one of the families.
+
+    Attributes:
+        modules: by the layer's name the module in whose forward its call is.
+        inputs: of the arguments of the network's forward.
+    """
+
+    network: nn.Module
+    family: Family
+    layers: tuple[AttentionLayer, ...]
+    modules: Mapping[str, nn.Module]
+    inputs: Callable[[tuple[Any, ...], Mapping[str, Any]], NetworkInputs]
+
+    @classmethod
+    def of(
+        cls,
+        network: nn.Module,
+        family: Family,
+        inputs: Callable[[tuple[Any, ...], Mapping[str, Any]], NetworkInputs],
+    ) -> Transformer:
+        """The network with its layers.
+
+        Args:
+            inputs: of the arguments of its forward, where the family has no reading of its own.
+        """
+        level = family.patch_of(network).bit_length() - 1
+        layers, modules = [], {}
+        for blocks in family.blocks:
+            for number, block in enumerate(attrgetter(blocks.path)(network)):
+                layer = AttentionLayer(blocks.stage, number, level, attrgetter(blocks.heads)(block))
+                layers.append(layer)
+                modules[layer.name] = attrgetter(blocks.attention)(block) if blocks.attention else block
+        return cls(network, family, tuple(layers), modules, family.inputs or inputs)
+
+    @property
+    def changes_in_place(self) -> bool:
+        """See ``ReadableNetwork``."""
+        return self.family.changes_in_place
+
+    def reading(self, wanted: Sequence[str], collector: MapCollector, tokens: int) -> AbstractContextManager[None]:
+        """See ``ReadableNetwork``."""
+        modules = {name: self.modules[name] for name in wanted}
+
+        def spans(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Spans:
+            return self.family.spans(self.network, self.inputs(args, kwargs), tokens)
+
+        return reading_calls(self.network, modules, spans, collector)
+
+
+def row_of(kind: type, rows: Mapping[str, Row], name: Callable[[type], str]) -> Row | None:
+    """The row of a class, or of the nearest one that it is derived from.
+
+    Args:
+        name: of a class, as the rows are named.
+    """
+    return next((rows[name(base)] for base in kind.__mro__ if name(base) in rows), None)
+
+
+def uncompiled(network: nn.Module) -> nn.Module:
+    """The module that ``torch.compile`` has wrapped, or the network itself."""
+    return getattr(network, "_orig_mod", network)
+
+
+def latent_size(latent: Tensor) -> tuple[int, int, int]:
+    """(frames, H, W) of a latent (batch, channels, H, W) or (batch, channels, frames, H, W)."""
+    height, width = latent.shape[-2:]
+    return (latent.shape[2] if latent.dim() == 5 else 1), height, width

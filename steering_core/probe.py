@@ -1,0 +1,271 @@
+"""The reader of attention: which call, which part of it is text and which is image; it leaves early.
+
+A network of cross-attention (a UNet) is read where its layers project queries and keys, whatever attends to them
+afterwards. A transformer norms and rotates them after that, so it is read at the call of PyTorch's attention.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+
+from .attention import split_heads, token_columns
+from .token_maps import TokenMaps
+
+
+class ProbeComplete(Exception):
+    """Raised inside a forward once the last wanted layer has been read, so that no later one runs."""
+
+
+class MapCollector:
+    """Gathers token maps while a forward runs.
+
+    Args:
+        layers: names of the wanted layers, in running order.
+        tokens: for each object the indices of its tokens in the conditioning.
+        over_all_keys: the softmax runs over all keys of a joint attention, not over those of the text alone.
+    """
+
+    def __init__(self, layers: Sequence[str], tokens: Sequence[Sequence[int]], over_all_keys: bool = False) -> None:
+        self.over_all_keys = over_all_keys
+        self._wanted = tuple(layers)
+        self._tokens = tokens
+        self._maps: dict[str, Tensor] = {}
+
+    def add(
+        self,
+        name: str,
+        q: Tensor,
+        k: Tensor,
+        size: Sequence[int],
+        bias: Tensor | None = None,
+        scale: float | None = None,
+        first: int = 0,
+    ) -> None:
+        """Read one layer.
+
+        Args:
+            name: the layer's name, one of those wanted.
+            q: of the image alone, (batch, heads, frames·H·W, head_dim).
+            k: (batch, heads, keys, head_dim).
+            size: the layer's (frames, H, W) or (H, W); of several frames the map is the mean.
+            bias: what the layer adds to its logits; see ``token_columns``.
+            scale: of the layer's logits; see ``token_columns``.
+            first: where the conditioning begins among the keys.
+
+        Raises:
+            ProbeComplete: it was the last one wanted.
+        """
+        tokens = [[first + index for index in indices] for indices in self._tokens]
+        maps = token_columns(q, k, tokens, bias, scale).unflatten(-1, tuple(size))
+        self._maps[name] = maps if len(size) == 2 else maps.mean(dim=-3)
+        if name == self._wanted[-1]:
+            raise ProbeComplete
+
+    def token_maps(self) -> TokenMaps:
+        """What was gathered, in running order.
+
+        Raises:
+            RuntimeError: the forward did not come to all of the layers.
+        """
+        if unread := [name for name in self._wanted if name not in self._maps]:
+            raise RuntimeError(
+                f"the model did not run its attention layers {', '.join(unread)} as it does by itself: another patch "
+                f"has replaced them, or a condition has brought tokens that steering does not know"
+            )
+        return TokenMaps({name: self._maps[name] for name in self._wanted})
+
+
+@dataclass(frozen=True)
+class Projections:
+    """Where one cross-attention layer makes its queries and keys.
+
+    Attributes:
+        image: the module around it that is given the features as an image, (batch, channels, H, W).
+        attention: the layer; its forward may be passed by.
+        q, k: whose outputs are the queries and the keys, (batch, length, heads·head_dim) or with the heads apart.
+        keys: the keys in the output of ``k``, where it gives more than these.
+        bias: of the inputs of the layer's forward what it adds to its logits, if anything.
+        heads: how many.
+    """
+
+    image: nn.Module
+    attention: nn.Module
+    q: nn.Module
+    k: nn.Module
+    heads: int
+    keys: Callable[[Tensor], Tensor] = lambda output: output
+    bias: Callable[[Mapping[str, Any]], Tensor | None] = lambda inputs: None
+
+
+@contextmanager
+def reading_projections(layers: Mapping[str, Projections], collector: MapCollector) -> Iterator[None]:
+    """Within this context, a forward of the network shows its queries and keys to the collector."""
+    with ExitStack() as hooks:
+        for name, layer in layers.items():
+            reader = _ProjectionReader(name, layer, collector)
+            hooks.enter_context(layer.image.register_forward_pre_hook(reader.see_image))
+            hooks.enter_context(layer.attention.register_forward_pre_hook(reader.see_inputs, with_kwargs=True))
+            hooks.enter_context(layer.q.register_forward_hook(reader.see_queries))
+            hooks.enter_context(layer.k.register_forward_hook(reader.see_keys))
+        yield
+
+
+class _ProjectionReader:
+    """Hooks of one layer."""
+
+    def __init__(self, name: str, layer: Projections, collector: MapCollector) -> None:
+        self._name, self._layer, self._collector = name, layer, collector
+        self._size: Sequence[int] = ()
+        self._bias: Tensor | None = None
+        self._q: Tensor | None = None
+
+    def see_image(self, module: nn.Module, args: tuple[Any, ...]) -> None:
+        self._size = args[0].shape[-2:]
+
+    def see_inputs(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        self._bias = self._layer.bias(kwargs)
+
+    def see_queries(self, module: nn.Module, args: tuple[Any, ...], output: Tensor) -> None:
+        self._q = self._with_heads(output)
+
+    def see_keys(self, module: nn.Module, args: tuple[Any, ...], output: Tensor) -> None:
+        assert self._q is not None
+        k = self._with_heads(self._layer.keys(output))
+        self._collector.add(self._name, self._q, k, self._size, self._bias)
+
+    def _with_heads(self, x: Tensor) -> Tensor:
+        return x if x.dim() == 4 else split_heads(x, self._layer.heads)
+
+
+@dataclass(frozen=True)
+class Spans:
+    """What is what in the attention calls of one forward of a transformer.
+
+    Attributes:
+        size: (frames, H, W) of the image in tokens.
+        queries, keys: how many a call to be read has, tokens of reference pictures left out.
+        image: number of the image's first query.
+        text: number of the text's first key.
+        texts: how many keys the text has.
+        first: where the conditioning begins in the text.
+        references: where tokens of reference pictures stand, if there are any; none where there can be none.
+    """
+
+    size: tuple[int, int, int]
+    queries: int
+    keys: int
+    image: int
+    text: int
+    texts: int
+    first: int = 0
+    references: int | None = None
+
+    def in_call(self, q: Tensor, k: Tensor) -> Spans | None:
+        """The spans with the references of one call of (batch, heads, length, head_dim).
+
+        Returns:
+            None where it is no call to be read, but a refiner's or a second attention of the image alone.
+        """
+        queries, keys = q.shape[-2], k.shape[-2]
+        if (queries, keys) == (self.queries, self.keys):
+            return self
+        more = queries - self.queries
+        if self.references is None or more < 0 or keys - self.keys != more:
+            return None
+        image, text = (begin + more if begin >= self.references else begin for begin in (self.image, self.text))
+        return replace(self, queries=queries, keys=keys, image=image, text=text)
+
+
+@contextmanager
+def reading_calls(
+    network: nn.Module,
+    layers: Mapping[str, nn.Module],
+    spans: Callable[[tuple[Any, ...], dict[str, Any]], Spans],
+    collector: MapCollector,
+) -> Iterator[None]:
+    """Within this context, PyTorch's attention shows its queries and keys to the collector.
+
+    Args:
+        network: whose forward is read.
+        layers: the module by each wanted layer's name, in whose forward the call is.
+        spans: of the inputs of the network's forward.
+    """
+    watch = _CallReader(collector)
+    with ExitStack() as hooks:
+        hooks.enter_context(
+            network.register_forward_pre_hook(
+                lambda module, args, kwargs: watch.begin(spans(args, kwargs)), with_kwargs=True
+            )
+        )
+        for name, module in layers.items():
+            hooks.enter_context(module.register_forward_pre_hook(lambda *_, name=name: watch.enter(name)))
+            hooks.enter_context(module.register_forward_hook(lambda *_: watch.enter(None)))
+        hooks.enter_context(watch)
+        yield
+
+
+class _CallReader(TorchFunctionMode):
+    """Sees the calls of PyTorch's attention; what is computed stays as it is."""
+
+    def __init__(self, collector: MapCollector) -> None:
+        super().__init__()
+        self._collector = collector
+        self._spans: Spans | None = None
+        self._layer: str | None = None
+
+    def begin(self, spans: Spans) -> None:
+        """A forward begins."""
+        self._spans, self._layer = spans, None
+
+    def enter(self, layer: str | None) -> None:
+        """The next call that fits is this layer's, or no wanted one's."""
+        self._layer = layer
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        if func is F.scaled_dot_product_attention and self._layer is not None:
+            self._read(*args, **kwargs)
+        return func(*args, **kwargs)
+
+    def _read(
+        self,
+        query: Tensor,
+        key: Tensor,
+        value: Tensor,
+        attn_mask: Tensor | None = None,
+        dropout_p: float = 0.0,
+        is_causal: bool = False,
+        scale: float | None = None,
+        enable_gqa: bool = False,
+    ) -> None:
+        spans, layer = self._spans and self._spans.in_call(query, key), self._layer
+        if spans is None or layer is None:
+            return
+        self._layer = None
+        frames, height, width = spans.size
+        image = slice(spans.image, spans.image + frames * height * width)
+        text, first = slice(spans.text, spans.text + spans.texts), spans.first
+        if self._collector.over_all_keys:
+            text, first = slice(None), spans.text + spans.first
+        if key.shape[1] < query.shape[1]:  # several heads of queries share one of keys
+            key = key.repeat_interleave(query.shape[1] // key.shape[1], dim=1)
+        bias = None if attn_mask is None else _as_bias(attn_mask)[..., text]
+        if bias is not None and bias.shape[-2] > 1:
+            bias = bias[..., image, :]
+        size = spans.size if frames > 1 else (height, width)
+        self._collector.add(layer, query[..., image, :], key[..., text, :], size, bias, scale, first)
+
+
+def _as_bias(mask: Tensor) -> Tensor:
+    """What a mask adds to the logits."""
+    if mask.dtype != torch.bool:
+        return mask
+    return mask.new_zeros(mask.shape, dtype=torch.float32).masked_fill(~mask, float("-inf"))

@@ -1,0 +1,85 @@
+"""Tokens of text encoders of reduced size, of ComfyUI's own classes; which words they tell does not ask for weights."""
+
+from __future__ import annotations
+
+import torch
+
+from setting import arguments, comfy, report  # isort: skip
+import comfy.text_encoders.anima
+import comfy.text_encoders.flux
+import comfy.text_encoders.hunyuan_image
+import comfy.text_encoders.kandinsky5
+import comfy.text_encoders.krea2
+import comfy.text_encoders.longcat_image
+import comfy.text_encoders.omnigen2
+import comfy.text_encoders.ovis
+import comfy.text_encoders.qwen_image
+import comfy.text_encoders.z_image
+from spatial_steering.steering_core.backends.comfyui import text
+from spatial_steering.steering_core.backends.comfyui.encoders import encoders_of
+
+PROMPT = 'user: a photo of a giraffe above an airplane, "shape and texture" to the left of a (red:1.2) lighthouse'
+LLM = {
+    "hidden_size": 32,
+    "intermediate_size": 32,
+    "num_hidden_layers": 38,
+    "num_attention_heads": 2,
+    "num_key_value_heads": 1,
+    "head_dim": 16,
+}
+T5 = {"d_model": 4096, "d_ff": 32, "d_kv": 16, "num_heads": 2, "num_layers": 1}
+CLIP = {"hidden_size": 32, "intermediate_size": 32, "num_hidden_layers": 3, "num_attention_heads": 2}
+OPTIONS = {
+    "_model_config": LLM,
+    "t5xxl_model_config": T5,
+    "clip_l_model_config": CLIP,
+    "clip_g_model_config": CLIP,
+}
+
+ENCODERS = {
+    "SD 3": (comfy.text_encoders.sd3_clip.SD3Tokenizer, comfy.text_encoders.sd3_clip.sd3_clip()),
+    "FLUX.1": (comfy.text_encoders.flux.FluxTokenizer, comfy.text_encoders.flux.flux_clip()),
+    "FLUX.2 klein": (comfy.text_encoders.flux.KleinTokenizer, comfy.text_encoders.flux.klein_te()),
+    "Z-Image": (comfy.text_encoders.z_image.ZImageTokenizer, comfy.text_encoders.z_image.te()),
+    "Qwen-Image": (comfy.text_encoders.qwen_image.QwenImageTokenizer, comfy.text_encoders.qwen_image.te()),
+    "Krea 2": (comfy.text_encoders.krea2.Krea2Tokenizer, comfy.text_encoders.krea2.te()),
+    "Ovis": (comfy.text_encoders.ovis.OvisTokenizer, comfy.text_encoders.ovis.te()),
+    "LongCat": (comfy.text_encoders.longcat_image.LongCatImageTokenizer, comfy.text_encoders.longcat_image.te()),
+    "HunyuanImage": (
+        comfy.text_encoders.hunyuan_image.HunyuanImageTokenizer,
+        comfy.text_encoders.hunyuan_image.te(byt5=False),
+    ),
+    "Anima": (comfy.text_encoders.anima.AnimaTokenizer, comfy.text_encoders.anima.te()),
+    "OmniGen 2": (comfy.text_encoders.omnigen2.Omnigen2Tokenizer, comfy.text_encoders.omnigen2.te()),
+}
+
+
+def words_of(name):
+    """The words of each object's tokens in each segment, and how the tokens stand to the conditioning."""
+    tokenizer, model = ENCODERS[name]
+    clip = comfy.sd.CLIP(no_init=True)
+    clip.tokenizer, clip.tokenizer_options = tokenizer(), {}
+    clip.cond_stage_model = model(device="cpu", dtype=torch.float32, model_options=dict(OPTIONS))
+    for weight in clip.cond_stage_model.parameters():
+        weight.zero_()
+    cpu = torch.device("cpu")
+    clip.patcher = comfy.model_patcher.ModelPatcher(clip.cond_stage_model, load_device=cpu, offload_device=cpu)
+    clip.layer_idx, clip.use_clip_schedule, clip.apply_hooks_to_conds = None, False, None
+    conditioning, scene = text.encode_prompt(clip, PROMPT)
+    vectors, extra = conditioning[0]
+    segments = len(encoders_of(clip).loaded(clip))
+    words = []
+    for indices in scene.tokens:
+        parts = [[scene.sequence[index] for index in indices] for _ in range(segments)]
+        words.append(
+            ["".join(token.text for token in part if token.segment == number) for number, part in enumerate(parts)]
+        )
+    keys = len(extra["t5xxl_ids"]) if "t5xxl_ids" in extra else vectors.shape[1]
+    return {"words": words, "tokens": len(scene.sequence), "keys": keys, "segments": segments}
+
+
+with torch.inference_mode():
+    told = {}
+    for name in arguments or ENCODERS:
+        told[name] = words_of(name)
+    report(told)

@@ -1,0 +1,163 @@
+"""The reader of attention, on networks made for it."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from steering_core.families import CROSS, IMAGE, REFERENCES, REGISTERS, TEXT, Blocks, Family, NetworkInputs, Transformer
+from steering_core.layers import default_layers
+from steering_core.probe import MapCollector, ProbeComplete
+
+HEADS, KEY_HEADS, WIDTH = 4, 2, 8
+TEXTS, SIZE = 5, (6, 8)
+TOKENS = [(1,), (2, 3)]
+
+
+def test_collector_ends_the_forward_after_the_last_layer():
+    q, k = torch.rand(2, 3, 6, 4), torch.rand(2, 3, 7, 4)
+    collector = MapCollector(["up.0", "up.1"], [(1,), (2, 3)])
+    collector.add("up.0", q, k, (2, 3))
+    with pytest.raises(RuntimeError, match=r"up\.1"):
+        collector.token_maps()
+    with pytest.raises(ProbeComplete):
+        collector.add("up.1", q, k, (3, 2))
+    layers = collector.token_maps().layers
+    assert list(layers) == ["up.0", "up.1"]
+    assert layers["up.0"].shape == (2, 2, 3, 2, 3)
+    assert layers["up.1"].shape == (2, 2, 3, 3, 2)
+
+
+class Block(nn.Module):
+    """One attention over given queries and keys, and before it one of the image alone."""
+
+    def __init__(self, mask=None, grouped=False):
+        super().__init__()
+        self.heads, self.mask, self.grouped, self.ran = HEADS, mask, grouped, 0
+
+    def forward(self, q, k, tokens):
+        self.ran += 1
+        F.scaled_dot_product_attention(q[..., -tokens:, :], q[..., -tokens:, :], q[..., -tokens:, :])
+        k = k[:, :KEY_HEADS] if self.grouped else k
+        return F.scaled_dot_product_attention(q, k, k, attn_mask=self.mask, scale=0.3, enable_gqa=self.grouped)
+
+
+class Network(nn.Module):
+    """Blocks that see one sequence: its parts are made beforehand, and its image has patches of 2."""
+
+    def __init__(self, parts, patch=2, blocks=8, keys=None, **options):
+        super().__init__()
+        self.parts, self.patch, self.keys = parts, patch, keys
+        self.blocks = nn.ModuleList(Block(**options) for _ in range(blocks))
+
+    def forward(self, latent, context):
+        q = torch.cat(self.parts, dim=-2)
+        k = q if self.keys is None else self.keys
+        for block in self.blocks:
+            block(q, k, latent.shape[-1] * latent.shape[-2] // self.patch**2)
+
+
+def tokens_of(*lengths):
+    generator = torch.Generator().manual_seed(0)
+    return [torch.randn(2, HEADS, length, WIDTH, generator=generator) for length in lengths]
+
+
+def read(network, order, over_all_keys=False, **options):
+    family = Family("toy", ("toy",), (Blocks("block", "blocks", heads="heads"),), patch="patch", order=order, **options)
+    readable = Transformer.of(network, family, lambda args, kwargs: NetworkInputs((1, *SIZE), TEXTS))
+    wanted = default_layers(readable.layers)
+    collector = MapCollector(wanted, TOKENS, over_all_keys)
+    with readable.reading(wanted, collector, TEXTS), pytest.raises(ProbeComplete):
+        network(torch.zeros(2, 4, *SIZE), torch.zeros(2, TEXTS, 7))
+    assert wanted == ("block.2", "block.3")
+    assert [block.ran for block in network.blocks] == [1, 1, 1, 1, 0, 0, 0, 0]
+    return collector.token_maps().layers["block.2"]
+
+
+def expected(image, keys, first, bias=0.0):
+    probabilities = (image @ keys.transpose(-1, -2) * 0.3 + bias).softmax(dim=-1)
+    columns = [probabilities[..., [first + index for index in indices]].mean(dim=-1) for indices in TOKENS]
+    return torch.stack(columns, dim=1).unflatten(-1, (3, 4))
+
+
+def test_the_softmax_runs_over_the_text_or_over_all_keys():
+    text, image = tokens_of(TEXTS, 12)
+    for over_all_keys, keys in ((False, text), (True, torch.cat([text, image], dim=-2))):
+        maps = read(Network([text, image]), (TEXT, IMAGE), over_all_keys)
+        torch.testing.assert_close(maps, expected(image, keys, first=0))
+
+
+def test_parts_may_stand_in_any_order():
+    registers, image, references, text = tokens_of(3, 12, 10, TEXTS)
+    network = Network([registers, image, references, text])
+    maps = read(network, (REGISTERS, IMAGE, REFERENCES, TEXT), registers=3)
+    torch.testing.assert_close(maps, expected(image, text, first=0))
+    maps = read(Network([text, references, image]), (TEXT, REFERENCES, IMAGE), over_all_keys=True)
+    torch.testing.assert_close(maps, expected(image, torch.cat([text, references, image], dim=-2), first=0))
+
+
+def test_text_that_the_network_pads_is_counted_from_its_own_first_token():
+    text, image = tokens_of(TEXTS, 12)
+    family = Family("toy", ("toy",), (), patch="patch", pads_left=True)
+    spans = family.spans(Network([text, image]), NetworkInputs((1, *SIZE), TEXTS), conditioning=2)
+    assert (spans.first, spans.texts) == (3, TEXTS)
+
+
+def test_a_padded_sequence_is_counted_with_its_padding():
+    text, padding, image, more = tokens_of(TEXTS, 3, 12, 4)
+    network = Network([text, padding, image, more])
+    network.multiple = 8
+    maps = read(network, (TEXT, IMAGE), multiple="multiple")
+    torch.testing.assert_close(maps, expected(image, torch.cat([text, padding], dim=-2), first=0))
+
+
+def test_cross_attention_has_keys_of_the_text_alone():
+    text, image = tokens_of(TEXTS, 12)
+    torch.testing.assert_close(read(Network([image], keys=text), CROSS), expected(image, text, first=0))
+
+
+def test_several_heads_may_share_keys():
+    text, image = tokens_of(TEXTS, 12)
+    maps = read(Network([text, image], grouped=True), (TEXT, IMAGE))
+    shared = text[:, [0, 0, 1, 1]]
+    torch.testing.assert_close(maps, expected(image, shared, first=0))
+
+
+@pytest.mark.parametrize("kind", ["a row for all", "a row each", "true and false"])
+def test_masked_keys_are_not_looked_at(kind):
+    text, image = tokens_of(TEXTS, 12)
+    whole = TEXTS + 12
+    bias = torch.zeros(2, 1, 1 if kind == "a row for all" else whole, whole)
+    bias[..., 3] = -torch.inf
+    mask = bias == 0 if kind == "true and false" else bias
+    maps = read(Network([text, image], mask=mask), (TEXT, IMAGE))
+    rows = bias[..., :TEXTS] if kind == "a row for all" else bias[..., TEXTS:, :TEXTS]
+    torch.testing.assert_close(maps, expected(image, text, first=0, bias=rows))
+    assert maps[:, 1].sum() > 0
+
+
+def test_frames_are_averaged():
+    text, image = tokens_of(TEXTS, 24)
+    family = Family("toy", ("toy",), (Blocks("block", "blocks", heads="heads"),), patch="patch")
+    network = Network([text, image])
+    readable = Transformer.of(network, family, lambda args, kwargs: NetworkInputs((2, *SIZE), TEXTS))
+    collector = MapCollector(["block.0"], TOKENS)
+    with readable.reading(["block.0"], collector, TEXTS), pytest.raises(ProbeComplete):
+        network(torch.zeros(2, 4, 2, *SIZE), torch.zeros(2, TEXTS, 7))
+    maps = collector.token_maps().layers["block.0"]
+    both = [expected(frame, text, first=0) for frame in image.chunk(2, dim=-2)]
+    torch.testing.assert_close(maps, torch.stack(both).mean(dim=0))
+
+
+def test_a_call_of_another_length_is_not_read():
+    text, image = tokens_of(TEXTS + 1, 12)
+    family = Family("toy", ("toy",), (Blocks("block", "blocks", heads="heads"),), patch="patch")
+    network = Network([text, image])
+    readable = Transformer.of(network, family, lambda args, kwargs: NetworkInputs((1, *SIZE), TEXTS))
+    collector = MapCollector(["block.0"], TOKENS)
+    with readable.reading(["block.0"], collector, TEXTS):
+        network(torch.zeros(2, 4, *SIZE), torch.zeros(2, TEXTS, 7))
+    with pytest.raises(RuntimeError, match=r"block\.0"):
+        collector.token_maps()
