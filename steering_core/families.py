@@ -34,6 +34,10 @@ class ReadableNetwork(Protocol):
     def changes_in_place(self) -> bool:
         """Whether its blocks add to their activations in place."""
 
+    @property
+    def text_width(self) -> int | None:
+        """How many numbers a token's vector has that it reads; none where that is not known."""
+
     def reading(self, wanted: Sequence[str], collector: MapCollector, tokens: int) -> AbstractContextManager[None]:
         """Within this context, a forward of the network shows the wanted layers to the collector.
 
@@ -48,6 +52,7 @@ class UNet:
 
     layers: tuple[AttentionLayer, ...]
     projections: Mapping[str, Projections]
+    text_width: int | None = None
     changes_in_place: bool = False
 
     def reading(self, wanted: Sequence[str], collector: MapCollector, tokens: int) -> AbstractContextManager[None]:
@@ -193,6 +198,12 @@ class Transformer:
     def changes_in_place(self) -> bool:
         """See ``ReadableNetwork``."""
         return self.family.changes_in_place
+
+    @property
+    def text_width(self) -> int | None:
+        """See ``ReadableNetwork``."""
+        text_in = self.network.get_submodule(self.family.text_in) if self.family.text_in else None
+        return getattr(text_in, "in_features", None)
 
     def reading(self, wanted: Sequence[str], collector: MapCollector, tokens: int) -> AbstractContextManager[None]:
         """See ``ReadableNetwork``."""

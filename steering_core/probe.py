@@ -91,7 +91,7 @@ class Projections:
         image: the module around it that is given the features as an image, (batch, channels, H, W).
         attention: the layer; its forward may be passed by.
         q, k: whose outputs are the queries and the keys, (batch, length, heads·head_dim) or with the heads apart.
-        keys: the keys in the output of ``k``, where it gives more than these.
+            Values may follow on the keys.
         bias: of the inputs of the layer's forward what it adds to its logits, if anything.
         heads: how many.
     """
@@ -101,7 +101,6 @@ class Projections:
     q: nn.Module
     k: nn.Module
     heads: int
-    keys: Callable[[Tensor], Tensor] = lambda output: output
     bias: Callable[[Mapping[str, Any]], Tensor | None] = lambda inputs: None
 
 
@@ -134,12 +133,12 @@ class _ProjectionReader:
         self._bias = self._layer.bias(kwargs)
 
     def see_queries(self, module: nn.Module, args: tuple[Any, ...], output: Tensor) -> None:
-        self._q = self._with_heads(output)
+        self._q = output
 
     def see_keys(self, module: nn.Module, args: tuple[Any, ...], output: Tensor) -> None:
         assert self._q is not None
-        k = self._with_heads(self._layer.keys(output))
-        self._collector.add(self._name, self._q, k, self._size, self._bias)
+        k = output[..., : self._q.shape[-1]]
+        self._collector.add(self._name, self._with_heads(self._q), self._with_heads(k), self._size, self._bias)
 
     def _with_heads(self, x: Tensor) -> Tensor:
         return x if x.dim() == 4 else split_heads(x, self._layer.heads)

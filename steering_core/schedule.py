@@ -89,9 +89,10 @@ class SteeringSchedule:
 
     def is_active(self, step: int, steps: int) -> bool:
         """Whether step ``step`` (from 0) of ``steps`` is steered."""
-        return self.start <= step / steps < self.end or (
-            step == int(self.start * steps) and not self.start <= math.ceil(self.start * steps) / steps < self.end
-        )
+        begin = self.start * steps
+        if math.ceil(begin) / steps < self.end:
+            return self.start <= step / steps < self.end
+        return step == int(begin)
 
     def steered_steps(self, steps: int) -> list[int]:
         """All steered steps of a run, ascending."""

@@ -5,7 +5,19 @@ from __future__ import annotations
 import pytest
 
 WORDS = ["giraffe", "airplane", "shape", "texture", "lighthouse"]
-ENCODERS = ("SD 3", "FLUX.1", "Z-Image", "Anima", "OmniGen 2")
+ENCODERS = (
+    "SD 3",
+    "FLUX.1",
+    "FLUX.2 klein",
+    "Z-Image",
+    "Qwen-Image",
+    "Krea 2",
+    "Ovis",
+    "LongCat",
+    "HunyuanImage",
+    "Anima",
+    "OmniGen 2",
+)
 
 
 @pytest.fixture(scope="module")

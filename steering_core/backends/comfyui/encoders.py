@@ -1,17 +1,18 @@
 """Text encoders of ComfyUI: whose tokens stand among the text keys of a model, in which order, and what is cut.
 
-A row names tokenizers by their classes. What the rows say was read in ComfyUI 0.33.0 and is held against it by
-tests/comfyui/test_families.py.
+A row names tokenizers by their classes. What the rows say was read in ComfyUI 0.33.0; some are held against it by
+tests/comfyui/test_encoders.py (docs/models.md).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import Any
 
 from comfy.sd import CLIP
-from comfy.sd1_clip import SDTokenizer
+from comfy.sd1_clip import SD1Tokenizer, SDTokenizer
 from torch import Tensor
 
 from ...families import row_of
@@ -30,11 +31,6 @@ def _llama(vectors: Tensor, extra: dict[str, Any]) -> int:
 def _t5_ids(vectors: Tensor, extra: dict[str, Any]) -> int:
     """Anima's adapter makes a vector for each of T5's ids."""
     return len(extra["t5xxl_ids"])
-
-
-def _all(tokens: int, length: int) -> Sequence[int]:
-    """Every token."""
-    return range(tokens)
 
 
 def _last(tokens: int, length: int) -> Sequence[int]:
@@ -61,14 +57,15 @@ class Segment:
         tokenizer: attribute of the model's tokenizer that holds the encoder's; likewise.
         models: attributes of the text model, one of which has to be loaded or the segment is missing; always there
             when none is named.
-        kept: of the number of its tokens, and of how many come into the conditioning, the places of those that do.
+        kept: of the number of its tokens, and of how many come into the conditioning, the places of those that do;
+            all do when not given.
         length: of a conditioning's vectors and its other entries how many tokens come into it.
     """
 
     key: str = ""
     tokenizer: str = ""
     models: tuple[str, ...] = ()
-    kept: Callable[[int, int], Sequence[int]] = _all
+    kept: Callable[[int, int], Sequence[int]] | None = None
     length: Callable[[Tensor, dict[str, Any]], int] = _vectors
 
     def tokenizer_of(self, clip: CLIP) -> SDTokenizer:
@@ -90,11 +87,10 @@ class Encoders:
 
     def loaded(self, clip: CLIP) -> list[Segment]:
         """The segments whose encoders are there."""
-        model = clip.cond_stage_model
         return [
             segment
             for segment in self.segments
-            if not segment.models or any(getattr(model, name) is not None for name in segment.models)
+            if not segment.models or any(getattr(clip.cond_stage_model, name) is not None for name in segment.models)
         ]
 
 
@@ -167,11 +163,10 @@ def encoders_of(clip: CLIP | None) -> Encoders:
     if clip is None:
         raise ValueError("clip: the checkpoint holds no text encoder. Load one with Load CLIP, and connect that.")
     kind = type(clip.tokenizer)
-    names = {name: encoders for encoders in ENCODERS for name in encoders.tokenizers}
-    # A tokenizer that is derived from a known one may have another template, but every one is derived from SD 1's.
-    encoders = row_of(kind, {name: row for name, row in names.items() if name != "SD1Tokenizer"}, _name)
-    if encoders is None and kind.__name__ == "SD1Tokenizer":
-        encoders = names["SD1Tokenizer"]
+    rows = {name: encoders for encoders in ENCODERS for name in encoders.tokenizers}
+    if kind is not SD1Tokenizer:  # from which those of every kind are derived
+        del rows[SD1Tokenizer.__name__]
+    encoders = row_of(kind, rows, attrgetter("__name__"))
     if encoders is None:
         raise ValueError(
             f"clip: what the tokens of {kind.__name__} stand for is not known here, so no relation can be tied to "
@@ -180,7 +175,3 @@ def encoders_of(clip: CLIP | None) -> Encoders:
             f"their templates is cut."
         )
     return encoders
-
-
-def _name(kind: type) -> str:
-    return kind.__name__

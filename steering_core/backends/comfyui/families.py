@@ -232,7 +232,8 @@ def _readable(network: nn.Module) -> ReadableNetwork:
     unet = unet_of(network) if isinstance(network, UNetModel) else None
     if unet is not None and unet.layers:
         return unet
-    family = _family_of(network)
+    rows = {name: family for family in FAMILIES for name in family.networks}
+    family = row_of(type(network), rows, _class_name)
     if family is None:
         kinds = ", ".join(("SD 1, SD 2, SDXL", *(family.name for family in FAMILIES)))
         raise ValueError(
@@ -242,22 +243,6 @@ def _readable(network: nn.Module) -> ReadableNetwork:
             f"and its patch (docs/models.md)."
         )
     return Transformer.of(network, family, _inputs)
-
-
-def text_width(model: ModelPatcher) -> int | None:
-    """How many numbers a token's vector has that the network reads; none where that is not known."""
-    network = uncompiled(model.get_model_object("diffusion_model"))
-    if isinstance(network, UNetModel):
-        transformer = next(part for part in network.modules() if isinstance(part, SpatialTransformer))
-        return transformer.transformer_blocks[0].attn2.to_k.in_features
-    family = _family_of(network)
-    if family is None or not family.text_in:
-        return None
-    return getattr(network.get_submodule(family.text_in), "in_features", None)
-
-
-def _family_of(network: nn.Module) -> Family | None:
-    return row_of(type(network), {name: family for family in FAMILIES for name in family.networks}, _class_name)
 
 
 def _class_name(kind: type) -> str:
@@ -272,20 +257,21 @@ def unet_of(unet: UNetModel) -> UNet:
         ("up", "output", unet.output_blocks),
     )
     levels = _levels(unet)
-    layers, projections = [], {}
+    layers, projections, text_width = [], {}, None
     for stage, part, modules in parts:
         number = 0
         for index, module in enumerate(modules):
             for transformer in (child for child in module if isinstance(child, SpatialTransformer)):
                 for block in transformer.transformer_blocks:
                     attention = block.attn2
+                    text_width = attention.to_k.in_features
                     layer = AttentionLayer(stage, number, levels[part][index], attention.heads)
                     layers.append(layer)
                     projections[layer.name] = Projections(
                         transformer, attention, attention.to_q, attention.to_k, attention.heads
                     )
                     number += 1
-    return UNet(tuple(layers), projections)
+    return UNet(tuple(layers), projections, text_width)
 
 
 def _levels(unet: UNetModel) -> dict[str, list[int]]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache, partial
-from types import ModuleType
 from typing import Any
 
 import comfy.samplers
@@ -57,7 +56,7 @@ def make_rope_differentiable() -> None:
 
     What they compute without gradients stays as it is, and no flag of ComfyUI's has to be set and put back.
     """
-    if isinstance(rope, ModuleType):
+    if rope is not None:
         for name in _ROPE:
             if hasattr(rope, f"_op_{name}"):
                 backward = partial(_rope_backward, getattr(rope, name))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -13,16 +12,16 @@ from comfy.ldm.modules.attention import attention_pytorch
 from comfy.model_patcher import create_model_options_clone
 from torch import Tensor, nn
 
-from ...families import ReadableNetwork
+from ...families import ReadableNetwork, uncompiled
 from ...probe import MapCollector, ProbeComplete
 from ...token_maps import TokenMaps
 from .gradients import make_cast_weights_ordinary, make_rope_differentiable
 from .text import Condition
 
 try:
-    from comfy.ldm.ernie.model import ErnieImageModel
+    from comfy.ldm.ernie import model as ernie
 except ImportError:  # of a ComfyUI before it
-    ErnieImageModel = ()
+    ernie = None
 
 
 def probe_model(
@@ -91,16 +90,15 @@ def _differentiable_attention(kernel: Callable[..., Tensor], *args: Any, **kwarg
 @contextmanager
 def _without_override(network: nn.Module) -> Iterator[None]:
     """In this context ERNIE-Image, which asks no override, attends by PyTorch's attention as well."""
-    if not isinstance(network, ErnieImageModel):
+    if ernie is None or not isinstance(uncompiled(network), ernie.ErnieImageModel):
         yield
         return
-    module = sys.modules[ErnieImageModel.__module__]
-    kernel = module.optimized_attention
-    module.optimized_attention = attention_pytorch
+    kernel = ernie.optimized_attention
+    ernie.optimized_attention = attention_pytorch
     try:
         yield
     finally:
-        module.optimized_attention = kernel
+        ernie.optimized_attention = kernel
 
 
 class _ControlWithoutGradient:

@@ -28,7 +28,7 @@ from ...schedule import SamplingStep
 from ...steering import Steering, SteeringError, bounded_shift, uses_guidance
 from ...token_maps import TokenMaps
 from ...trace import RunLog, SteeringRun
-from .families import readable_network, text_width
+from .families import readable_network
 from .gradients import ordinary_weights
 from .probe import probe_model
 from .text import CARRIED, Condition, acting, carried_relations, check_width, tie
@@ -99,8 +99,8 @@ class _SteeredModel:
             steering = replace(steering, scene=carried_relations(conditions))
         bound, network = self._bound(steering)
         bound.begin()
-        if bound.scene.relations:
-            check_width(conditions, text_width(self._model))
+        if network is not None:
+            check_width(conditions, network.text_width)
             tie(conditions, bound.scene)
         self._run = run = _SteeredRun(bound, network, self._on_step)
         latent = executor(*args, **kwargs)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import cache
 from typing import Any
 
 import torch
@@ -51,10 +52,10 @@ def encode_prompt(clip: CLIP, prompt: str, scene: Scene | None = None) -> tuple[
         PhraseNotFoundError: a phrase has no tokens.
         ValueError: see ``prompt_tokens``.
     """
+    encoders, tokens = encoders_of(clip), clip.tokenize(prompt)
+    conditioning = clip.encode_from_tokens_scheduled(tokens)
     scene = scene or parse(_without_embeddings(prompt))
-    encoders = encoders_of(clip)
-    conditioning = clip.encode_from_tokens_scheduled(clip.tokenize(prompt))
-    grounded = ground(scene, _tokens(clip, encoders, prompt, conditioning))
+    grounded = ground(scene, _tokens(clip, encoders, prompt, tokens, lambda: conditioning[0]))
     grounded = replace(grounded, conditioning=conditioning[0][0])
     return [[vectors, {**extra, RELATIONS_ENTRY: grounded}] for vectors, extra in conditioning], grounded
 
@@ -75,21 +76,31 @@ def prompt_tokens(clip: CLIP, prompt: str) -> list[Token]:
     Raises:
         ValueError: the model has no text encoder, or one whose tokens are not known here.
     """
-    encoders = encoders_of(clip)
-    return _tokens(clip, encoders, prompt, clip.encode_from_tokens_scheduled(clip.tokenize(prompt)))
+    encoders, tokens = encoders_of(clip), clip.tokenize(prompt)
+    encoded = cache(lambda: clip.encode_from_tokens_scheduled(tokens)[0])
+    return _tokens(clip, encoders, prompt, tokens, encoded)
 
 
-def _tokens(clip: CLIP, encoders: Encoders, prompt: str, conditioning: Conditioning) -> list[Token]:
-    """The tokens of each encoder's segment that come into the conditioning, those of the prompt with their texts."""
-    vectors, extra = conditioning[0]
-    whole, other = clip.tokenize(prompt), clip.tokenize(_unlike(prompt))
+def _tokens(
+    clip: CLIP,
+    encoders: Encoders,
+    prompt: str,
+    whole: Mapping[str, Any],
+    encoded: Callable[[], tuple[Tensor, dict[str, Any]]],
+) -> list[Token]:
+    """Each encoder's tokens that come into the conditioning, those of the prompt with their texts.
+
+    Args:
+        whole: the prompt as ``clip.tokenize`` gives it.
+        encoded: the conditioning's vectors and its other entries, asked for only where an encoder's tokens are cut.
+    """
+    other = clip.tokenize(_unlike(prompt))
     tokens: list[Token] = []
     for number, segment in enumerate(encoders.loaded(clip)):
-        tokenizer = segment.tokenizer_of(clip)
         key = segment.key or clip.tokenizer.clip_name
         ids, others = ([entry[0] for chunk in told[key] for entry in chunk] for told in (whole, other))
-        texts = _prompt_texts(tokenizer, ids, others)
-        kept = segment.kept(len(ids), segment.length(vectors, extra))
+        texts = _prompt_texts(segment.tokenizer_of(clip), ids, others)
+        kept = segment.kept(len(ids), segment.length(*encoded())) if segment.kept else range(len(ids))
         tokens += [Token(len(tokens) + index, texts[place], segment=number) for index, place in enumerate(kept)]
     return tokens
 

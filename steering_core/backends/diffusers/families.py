@@ -49,24 +49,14 @@ def _projections(transformer: Transformer2DModel, attention: Attention) -> Proje
     # Custom Diffusion trains projections of the processor's own in place of the layer's.
     to_q = getattr(attention.processor, "to_q_custom_diffusion", attention.to_q)
     to_k = getattr(attention.processor, "to_k_custom_diffusion", attention.to_k)
-    fused = attention.fused_projections
     return Projections(
         image=transformer,
         attention=attention,
         q=attention.norm_q or to_q,
-        k=attention.norm_k or (attention.to_kv if fused else to_k),
+        k=attention.norm_k or (attention.to_kv if attention.fused_projections else to_k),
         heads=attention.heads,
-        keys=_first_half if fused and attention.norm_k is None else _whole,
         bias=lambda inputs: _bias(attention, inputs),
     )
-
-
-def _whole(keys: Tensor) -> Tensor:
-    return keys
-
-
-def _first_half(keys_and_values: Tensor) -> Tensor:
-    return keys_and_values.chunk(2, dim=-1)[0]
 
 
 def _bias(attention: Attention, inputs: Mapping[str, Any]) -> Tensor | None:

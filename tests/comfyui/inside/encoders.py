@@ -25,12 +25,14 @@ LLM = {
     "num_hidden_layers": 38,
     "num_attention_heads": 2,
     "num_key_value_heads": 1,
-    "head_dim": 16,
 }
 T5 = {"d_model": 4096, "d_ff": 32, "d_kv": 16, "num_heads": 2, "num_layers": 1}
 CLIP = {"hidden_size": 32, "intermediate_size": 32, "num_hidden_layers": 3, "num_attention_heads": 2}
 OPTIONS = {
-    "_model_config": LLM,
+    **{
+        f"{name}_model_config": LLM
+        for name in ("qwen3_4b", "qwen3_2b", "qwen3_06b", "qwen25_3b", "qwen25_7b", "qwen3vl_4b")
+    },
     "t5xxl_model_config": T5,
     "clip_l_model_config": CLIP,
     "clip_g_model_config": CLIP,

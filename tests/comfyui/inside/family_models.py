@@ -26,7 +26,6 @@ class Row:
             has its own place among the queries, which are all tokens. None for a cross-attention.
         texts: text keys of the attention.
         first: where the conditioning begins among them.
-        layers: how many attention layers there are.
         frames: of the latent; none for one without that axis.
         extra: further entries of the conditioning.
         sides: (height, width) of the latent.
@@ -34,10 +33,9 @@ class Row:
 
     config: str
     unet: dict[str, Any]
-    width: int
-    channels: int
-    patch: int
-    layers: int
+    width: int = 40
+    channels: int = 16
+    patch: int = 2
     before_text: int | None = 0
     before_image: int | None = TEXTS
     texts: int = TEXTS
@@ -118,23 +116,25 @@ _LUMINA = {
     "ffn_dim_multiplier": 2.0,
     "z_image_modulation": True,
 }
-_QWEN = {"num_layers": 4, "attention_head_dim": 32, "num_attention_heads": 2, "joint_attention_dim": 40}
+_QWEN = {
+    "in_channels": 64,
+    "out_channels": 16,
+    "num_layers": 4,
+    "attention_head_dim": 32,
+    "num_attention_heads": 2,
+    "joint_attention_dim": 40,
+    "axes_dims_rope": (8, 12, 12),
+}
 _POOLED = {"pooled_output": (1, 24)}
 
 ROWS = {
     "Z-Image": Row(
         "ZImage",
         {**_LUMINA, "dim": 256, "n_heads": 8, "n_kv_heads": 8, "time_scale": 1000.0, "pad_tokens_multiple": 32},
-        width=40,
-        channels=16,
-        patch=2,
-        layers=4,
         texts=32,
         before_image=32,
     ),
-    "Lumina 2": Row(
-        "Lumina2", {**_LUMINA, "n_kv_heads": 1, "z_image_modulation": False}, width=40, channels=16, patch=2, layers=4
-    ),
+    "Lumina 2": Row("Lumina2", {**_LUMINA, "n_kv_heads": 1, "z_image_modulation": False}),
     "Krea 2": Row(
         "Krea2",
         {
@@ -150,57 +150,36 @@ ROWS = {
             "txtkvheads": 2,
         },
         width=48,
-        channels=16,
-        patch=2,
-        layers=4,
         frames=1,
     ),
     "Qwen-Image": Row(
         "QwenImage",
-        {**_QWEN, "in_channels": 64, "out_channels": 16, "axes_dims_rope": (8, 12, 12)},
-        width=40,
-        channels=16,
-        patch=2,
-        layers=4,
+        _QWEN,
         frames=1,
     ),
     "Qwen-Image Edit": Row(
         "QwenImage",
-        {**_QWEN, "in_channels": 64, "out_channels": 16, "axes_dims_rope": (8, 12, 12)},
-        width=40,
-        channels=16,
-        patch=2,
-        layers=4,
+        _QWEN,
         frames=1,
         extra={"reference_latents": [torch.ones(1, 16, 1, 6, 8), torch.ones(1, 16, 1, 4, 4)]},
     ),
     "Qwen-Image, padded prompts": Row(
         "QwenImage",
-        {**_QWEN, "in_channels": 64, "out_channels": 16, "axes_dims_rope": (8, 12, 12)},
-        width=40,
-        channels=16,
-        patch=2,
-        layers=4,
+        _QWEN,
         frames=1,
         extra={"attention_mask": torch.tensor([[1, 1, 1, 1, 1, 0, 0]])},
     ),
     "Mage-Flow": Row(
         "MageFlow",
-        {**_QWEN, "axes_dims_rope": (8, 12, 12)},
-        width=40,
+        {**_QWEN, "in_channels": 128, "out_channels": 128},
         channels=128,
         patch=1,
-        layers=4,
         sides=(5, 7),
     ),
-    "FLUX.1": Row("Flux", _FLUX, width=40, channels=16, patch=2, layers=4, extra=_POOLED),
+    "FLUX.1": Row("Flux", _FLUX, extra=_POOLED),
     "FLUX.1 Kontext": Row(
         "Flux",
         {**_FLUX, "default_ref_method": "offset"},
-        width=40,
-        channels=16,
-        patch=2,
-        layers=4,
         extra={**_POOLED, "reference_latents": [torch.ones(1, 16, 6, 8)]},
     ),
     "FLUX.2 dev": Row(
@@ -219,10 +198,8 @@ ROWS = {
             "txt_ids_dims": [3],
             "ref_index_scale": 10.0,
         },
-        width=40,
         channels=128,
         patch=1,
-        layers=4,
         texts=512,
         first=512 - TEXTS,
         before_image=512,
@@ -239,10 +216,6 @@ ROWS = {
             "hidden_dim": 64,
             "n_layers": 2,
         },
-        width=40,
-        channels=16,
-        patch=2,
-        layers=4,
     ),
     "Anima": Row(
         "Anima",
@@ -268,9 +241,6 @@ ROWS = {
             "adaln_lora_dim": 32,
         },
         width=1024,
-        channels=16,
-        patch=2,
-        layers=4,
         frames=1,
         texts=512,
         before_text=None,
@@ -294,10 +264,6 @@ ROWS = {
             "x_block_self_attn_layers": [0, 1],
             "qk_norm": "rms",
         },
-        width=40,
-        channels=16,
-        patch=2,
-        layers=4,
         extra=_POOLED,
     ),
     "HiDream-I1": Row(
@@ -318,10 +284,6 @@ ROWS = {
             "max_resolution": (64, 64),
             "llama_layers": [0, 1, 2, 3],
         },
-        width=40,
-        channels=16,
-        patch=2,
-        layers=4,
         texts=TEXTS + 2 * 3,
         before_text=35,
         before_image=0,
@@ -343,10 +305,8 @@ ROWS = {
             "use_cond_type_embedding": False,
             "vision_in_dim": None,
         },
-        width=40,
         channels=64,
         patch=1,
-        layers=4,
         sides=(5, 7),
         texts=TEXTS + 4,
         before_image=TEXTS + 4,
@@ -366,10 +326,6 @@ ROWS = {
             "axes_dims": (8, 12, 12),
             "rope_scale_factor": (1.0, 1.0, 1.0),
         },
-        width=40,
-        channels=16,
-        patch=2,
-        layers=4,
         before_text=None,
         before_image=None,
         extra=_POOLED,
@@ -385,10 +341,8 @@ ROWS = {
             "text_in_dim": 40,
             "rope_axes_dim": (8, 12, 12),
         },
-        width=40,
         channels=128,
         patch=1,
-        layers=4,
         sides=(5, 7),
         before_text=35,
         before_image=0,
@@ -403,10 +357,7 @@ ROWS = {
             "n_heads": 2,
             "max_seq": 64,
         },
-        width=40,
         channels=4,
-        patch=2,
-        layers=4,
         before_text=8,
         before_image=8 + TEXTS,
     ),
@@ -425,10 +376,6 @@ ROWS = {
             "out_dim": 16,
             "patch_size": (1, 2, 2),
         },
-        width=40,
-        channels=16,
-        patch=2,
-        layers=4,
         frames=1,
         before_text=None,
         before_image=None,
@@ -445,10 +392,6 @@ ROWS = {
             "rope_dim_list": [8, 12, 12],
             "text_dim": 40,
         },
-        width=40,
-        channels=16,
-        patch=2,
-        layers=4,
         frames=1,
         before_text=35 + 12,
         before_image=0,
@@ -464,10 +407,8 @@ ROWS = {
             "selected_layer_index": (0, 1),
             "axes_dims_rope": (8, 12, 12),
         },
-        width=40,
         channels=128,
         patch=1,
-        layers=4,
         sides=(5, 7),
         before_text=35,
         before_image=0,
@@ -484,10 +425,8 @@ ROWS = {
             "llm_features_dim": 40,
             "mrope_section": (8, 4, 4),
         },
-        width=40,
         channels=128,
         patch=1,
-        layers=4,
         sides=(5, 7),
     ),
     "OmniGen 2": Row(
@@ -503,10 +442,6 @@ ROWS = {
             "text_feat_dim": 40,
             "multiple_of": 16,
         },
-        width=40,
-        channels=16,
-        patch=2,
-        layers=4,
         before_image=TEXTS + 12,
         extra={
             "attention_mask": torch.ones(1, TEXTS, dtype=torch.long),
@@ -527,10 +462,6 @@ ROWS = {
             "instruction_feat_dim": 40,
             "multiple_of": 16,
         },
-        width=40,
-        channels=16,
-        patch=2,
-        layers=4,
         extra={"attention_mask": torch.ones(1, TEXTS, dtype=torch.long)},
     ),
     "PixelDiT": Row(
@@ -545,10 +476,8 @@ ROWS = {
             "txt_embed_dim": 40,
             "txt_max_length": 32,
         },
-        width=40,
         channels=3,
         patch=16,
-        layers=4,
         sides=(80, 112),
     ),
 }
