@@ -201,8 +201,7 @@ class SteeringRun:
             return [*_present(self.scene, self.entries[-1]), *left_out]
         if not self.steps:
             return ["The run had no steps: nothing was sampled, and nothing steered."]
-        none = f"None of the {self.steps} steps was steered: the window of the schedule holds none of them."
-        return left_out or [none]
+        return left_out or [f"None of the {self.steps} steps was steered."]
 
     def as_json(self, look: Look | None = None) -> dict[str, Any]:
         """All that is known of the run, in plain lists and numbers; what is not a finite number is None."""
