@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
-from diffusers import StableDiffusionPipeline
+from diffusers import DiffusionPipeline, FluxPipeline, StableDiffusionPipeline
 from diffusers.utils import is_accelerate_available
 from torch import Tensor
 
@@ -18,7 +19,7 @@ from ...steering import Steering
 from .sampling import steered
 
 
-def load_pipeline(source: str | Path, device: str) -> StableDiffusionPipeline:
+def load_pipeline(source: str | Path, device: str) -> DiffusionPipeline:
     """Load a pipeline without its safety checker and without asking the network.
 
     On the CPU it computes in float32, elsewhere in float16.
@@ -37,18 +38,19 @@ def load_pipeline(source: str | Path, device: str) -> StableDiffusionPipeline:
         )
     folder = local_folder(source, "model_index.json")
     kind = described(_ModelIndex, read_json(folder / "model_index.json"), str(folder), strict=False)._class_name
-    if kind != StableDiffusionPipeline.__name__:
+    kinds = {StableDiffusionPipeline.__name__: StableDiffusionPipeline, FluxPipeline.__name__: FluxPipeline}
+    if kind not in kinds:
         raise ValueError(
             f"{source} holds a {brief(kind)}; a StableDiffusionPipeline (Stable Diffusion 1.x or 2.x, or the "
-            f"miniature) was expected."
+            f"miniature) or a FluxPipeline was expected."
         )
+    unchecked = {"safety_checker": None, "requires_safety_checker": False} if kind == "StableDiffusionPipeline" else {}
     try:
-        pipeline = StableDiffusionPipeline.from_pretrained(
+        pipeline = kinds[kind].from_pretrained(
             folder,
             local_files_only=True,
             dtype=torch.float32 if torch.device(device).type == "cpu" else torch.float16,
-            safety_checker=None,
-            requires_safety_checker=False,
+            **unchecked,
             low_cpu_mem_usage=is_accelerate_available(),
         )
     except Exception as error:  # a damaged configuration ends in whatever its classes make of it
@@ -79,18 +81,20 @@ def check_device(device: str) -> None:
 
 
 def generate(
-    pipeline: StableDiffusionPipeline,
+    pipeline: DiffusionPipeline,
     prompt: str,
     seeds: Sequence[int],
     steering: Steering | None,
     steps: int,
-    guidance_scale: float,
-    negative_prompt: str = "",
+    guidance_scale: float = 1.0,
+    negative_prompt: str | Sequence[str] = "",
+    **options: Any,
 ) -> Tensor:
     """One picture of the prompt for each seed, as one batch: (seeds, 3, H, W) in [0, 1] on the CPU.
 
     Args:
         steering: none samples as the pipeline does by itself.
+        options: further arguments of the pipeline's call.
 
     Raises:
         See ``steered``.
@@ -104,4 +108,5 @@ def generate(
             num_images_per_prompt=len(seeds),
             output_type="pt",
             generator=[torch.Generator().manual_seed(seed) for seed in seeds],
+            **options,
         ).images.cpu()
