@@ -1,12 +1,16 @@
-"""Loading of the model that ships with the pack."""
+"""Loading of the models that ship with the pack."""
 
 from __future__ import annotations
 
 from comfy_api.latest import io
 
 from ..steering_core.backends.comfyui.miniature import load_miniature
-from ..steering_core.miniature.folder import MINIATURE_DIR
+from ..steering_core.miniature.folder import FLUX_MINIATURE_DIR, MINIATURE_DIR
 from .types import CATEGORY
+
+#: What the node offers, by the names that saved workflows hold.
+_FOLDERS = {"Stable Diffusion's shape": MINIATURE_DIR, "FLUX's shape": FLUX_MINIATURE_DIR}
+_FIRST = next(iter(_FOLDERS))
 
 
 class LoadMiniatureModel(io.ComfyNode):
@@ -21,11 +25,23 @@ class LoadMiniatureModel(io.ComfyNode):
             category=CATEGORY,
             search_aliases=["miniature", "spatial steering checkpoint", "load checkpoint"],
             description=(
-                "Loads the small text-to-image model that ships with this pack: nothing to download. It draws one "
+                "Loads a small text-to-image model that ships with this pack: nothing to download. It draws one "
                 "to five of 24 everyday objects at 128×128 pixels, and places them about as often wrong as right, "
                 "which makes it a quick place to try steering."
             ),
-            inputs=[],
+            inputs=[
+                io.Combo.Input(
+                    "model",
+                    options=list(_FOLDERS),
+                    default=_FIRST,
+                    optional=True,  # workflows from before there was a second one go on with the first
+                    tooltip=(
+                        "Two models that draw the same world. Stable Diffusion's shape: a UNet with cross-attention, "
+                        "cfg 5. FLUX's shape: a transformer with joint attention that samples a flow, cfg 3.5, "
+                        "scheduler simple."
+                    ),
+                ),
+            ],
             outputs=[
                 io.Model.Output(tooltip="The denoiser. Works with KSampler and every other sampler node."),
                 io.Clip.Output(tooltip="The text encoder that the model was trained with."),
@@ -34,6 +50,6 @@ class LoadMiniatureModel(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls) -> io.NodeOutput:
-        """Load the shipped folder."""
-        return io.NodeOutput(*load_miniature(MINIATURE_DIR))
+    def execute(cls, model: str = _FIRST) -> io.NodeOutput:
+        """Load a shipped folder."""
+        return io.NodeOutput(*load_miniature(_FOLDERS[model]))
