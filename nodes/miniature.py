@@ -9,7 +9,7 @@ from ..steering_core.miniature.folder import FLUX_MINIATURE_DIR, MINIATURE_DIR
 from .types import CATEGORY
 
 #: What the node offers, by the names that saved workflows hold.
-_FOLDERS = {"Stable Diffusion's shape": MINIATURE_DIR, "FLUX's shape": FLUX_MINIATURE_DIR}
+_FOLDERS = {"Stable Diffusion": MINIATURE_DIR, "FLUX": FLUX_MINIATURE_DIR}
 _FIRST = next(iter(_FOLDERS))
 
 
@@ -31,14 +31,14 @@ class LoadMiniatureModel(io.ComfyNode):
             ),
             inputs=[
                 io.Combo.Input(
-                    "model",
+                    "shape",
                     options=list(_FOLDERS),
                     default=_FIRST,
                     optional=True,  # workflows from before there was a second one go on with the first
                     tooltip=(
-                        "Two models that draw the same world. Stable Diffusion's shape: a UNet with cross-attention, "
-                        "cfg 5. FLUX's shape: a transformer with joint attention that samples a flow, cfg 3.5, "
-                        "scheduler simple."
+                        "Two models that draw the same world. Stable Diffusion: a UNet with cross-attention; cfg 5 "
+                        "suits it. FLUX: a transformer with joint attention that samples a flow; cfg 3.5 and the "
+                        "scheduler simple suit it."
                     ),
                 ),
             ],
@@ -50,6 +50,6 @@ class LoadMiniatureModel(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, model: str = _FIRST) -> io.NodeOutput:
+    def execute(cls, shape: str = _FIRST) -> io.NodeOutput:
         """Load a shipped folder."""
-        return io.NodeOutput(*load_miniature(_FOLDERS[model]))
+        return io.NodeOutput(*load_miniature(_FOLDERS[shape]))
