@@ -47,6 +47,7 @@ def add_miniature_commands(commands: argparse._SubParsersAction) -> None:
         help="shares of these pictures with 1, 2, ... objects",
     )
     train.add_argument("--denoiser-steps", type=whole(1, _MOST_TRAINING_STEPS), help="of the second stage")
+    train.add_argument("--denoiser-batch", type=whole(1, 4096), help="pictures a step of the second stage")
     train.add_argument("--denoiser-rate", type=number(0, 1), help="highest learning rate of the second stage")
     train.add_argument("--device", help="(default: cuda where there is some, else cpu)")
     train.set_defaults(run=_train)
@@ -80,7 +81,7 @@ def _train(options: argparse.Namespace) -> None:
     from .folder import MINIATURE_DIR
     from .training import TrainingSettings, train_miniature
 
-    names = ("autoencoder_steps", "pictures", "count_shares", "denoiser_steps", "denoiser_rate")
+    names = ("autoencoder_steps", "pictures", "count_shares", "denoiser_steps", "denoiser_batch", "denoiser_rate")
     given = {name: getattr(options, name) for name in names if getattr(options, name) is not None}
     work = options.work or options.out.with_name(options.out.name + ".work")
     device = options.device or ("cuda" if torch.cuda.is_available() else "cpu")

@@ -121,11 +121,11 @@ def test_a_stopped_run_ends_as_the_unbroken_one_does(trained, tmp_path, monkeypa
             torch.testing.assert_close(resumed[name], weight, atol=2e-3, rtol=2e-2)
 
 
-def test_a_run_can_be_made_longer_but_not_another(trained, tmp_path):
+def test_a_run_goes_on_longer_and_in_larger_batches_but_not_as_another(trained, tmp_path):
     with pytest.raises(ValueError, match="another --work folder"):
         settings = FluxTrainingSettings(seed=1, pictures=8, denoiser_steps=3, denoiser_batch=2, few_objects_steps=1)
         train_flux_miniature(settings, trained[1], tmp_path / "out", "cpu", MINIATURE_DIR)
-    settings = FluxTrainingSettings(pictures=8, denoiser_steps=4, denoiser_batch=2, few_objects_steps=1)
+    settings = FluxTrainingSettings(pictures=8, denoiser_steps=4, denoiser_batch=3, few_objects_steps=1)
     train_flux_miniature(settings, trained[1], tmp_path / "out", "cpu", MINIATURE_DIR)
     assert (trained[1] / "denoiser_4.png").exists()
     assert Image.open(trained[1] / "denoiser_3.png").size == (8 * 128, 2 * 128)
