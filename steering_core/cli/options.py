@@ -11,9 +11,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from ..described import brief, one_line
+from ..training.recording import MOST_STEPS
 
-#: As many as the noise schedule that Stable Diffusion is trained on.
-MOST_STEPS = 1000
 #: A picture each, all in memory at once.
 MOST_SEEDS = 64
 #: Of a file's name, in bytes: file systems take 255, and while it is written it has a longer one.

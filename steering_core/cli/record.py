@@ -9,7 +9,8 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .options import MOST_STEPS, guidance_scale, path_told, seed, steps, text, whole
+from ..training.recording import MOST_STEPS, RecordingSettings
+from .options import guidance_scale, path_told, seed, steps, text, whole
 
 if TYPE_CHECKING:
     from diffusers import StableDiffusionPipeline
@@ -91,7 +92,6 @@ def _record(options: argparse.Namespace) -> None:
     from ..layers import layers_on_the_way
     from ..miniature.folder import MINIATURE_DIR
     from ..training.dataset import write_dataset
-    from ..training.recording import RecordingSettings
 
     given = {field.name: getattr(options, field.name) for field in fields(RecordingSettings)}
     given = {name: tuple(value) if isinstance(value, list) else value for name, value in given.items()}
