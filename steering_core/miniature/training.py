@@ -28,8 +28,7 @@ from transformers import CLIPTokenizer
 
 from ..backends.diffusers import check_device, generate, load_pipeline
 from ..described import one_line
-from ..files import written_whole
-from ..options import save_picture
+from ..files import save_picture, written_whole
 from ..viz import check_finite
 from .captions import caption
 from .folder import LATENT_PREVIEW_FILE
