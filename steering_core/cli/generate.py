@@ -11,7 +11,18 @@ from ..described import brief
 from ..files import save_picture, save_text
 from ..steering import Steering
 from ..trace import trace_as_json
-from .options import MOST_SEEDS, check_picture, check_place, guidance_scale, path_told, seed, steps, text
+from .options import (
+    MOST_SIDE,
+    MOST_SEEDS,
+    check_picture,
+    check_place,
+    guidance_scale,
+    path_told,
+    seed,
+    steps,
+    text,
+    whole,
+)
 from .steering import LOSSES, NONE, add_steering_options, loss_of, schedule_of
 
 
@@ -22,8 +33,16 @@ def add_generate_command(commands: argparse._SubParsersAction) -> None:
     generate.add_argument(
         "--model",
         default="miniature",
-        help="miniature, a diffusers pipeline's folder, or a name in the local cache of "
-        "Hugging Face (default: %(default)s)",
+        help="miniature, a diffusers pipeline's folder, a name in the local cache of Hugging Face, or a single "
+        ".safetensors file (default: %(default)s)",
+    )
+    generate.add_argument(
+        "--components",
+        metavar="DIR",
+        help="for a single file: folder or cached name of a pipeline of its kind, for what the file lacks",
+    )
+    generate.add_argument(
+        "--size", type=whole(16, MOST_SIDE), nargs=2, metavar=("W", "H"), help="in pixels (default: the model's own)"
     )
     generate.add_argument(
         "--negative", type=text, default="", metavar="PROMPT", help="what the picture should not show"
@@ -55,16 +74,18 @@ def _generate(options: argparse.Namespace) -> None:
     files = _picture_files(options)
     _check_files(options, files)
     loss, schedule = loss_of(options), schedule_of(options)
-    pipeline = load_pipeline(MINIATURE_DIR if options.model == "miniature" else options.model, options.device)
+    model = MINIATURE_DIR if options.model == "miniature" else options.model
+    pipeline = load_pipeline(model, options.device, options.components)
     scene = ground_prompt(pipeline, options.prompt)
     print(scene.summary())
     steers = NONE not in options.loss and scene.relations and schedule.steered_steps(options.steps)
     if options.maps and not steers:
         raise ValueError(f"{options.maps}: maps are recorded where steering looks, and no step of this is steered.")
     steering = Steering(scene, loss, schedule) if steers else None
-    pictures = check_finite(
-        generate(pipeline, options.prompt, options.seed, steering, options.steps, options.cfg, options.negative)
+    drawn = generate(
+        pipeline, options.prompt, options.seed, steering, options.steps, options.cfg, options.negative, options.size
     )
+    pictures = check_finite(drawn)
     for file, picture in zip(files, pictures):
         save_picture(to_image(picture), file)
         print(path_told(file))

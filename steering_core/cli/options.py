@@ -15,6 +15,8 @@ from ..training.recording import MOST_STEPS
 
 #: A picture each, all in memory at once.
 MOST_SEEDS = 64
+#: Side of a picture, in pixels.
+MOST_SIDE = 8192
 #: Of a file's name, in bytes: file systems take 255, and while it is written it has a longer one.
 _LONGEST_NAME = 200
 #: A picture like those that are written, to try a format with.

@@ -11,7 +11,7 @@ from PIL import Image
 from pipelines import make_steering, small_tokenizer
 from tiny_pipelines import HEIGHT, TINY, WIDTH, flux_transformer, sample, tiny
 
-from steering_core.backends.diffusers.pipelines import PIPELINES, kind_of
+from steering_core.backends.diffusers.pipelines import PIPELINES
 from steering_core.schedule import DESCENT, GUIDANCE
 
 UPDATES = pytest.mark.parametrize("update", [DESCENT, GUIDANCE])
@@ -109,7 +109,7 @@ def build(name: str, base_name: str, clip_tokenizer):
 
 def call_options(pipeline) -> dict:
     """The pictures that a pipeline asks for."""
-    takes, name = inspect.signature(type(pipeline).__call__).parameters, type(pipeline).__name__
+    takes = inspect.signature(type(pipeline).__call__).parameters
     inpaints = "mask_image" in takes or "control_mask" in takes
     options = {
         "image": picture(),

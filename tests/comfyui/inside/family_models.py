@@ -126,6 +126,26 @@ _QWEN = {
     "axes_dims_rope": (8, 12, 12),
 }
 _POOLED = {"pooled_output": (1, 24)}
+#: As SDXL's, where model_channels is 320 and context_dim 2048.
+SDXL_UNET = {
+    "image_size": 32,
+    "in_channels": 4,
+    "out_channels": 4,
+    "model_channels": 32,
+    "num_res_blocks": [2, 2, 2],
+    "channel_mult": [1, 2, 4],
+    "transformer_depth": [0, 0, 2, 2, 10, 10],
+    "transformer_depth_middle": 10,
+    "transformer_depth_output": [0, 0, 0, 2, 2, 2, 10, 10, 10],
+    "use_linear_in_transformer": True,
+    "use_spatial_transformer": True,
+    "legacy": False,
+    "num_head_channels": 16,
+    "context_dim": 64,
+    "num_classes": "sequential",
+    "adm_in_channels": 2816,
+    "dtype": torch.float32,
+}
 
 ROWS = {
     "Z-Image": Row(
