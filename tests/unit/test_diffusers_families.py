@@ -11,6 +11,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from pipelines import make_steering, small_tokenizer, state
+from safetensors.torch import load_file, save_file
 from tiny_pipelines import HEIGHT, TINY, WIDTH, sample, tiny
 from toys import PROMPT
 
@@ -394,3 +395,46 @@ def test_every_row_is_held_against_its_pipeline():
 def test_a_negative_prompt_that_a_pipeline_cannot_take_is_refused(made):
     with pytest.raises(ValueError, match="negative prompt: Flux2Pipeline takes none"):
         generate(made("FLUX.2 dev"), PROMPT, [0], None, 1, 1.0, negative_prompt="rain", size=(WIDTH, HEIGHT))
+
+
+def single_file(pipeline, folder):
+    """The network's weights, which Qwen-Image's files call as diffusers does, and the folder with the rest."""
+    pipeline.save_pretrained(folder)
+    file = folder / "network.safetensors"
+    save_file(pipeline.transformer.state_dict(), file)
+    return file
+
+
+def test_a_single_file_is_loaded_with_the_components_of_a_folder(made, tmp_path):
+    pipeline = made("Qwen-Image")
+    file = single_file(pipeline, tmp_path)
+    for weights in tmp_path.glob("transformer/*.safetensors"):
+        weights.unlink()
+    loaded = load_pipeline(file, "cpu", tmp_path)
+    torch.testing.assert_close(sample(loaded), sample(pipeline))
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        ("no components", "--components"),
+        ("pickle", "safetensors file was expected"),
+        ("damaged", "damaged"),
+        ("quantised", "quantised for ComfyUI"),
+        ("a folder with components", "no file"),
+    ],
+)
+def test_a_single_file_that_cannot_be_read_is_told(made, tmp_path, change, expected):
+    file, components = single_file(made("Qwen-Image"), tmp_path), tmp_path
+    if change == "no components":
+        components = None
+    if change == "pickle":
+        file = file.rename(tmp_path / "network.ckpt")
+    if change == "damaged":
+        file.write_bytes(file.read_bytes()[:100])
+    if change == "quantised":
+        save_file({**load_file(file), "img_in.scale_weight": torch.ones(1)}, file)
+    if change == "a folder with components":
+        file = tmp_path
+    with pytest.raises(ValueError, match=expected):
+        load_pipeline(file, "cpu", components)

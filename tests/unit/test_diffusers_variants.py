@@ -7,6 +7,13 @@ import inspect
 import diffusers
 import pytest
 import torch
+from diffusers.models.attention_processor import IPAdapterAttnProcessor2_0, SD3IPAdapterJointAttnProcessor2_0
+from diffusers.models.embeddings import (
+    ImageProjection,
+    IPAdapterTimeImageProjection,
+    MultiIPAdapterImageProjection,
+)
+from diffusers.models.transformers.transformer_flux import FluxIPAdapterAttnProcessor
 from PIL import Image
 from pipelines import make_steering, small_tokenizer
 from tiny_pipelines import HEIGHT, TINY, WIDTH, flux_transformer, sample, tiny
@@ -143,3 +150,53 @@ def test_a_variant_is_steered(clip_tokenizer, name, base):
         moved = sample(pipeline, steering, **options)
         assert still.unsteered == steering.unsteered == [] and len(steering.trace) == 1
         assert moved.isfinite().all() and not torch.equal(moved, plain)
+
+
+def with_ip_adapter(pipeline, name: str):
+    """As ``load_ip_adapter`` leaves a network, with random weights."""
+    project = MultiIPAdapterImageProjection(
+        [ImageProjection(cross_attention_dim=64, image_embed_dim=16, num_image_text_embeds=4)]
+    )
+    if name == "SDXL":
+        unet = pipeline.unet
+        unet.set_attn_processor(
+            {
+                key: IPAdapterAttnProcessor2_0(32, 64, num_tokens=(4,)) if "attn2" in key else processor
+                for key, processor in unet.attn_processors.items()
+            }
+        )
+        unet.encoder_hid_proj, unet.config.encoder_hid_dim_type = project, "ip_image_proj"
+        return pipeline
+    network, processors = pipeline.transformer, pipeline.transformer.attn_processors
+    if name == "FLUX.1":
+        made = {key: FluxIPAdapterAttnProcessor(32, 64, num_tokens=(4,)) for key in processors if "single" not in key}
+        network.set_attn_processor({**processors, **made})
+        network.encoder_hid_proj = project
+        return pipeline
+    made = {
+        key: SD3IPAdapterJointAttnProcessor2_0(32, 16, 8, timesteps_emb_dim=32) for key in processors if ".attn." in key
+    }
+    network.set_attn_processor({**processors, **made})
+    network.image_proj = IPAdapterTimeImageProjection(
+        embed_dim=16, output_dim=16, hidden_dim=32, depth=1, dim_head=16, heads=2, num_queries=4, timestep_in_dim=32
+    )
+    return pipeline
+
+
+@pytest.mark.parametrize("name", ["SDXL", "SD 3", "FLUX.1"])
+def test_an_ip_adapter_stays_beside_the_steering(clip_tokenizer, name):
+    pipeline = with_ip_adapter(tiny(name, clip_tokenizer), name)
+    shape = (1, 1, 16)
+    embeds = torch.cat([torch.zeros(shape), torch.ones(shape)])
+    options = {
+        "SDXL": {"ip_adapter_image_embeds": [embeds]},
+        "SD 3": {"ip_adapter_image_embeds": embeds},
+        "FLUX.1": {"ip_adapter_image_embeds": [embeds[1:]], "negative_ip_adapter_image_embeds": [embeds[:1]]},
+    }[name]
+    options |= {"guidance": 4.0, "images": 1}
+    plain = sample(pipeline, **options)
+    for update in (DESCENT, GUIDANCE):
+        still, steering = (make_steering(pipeline, update=update, step_size=length) for length in (0.0, 0.3))
+        assert torch.equal(sample(pipeline, still, **options), plain)
+        assert not torch.equal(sample(pipeline, steering, **options), plain)
+        assert still.unsteered == steering.unsteered == []
