@@ -6,10 +6,23 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from setting import comfy
+from quantising import quantised_weights
+from setting import comfy, common_ksampler
+from spatial_steering.steering_core.parser import parse
+from spatial_steering.steering_core.tokens import GroundedRelation, GroundedScene, Token
 
 #: Tokens of every conditioning, and cells of the latent's sides: not square, and odd where patches are padded.
 TEXTS, HEIGHT, WIDTH, BATCH = 7, 10, 13, 2
+#: Tokens of two objects in it.
+OBJECTS = [(1,), (3, 4)]
+
+
+def scene_of(vectors):
+    """Two objects whose tokens are given; the conditioning holds no words."""
+    scene = parse("a dog above a cat")
+    sequence = tuple(Token(index, "") for index in range(TEXTS))
+    relations = (GroundedRelation(0, scene.relations[0].relation, 1),)
+    return GroundedScene(scene, sequence, tuple(OBJECTS), relations, vectors)
 
 
 @dataclass(frozen=True)
@@ -50,13 +63,28 @@ class Row:
         height, width = self.sides
         return -(-height // self.patch), -(-width // self.patch)
 
-    def model(self):
-        """A MODEL with random weights, in float32."""
-        torch.manual_seed(0)
+    def _model_config(self):
         config = getattr(comfy.supported_models, self.config)(dict(self.unet))
         config.unet_config.update(self.unet)  # over what a class adds of its own
         config.set_inference_dtype(torch.float32, None)
+        return config
+
+    def quantised(self, blocks, format):
+        """The same MODEL, with the linear layers of these blocks in a quantised format; see ``quantised_weights``."""
+        config = self._model_config()
+        config.quant_config = {"mixed_ops": True}
+        config.set_inference_dtype(torch.float32, torch.float32)
         network = config.get_model({}, "")
+        weights = quantised_weights(self.model().model.diffusion_model, blocks, format)
+        missing, unexpected = network.diffusion_model.load_state_dict(weights, strict=False)
+        assert not missing and not unexpected, (missing[:3], unexpected[:3])
+        cpu = torch.device("cpu")
+        return comfy.model_patcher.ModelPatcher(network, load_device=cpu, offload_device=cpu)
+
+    def model(self):
+        """A MODEL with random weights, in float32."""
+        torch.manual_seed(0)
+        network = self._model_config().get_model({}, "")
         for name, weight in [*network.diffusion_model.named_parameters(), *network.diffusion_model.named_buffers()]:
             if not weight.is_floating_point():
                 continue
@@ -81,6 +109,13 @@ class Row:
         """The latent to begin with, zero."""
         shape = (BATCH, self.channels, *(() if self.frames is None else (self.frames,)), *self.sides)
         return torch.zeros(shape)
+
+    def sample(self, model, conditioning, steps=3):
+        """Latents of a fixed seed, at cfg 1."""
+        latent = {"samples": self.latent()}
+        return common_ksampler(model, 3, steps, 1.0, "euler", "simple", conditioning, conditioning, latent)[0][
+            "samples"
+        ]
 
 
 _FLUX = {

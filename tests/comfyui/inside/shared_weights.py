@@ -6,14 +6,13 @@ For each family a single file of its weights, and what the network was given wit
 from dataclasses import replace
 
 import torch
-from family_models import ROWS, SDXL_UNET, Row
+from family_models import OBJECTS, ROWS, SDXL_UNET, Row
 from safetensors.torch import save_file
-from setting import arguments, comfy, common_ksampler, report
+from setting import arguments, comfy, report
 from spatial_steering.steering_core.backends.comfyui.families import readable_network
 from spatial_steering.steering_core.backends.comfyui.gradients import ordinary_weights
 from spatial_steering.steering_core.backends.comfyui.probe import probe_model
 
-OBJECTS = [(1,), (3, 4)]
 #: What diffusers fixes and ComfyUI leaves to a checkpoint, as the real ones have it.
 AS_IN_DIFFUSERS = {
     "FLUX.1": {"mlp_ratio": 4.0},
@@ -77,8 +76,7 @@ def share(name, folder):
 
     watched = model.clone()
     watched.add_wrapper_with_key("sampler_sample", "probe", probe)
-    latent = {"samples": row.latent()}
-    common_ksampler(watched, 3, 1, 1.0, "euler", "simple", conditioning, conditioning, latent)
+    row.sample(watched, conditioning, steps=1)
     weights = {key: value.clone().contiguous() for key, value in weights_of(name, row, network).items()}
     save_file(weights, f"{folder}/{name}.safetensors")
     seen = {key: value.clone().contiguous() for key, value in seen.items()}
