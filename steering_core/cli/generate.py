@@ -12,8 +12,8 @@ from ..files import save_picture, save_text
 from ..steering import Steering
 from ..trace import trace_as_json
 from .options import (
-    MOST_SIDE,
     MOST_SEEDS,
+    MOST_SIDE,
     check_picture,
     check_place,
     guidance_scale,

@@ -26,6 +26,8 @@ _QWEN_TEMPLATE = (
     "{% if add_generation_prompt %}<|im_start|>assistant\n{% if not enable_thinking %}<think>\n\n</think>\n\n"
     "{% endif %}{% endif %}"
 )
+#: Of its encoder of pictures, which no prompt here has.
+_QWEN_VISION = {"depth": 1, "hidden_size": 16, "intermediate_size": 16, "num_heads": 2, "out_hidden_size": 16}
 _MISTRAL_TEMPLATE = (
     "{{ bos_token }}{% for message in messages %}{% if message.role == 'system' %}[SYSTEM_PROMPT]"
     "{{ message.content[0].text }}[/SYSTEM_PROMPT]{% else %}[INST]{{ message.content[0].text }}[/INST]{% endif %}"
@@ -311,8 +313,7 @@ def _z_image(clip_tokenizer: Any) -> diffusers.DiffusionPipeline:
 def _qwen_image(clip_tokenizer: Any) -> diffusers.DiffusionPipeline:
     tokenizer = qwen_tokenizer()
     text = _decoder(tokenizer, 2, rope_scaling={"type": "mrope", "mrope_section": [1, 1, 2]})
-    vision = {"depth": 1, "hidden_size": 16, "intermediate_size": 16, "num_heads": 2, "out_hidden_size": 16}
-    config = transformers.Qwen2_5_VLConfig(text_config=text, vision_config=vision, image_token_id=3)
+    config = transformers.Qwen2_5_VLConfig(text_config=text, vision_config=_QWEN_VISION, image_token_id=3)
     transformer = diffusers.QwenImageTransformer2DModel(
         in_channels=16,
         out_channels=4,
@@ -335,9 +336,8 @@ def _krea_2(clip_tokenizer: Any) -> diffusers.DiffusionPipeline:
     tokenizer = qwen_tokenizer()
     rope = {"rope_type": "default", "rope_theta": 10000.0, "mrope_section": [1, 1, 2], "mrope_interleaved": True}
     text = _decoder(tokenizer, 2, rope_scaling=rope)
-    vision = {"depth": 1, "hidden_size": 16, "intermediate_size": 16, "num_heads": 2, "out_hidden_size": 16}
     config = transformers.Qwen3VLConfig(
-        text_config=text, vision_config={**vision, "deepstack_visual_indexes": []}, image_token_id=3
+        text_config=text, vision_config={**_QWEN_VISION, "deepstack_visual_indexes": []}, image_token_id=3
     )
     transformer = diffusers.Krea2Transformer2DModel(
         in_channels=16,
