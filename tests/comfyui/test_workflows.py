@@ -18,7 +18,14 @@ from tools.locales import schema_inputs
 PACK = Path(__file__).resolve().parents[2]
 WORKFLOWS = sorted((PACK / "example_workflows").glob("*.json"))
 #: Their loaders are left to choose: nothing is downloaded here.
-WITH_CHECKPOINTS = {"stable_diffusion_1_5", "stable_diffusion_xl"}
+WITH_CHECKPOINTS = {
+    "flux_2_klein",
+    "krea_2",
+    "qwen_image",
+    "stable_diffusion_1_5",
+    "stable_diffusion_xl",
+    "z_image_turbo",
+}
 #: Nodes that need no example: a layout or an edit begins where the artist does.
 BY_HAND = {"SpatialSteeringSpatialRelation", "SpatialSteeringEditRelations"}
 
