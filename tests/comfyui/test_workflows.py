@@ -129,9 +129,9 @@ def test_workflow_runs_and_steers_on_stand_ins_for_its_files(stand_ins, comfy, t
 
 def test_workflow_runs_with_the_text_encoder_in_its_own_size():
     pytest.skip(
-        "Load CLIP (nodes.py) hands comfy.sd.load_clip no model_options, so comfy/text_encoders/llama.py builds Qwen3 4B "
-        "and Qwen3-VL 4B with 36 layers of 2560 and Qwen2.5-VL 7B with 28 of 3584, whatever the file holds: 4 to 8 GB "
-        "even in eight bits. Run with a node in its place that sets the size."
+        "Load CLIP (nodes.py) hands comfy.sd.load_clip no model_options, so comfy/text_encoders/llama.py builds Qwen3 "
+        "4B and Qwen3-VL 4B with 36 layers of 2560 and Qwen2.5-VL 7B with 28 of 3584, whatever the file holds: 4 to "
+        "8 GB even in eight bits. The workflows were run with a node in its place that sets the size."
     )
 
 

@@ -267,7 +267,7 @@ def _write(folder: str, name: str, shapes: Shapes, dtype: torch.dtype, words: Se
 
 
 def _is_scale(key: str, shape: tuple[int, ...]) -> bool:
-    return key.endswith(("running_var", "scale", "gamma")) or len(shape) == 1 and "norm" in key and "bias" not in key
+    return key.endswith(("running_var", "scale", "gamma")) or (len(shape) == 1 and "norm" in key and "bias" not in key)
 
 
 def _fan_in(shape: tuple[int, ...]) -> int:
