@@ -106,7 +106,7 @@ TEXT_ENCODERS: dict[str, tuple[str, Shapes]] = {
         },
     ),
 }
-#: What ComfyUI tells an autoencoder by; its decoder is narrower than the encoder, or both are narrow.
+#: What ComfyUI tells an autoencoder by, and how narrow its decoder is, or all of it.
 _VAE = {"decoder.up.3.upsample.conv.weight": (128, 128, 3, 3)}
 VAES: dict[str, Shapes] = {
     "ae.safetensors": {**_VAE, "decoder.conv_in.weight": (128, 16, 3, 3)},
@@ -188,7 +188,9 @@ def write_stand_ins() -> None:
         network = comfy.sd.load_diffusion_model_state_dict(_zeros(told_by)).model.diffusion_model
         _write("diffusion_models", name, _shapes(network.state_dict()), torch.float8_e4m3fn)
     for name, (kind, told_by) in TEXT_ENCODERS.items():
-        clip = load_text_encoder([_zeros(told_by)], kind)
+        clip = comfy.sd.load_text_encoder_state_dicts(
+            [_zeros(told_by)], clip_type=comfy.sd.CLIPType[kind.upper()], model_options=OPTIONS
+        )
         (encoder,) = (module for module in clip.cond_stage_model.children() if hasattr(module, "transformer"))
         # No prompt of theirs holds a picture, so the part that sees is left out, but for what it is told by.
         language = {key: value for key, value in encoder.transformer.state_dict().items() if key.startswith("model.")}
@@ -205,13 +207,6 @@ def write_stand_ins() -> None:
         vae = {key: value.to(nowhere) for key, value in comfy.sd.VAE(sd=_zeros(_CHECKPOINT_VAE)).get_sd().items()}
         whole = network.state_dict_for_saving(network.diffusion_model.state_dict(), clip.get_sd(), vae)
         _write("checkpoints", name, _shapes(whole), torch.float16, _words(clip))
-
-
-def load_text_encoder(files: list[dict[str, torch.Tensor]], kind: str) -> comfy.sd.CLIP:
-    """A language model of reduced size, as ``comfy.sd.load_clip`` loads one of its own size."""
-    return comfy.sd.load_text_encoder_state_dicts(
-        files, clip_type=comfy.sd.CLIPType[kind.upper()], model_options=OPTIONS
-    )
 
 
 def _zeros(shapes: Shapes) -> dict[str, torch.Tensor]:
