@@ -29,8 +29,9 @@ import nodes
 
 _WORKFLOWS = Path(__file__).resolve().parents[3] / "example_workflows"
 _TYPES = {torch.float8_e4m3fn: "F8_E4M3", torch.float16: "F16"}
-#: Weights of more numbers than this are zero but for every 128th row.
-_DENSE, _STRIDE = 1 << 16, 128
+#: Weights of more numbers than this are zero but for a few rows in every 640, of which a layer's queries, keys and
+#: values have a multiple; few together, since a disk may take long to free a file of many pieces.
+_DENSE, _ROWS, _STRIDE = 1 << 17, 8, 640
 
 #: Shapes by names.
 Shapes = Mapping[str, tuple[int, ...]]
@@ -235,6 +236,7 @@ def _write(folder: str, name: str, shapes: Shapes, dtype: torch.dtype, words: Se
         words: rows of the tables of tokens that are not zero.
     """
     header, end = {}, 0
+    shapes = dict(sorted(shapes.items(), key=lambda one: prod(one[1])))  # those without holes stand together
     for key, shape in shapes.items():
         begin, end = end, end + prod(shape) * dtype.itemsize
         header[key] = {"dtype": _TYPES[dtype], "shape": shape, "data_offsets": (begin, end)}
@@ -248,7 +250,9 @@ def _write(folder: str, name: str, shapes: Shapes, dtype: torch.dtype, words: Se
         file.write(struct.pack("<Q", len(told)) + told)
         for key, shape in shapes.items():
             length = prod(shape[1:])
-            rows = range(0, shape[0] if shape else 1, 1 if prod(shape) <= _DENSE else _STRIDE)
+            rows = range(shape[0] if shape else 1)
+            if prod(shape) > _DENSE:
+                rows = [row for row in rows if row % _STRIDE < _ROWS]
             if key.endswith(("embed_tokens.weight", "token_embedding.weight")):
                 rows = words
             start = random.integers(_DENSE)
