@@ -29,9 +29,9 @@ import nodes
 
 _WORKFLOWS = Path(__file__).resolve().parents[3] / "example_workflows"
 _TYPES = {torch.float8_e4m3fn: "F8_E4M3", torch.float16: "F16"}
-#: Weights of more numbers than this are zero but for a few rows in every 640, of which a layer's queries, keys and
+#: Weights of more numbers than this are zero but for a few rows in every 256, of which a layer's queries, keys and
 #: values have a multiple; few together, since a disk may take long to free a file of many pieces.
-_DENSE, _ROWS, _STRIDE = 1 << 17, 8, 640
+_DENSE, _ROWS, _STRIDE = 1 << 16, 4, 256
 
 #: Shapes by names.
 Shapes = Mapping[str, tuple[int, ...]]
