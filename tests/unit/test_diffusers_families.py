@@ -396,9 +396,19 @@ def test_every_row_is_held_against_its_pipeline():
             assert hasattr(diffusers, pipeline), pipeline
 
 
-def test_a_negative_prompt_that_a_pipeline_cannot_take_is_refused(made):
-    with pytest.raises(ValueError, match="negative prompt: Flux2Pipeline takes none"):
-        generate(made("FLUX.2 dev"), PROMPT, [0], None, 1, 1.0, negative_prompt="rain", size=(WIDTH, HEIGHT))
+@pytest.mark.parametrize("name", ["FLUX.1", "FLUX.2 dev", "FLUX.2 klein"])
+def test_a_negative_prompt_that_would_do_nothing_is_refused(made, name):
+    with pytest.raises(ValueError, match=f"negative prompt: the guidance of {name}"):
+        generate(made(name), PROMPT, [0], None, 1, 1.0, negative_prompt="rain", size=(WIDTH, HEIGHT))
+
+
+@pytest.mark.parametrize("name", [kind for kind in TINY if not kind.startswith("FLUX")])
+def test_a_negative_prompt_changes_the_picture(made, name):
+    pictures = [
+        generate(made(name), PROMPT, [0], None, 1, 4.0, negative_prompt=negative, size=(WIDTH, HEIGHT))
+        for negative in ("", "rain and snow")
+    ]
+    assert not torch.equal(*pictures)
 
 
 def single_file(pipeline, folder):

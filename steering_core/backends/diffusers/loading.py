@@ -145,16 +145,16 @@ def generate(
         size: (width, height) in pixels; the pipeline's own when not given.
 
     Raises:
-        ValueError: the pipeline knows no negative prompt.
+        ValueError: the pipeline's guidance knows no negative prompt.
         See ``steered``.
     """
     kind = kind_of(pipeline)
     options: dict[str, Any] = {kind.guidance: guidance_scale}
-    if "negative_prompt" in inspect.signature(type(pipeline).__call__).parameters:
+    if kind.negative:
         # Qwen-Image is guided only where there is some negative prompt.
         options["negative_prompt"] = negative_prompt or (" " if kind.guidance == "true_cfg_scale" else "")
     elif negative_prompt:
-        raise ValueError(f"negative prompt: {type(pipeline).__name__} takes none. Leave it out.")
+        raise ValueError(f"negative prompt: the guidance of {kind.name} does not lead away from one. Leave it out.")
     if size is not None:
         options["width"], options["height"] = size
     with steered(pipeline, steering) if steering else nullcontext():

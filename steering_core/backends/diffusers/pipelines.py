@@ -61,6 +61,7 @@ class PipelineKind:
             ones follow for some of its networks.
         listed: arguments that are lists with an item for each picture.
         guidance: the argument of a call that holds the guidance scale.
+        negative: whether this guidance leads away from a negative prompt.
         dtype: in which its models are made to run on a GPU.
     """
 
@@ -74,6 +75,7 @@ class PipelineKind:
     channels: str = ""
     listed: tuple[str, ...] = ()
     guidance: str = "guidance_scale"
+    negative: bool = True
     dtype: torch.dtype = torch.bfloat16
 
     def network_of(self, pipeline: DiffusionPipeline) -> torch.nn.Module:
@@ -163,13 +165,17 @@ PIPELINES = (
         (Segment("tokenizer_2", most=512),),
         FIRST_CALL,
         channels="transformer.out_channels",
+        negative=False,
     ),
-    PipelineKind("FLUX.2 dev", ("Flux2Pipeline",), (Segment(template=_mistral_chat, most=512),), FIRST_CALL),
+    PipelineKind(
+        "FLUX.2 dev", ("Flux2Pipeline",), (Segment(template=_mistral_chat, most=512),), FIRST_CALL, negative=False
+    ),
     PipelineKind(
         "FLUX.2 klein",
         _with("Flux2Klein", "Inpaint"),
         (Segment(template=_chat(thinking=False), most=512),),
         FIRST_CALL,
+        negative=False,
     ),
     PipelineKind(
         "Z-Image",
