@@ -74,7 +74,10 @@ def test_workflow_opens_without_a_missing_node_or_widget_error(page, workflow):
     shown = page.evaluate(_WIDGETS)
     for node in graph["nodes"]:
         if node["type"].startswith("SpatialSteering") and "widgets_values" in node:
-            assert [value for _, value in shown[str(node["id"])]] == node["widgets_values"], node["type"]
+            values = [value for _, value in shown[str(node["id"])]]
+            if _RELEASED in workflow.parents:  # before the last widgets of some nodes were there
+                values = values[: len(node["widgets_values"])]
+            assert values == node["widgets_values"], node["type"]
     assert page.errors == []
 
 
