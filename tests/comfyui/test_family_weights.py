@@ -1,4 +1,4 @@
-"""Transformers whose weights are quantised, or that are compiled: steered, or refused in words."""
+"""Transformers whose weights are cast or quantised, or that are compiled: steered, or refused in words."""
 
 from __future__ import annotations
 
@@ -14,7 +14,9 @@ def results(comfyui):
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-@pytest.mark.parametrize("kind", ["plain", "float8_e4m3fn", "float8_e5m2", "int8_tensorwise", "nvfp4", "compiled"])
+@pytest.mark.parametrize(
+    "kind", ["plain", "cast", "float8_e4m3fn", "float8_e5m2", "int8_tensorwise", "nvfp4", "compiled"]
+)
 def test_it_is_steered(results, family, kind):
     told = results[family][kind]
     assert told["unsteered"] == [] and told["moved"] and told["as it was"]

@@ -7,9 +7,11 @@ import random
 from contextlib import contextmanager
 
 import diffusers
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from PIL import Image
 from pipelines import make_steering, small_tokenizer, state
 from safetensors.torch import load_file, save_file
 from tiny_pipelines import HEIGHT, TINY, WIDTH, sample, tiny
@@ -20,6 +22,7 @@ from steering_core.backends.diffusers.families import readable_network
 from steering_core.backends.diffusers.pipelines import PIPELINES, kind_of
 from steering_core.backends.diffusers.probe import probe_network
 from steering_core.backends.diffusers.text import prompt_tokens
+from steering_core.cli.main import main
 from steering_core.schedule import DESCENT, GUIDANCE
 from steering_core.tokens import PhraseNotFoundError
 
@@ -376,9 +379,10 @@ def test_a_network_that_keeps_parts_of_earlier_steps_is_refused(clip_tokenizer):
 
 @KINDS
 def test_a_saved_pipeline_is_loaded_and_draws_the_same(made, name, tmp_path):
-    pipeline = made(name)
-    pipeline.save_pretrained(tmp_path)
-    loaded = load_pipeline(tmp_path, "cpu")
+    """By the library and by the command line."""
+    pipeline, file = made(name), tmp_path / "picture.png"
+    pipeline.save_pretrained(tmp_path / "folder")
+    loaded = load_pipeline(tmp_path / "folder", "cpu")
     assert type(loaded) is type(pipeline)
     pictures = [
         generate(each, PROMPT, [0], make_steering(each), steps=2, guidance_scale=3.0, size=(WIDTH, HEIGHT))
@@ -386,6 +390,10 @@ def test_a_saved_pipeline_is_loaded_and_draws_the_same(made, name, tmp_path):
     ]
     assert pictures[0].shape == (1, 3, HEIGHT, WIDTH)
     torch.testing.assert_close(*pictures, rtol=0, atol=1e-4)
+    options = ["--model", str(tmp_path / "folder"), "--size", str(WIDTH), str(HEIGHT), "--steps", "2", "--cfg", "3"]
+    assert main(["generate", PROMPT, *options, "--out", str(file)]) == 0
+    drawn = torch.from_numpy(np.array(Image.open(file))).permute(2, 0, 1) / 255
+    torch.testing.assert_close(drawn, pictures[1][0], rtol=0, atol=0.01)
 
 
 def test_every_row_is_held_against_its_pipeline():

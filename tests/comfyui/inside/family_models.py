@@ -74,8 +74,17 @@ class Row:
         config = self._model_config()
         config.quant_config = {"mixed_ops": True}
         config.set_inference_dtype(torch.float32, torch.float32)
+        return self._with_weights(config, quantised_weights(self.model().model.diffusion_model, blocks, format))
+
+    def cast(self):
+        """The same MODEL, with weights in bf16 that are cast to float32 layer by layer."""
+        config = self._model_config()
+        config.set_inference_dtype(torch.bfloat16, torch.float32)
+        return self._with_weights(config, self.model().model.diffusion_model.state_dict())
+
+    @staticmethod
+    def _with_weights(config, weights):
         network = config.get_model({}, "")
-        weights = quantised_weights(self.model().model.diffusion_model, blocks, format)
         missing, unexpected = network.diffusion_model.load_state_dict(weights, strict=False)
         assert not missing and not unexpected, (missing[:3], unexpected[:3])
         cpu = torch.device("cpu")

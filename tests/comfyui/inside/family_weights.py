@@ -1,4 +1,4 @@
-"""Networks of families whose weights are quantised, or that are compiled: FAMILY BLOCKS …"""
+"""Networks of families whose weights are cast or quantised, or that are compiled: FAMILY BLOCKS …"""
 
 import torch
 from family_models import ROWS, scene_of
@@ -30,9 +30,9 @@ def family(name, blocks):
 
     result = {}
     expected, result["plain"] = told(row.model())
-    for format in FORMATS:
-        seen, result[format] = told(row.quantised(blocks, format))
-        result[format]["like the maps of full precision"] = torch.corrcoef(torch.stack([seen, expected]))[0, 1].item()
+    for kind in ("cast", *FORMATS):
+        seen, result[kind] = told(row.cast() if kind == "cast" else row.quantised(blocks, kind))
+        result[kind]["like the maps of full precision"] = torch.corrcoef(torch.stack([seen, expected]))[0, 1].item()
     compiled = row.model()
     set_torch_compile_wrapper(compiled, backend="eager")
     seen, result["compiled"] = told(compiled)
