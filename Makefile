@@ -10,8 +10,9 @@ BIN := $(VENV)/bin
 demo: $(VENV)/.demo
 	$(BIN)/steer demo --out demo.png
 
+# Two processes of one thread each: a file's tests stay together, since they share what they have set up.
 test: $(VENV)/.test
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
 
 check: $(VENV)/.test
 	$(BIN)/ruff check .

@@ -31,9 +31,9 @@ from benchmarks.measuring import (
 )
 from benchmarks.named_losses import named_loss
 from steering_core.classifier import CLASSIFIERS_DIR, MINIATURE_CLASSIFIER
+from steering_core.cli.options import positive
 from steering_core.miniature.prompts import ScenePrompt, chained_prompts, unseen_pair_prompts
 from steering_core.miniature.world import OBJECTS
-from steering_core.options import positive
 from steering_core.schedule import DESCENT, GUIDANCE, SteeringSchedule
 
 _CLASSIFIERS = Path(__file__).parent / "classifiers"

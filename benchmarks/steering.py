@@ -12,10 +12,10 @@ import json
 from functools import partial
 
 from benchmarks.measuring import MEASURED_PROMPTS, PROMPT_SEED, UNSTEERED, Way, drawing_processes, measured, rows, table
+from steering_core.cli.options import positive
 from steering_core.losses import CentroidLoss
 from steering_core.losses.centroid import FUNCTIONS
 from steering_core.miniature.prompts import chained_prompts, unseen_pair_prompts
-from steering_core.options import positive
 from steering_core.schedule import DESCENT, GUIDANCE, SteeringSchedule
 
 _QUICK_PROMPTS = 2

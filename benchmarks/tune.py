@@ -13,8 +13,8 @@ from pathlib import Path
 from benchmarks.measuring import MEASURED_PROMPTS, PROMPT_SEED, UNSTEERED, Way, drawing_processes, measured, rows, table
 from benchmarks.named_losses import named_loss
 from steering_core.classifier import MINIATURE_CLASSIFIER
+from steering_core.cli.options import positive
 from steering_core.miniature.prompts import ScenePrompt, chained_prompts, unseen_pair_prompts
-from steering_core.options import positive
 from steering_core.schedule import DESCENT, GUIDANCE, SteeringSchedule
 
 _COLUMNS = ("oa", "visor_cond", "visor_uncond", "visor_4", "gradient_passes", "time_ratio")

@@ -18,11 +18,11 @@ import torch
 from tqdm import tqdm
 
 from benchmarks.measuring import PROMPT_SEED, detector, drawing_processes, pipeline
+from steering_core.cli.options import positive
 from steering_core.evaluation.visor import share_interval
 from steering_core.losses import CentroidLoss
 from steering_core.miniature.prompts import ScenePrompt, chained_prompts, unseen_pair_prompts
 from steering_core.miniature.score import Tally, draw
-from steering_core.options import positive
 from steering_core.steering import Steering
 
 _PROMPTS, _QUICK_PROMPTS = 24, 2

@@ -8,6 +8,9 @@ from ..steering_core.losses import CentroidLoss, CombinedLoss, PresenceLoss, Ste
 from ..steering_core.losses.centroid import FUNCTIONS, ORTHOGONAL_NORMS, PAPER_SETTINGS
 from .types import CATEGORY, Loss, loss_output
 
+#: Keys that the softmax of a map runs over.
+TEXT, ALL = "text", "all"
+
 
 class CentroidLossNode(io.ComfyNode):
     """See the schema."""
@@ -61,6 +64,7 @@ class CentroidLossNode(io.ComfyNode):
                     tooltip="Asks that both objects' attention is spread alike. Meant against one crowding out the "
                     "other; on the miniature no difference was found. 0 to 10; 0: off.",
                 ),
+                _softmax_input(),
             ],
             outputs=[loss_output()],
         )
@@ -75,11 +79,27 @@ class CentroidLossNode(io.ComfyNode):
         return True
 
     @classmethod
-    def execute(cls, function: dict, orthogonal: dict, presence_weight: float, balance_weight: float) -> io.NodeOutput:
+    def execute(
+        cls, function: dict, orthogonal: dict, presence_weight: float, balance_weight: float, softmax_over: str = TEXT
+    ) -> io.NodeOutput:
         """Build the loss; ``function`` and ``orthogonal`` carry their own inputs."""
-        return io.NodeOutput(
-            CentroidLoss(**function, **orthogonal, presence_weight=presence_weight, balance_weight=balance_weight)
-        )
+        weights = {"presence_weight": presence_weight, "balance_weight": balance_weight}
+        return io.NodeOutput(CentroidLoss(**function, **orthogonal, **weights, over_all_keys=softmax_over == ALL))
+
+
+def _softmax_input() -> io.Combo.Input:
+    """Which keys of a joint attention share its weight; workflows made before it have none."""
+    return io.Combo.Input(
+        "softmax_over",
+        options=[TEXT, ALL],
+        default=TEXT,
+        optional=True,
+        tooltip=(
+            "For models whose text and image share an attention, such as FLUX, Qwen-Image and Z-Image: text weighs the "
+            "prompt's words against each other, as Learn-to-Steer does; all weighs them against the image as well. "
+            "Without effect on Stable Diffusion 1, 2 and SDXL. Losses that are combined need the same choice."
+        ),
+    )
 
 
 def _others(name: str) -> list[str]:
@@ -149,14 +169,14 @@ class PresenceLossNode(io.ComfyNode):
                 "Meant against missing objects; on the miniature no difference was found. It does not mind where an "
                 "object is: combine it with a loss that does."
             ),
-            inputs=[weight_input()],
+            inputs=[weight_input(), _softmax_input()],
             outputs=[loss_output()],
         )
 
     @classmethod
-    def execute(cls, weight: float) -> io.NodeOutput:
+    def execute(cls, weight: float, softmax_over: str = TEXT) -> io.NodeOutput:
         """Build the loss."""
-        return io.NodeOutput(weighted(PresenceLoss(), weight))
+        return io.NodeOutput(weighted(PresenceLoss(over_all_keys=softmax_over == ALL), weight))
 
 
 class CombineLosses(io.ComfyNode):

@@ -82,13 +82,7 @@ class SteeringReport(io.ComfyNode):
                     tooltip="The finished pictures of this latent, from VAE Decode. Those of the miniature are looked "
                     "at by its own detector; for those of other models connect boxes as well.",
                 ),
-                io.BoundingBox.Input(
-                    "boxes",
-                    optional=True,
-                    force_input=True,
-                    tooltip="What a detection node, such as Run Real-Time Detection (RT-DETR), found in these "
-                    "pictures: boxes with labels.",
-                ),
+                _boxes_input(),
             ],
             outputs=[
                 io.Image.Output(display_name="curves", tooltip="Loss, displacement and gradient norm over the steps."),
@@ -159,9 +153,22 @@ def _trace_input() -> io.Input:
     )
 
 
+def _boxes_input() -> io.Input:
+    boxes = io.BoundingBox.Input(
+        "boxes",
+        optional=True,
+        force_input=True,
+        tooltip="What a detection node, such as Run Real-Time Detection (RT-DETR), found in these pictures: boxes with "
+        "labels.",
+    )
+    # ComfyUI gives every input of this type a box, which comfy-cli sends where nothing is connected.
+    boxes.default = None
+    return boxes
+
+
 def _decoded(vae, latent: Tensor) -> Tensor:
-    """Pictures (batch, 3, H, W) in [0, 1]."""
-    return vae.decode(latent).movedim(-1, 1)
+    """Pictures (batch, 3, H, W) in [0, 1]; an autoencoder of videos gives them as frames, which stand in the batch."""
+    return vae.decode(latent).flatten(0, -4).movedim(-1, 1)
 
 
 def _shown(node: type[io.ComfyNode], pictures: list[Image.Image], *others: str) -> io.NodeOutput:

@@ -8,13 +8,13 @@ def main() -> int:
     """Run the command of the process's arguments.
 
     Returns:
-        Exit status: see ``cli.main``, and 130 where the user stopped it.
+        Exit status: see ``cli.main.main``, and 130 where the user stopped it.
     """
     # Before anything is imported that reads them. Nothing leaves the machine unless the user says so.
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
     try:
-        from .cli import main as run
+        from .cli.main import main as run
 
         return run()
     except KeyboardInterrupt:

@@ -101,7 +101,8 @@ class Family:
         patch: side of a token in cells of the latent, or the path of an attribute that holds it.
         order: of the parts of the sequence, or ``CROSS``.
         registers: how many tokens stand in the part of that name.
-        multiple: path of the number that text and image are each padded to a multiple of, where they are.
+        multiple: number that text and image are each padded to a multiple of, or the path of an attribute that holds
+            it, where they are.
         pads_left: text that is lengthened by the network gets its padding before it, not after it.
         changes_in_place: blocks add to their activations in place.
         text_in: path of the linear layer that the conditioning goes through first, whose width it must have.
@@ -114,7 +115,7 @@ class Family:
     patch: str | int
     order: tuple[str, ...] = (TEXT, IMAGE)
     registers: int = 0
-    multiple: str = ""
+    multiple: str | int = ""
     pads_left: bool = False
     changes_in_place: bool = False
     text_in: str = ""
@@ -126,13 +127,11 @@ class Family:
         Args:
             conditioning: how many tokens the conditioning has.
         """
-        frames, height, width = inputs.size
-        patch = self.patch_of(network)
-        size = (frames, math.ceil(height / patch), math.ceil(width / patch))
+        size = self.size_in_tokens(network, inputs)
         tokens = math.prod(size)
         if self.order == CROSS:
             return Spans(size, tokens, inputs.text, image=0, text=0, texts=inputs.text)
-        multiple = (attrgetter(self.multiple)(network) if self.multiple else None) or 1
+        multiple = self._number(network, self.multiple) if self.multiple else 1
         lengths = {
             TEXT: math.ceil(inputs.text / multiple) * multiple,
             IMAGE: math.ceil(tokens / multiple) * multiple,
@@ -152,10 +151,21 @@ class Family:
             references=begins.get(REFERENCES),
         )
 
+    def size_in_tokens(self, network: nn.Module, inputs: NetworkInputs) -> tuple[int, int, int]:
+        """(frames, H, W) of the image in tokens."""
+        frames, height, width = inputs.size
+        patch = self.patch_of(network)
+        return frames, math.ceil(height / patch), math.ceil(width / patch)
+
     def patch_of(self, network: nn.Module) -> int:
         """Side of a token in cells of the latent."""
-        patch = attrgetter(self.patch)(network) if isinstance(self.patch, str) else self.patch
-        return patch if isinstance(patch, int) else patch[-1]
+        return self._number(network, self.patch)
+
+    @staticmethod
+    def _number(network: nn.Module, given: str | int) -> int:
+        """The number itself, or the attribute of this path: the last one of several, 1 for none."""
+        number = attrgetter(given)(network) if isinstance(given, str) else given
+        return number[-1] if isinstance(number, (tuple, list)) else number or 1
 
 
 @dataclass(frozen=True)
@@ -204,6 +214,10 @@ class Transformer:
         """See ``ReadableNetwork``."""
         text_in = self.network.get_submodule(self.family.text_in) if self.family.text_in else None
         return getattr(text_in, "in_features", None)
+
+    def size_in_tokens(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> tuple[int, int, int]:
+        """(frames, H, W) of the image in tokens, of the arguments of the network's forward."""
+        return self.family.size_in_tokens(self.network, self.inputs(args, kwargs))
 
     def reading(self, wanted: Sequence[str], collector: MapCollector, tokens: int) -> AbstractContextManager[None]:
         """See ``ReadableNetwork``."""

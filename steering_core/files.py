@@ -6,7 +6,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from errno import EIO
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 from uuid import uuid4
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
 
 
 @contextmanager
@@ -37,3 +41,28 @@ def remove_unfinished(folder: Path, writer: str) -> None:
     """Remove what a writer of that name has left in a folder when it was killed."""
     for partial in folder.glob(f"*.{writer}.partial"):
         partial.unlink(missing_ok=True)
+
+
+def save_picture(picture: Image, file: Path, **options: Any) -> None:
+    """Write a picture whole or not at all, in the format that its name asks for.
+
+    Args:
+        options: of Pillow's writer.
+
+    Raises:
+        OSError: it cannot be written; names the file.
+    """
+    from PIL import Image
+
+    with written_whole(file) as partial:
+        picture.save(partial, Image.registered_extensions()[file.suffix.lower()], **options)
+
+
+def save_text(content: str, file: Path) -> None:
+    """Write a text in UTF-8, whole or not at all.
+
+    Raises:
+        OSError: it cannot be written; names the file.
+    """
+    with written_whole(file) as partial:
+        partial.write_text(content, encoding="utf-8")

@@ -88,7 +88,7 @@ def draw(
     """Draw a prompt with each seed and judge the pictures; the tally takes note."""
     steering = make_steering(ground_prompt(pipeline, prompt.text))
     start = time.perf_counter()
-    pictures = check_finite(generate(pipeline, prompt.text, seeds, steering, steps, **call_options(pipeline)))
+    pictures = check_finite(generate(pipeline, prompt.text, seeds, steering, steps, call=call_options(pipeline)))
     tally.seconds += time.perf_counter() - start
     if steering is not None:
         tally.gradient_passes += sum(int((entry.gradient_norm > 0).sum()) for entry in steering.trace)

@@ -29,8 +29,7 @@ from transformers import CLIPTokenizer
 
 from ..backends.diffusers import check_device, generate, load_pipeline
 from ..described import one_line
-from ..files import written_whole
-from ..options import save_picture
+from ..files import save_picture, written_whole
 from ..viz import check_finite
 from .captions import caption
 from .folder import LATENT_PREVIEW_FILE
@@ -405,7 +404,7 @@ def draw_samples(count: int, seed: int, out: Path, pipeline: DiffusionPipeline |
         pictures = to_tensor([render(layout) for layout in layouts], "cpu")
     else:
         drawn = torch.cat(
-            [generate(pipeline, text, [seed], None, STEPS, **call_options(pipeline)) for text in captions]
+            [generate(pipeline, text, [seed], None, STEPS, call=call_options(pipeline)) for text in captions]
         )
         pictures = 2 * check_finite(drawn) - 1
     columns = min(count, _SHEET_COLUMNS)

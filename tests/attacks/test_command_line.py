@@ -16,7 +16,7 @@ from test_classifier import published
 from toy_recording import record_toy
 
 from steering_core.backends import diffusers as backend
-from steering_core.cli import main
+from steering_core.cli.main import main
 from steering_core.miniature.folder import MINIATURE_DIR
 
 ROOT = Path(__file__).parents[2]
@@ -160,7 +160,7 @@ def test_a_picture_that_is_no_picture_is_an_error(capsys, tmp_path, monkeypatch)
 #: A disk that is full after 4 kB, as far as the process can tell; commands come as lists in JSON.
 FULL = """
 import json, resource, signal, sys
-from steering_core.cli import main
+from steering_core.cli.main import main
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
 for command in json.loads(sys.argv[1]):

@@ -30,7 +30,7 @@ from toy_recording import (
     start,
 )
 
-from steering_core.cli import main
+from steering_core.cli.main import main
 from steering_core.training.dataset import MANIFEST, read_manifest, read_records, shard_file
 from steering_core.training.sources import coco_pictures
 

@@ -26,11 +26,11 @@ from test_classifier import published, small
 from toy_recording import record_toy
 
 from steering_core.classifier import load_classifier, save_classifier
-from steering_core.cli import main
+from steering_core.cli.config import read_config
+from steering_core.cli.main import main
 from steering_core.editing import edited, laid_out, read_edits, read_layout
 from steering_core.parser import objects, parse
 from steering_core.tokens import Token, ground
-from steering_core.training.commands import read_config
 from steering_core.training.dataset import MANIFEST, read_manifest, read_records, shard_file
 from steering_core.training.sources import coco_pictures, gqa_pictures
 

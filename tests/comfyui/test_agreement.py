@@ -7,7 +7,7 @@ import json
 import pytest
 import torch
 from diffusers import StableDiffusionPipeline, UNet2DConditionModel
-from pipelines import probe_unet
+from pipelines import probe_unet, sample
 from safetensors.torch import load_file, save_file
 
 from steering_core.backends.diffusers import ground_prompt, load_pipeline
@@ -96,3 +96,13 @@ def test_comfyui_and_diffusers_agree(comfyui, tmp_path, layout):
     for name, value in expected.items():
         assert got[name].shape == value.shape, name
         assert _relative_difference(got[name], value) <= 1e-3, name
+
+
+def test_a_single_file_is_loaded_as_its_folder_is(comfyui, tmp_path):
+    file = tmp_path / "checkpoint.safetensors"
+    comfyui.run("single_file.py", str(MINIATURE_DIR), str(file))
+    latents = [
+        sample(load_pipeline(source, "cpu", components), steps=2)
+        for source, components in ((MINIATURE_DIR, None), (file, MINIATURE_DIR))
+    ]
+    torch.testing.assert_close(*latents, rtol=1e-3, atol=1e-3)

@@ -11,6 +11,7 @@ from transformers import PreTrainedTokenizerBase
 
 from steering_core.backends.diffusers import ground_prompt, steered
 from steering_core.backends.diffusers.families import unet_of
+from steering_core.backends.diffusers.pipelines import kind_of
 from steering_core.backends.diffusers.probe import probe_network
 from steering_core.losses import CentroidLoss, SteeringLoss
 from steering_core.miniature.networks import build_autoencoder, build_scheduler, build_text_encoder
@@ -88,6 +89,7 @@ def sample(
 
 def state(pipeline: StableDiffusionPipeline) -> dict[str, Any]:
     """Whatever a run could leave changed, beside the scheduler's own count of its steps."""
+    network = kind_of(pipeline).network_of(pipeline)
     modules = {
         name: (
             sorted(vars(module)),
@@ -96,11 +98,11 @@ def state(pipeline: StableDiffusionPipeline) -> dict[str, Any]:
             {key: dict(value) for key, value in vars(module).items() if "hooks" in key and value},
             module.training,
         )
-        for name, module in pipeline.unet.named_modules()
+        for name, module in network.named_modules()
     }
     parameters = {
         name: (id(parameter), parameter.requires_grad, parameter.grad, parameter.detach().numpy().tobytes())
-        for name, parameter in pipeline.unet.named_parameters()
+        for name, parameter in network.named_parameters()
     }
     scheduler = {name for name, value in vars(pipeline.scheduler).items() if callable(value)}
     return {

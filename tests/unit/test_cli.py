@@ -5,7 +5,7 @@ import json
 import pytest
 from PIL import Image
 
-from steering_core.cli import main
+from steering_core.cli.main import main
 from steering_core.miniature.folder import MINIATURE_DIR
 
 COMMANDS = [

@@ -266,17 +266,17 @@ def test_guidance_shifts_the_noise_by_what_the_steering_says(rescheduled, predic
 
 
 def test_schedulers_without_noise_levels_are_refused(rescheduled, pipeline):
-    pipeline.scheduler, before = diffusers.FlowMatchEulerDiscreteScheduler(), pipeline.scheduler
+    pipeline.scheduler, before = diffusers.KarrasVeScheduler(), pipeline.scheduler
     try:
-        with pytest.raises(ValueError, match="FlowMatchEulerDiscreteScheduler"):
+        with pytest.raises(ValueError, match="KarrasVeScheduler"):
             sample(pipeline, make_steering(pipeline))
     finally:
         pipeline.scheduler = before
 
 
 def test_predictions_of_another_kind_are_refused(rescheduled):
-    pipeline = rescheduled("DPMSolverMultistepScheduler", prediction_type="flow_prediction", use_flow_sigmas=True)
-    with pytest.raises(ValueError, match="flow_prediction"), steered(pipeline, make_steering(pipeline)):
+    pipeline = rescheduled("LCMScheduler", prediction_type="flow_velocity")
+    with pytest.raises(ValueError, match="flow_velocity"), steered(pipeline, make_steering(pipeline)):
         pytest.fail("sampling began")
 
 
@@ -314,8 +314,8 @@ def test_what_is_no_pipeline_of_ours_is_refused(tmp_path, kind):
         source.write_bytes(b"weights")
     if kind == "other pipeline":
         source.mkdir()
-        (source / "model_index.json").write_text('{"_class_name": "StableDiffusionXLPipeline"}')
-    expected = {"nothing": "hf download", "file": "folder", "other pipeline": "StableDiffusionXLPipeline"}[kind]
+        (source / "model_index.json").write_text('{"_class_name": "StableDiffusionPAGPipeline"}')
+    expected = {"nothing": "hf download", "file": "--components", "other pipeline": "StableDiffusionPAGPipeline"}[kind]
     with pytest.raises(ValueError, match=expected):
         load_pipeline(source, "cpu")
 

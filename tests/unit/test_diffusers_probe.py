@@ -34,6 +34,7 @@ from toys import PROMPT
 from steering_core.backends.diffusers import sampling as backend
 from steering_core.backends.diffusers import steered
 from steering_core.backends.diffusers.probe import probe_network
+from steering_core.backends.diffusers.schedulers import noise_level, prediction_per_noise
 from steering_core.losses import CentroidLoss
 from steering_core.schedule import DESCENT, GUIDANCE
 from steering_core.steering import LEAST_ALPHA, Steering, SteeringError
@@ -274,7 +275,7 @@ def test_of_everything_batched_the_guided_half_is_taken():
         "residuals": [batched, (batched, single)],
         "cross_attention_kwargs": {"ip_adapter_masks": masks, "scale": 0.5, "gligen": {"boxes": batched}},
     }
-    part = backend._last_part(given, 2, 4)
+    part = backend._part(given, 2, -1, 4)
     assert part["timestep"] is given["timestep"]
     assert torch.equal(part["residuals"][0], batched[2:]) and torch.equal(part["residuals"][1][0], batched[2:])
     assert part["residuals"] is not given["residuals"] and part["residuals"][1][1] is single
@@ -426,16 +427,16 @@ def test_the_clean_image_moves_by_the_same_whatever_is_predicted_and_by_a_bounde
     """On a schedule that ends in pure noise."""
     options = {"rescale_betas_zero_snr": True, "timestep_spacing": "trailing", "prediction_type": prediction_type}
     scheduler = tiny.scheduler = diffusers.DDIMScheduler.from_config(tiny.scheduler.config, **options)
-    run = backend._SteeredRun(tiny, make_steering(tiny, update=GUIDANCE))
     z, noise, shift = torch.randn(3, 1, 4, 8, 8, generator=torch.Generator().manual_seed(0)).double()
     scheduler.set_timesteps(1000)
     for timestep in [999, 998, 990, 900, 500, 1]:
-        alpha, sigma = run._signal_and_noise(torch.tensor(timestep))
+        level = noise_level(scheduler, torch.tensor(timestep))
+        alpha, sigma = level.alpha, level.sigma
         if alpha == 0 and prediction_type == "epsilon":
             continue  # no noise tells what is under it
         clean = (z - sigma * noise) / alpha if alpha else torch.zeros_like(z)
         predicted = {"epsilon": noise, "v_prediction": alpha * noise - sigma * clean, "sample": clean}[prediction_type]
-        bent = predicted + run._prediction_per_noise(alpha, sigma) * shift
+        bent = predicted + prediction_per_noise(scheduler, level) * shift
         before, after = (
             scheduler.step(output, timestep, z).pred_original_sample.double() for output in (predicted, bent)
         )

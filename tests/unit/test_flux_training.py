@@ -10,16 +10,20 @@ from PIL import Image
 from safetensors.torch import load_file
 from transformers import T5TokenizerFast
 
-from steering_core.backends.diffusers import load_pipeline
-from steering_core.cli import main
+from steering_core.backends.diffusers import generate, ground_prompt, load_pipeline
+from steering_core.cli.main import main
+from steering_core.losses import CentroidLoss
 from steering_core.miniature import flux_training, optimise, training
 from steering_core.miniature.captions import caption
 from steering_core.miniature.flux_training import FluxTrainingSettings, shown_objects, train_flux_miniature
 from steering_core.miniature.folder import LATENT_PREVIEW_FILE, MINIATURE_DIR, read_config
 from steering_core.miniature.networks import T5_LENGTH
 from steering_core.miniature.prompts import chained_prompts, unseen_pair_prompts
+from steering_core.miniature.score import call_options
 from steering_core.miniature.training import tokenizer_captions
 from steering_core.miniature.world import IMAGE_SIZE, OBJECTS, Placement
+from steering_core.schedule import SteeringSchedule
+from steering_core.steering import Steering
 
 SETTINGS = FluxTrainingSettings(pictures=8, denoiser_steps=3, denoiser_batch=2, few_objects_steps=1)
 
@@ -170,6 +174,21 @@ def test_sample_and_score_take_it(trained, tmp_path, capsys):
     assert Image.open(sheet).size == (2 * 128, 128)
     assert main(["miniature", "score", "--model", str(trained[0]), "--prompts", "1", "--scenes", "1"]) == 0
     assert '"unsteered"' in capsys.readouterr().out
+
+
+def test_it_is_steered_by_the_tokens_of_its_t5_encoder(trained):
+    pipeline = load_pipeline(trained[0], "cpu")
+    torch.manual_seed(0)
+    for weight in pipeline.transformer.parameters():  # after three steps it is still blind to the text
+        weight.data += 0.05 * torch.randn_like(weight)
+    grounded = ground_prompt(pipeline, "a dog above a teddy bear")
+    assert grounded.tokens == ((1,), (4, 5))
+    pictures = []
+    for loss in (None, CentroidLoss("gelu")):
+        steering = loss and Steering(grounded, loss, SteeringSchedule())
+        call = call_options(pipeline)
+        pictures.append(generate(pipeline, "a dog above a teddy bear", [0, 1], steering, 4, call=call))
+    assert pictures[0].shape == (2, 3, IMAGE_SIZE, IMAGE_SIZE) and not torch.equal(*pictures)
 
 
 def test_an_autoencoder_is_not_trained(capsys, tmp_path):

@@ -23,7 +23,7 @@ from transformers import (
     SwinConfig,
 )
 
-from steering_core.cli import main
+from steering_core.cli.main import main
 from steering_core.miniature.folder import MINIATURE_DIR
 from steering_core.miniature.world import render, sample_layout
 from steering_core.relations import CARDINAL_RELATIONS, Relation

@@ -9,7 +9,7 @@ from safetensors.torch import load_file
 from test_classifier import published
 
 from steering_core.classifier import load_classifier
-from steering_core.cli import main
+from steering_core.cli.main import main
 from steering_core.training.dataset import read_manifest, read_records, together
 
 GENERATED = ["record", "--source", "generated"]

@@ -6,7 +6,7 @@ with steered(pipeline, steering):
     image = pipeline(prompt).images[0]
 """
 
-from .pipelines import check_device, generate, load_pipeline
+from .loading import check_device, generate, load_pipeline
 from .sampling import steered
 from .text import ground_prompt
 

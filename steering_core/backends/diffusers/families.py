@@ -1,4 +1,8 @@
-"""Networks of the diffusers library that can be steered."""
+"""Networks of the diffusers library that can be steered: UNets of cross-attention, and a row for each transformer.
+
+A row names classes, so that no version has to have them all. What the rows say was read in diffusers 0.42.1 and is
+held against it by tests/unit/test_diffusers_families.py.
+"""
 
 from __future__ import annotations
 
@@ -10,21 +14,150 @@ from diffusers.models.attention_processor import Attention
 from diffusers.models.transformers.transformer_2d import Transformer2DModel
 from torch import Tensor, nn
 
-from ...families import ReadableNetwork, UNet, uncompiled
+from ...families import (
+    IMAGE,
+    REFERENCES,
+    TEXT,
+    Blocks,
+    Family,
+    NetworkInputs,
+    ReadableNetwork,
+    Transformer,
+    UNet,
+    latent_size,
+    row_of,
+    uncompiled,
+)
 from ...layers import AttentionLayer
 from ...probe import Projections
+
+#: Side of a token in cells of the latent, where a pipeline hands the network tokens in place of cells.
+_PACKED = 2
+
+
+def _of_a_latent(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> NetworkInputs:
+    return NetworkInputs(latent_size(kwargs["hidden_states"]), kwargs["encoder_hidden_states"].shape[1])
+
+
+def _of_cells(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> NetworkInputs:
+    """FLUX.2: every cell of its latent is a token, with ids (frame, y, x, layer)."""
+    return NetworkInputs(_size_of_ids(kwargs["img_ids"]), kwargs["encoder_hidden_states"].shape[1])
+
+
+def _of_packed_ids(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> NetworkInputs:
+    """FLUX.1: tokens with ids (frame, y, x)."""
+    return _packed(_size_of_ids(kwargs["img_ids"]), kwargs)
+
+
+def _of_positions(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> NetworkInputs:
+    """Krea 2: ids (frame, y, x) of the text and then of the image."""
+    return _packed(_size_of_ids(kwargs["position_ids"][kwargs["encoder_hidden_states"].shape[1] :]), kwargs)
+
+
+def _of_shapes(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> NetworkInputs:
+    """Qwen-Image: (frames, H, W) in tokens, for each picture of a batch of the image and of its references."""
+    first = kwargs["img_shapes"][0]
+    return _packed(tuple(first[0] if isinstance(first, list) else first), kwargs)
+
+
+def _of_lists(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> NetworkInputs:
+    """Z-Image: latents (channels, frames, H, W) and texts (tokens, width), one for each picture."""
+    return NetworkInputs(tuple(kwargs["x"][0].shape[1:]), len(kwargs["cap_feats"][0]))
+
+
+def _packed(size: tuple[int, int, int], kwargs: Mapping[str, Any]) -> NetworkInputs:
+    frames, height, width = size
+    return NetworkInputs((frames, _PACKED * height, _PACKED * width), kwargs["encoder_hidden_states"].shape[1])
+
+
+def _size_of_ids(ids: Tensor) -> tuple[int, int, int]:
+    """(frames, H, W) of the image among tokens with ids (…, frame, y, x …); references have other frames."""
+    frame, y, x = ids.reshape(-1, ids.shape[-1])[:, :3].unbind(dim=-1)
+    image = frame == 0
+    return 1, int(y[image].max()) + 1, int(x[image].max()) + 1
+
+
+_DOUBLE_AND_SINGLE = (
+    Blocks("double", "transformer_blocks", heads="attn.heads"),
+    Blocks("single", "single_transformer_blocks", heads="attn.heads"),
+)
+_WITH_REFERENCES = (TEXT, IMAGE, REFERENCES)
+
+FAMILIES = (
+    Family(
+        "SD 3, SD 3.5",
+        ("SD3Transformer2DModel",),
+        (Blocks("block", "transformer_blocks", heads="attn.heads"),),
+        patch="config.patch_size",
+        order=(IMAGE, TEXT),
+        text_in="context_embedder",
+    ),
+    Family(
+        "FLUX.1, Kontext, Krea",
+        ("FluxTransformer2DModel",),
+        _DOUBLE_AND_SINGLE,
+        patch=_PACKED,
+        order=_WITH_REFERENCES,
+        text_in="context_embedder",
+        inputs=_of_packed_ids,
+    ),
+    Family(
+        "FLUX.2",
+        ("Flux2Transformer2DModel",),
+        _DOUBLE_AND_SINGLE,
+        patch=1,
+        order=_WITH_REFERENCES,
+        text_in="context_embedder",
+        inputs=_of_cells,
+    ),
+    Family(
+        "Z-Image",
+        ("ZImageTransformer2DModel",),
+        (Blocks("block", "layers", heads="attention.heads"),),
+        patch="config.all_patch_size",
+        order=(IMAGE, TEXT),
+        multiple=32,
+        text_in="cap_embedder.1",
+        inputs=_of_lists,
+    ),
+    Family(
+        "Qwen-Image",
+        ("QwenImageTransformer2DModel",),
+        (Blocks("block", "transformer_blocks", heads="attn.heads"),),
+        patch=_PACKED,
+        order=_WITH_REFERENCES,
+        text_in="txt_in",
+        inputs=_of_shapes,
+    ),
+    Family(
+        "Krea 2",
+        ("Krea2Transformer2DModel",),
+        (Blocks("block", "transformer_blocks", heads="attn.num_heads"),),
+        patch=_PACKED,
+        inputs=_of_positions,
+    ),
+)
 
 
 def readable_network(network: nn.Module) -> ReadableNetwork:
     """A network as steering reads it.
 
     Raises:
-        ValueError: it is of a kind whose attention is not known.
+        ValueError: no row describes it.
     """
     network = uncompiled(network)
     if isinstance(network, UNet2DConditionModel):
         return unet_of(network)
-    raise ValueError(f"How {type(network).__name__} attends to the prompt is not known here, so it cannot be steered.")
+    rows = {name: family for family in FAMILIES for name in family.networks}
+    family = row_of(type(network), rows, lambda kind: kind.__name__)
+    if family is None:
+        kinds = ", ".join(("SD 1, SD 2, SDXL", *(family.name for family in FAMILIES)))
+        raise ValueError(
+            f"How {type(network).__name__} attends to the prompt is not known here, so it cannot be steered. Use a "
+            f"network of one of these kinds: {kinds}. A new kind takes a row in "
+            f"steering_core/backends/diffusers/families.py (docs/models.md)."
+        )
+    return Transformer.of(network, family, _of_a_latent)
 
 
 def unet_of(unet: UNet2DConditionModel) -> UNet:

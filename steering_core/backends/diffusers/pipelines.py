@@ -1,112 +1,226 @@
-"""Pipelines of the diffusers library: loaded from a folder, and run with steering."""
+"""Pipelines of the diffusers library that can be steered: a row for each kind.
+
+A row names classes, so that no version has to have them all. What the rows say was read in diffusers 0.42.1 and is
+held against it by tests/unit/test_diffusers_families.py.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from contextlib import nullcontext
+from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
+from operator import attrgetter
 from typing import Any
 
 import torch
-from diffusers import DiffusionPipeline, FluxPipeline, StableDiffusionPipeline
-from diffusers.utils import is_accelerate_available
+from diffusers import DiffusionPipeline
+from diffusers.pipelines.flux2.pipeline_flux2 import format_input
 from torch import Tensor
 
-from ...described import brief, described, one_line, read_json
-from ...hub import local_folder
-from ...steering import Steering
-from .sampling import steered
+from ...families import row_of
 
-
-def load_pipeline(source: str | Path, device: str) -> DiffusionPipeline:
-    """Load a pipeline without its safety checker and without asking the network.
-
-    On the CPU it computes in float32, elsewhere in float16.
-
-    Args:
-        source: a pipeline's folder, or the name of one in the Hugging Face cache of this machine.
-
-    Raises:
-        ValueError: there is none, it is of another kind or damaged, or the device cannot be used.
-    """
-    check_device(device)
-    if Path(source).is_file():
-        raise ValueError(
-            f"{source} is a file; the folder of a diffusers pipeline was expected. Convert a checkpoint with: "
-            f"StableDiffusionPipeline.from_single_file(FILE).save_pretrained(FOLDER)"
-        )
-    folder = local_folder(source, "model_index.json")
-    kind = described(_ModelIndex, read_json(folder / "model_index.json"), str(folder), strict=False)._class_name
-    kinds = {StableDiffusionPipeline.__name__: StableDiffusionPipeline, FluxPipeline.__name__: FluxPipeline}
-    if kind not in kinds:
-        raise ValueError(
-            f"{source} holds a {brief(kind)}; a StableDiffusionPipeline (Stable Diffusion 1.x or 2.x, or the "
-            f"miniature) or a FluxPipeline was expected."
-        )
-    unchecked = {"safety_checker": None, "requires_safety_checker": False} if kind == "StableDiffusionPipeline" else {}
-    try:
-        pipeline = kinds[kind].from_pretrained(
-            folder,
-            local_files_only=True,
-            dtype=torch.float32 if torch.device(device).type == "cpu" else torch.float16,
-            **unchecked,
-            low_cpu_mem_usage=is_accelerate_available(),
-        )
-    except Exception as error:  # a damaged configuration ends in whatever its classes make of it
-        raise ValueError(f"{source} cannot be loaded, a file is missing or damaged: {one_line(error)}") from error
-    pipeline.set_progress_bar_config(disable=True)
-    return pipeline.to(device)
+#: Where in the network's calls of a step the prompt is: in one half of a batch, the other of which guides away, or in
+#: the first call by itself.
+FIRST_HALF, LAST_HALF, FIRST_CALL = "first half", "last half", "first call"
 
 
 @dataclass(frozen=True)
-class _ModelIndex:
-    """What a pipeline's folder says of itself."""
+class Segment:
+    """How a pipeline gives one encoder its prompt, and which of its tokens the network sees.
 
-    _class_name: str
+    Attributes:
+        tokenizer: the pipeline's attribute.
+        template: of the pipeline and a prompt, the text that is tokenised.
+        cut: the pipeline's attribute that holds how many tokens at the beginning the network does not see.
+        most: how many it sees at most; as many as the tokenizer allows when not given.
+        keys: how many keys the segment takes; needed where another follows.
+        encoder: the pipeline's attribute without which the segment is missing; always there when empty.
+        padded: the text is brought to its full length, before or after it as the tokenizer is set.
+    """
+
+    tokenizer: str = "tokenizer"
+    template: Callable[[DiffusionPipeline, str], str] = lambda pipeline, prompt: prompt
+    cut: str = ""
+    most: int | None = None
+    keys: int = 0
+    encoder: str = ""
+    padded: bool = True
 
 
-def check_device(device: str) -> None:
-    """Refuse a device on which torch cannot compute here.
+@dataclass(frozen=True)
+class PipelineKind:
+    """One row: how pipelines of one kind encode a prompt and call their network.
+
+    Attributes:
+        name: what artists call their models.
+        pipelines: names of their classes.
+        text: in the order of the text keys.
+        prompted: ``FIRST_HALF``, ``LAST_HALF`` or ``FIRST_CALL``.
+        network: the pipeline's attribute that holds the network.
+        latent, context: arguments of its forward.
+        channels: path of the pipeline's attribute that says how many of the channels are the latent's, where further
+            ones follow for some of its networks.
+        listed: arguments that are lists with an item for each picture.
+        guidance: the argument of a call that holds the guidance scale.
+        negative: whether this guidance leads away from a negative prompt.
+        dtype: in which its models are made to run on a GPU.
+    """
+
+    name: str
+    pipelines: tuple[str, ...]
+    text: tuple[Segment, ...]
+    prompted: str
+    network: str = "transformer"
+    latent: str = "hidden_states"
+    context: str = "encoder_hidden_states"
+    channels: str = ""
+    listed: tuple[str, ...] = ()
+    guidance: str = "guidance_scale"
+    negative: bool = True
+    dtype: torch.dtype = torch.bfloat16
+
+    def network_of(self, pipeline: DiffusionPipeline) -> torch.nn.Module:
+        """The network that is steered."""
+        return getattr(pipeline, self.network)
+
+    def latent_channels(self, pipeline: DiffusionPipeline) -> int | None:
+        """How many channels of the network's input are the latent's; all when none is told."""
+        return attrgetter(self.channels)(pipeline) if self.channels else None
+
+    def parts(self, pipeline: DiffusionPipeline, latent: Tensor) -> int:
+        """In how many parts of a batch the network is given the same latent (batch, …): 2 while it is guided so."""
+        if self.prompted == FIRST_CALL or not pipeline.do_classifier_free_guidance or len(latent) % 2:
+            return 1
+        return 2 if torch.equal(*latent.chunk(2)) else 1
+
+
+def _chat(thinking: bool) -> Callable[[DiffusionPipeline, str], str]:
+    """Qwen 3's own chat template."""
+
+    def template(pipeline: DiffusionPipeline, prompt: str) -> str:
+        messages = [{"role": "user", "content": prompt}]
+        return pipeline.tokenizer.apply_chat_template(
+            messages, tokenize=False, add_generation_prompt=True, enable_thinking=thinking
+        )
+
+    return template
+
+
+def _mistral_chat(pipeline: DiffusionPipeline, prompt: str) -> str:
+    (messages,) = format_input([prompt], pipeline.system_message)
+    return pipeline.tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=False)
+
+
+def _qwen_image(pipeline: DiffusionPipeline, prompt: str) -> str:
+    return pipeline.prompt_template_encode.format(prompt)
+
+
+def _krea(pipeline: DiffusionPipeline, prompt: str) -> str:
+    return pipeline.prompt_template_encode_prefix + prompt
+
+
+def _with(stem: str, *kinds: str) -> tuple[str, ...]:
+    """Class names: the stem with each of these before ``Pipeline``."""
+    return tuple(f"{stem}{kind}Pipeline" for kind in ("", *kinds))
+
+
+_UNET: dict[str, Any] = {
+    "prompted": LAST_HALF,
+    "network": "unet",
+    "latent": "sample",
+    # Networks for inpainting are given the mask and the masked picture in further channels.
+    "channels": "vae.config.latent_channels",
+    "dtype": torch.float16,
+}
+_CONTROL = ("ControlNet", "ControlNetImg2Img", "ControlNetInpaint")
+
+PIPELINES = (
+    PipelineKind(
+        "Stable Diffusion 1 and 2",
+        _with("StableDiffusion", "Img2Img", "Inpaint", *_CONTROL, "Adapter"),
+        (Segment(),),
+        **_UNET,
+    ),
+    PipelineKind(
+        "SDXL",
+        _with("StableDiffusionXL", "Img2Img", "Inpaint", *_CONTROL, "Adapter"),
+        # Both encoders cut a text into the same tokens, and stand side by side in the width of each; the refiner has
+        # the second alone.
+        (Segment("tokenizer_2"),),
+        **_UNET,
+    ),
+    PipelineKind(
+        "SD 3, SD 3.5",
+        _with("StableDiffusion3", "Img2Img", "Inpaint", "ControlNet", "ControlNetInpainting"),
+        (Segment(keys=77), Segment("tokenizer_3", most=256, encoder="text_encoder_3")),
+        LAST_HALF,
+        channels="transformer.config.out_channels",
+        dtype=torch.float16,
+    ),
+    PipelineKind(
+        "FLUX.1",
+        (
+            *_with("Flux", "Img2Img", "Inpaint", *_CONTROL, "Kontext", "KontextInpaint"),
+            *("FluxFillPipeline", "FluxControlPipeline", "FluxControlImg2ImgPipeline", "FluxControlInpaintPipeline"),
+        ),
+        (Segment("tokenizer_2", most=512),),
+        FIRST_CALL,
+        channels="transformer.out_channels",
+        negative=False,
+    ),
+    PipelineKind(
+        "FLUX.2 dev", ("Flux2Pipeline",), (Segment(template=_mistral_chat, most=512),), FIRST_CALL, negative=False
+    ),
+    PipelineKind(
+        "FLUX.2 klein",
+        _with("Flux2Klein", "Inpaint"),
+        (Segment(template=_chat(thinking=False), most=512),),
+        FIRST_CALL,
+        negative=False,
+    ),
+    PipelineKind(
+        "Z-Image",
+        _with("ZImage", "Img2Img", "Inpaint", "ControlNet", "ControlNetInpaint"),
+        (Segment(template=_chat(thinking=True), most=512, padded=False),),
+        FIRST_HALF,
+        latent="x",
+        context="cap_feats",
+        listed=("x", "cap_feats"),
+    ),
+    PipelineKind(
+        "Qwen-Image",
+        _with("QwenImage", "Img2Img", "Inpaint", "ControlNet", "ControlNetInpaint"),
+        (Segment(template=_qwen_image, cut="prompt_template_encode_start_idx", most=512, padded=False),),
+        FIRST_CALL,
+        guidance="true_cfg_scale",
+    ),
+    PipelineKind(
+        "Krea 2",
+        ("Krea2Pipeline",),
+        # Five tokens of the template follow on the padding.
+        (Segment(template=_krea, cut="prompt_template_encode_start_idx", most=507),),
+        FIRST_CALL,
+    ),
+)
+
+_ROWS = {name: kind for kind in PIPELINES for name in kind.pipelines}
+
+
+def kind_named(name: str) -> PipelineKind | None:
+    """The row of a class name."""
+    return _ROWS.get(name)
+
+
+def kind_of(pipeline: DiffusionPipeline) -> PipelineKind:
+    """The row of a pipeline.
 
     Raises:
-        ValueError: it cannot, or there is none of this name.
+        ValueError: none describes it.
     """
-    try:
-        (torch.ones(1, device=device) + 1).item()  # the device meta fails no sooner than here
-    except (RuntimeError, AssertionError, ImportError) as error:
+    kind = row_of(type(pipeline), _ROWS, lambda of: of.__name__)
+    if kind is None:
+        kinds = ", ".join(kind.name for kind in PIPELINES)
         raise ValueError(
-            f"The device {brief(device)} cannot be used here; cpu always can, cuda with a GPU: {one_line(error)}"
-        ) from error
-
-
-def generate(
-    pipeline: DiffusionPipeline,
-    prompt: str,
-    seeds: Sequence[int],
-    steering: Steering | None,
-    steps: int,
-    guidance_scale: float = 1.0,
-    negative_prompt: str | Sequence[str] = "",
-    **options: Any,
-) -> Tensor:
-    """One picture of the prompt for each seed, as one batch: (seeds, 3, H, W) in [0, 1] on the CPU.
-
-    Args:
-        steering: none samples as the pipeline does by itself.
-        options: further arguments of the pipeline's call.
-
-    Raises:
-        See ``steered``.
-    """
-    with steered(pipeline, steering) if steering else nullcontext():
-        return pipeline(
-            prompt,
-            negative_prompt=negative_prompt,
-            num_inference_steps=steps,
-            guidance_scale=guidance_scale,
-            num_images_per_prompt=len(seeds),
-            output_type="pt",
-            generator=[torch.Generator().manual_seed(seed) for seed in seeds],
-            **options,
-        ).images.cpu()
+            f"{type(pipeline).__name__} cannot be steered: how it guides the prompt is not known here. Use a pipeline "
+            f"of one of these: {kinds}. docs/models.md names their classes, and says how to add one."
+        )
+    return kind

@@ -7,6 +7,7 @@ from contextlib import contextmanager, suppress
 from typing import Any
 
 import torch
+from diffusers.models.attention_dispatch import AttentionBackendName
 from torch import nn
 
 from ...layers import check_layers, default_layers
@@ -43,6 +44,7 @@ def probe_network(
     with (
         readable.reading(wanted, collector, tokens=0),
         torch.compiler.set_stance("force_eager"),
+        _native_attention(network),
         _not_trained(network),
         suppress(ProbeComplete),
     ):
@@ -71,3 +73,21 @@ def _not_trained(network: nn.Module) -> Iterator[None]:
             parameter.requires_grad_(True)
         for module in checkpointed:
             module.gradient_checkpointing = True
+
+
+@contextmanager
+def _native_attention(network: nn.Module) -> Iterator[None]:
+    """In this context the network attends by PyTorch's own function, where it is read and has a gradient."""
+    processors: list[Any] = [
+        module.processor
+        for module in network.modules()
+        if hasattr(getattr(module, "processor", None), "_attention_backend")
+    ]
+    before = [processor._attention_backend for processor in processors]
+    for processor in processors:
+        processor._attention_backend = AttentionBackendName.NATIVE
+    try:
+        yield
+    finally:
+        for processor, backend in zip(processors, before):
+            processor._attention_backend = backend

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from functools import cached_property
 
 import torch
-from diffusers import DDIMScheduler, StableDiffusionPipeline, UNet2DConditionModel
+from diffusers import DDIMScheduler, DiffusionPipeline, StableDiffusionPipeline, UNet2DConditionModel
 from PIL import Image
 from torch import Tensor
 
@@ -31,9 +31,17 @@ class RecordablePipeline:
 
     Args:
         pipeline: is not changed.
+
+    Raises:
+        ValueError: it is no pipeline of Stable Diffusion 1 or 2.
     """
 
-    def __init__(self, pipeline: StableDiffusionPipeline) -> None:
+    def __init__(self, pipeline: DiffusionPipeline) -> None:
+        if not isinstance(pipeline, StableDiffusionPipeline):
+            raise ValueError(
+                f"{type(pipeline).__name__}: maps are recorded of Stable Diffusion 1 and 2 and the miniature alone. "
+                f"Give the folder of a StableDiffusionPipeline."
+            )
         self._pipeline = pipeline
         self._scheduler = DDIMScheduler.from_config(pipeline.scheduler.config)
         self.network: tuple[AttentionLayer, ...] = readable_network(pipeline.unet).layers

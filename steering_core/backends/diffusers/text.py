@@ -2,41 +2,92 @@
 
 from __future__ import annotations
 
-from diffusers import StableDiffusionPipeline
+from collections.abc import Iterator
+
+from diffusers import DiffusionPipeline
+from transformers import PreTrainedTokenizerBase
 
 from ...parser import parse
 from ...relations import Scene
 from ...tokens import GroundedScene, Token, ground, token_texts
+from .pipelines import Segment, kind_of
+
+#: In place of a prompt it tells where in a template the prompt stands: a character that no template holds.
+_PLACE = "\ue000"
 
 
-def ground_prompt(pipeline: StableDiffusionPipeline, prompt: str, scene: Scene | None = None) -> GroundedScene:
-    """The prompt's relations, tied to tokens of the pipeline's text encoder.
+def ground_prompt(pipeline: DiffusionPipeline, prompt: str, scene: Scene | None = None) -> GroundedScene:
+    """The prompt's relations, tied to tokens of the pipeline's text encoders.
 
     Args:
         scene: relations made by other means than reading the prompt.
 
     Raises:
         PhraseNotFoundError: a phrase is cut off because the prompt is too long.
+        ValueError: the pipeline is of no kind that can be steered, or its tokenizer does not tell what is the prompt.
     """
     return ground(scene or parse(prompt), prompt_tokens(pipeline, prompt))
 
 
-def prompt_tokens(pipeline: StableDiffusionPipeline, prompt: str) -> list[Token]:
-    """The tokens that the pipeline gives its text encoder, cut where it cuts them."""
-    tokenizer = pipeline.tokenizer
+def prompt_tokens(pipeline: DiffusionPipeline, prompt: str) -> list[Token]:
+    """The tokens that the network sees of a prompt, where the pipeline's own lengths are left as they are.
+
+    Raises:
+        ValueError: see ``ground_prompt``.
+    """
+    tokens: list[Token] = []
+    first = 0
+    for number, segment in enumerate(kind_of(pipeline).text):
+        if not segment.encoder or getattr(pipeline, segment.encoder) is not None:
+            tokens += _tokens(pipeline, prompt, segment, number, first)
+        first += segment.keys
+    return tokens
+
+
+def _tokens(pipeline: DiffusionPipeline, prompt: str, segment: Segment, number: int, first: int) -> Iterator[Token]:
+    """Of one segment.
+
+    Args:
+        first: index of its first key.
+    """
+    tokenizer = getattr(pipeline, segment.tokenizer)
+    # A processor of texts and pictures holds the tokenizer of texts.
+    tokenizer = getattr(tokenizer, "tokenizer", tokenizer)
+    text, place = segment.template(pipeline, prompt), segment.template(pipeline, _PLACE).index(_PLACE)
+    if text[place : place + len(prompt)] != prompt:
+        raise ValueError(f"prompt: the template of {type(tokenizer).__name__} changes it. Leave out its special words.")
+    cut = getattr(pipeline, segment.cut) if segment.cut else 0
+    most = tokenizer.model_max_length if segment.most is None else segment.most + cut
     encoding = tokenizer(
-        prompt,
+        text,
         truncation=True,
-        max_length=tokenizer.model_max_length,
+        max_length=most,
+        # A chat template may bring the first token itself.
+        add_special_tokens=not (tokenizer.bos_token and text.startswith(tokenizer.bos_token)),
         return_special_tokens_mask=True,
         return_offsets_mapping=tokenizer.is_fast,
     )
-    ids, special = encoding["input_ids"], encoding["special_tokens_mask"]
-    if tokenizer.is_fast:
-        spans = encoding["offset_mapping"]
-        return [
-            Token(index, "" if special[index] else prompt[start:end], None if special[index] else (start, end))
-            for index, (start, end) in enumerate(spans)
-        ]
-    texts = token_texts(ids, lambda part: tokenizer.decode(part, skip_special_tokens=True))
-    return [Token(index, text) for index, text in enumerate(texts)]
+    ids = encoding["input_ids"]
+    first += -cut + (most - len(ids) if segment.padded and tokenizer.padding_side == "left" else 0)
+    if not tokenizer.is_fast:
+        texts = _texts(tokenizer, ids, is_templated=text != prompt)
+        return (Token(first + index, text, segment=number) for index, text in enumerate(texts))
+    spans = [
+        (0, 0) if is_special else (max(start - place, 0), max(min(end - place, len(prompt)), 0))
+        for is_special, (start, end) in zip(encoding["special_tokens_mask"], encoding["offset_mapping"])
+    ]
+    return (
+        Token(first + index, prompt[start:end], (start, end) if start < end else None, number)
+        for index, (start, end) in enumerate(spans)
+        if index >= cut
+    )
+
+
+def _texts(tokenizer: PreTrainedTokenizerBase, ids: list[int], is_templated: bool) -> list[str]:
+    """Of a tokenizer that does not tell the places of its tokens in the text."""
+    if is_templated:
+        raise ValueError(
+            f"tokenizer: {type(tokenizer).__name__} does not tell which of its tokens are the prompt's and which the "
+            f"template's. Load the pipeline with a fast tokenizer."
+        )
+    return token_texts(ids, lambda part: tokenizer.decode(part, skip_special_tokens=True))

@@ -3,24 +3,21 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 
 import torch
 import torch.nn.functional as F
-from family_models import ROWS, TEXTS
-from setting import arguments, common_ksampler, report
+from family_models import OBJECTS, ROWS, scene_of
+from setting import arguments, report
 from spatial_steering.steering_core.backends.comfyui.families import readable_network
 from spatial_steering.steering_core.backends.comfyui.gradients import ordinary_weights
 from spatial_steering.steering_core.backends.comfyui.probe import probe_model
 from spatial_steering.steering_core.backends.comfyui.sampling import steer_model
 from spatial_steering.steering_core.layers import default_layers
 from spatial_steering.steering_core.losses import CentroidLoss
-from spatial_steering.steering_core.parser import parse
 from spatial_steering.steering_core.schedule import DESCENT, GUIDANCE, SteeringSchedule
 from spatial_steering.steering_core.steering import Steering
-from spatial_steering.steering_core.tokens import GroundedRelation, GroundedScene, Token
 from torch.overrides import TorchFunctionMode
-
-OBJECTS = [(1,), (3, 4)]
 
 
 class Calls(TorchFunctionMode):
@@ -53,14 +50,6 @@ def plain_columns(row, q, k, mask, over_all_keys):
     return torch.stack(columns, dim=1).unflatten(-1, row.size).float()
 
 
-def scene_of(vectors):
-    """Two objects whose tokens are given; the conditioning holds no words."""
-    scene = parse("a dog above a cat")
-    sequence = tuple(Token(index, "") for index in range(TEXTS))
-    relations = (GroundedRelation(0, scene.relations[0].relation, 1),)
-    return GroundedScene(scene, sequence, tuple(OBJECTS), relations, vectors)
-
-
 def family(name):
     """What the test holds against what is expected."""
     row = ROWS[name]
@@ -69,12 +58,7 @@ def family(name):
     readable = readable_network(model)
     wanted = default_layers(readable.layers)
 
-    def sample(model, steps=3):
-        latent = {"samples": row.latent()}
-        return common_ksampler(model, 3, steps, 1.0, "euler", "simple", conditioning, conditioning, latent)[0][
-            "samples"
-        ]
-
+    sample = partial(row.sample, conditioning=conditioning)
     told = {"layers": [layer.name for layer in readable.layers], "heads": readable.layers[0].heads}
 
     def look(executor, guider, sigmas, extra_args, callback, noise, *rest, **named):

@@ -6,10 +6,23 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from setting import comfy
+from quantising import quantised_weights
+from setting import comfy, common_ksampler
+from spatial_steering.steering_core.parser import parse
+from spatial_steering.steering_core.tokens import GroundedRelation, GroundedScene, Token
 
 #: Tokens of every conditioning, and cells of the latent's sides: not square, and odd where patches are padded.
 TEXTS, HEIGHT, WIDTH, BATCH = 7, 10, 13, 2
+#: Tokens of two objects in it.
+OBJECTS = [(1,), (3, 4)]
+
+
+def scene_of(vectors):
+    """Two objects whose tokens are given; the conditioning holds no words."""
+    scene = parse("a dog above a cat")
+    sequence = tuple(Token(index, "") for index in range(TEXTS))
+    relations = (GroundedRelation(0, scene.relations[0].relation, 1),)
+    return GroundedScene(scene, sequence, tuple(OBJECTS), relations, vectors)
 
 
 @dataclass(frozen=True)
@@ -50,13 +63,37 @@ class Row:
         height, width = self.sides
         return -(-height // self.patch), -(-width // self.patch)
 
-    def model(self):
-        """A MODEL with random weights, in float32."""
-        torch.manual_seed(0)
+    def _model_config(self):
         config = getattr(comfy.supported_models, self.config)(dict(self.unet))
         config.unet_config.update(self.unet)  # over what a class adds of its own
         config.set_inference_dtype(torch.float32, None)
+        return config
+
+    def quantised(self, blocks, format):
+        """The same MODEL, with the linear layers of these blocks in a quantised format; see ``quantised_weights``."""
+        config = self._model_config()
+        config.quant_config = {"mixed_ops": True}
+        config.set_inference_dtype(torch.float32, torch.float32)
+        return self._with_weights(config, quantised_weights(self.model().model.diffusion_model, blocks, format))
+
+    def cast(self):
+        """The same MODEL, with weights in bf16 that are cast to float32 layer by layer."""
+        config = self._model_config()
+        config.set_inference_dtype(torch.bfloat16, torch.float32)
+        return self._with_weights(config, self.model().model.diffusion_model.state_dict())
+
+    @staticmethod
+    def _with_weights(config, weights):
         network = config.get_model({}, "")
+        missing, unexpected = network.diffusion_model.load_state_dict(weights, strict=False)
+        assert not missing and not unexpected, (missing[:3], unexpected[:3])
+        cpu = torch.device("cpu")
+        return comfy.model_patcher.ModelPatcher(network, load_device=cpu, offload_device=cpu)
+
+    def model(self):
+        """A MODEL with random weights, in float32."""
+        torch.manual_seed(0)
+        network = self._model_config().get_model({}, "")
         for name, weight in [*network.diffusion_model.named_parameters(), *network.diffusion_model.named_buffers()]:
             if not weight.is_floating_point():
                 continue
@@ -81,6 +118,13 @@ class Row:
         """The latent to begin with, zero."""
         shape = (BATCH, self.channels, *(() if self.frames is None else (self.frames,)), *self.sides)
         return torch.zeros(shape)
+
+    def sample(self, model, conditioning, steps=3):
+        """Latents of a fixed seed, at cfg 1."""
+        latent = {"samples": self.latent()}
+        return common_ksampler(model, 3, steps, 1.0, "euler", "simple", conditioning, conditioning, latent)[0][
+            "samples"
+        ]
 
 
 _FLUX = {
@@ -126,6 +170,26 @@ _QWEN = {
     "axes_dims_rope": (8, 12, 12),
 }
 _POOLED = {"pooled_output": (1, 24)}
+#: As SDXL's, where model_channels is 320 and context_dim 2048.
+SDXL_UNET = {
+    "image_size": 32,
+    "in_channels": 4,
+    "out_channels": 4,
+    "model_channels": 32,
+    "num_res_blocks": [2, 2, 2],
+    "channel_mult": [1, 2, 4],
+    "transformer_depth": [0, 0, 2, 2, 10, 10],
+    "transformer_depth_middle": 10,
+    "transformer_depth_output": [0, 0, 0, 2, 2, 2, 10, 10, 10],
+    "use_linear_in_transformer": True,
+    "use_spatial_transformer": True,
+    "legacy": False,
+    "num_head_channels": 16,
+    "context_dim": 64,
+    "num_classes": "sequential",
+    "adm_in_channels": 2816,
+    "dtype": torch.float32,
+}
 
 ROWS = {
     "Z-Image": Row(

@@ -1,10 +1,10 @@
 """Steering of models that other nodes have patched, or that were quantised."""
 
-import json
 import logging
 
 import torch
-from setting import FreeU_V2, Scene, backend, comfy, quant_ops, report, samplers
+from quantising import quantised_weights
+from setting import FreeU_V2, Scene, backend, comfy, report, samplers
 from spatial_steering.steering_core.backends.comfyui.gradients import check_differentiable
 from spatial_steering.steering_core.losses import CentroidLoss
 from spatial_steering.steering_core.schedule import DESCENT, GUIDANCE, SteeringSchedule
@@ -65,16 +65,7 @@ def quantised(model, format):
     config.latent_format, config.sampling_settings = given.latent_format, given.sampling_settings
     config.quant_config = {"mixed_ops": True}
     config.set_inference_dtype(torch.float32, torch.float32)
-    layout = quant_ops.QUANT_ALGOS[format]["comfy_tensor_layout"]
-    weights = {}
-    for name, weight in inner.diffusion_model.state_dict().items():
-        weights[name] = weight
-        if ".transformer_blocks." in name and name.endswith(".weight") and weight.dim() == 2:
-            options = {"convrot_groupsize": 16} if "w4a" in format else {}
-            packed = quant_ops.QuantizedTensor.from_float(weight.float(), layout, **options)
-            weights.update(packed.state_dict(name))
-            told = json.dumps({"format": format, **options}).encode()
-            weights[name.removesuffix("weight") + "comfy_quant"] = torch.tensor(list(told), dtype=torch.uint8)
+    weights = quantised_weights(inner.diffusion_model, ".transformer_blocks.", format)
     network = type(inner)(config, model_type=comfy.model_base.ModelType.V_PREDICTION)
     missing, unexpected = network.diffusion_model.load_state_dict(weights, strict=False)
     assert not missing and not unexpected, (missing[:3], unexpected[:3])

@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import torch
+from family_models import SDXL_UNET
 from setting import backend, comfy, common_ksampler, report, text
 from spatial_steering.steering_core.backends.comfyui.families import readable_network
 from spatial_steering.steering_core.layers import default_layers
@@ -13,28 +14,7 @@ from spatial_steering.steering_core.steering import Steering
 from spatial_steering.steering_core.tokens import ground
 
 PROMPT = "a photo of a giraffe above an airplane, " + "very highly detailed and sharp, " * 30 + "a dog below a cat"
-CONTEXT = 64
-
-#: As SDXL's, where model_channels is 320 and context_dim 2048.
-UNET = {
-    "image_size": 32,
-    "in_channels": 4,
-    "out_channels": 4,
-    "model_channels": 32,
-    "num_res_blocks": [2, 2, 2],
-    "channel_mult": [1, 2, 4],
-    "transformer_depth": [0, 0, 2, 2, 10, 10],
-    "transformer_depth_middle": 10,
-    "transformer_depth_output": [0, 0, 0, 2, 2, 2, 10, 10, 10],
-    "use_linear_in_transformer": True,
-    "use_spatial_transformer": True,
-    "legacy": False,
-    "num_head_channels": 16,
-    "context_dim": CONTEXT,
-    "num_classes": "sequential",
-    "adm_in_channels": 2816,
-    "dtype": torch.float32,
-}
+CONTEXT = SDXL_UNET["context_dim"]
 
 with torch.inference_mode():
     clip = comfy.sd.CLIP(no_init=True)  # the tokenizer needs none of the encoders
@@ -50,7 +30,7 @@ with torch.inference_mode():
     }
 
     torch.manual_seed(0)
-    config = comfy.supported_models.SDXL(UNET)
+    config = comfy.supported_models.SDXL(SDXL_UNET)
     config.set_inference_dtype(torch.float32, None)
     network = config.get_model({}, "")
     for weight in network.diffusion_model.parameters():

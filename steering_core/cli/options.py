@@ -9,18 +9,14 @@ import os
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
-from .described import brief, one_line
-from .files import written_whole
+from ..described import brief, one_line
+from ..training.recording import MOST_STEPS
 
-if TYPE_CHECKING:
-    from PIL.Image import Image
-
-#: As many as the noise schedule that Stable Diffusion is trained on.
-MOST_STEPS = 1000
 #: A picture each, all in memory at once.
 MOST_SEEDS = 64
+#: Side of a picture, in pixels.
+MOST_SIDE = 8192
 #: Of a file's name, in bytes: file systems take 255, and while it is written it has a longer one.
 _LONGEST_NAME = 200
 #: A picture like those that are written, to try a format with.
@@ -119,31 +115,6 @@ def check_place(file: Path) -> None:
             pass
     except OSError as error:
         raise ValueError(f"{file}: the folder {file.parent} takes no file: {one_line(error)}") from error
-
-
-def save_picture(picture: Image, file: Path, **options: Any) -> None:
-    """Write a picture whole or not at all, in the format that its name asks for.
-
-    Args:
-        options: of Pillow's writer.
-
-    Raises:
-        OSError: it cannot be written; names the file.
-    """
-    from PIL import Image
-
-    with written_whole(file) as partial:
-        picture.save(partial, Image.registered_extensions()[file.suffix.lower()], **options)
-
-
-def save_text(content: str, file: Path) -> None:
-    """Write a text in UTF-8, whole or not at all.
-
-    Raises:
-        OSError: it cannot be written; names the file.
-    """
-    with written_whole(file) as partial:
-        partial.write_text(content, encoding="utf-8")
 
 
 def path_told(file: Path) -> str:

@@ -1,4 +1,4 @@
-"""The command line of the miniature: ``steer miniature``."""
+"""``steer miniature``."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ import json
 from dataclasses import asdict
 from pathlib import Path
 
-from ..options import check_picture, number, save_picture, whole
+from ..files import save_picture
+from .options import check_picture, number, whole
 
 _SEED = whole(0, 2**32 - 1)
 #: Memory for the latents of all pictures is 4 kB each.
@@ -16,7 +17,7 @@ _MOST_TRAINING_STEPS = 10_000_000
 
 
 def add_miniature_commands(commands: argparse._SubParsersAction) -> None:
-    """Train, sample and score it."""
+    """``steer miniature``: train, sample and score it."""
     miniature = commands.add_parser("miniature", help="the model that ships with the project")
     actions = miniature.add_subparsers(required=True, metavar="ACTION")
 
@@ -77,9 +78,9 @@ def add_miniature_commands(commands: argparse._SubParsersAction) -> None:
 def _train(options: argparse.Namespace) -> None:
     import torch
 
-    from .flux_training import FluxTrainingSettings, train_flux_miniature
-    from .folder import MINIATURE_DIR
-    from .training import TrainingSettings, train_miniature
+    from ..miniature.flux_training import FluxTrainingSettings, train_flux_miniature
+    from ..miniature.folder import MINIATURE_DIR
+    from ..miniature.training import TrainingSettings, train_miniature
 
     names = ("autoencoder_steps", "pictures", "count_shares", "denoiser_steps", "denoiser_batch", "denoiser_rate")
     given = {name: getattr(options, name) for name in names if getattr(options, name) is not None}
@@ -96,8 +97,8 @@ def _train(options: argparse.Namespace) -> None:
 
 def _sample(options: argparse.Namespace) -> None:
     from ..backends.diffusers import load_pipeline
-    from .folder import MINIATURE_DIR
-    from .training import draw_samples
+    from ..miniature.folder import MINIATURE_DIR
+    from ..miniature.training import draw_samples
 
     check_picture(options.out)
     pipeline = None if options.data else load_pipeline(options.model or MINIATURE_DIR, "cpu")
@@ -107,10 +108,10 @@ def _sample(options: argparse.Namespace) -> None:
 
 def _score(options: argparse.Namespace) -> None:
     from ..backends.diffusers import load_pipeline
-    from .detector import GlyphDetector, measure_detector
-    from .folder import MINIATURE_DIR
-    from .prompts import unseen_pair_prompts
-    from .score import Tally, draw, unsteered
+    from ..miniature.detector import GlyphDetector, measure_detector
+    from ..miniature.folder import MINIATURE_DIR
+    from ..miniature.prompts import unseen_pair_prompts
+    from ..miniature.score import Tally, draw, unsteered
 
     prompts = unseen_pair_prompts(options.prompts, seed=0)
     pipeline = load_pipeline(options.model or MINIATURE_DIR, "cpu")
@@ -122,7 +123,7 @@ def _score(options: argparse.Namespace) -> None:
 
 
 def _glyphs(options: argparse.Namespace) -> None:
-    from .world import extract_glyphs
+    from ..miniature.world import extract_glyphs
 
     check_picture(options.out)
     save_picture(extract_glyphs(options.font), options.out, optimize=True)

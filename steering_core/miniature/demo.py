@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
+from PIL import Image
 from tqdm import tqdm
 
-from .backends.diffusers import load_pipeline
-from .evaluation.visor import Trial, VisorScores
-from .miniature.detector import GlyphDetector
-from .miniature.folder import MINIATURE_DIR
-from .miniature.prompts import ScenePrompt, unseen_pair_prompts
-from .miniature.score import SEEDS, MakeSteering, Tally, draw, unsteered
-from .miniature.world import IMAGE_SIZE
-from .options import save_picture
-from .relations import Relation
-from .viz import MISSING, RIGHT, WRONG, SheetRow, contact_sheet
+from ..backends.diffusers import load_pipeline
+from ..evaluation.visor import Trial, VisorScores
+from ..relations import Relation
+from ..viz import MISSING, RIGHT, WRONG, SheetRow, contact_sheet
+from .detector import GlyphDetector
+from .folder import MINIATURE_DIR
+from .prompts import ScenePrompt, unseen_pair_prompts
+from .score import SEEDS, MakeSteering, Tally, draw, unsteered
+from .world import IMAGE_SIZE
 
 _FIRST = ScenePrompt((("giraffe", Relation.ABOVE, "airplane"),))
 #: A picture of the miniature, its frame and its label.
@@ -23,13 +21,15 @@ _ROW_HEIGHT = IMAGE_SIZE + 40
 _LEGEND = "green: as the prompt says; red: in the wrong place; brown: an object is missing"
 
 
-def run_demo(make_steering: MakeSteering, count: int, out: Path) -> None:
-    """Draw, score and write the contact sheet.
+def draw_demo(make_steering: MakeSteering, count: int) -> tuple[Image.Image, dict[str, VisorScores]]:
+    """Draw and score.
 
     Args:
         make_steering: the steered arm.
         count: how many prompts.
-        out: the contact sheet.
+
+    Returns:
+        The contact sheet, and the scores of each way by its name.
     """
     pipeline, detector = load_pipeline(MINIATURE_DIR, "cpu"), GlyphDetector()
     others = [prompt for prompt in unseen_pair_prompts(count, seed=0) if prompt != _FIRST]
@@ -40,9 +40,7 @@ def run_demo(make_steering: MakeSteering, count: int, out: Path) -> None:
         for name, way in ways.items():
             drawn = draw(pipeline, detector, prompt, way, tallies[name])
             rows.append(SheetRow(f"{prompt.text}: {name}", drawn.pictures, [_frame(trial) for trial in drawn.trials]))
-    save_picture(contact_sheet(rows, _LEGEND), out)
-    print(_table({name: tally.scores for name, tally in tallies.items()}))
-    print(f"Contact sheet: {out}")
+    return contact_sheet(rows, _LEGEND), {name: tally.scores for name, tally in tallies.items()}
 
 
 def sheet_size(count: int) -> tuple[int, int]:
@@ -52,10 +50,3 @@ def sheet_size(count: int) -> tuple[int, int]:
 
 def _frame(trial: Trial) -> tuple[int, int, int]:
     return RIGHT if trial.correct else WRONG if trial.present else MISSING
-
-
-def _table(scores: dict[str, VisorScores]) -> str:
-    lines = [f"{'':12}{'images':>8}{'OA':>8}{'VISOR-cond':>12}{'VISOR-uncond':>14}"]
-    for name, score in scores.items():
-        lines.append(f"{name:12}{score.images:8}{score.oa:8.1%}{score.visor_cond:12.1%}{score.visor_uncond:14.1%}")
-    return "\n".join(lines)

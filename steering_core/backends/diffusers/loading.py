@@ -1,0 +1,170 @@
+"""Pipelines of the diffusers library: loaded from a folder or a single file, and run with steering."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import diffusers
+import torch
+from diffusers import DiffusionPipeline
+from diffusers.utils import is_accelerate_available
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
+
+from ...described import brief, described, one_line, read_json
+from ...hub import local_folder
+from ...steering import Steering
+from .pipelines import PIPELINES, PipelineKind, kind_named, kind_of
+from .sampling import steered
+
+_INDEX = "model_index.json"
+#: Names of tensors that ComfyUI's quantised files have beside their weights.
+_SCALES = (".scale_weight", ".weight_scale", ".comfy_quant")
+
+
+def load_pipeline(source: str | Path, device: str, components: str | Path | None = None) -> DiffusionPipeline:
+    """Load a pipeline without its safety checker and without asking the network.
+
+    On the CPU it computes in float32, elsewhere in the precision that its kind is made to run in.
+
+    Args:
+        source: a pipeline's folder, or the name of one in the Hugging Face cache of this machine; or a single file,
+            a .safetensors checkpoint of Stable Diffusion or SDXL, or the network of another kind.
+        components: where source is a file, the folder or name of a pipeline of its kind, which gives what the file
+            lacks: configurations, tokenizers and, but for Stable Diffusion and SDXL, text encoders and autoencoder.
+
+    Raises:
+        ValueError: there is none, it is of another kind or damaged, or the device cannot be used.
+    """
+    check_device(device)
+    file = Path(source) if Path(source).is_file() else None
+    if file is None and components is not None:
+        raise ValueError(f"{source} is no file, so that it needs no components of {components}. Give one of the two.")
+    folder = local_folder(source if file is None else _components_of(file, components), _INDEX)
+    name = described(_ModelIndex, read_json(folder / _INDEX), str(folder), strict=False)._class_name
+    kind = kind_named(name)
+    if kind is None or not hasattr(diffusers, name):
+        expected = ", ".join(kind.pipelines[0] for kind in PIPELINES)
+        raise ValueError(
+            f"{folder} holds a {brief(name)}; one that can be steered was expected: {expected} or one of their kinds "
+            f"(docs/models.md)."
+        )
+    dtype = torch.float32 if torch.device(device).type == "cpu" else kind.dtype
+    try:
+        pipeline = _load(getattr(diffusers, name), kind, folder, file, dtype)
+    except Exception as error:  # a damaged configuration ends in whatever its classes make of it
+        raise ValueError(f"{source} cannot be loaded, a file is missing or damaged: {one_line(error)}") from error
+    pipeline.set_progress_bar_config(disable=True)
+    return pipeline.to(device)
+
+
+def _load(
+    of: type[DiffusionPipeline], kind: PipelineKind, folder: Path, file: Path | None, dtype: torch.dtype
+) -> DiffusionPipeline:
+    options: dict[str, Any] = {"local_files_only": True, "dtype": dtype}
+    if "safety_checker" in inspect.signature(of.__init__).parameters:
+        options |= {"safety_checker": None, "requires_safety_checker": False}
+    if file is not None and kind.network == "unet":
+        dtype = options.pop("dtype")
+        return of.from_single_file(str(file), config=str(folder), torch_dtype=dtype, **options)
+    if file is not None:
+        index = read_json(folder / _INDEX)
+        network = getattr(diffusers, index[kind.network][1])
+        options[kind.network] = network.from_single_file(
+            str(file), config=str(folder), subfolder=kind.network, local_files_only=True, dtype=dtype
+        )
+    return of.from_pretrained(folder, low_cpu_mem_usage=is_accelerate_available(), **options)
+
+
+def _components_of(file: Path, components: str | Path | None) -> str | Path:
+    """Where the rest of a single file's pipeline is.
+
+    Raises:
+        ValueError: none is given, or the file would not be read, or be read as something that it is not.
+    """
+    if components is None:
+        raise ValueError(
+            f"{file} is a single file; give the folder of a diffusers pipeline of its kind as well, which has the "
+            f"configurations and tokenizers that a file lacks (--components)."
+        )
+    if file.suffix.lower() != ".safetensors":
+        raise ValueError(f"{file}: a .safetensors file was expected. Other checkpoints are pickles and are not opened.")
+    try:
+        with safe_open(file, "pt") as tensors:
+            names = tensors.keys()
+    except SafetensorError as error:
+        raise ValueError(f"{file} is damaged or no safetensors file: {one_line(error)}") from error
+    if quantised := next((name for name in names if name.endswith(_SCALES)), None):
+        raise ValueError(
+            f"{file}: its weights are quantised for ComfyUI ({brief(quantised)}), which diffusers would read as plain "
+            f"numbers. Give the file in bf16 or fp16, or steer it in ComfyUI."
+        )
+    return components
+
+
+@dataclass(frozen=True)
+class _ModelIndex:
+    """What a pipeline's folder says of itself."""
+
+    _class_name: str
+
+
+def check_device(device: str) -> None:
+    """Refuse a device on which torch cannot compute here.
+
+    Raises:
+        ValueError: it cannot, or there is none of this name.
+    """
+    try:
+        (torch.ones(1, device=device) + 1).item()  # the device meta fails no sooner than here
+    except (RuntimeError, AssertionError, ImportError) as error:
+        raise ValueError(
+            f"The device {brief(device)} cannot be used here; cpu always can, cuda with a GPU: {one_line(error)}"
+        ) from error
+
+
+def generate(
+    pipeline: DiffusionPipeline,
+    prompt: str,
+    seeds: Sequence[int],
+    steering: Steering | None,
+    steps: int,
+    guidance_scale: float = 1.0,
+    negative_prompt: str = "",
+    size: tuple[int, int] | None = None,
+    call: Mapping[str, Any] | None = None,
+) -> Tensor:
+    """One picture of the prompt for each seed, as one batch: (seeds, 3, H, W) in [0, 1] on the CPU.
+
+    Args:
+        steering: none samples as the pipeline does by itself.
+        size: (width, height) in pixels; the pipeline's own when not given.
+        call: further arguments of the pipeline's call, which go before what the others say.
+
+    Raises:
+        ValueError: the pipeline's guidance knows no negative prompt.
+        See ``steered``.
+    """
+    kind = kind_of(pipeline)
+    options: dict[str, Any] = {kind.guidance: guidance_scale}
+    if kind.negative:
+        # Qwen-Image is guided only where there is some negative prompt.
+        options["negative_prompt"] = negative_prompt or (" " if kind.guidance == "true_cfg_scale" else "")
+    elif negative_prompt:
+        raise ValueError(f"negative prompt: the guidance of {kind.name} does not lead away from one. Leave it out.")
+    if size is not None:
+        options["width"], options["height"] = size
+    with steered(pipeline, steering) if steering else nullcontext():
+        return pipeline(
+            prompt=prompt,
+            num_inference_steps=steps,
+            num_images_per_prompt=len(seeds),
+            output_type="pt",
+            generator=[torch.Generator().manual_seed(seed) for seed in seeds],
+            **options | dict(call or {}),
+        ).images.cpu()

@@ -1,0 +1,128 @@
+"""What a scheduler of the diffusers library tells of a step: how noisy it is, and where a shift has to go.
+
+A network's input is z = alpha·x0 + sigma·epsilon: with alpha² + sigma² = 1 on a diffusion schedule, with
+alpha + sigma = 1 on a flow.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from diffusers import DPMSolverSinglestepScheduler, PNDMScheduler, SchedulerMixin
+from torch import Tensor
+
+from ...steering import LEAST_ALPHA, bounded_shift
+
+#: How a prediction follows a shift of d = (x - x0)/sigma, x = z/alpha on a diffusion schedule and z on a flow, at a
+#: fixed z (Salimans and Ho 2022, section 4). Each moves the clean image by the same, and has an end where alpha has
+#: none.
+_PREDICTION_PER_NOISE = {
+    "epsilon": lambda alpha, sigma: bounded_shift(alpha),
+    "v_prediction": lambda alpha, sigma: 1 / max(alpha, LEAST_ALPHA),
+    "sample": lambda alpha, sigma: -sigma / max(alpha, LEAST_ALPHA),
+    "flow_prediction": lambda alpha, sigma: 1.0,
+}
+
+
+@dataclass(frozen=True)
+class NoiseLevel:
+    """Of the network's input at one step.
+
+    Attributes:
+        alpha, sigma: see above; both in [0, 1].
+        progress: share of the diffusion time that is done.
+    """
+
+    alpha: float
+    sigma: float
+    progress: float
+
+
+def check_scheduler(scheduler: SchedulerMixin) -> None:
+    """Refuse a scheduler whose noise levels are unknown.
+
+    Raises:
+        ValueError: names the scheduler and what was expected.
+    """
+    name = type(scheduler).__name__
+    if not is_flow(scheduler) and not hasattr(scheduler, "alphas_cumprod"):
+        raise ValueError(
+            f"{name} has no alphas_cumprod and is none of a flow, so the noise level of a step is unknown. Use a "
+            f"scheduler for noise-prediction models, such as DDIM, Euler or DPM-Solver++, or for flows, such as "
+            f"FlowMatchEulerDiscreteScheduler, whichever the network was trained for."
+        )
+    if (predicted := predicted_by(scheduler)) not in _PREDICTION_PER_NOISE:
+        raise ValueError(
+            f"{name} is set to the prediction type {predicted}. Set it to one of {', '.join(_PREDICTION_PER_NOISE)}, "
+            f"whichever the network was trained for."
+        )
+
+
+def is_flow(scheduler: SchedulerMixin) -> bool:
+    """Whether its steps go along a flow."""
+    is_one = type(scheduler).__name__.startswith("FlowMatch")
+    return is_one or bool(getattr(scheduler.config, "use_flow_sigmas", False))
+
+
+def predicted_by(scheduler: SchedulerMixin) -> str:
+    """What the network predicts, as the scheduler takes it."""
+    return "flow_prediction" if is_flow(scheduler) else scheduler.config.prediction_type
+
+
+def noise_level(scheduler: SchedulerMixin, timestep: Tensor | float) -> NoiseLevel:
+    """Of the step that the scheduler takes next.
+
+    Args:
+        timestep: that the network is given, also between trained ones; a flow's scheduler tells its noise by itself.
+    """
+    if is_flow(scheduler):
+        sigma = float(scheduler.sigmas[scheduler.step_index or scheduler.begin_index or 0])
+        return NoiseLevel(1 - sigma, sigma, 1 - sigma)
+    products = scheduler.alphas_cumprod.double().cpu()
+    time = min(max(float(timestep), 0.0), len(products) - 1.0)
+    low = int(time)
+    high = min(low + 1, len(products) - 1)
+    product = torch.lerp(products[low], products[high], time - low).item()
+    progress = 1 - float(timestep) / (scheduler.config.num_train_timesteps - 1)
+    return NoiseLevel(product**0.5, (1 - product) ** 0.5, progress)
+
+
+def prediction_per_noise(scheduler: SchedulerMixin, level: NoiseLevel) -> float:
+    """What a shift of the noise is multiplied with to become one of the prediction."""
+    return _PREDICTION_PER_NOISE[predicted_by(scheduler)](level.alpha, level.sigma)
+
+
+def keeps_moved_latent(scheduler: SchedulerMixin) -> bool:
+    """Whether the scheduler goes on from the latent it is given, not from one it kept.
+
+    The later evaluations of Heun, KDPM2, the SDE and the singlestep solver, and of PNDM's Runge-Kutta and first
+    steps, are corrections on a latent of the scheduler's own.
+    """
+    if isinstance(scheduler, PNDMScheduler):
+        runge_kutta = not scheduler.config.skip_prk_steps and scheduler.counter < len(scheduler.prk_timesteps)
+        return scheduler.counter % 4 == 0 if runge_kutta else scheduler.counter != 1
+    if isinstance(scheduler, DPMSolverSinglestepScheduler):
+        return scheduler.order_list[scheduler.step_index or 0] == 1
+    return getattr(scheduler, "state_in_first_order", True)
+
+
+def moved_sample(scheduler: SchedulerMixin, sample: Tensor, timestep: Tensor, shift: Tensor) -> Tensor:
+    """The scheduler's own latent, for a step from where the network's input was moved to.
+
+    Args:
+        shift: of the network's input.
+    """
+    if hasattr(scheduler, "last_sample"):
+        # A corrector (UniPC, SA-Solver) would start again from the latent before the move.
+        scheduler.last_sample = None
+    return sample + shift / _input_scale(scheduler, sample, timestep)
+
+
+def _input_scale(scheduler: Any, sample: Tensor, timestep: Tensor) -> Tensor | float:
+    """What the network is given of a latent of 1; flows have no such scale."""
+    if not hasattr(scheduler, "scale_model_input"):
+        return 1.0
+    one = torch.ones_like(sample.flatten()[:1]).view([1] * sample.dim())
+    return scheduler.scale_model_input(one, timestep)

@@ -1,0 +1,158 @@
+"""Checkpoints as the authors of Learn-to-Steer released them: their words for what is ours."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..described import brief, described
+from ..layers import PUBLISHED_NETWORKS, AttentionLayer, published_order
+from ..pickled import read_pickled
+from ..relations import Relation
+from .layout import MapLayout
+from .network import ClassifierDescription
+from .settings import ClassifierSettings, TransformerSettings
+
+_TIME_MODES = {"mid": "every_layer", "pre": "first_layer"}
+_DROPOUT = 0.1
+_RELATIONS = {
+    "to the left of": Relation.LEFT_OF.value,
+    "to the right of": Relation.RIGHT_OF.value,
+    "above": Relation.ABOVE.value,
+    "below": Relation.BELOW.value,
+    "above-to the left of": Relation.ABOVE_LEFT.value,
+    "above-to the right of": Relation.ABOVE_RIGHT.value,
+    "below-to the left of": Relation.BELOW_LEFT.value,
+    "below-to the right of": Relation.BELOW_RIGHT.value,
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Time:
+    enable: bool
+    mode: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Transformer:
+    nhead: int
+    num_layers: int
+    dim_feedforward: int
+    dropout: float = _DROPOUT
+
+    def ours(self) -> TransformerSettings:
+        return TransformerSettings(self.nhead, self.num_layers, self.dim_feedforward, self.dropout)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Extractor(_Transformer):
+    layer_attn_nheads: int
+    timestep_embedding: _Time
+    use_mean: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Classifier(_Transformer):
+    timestep_embedding_dim: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Config:
+    extractor: _Extractor
+    classifier: _Classifier
+    map_size: int
+    d_model: int
+    num_timesteps: int
+
+    def ours(self) -> ClassifierSettings:
+        time = self.extractor.timestep_embedding
+        return ClassifierSettings(
+            map_size=self.map_size,
+            width=self.d_model,
+            steps=self.num_timesteps,
+            extractor=self.extractor.ours(),
+            aggregation_heads=self.extractor.layer_attn_nheads,
+            time_before=_TIME_MODES.get(time.mode, time.mode) if time.enable else "none",
+            mean_maps=self.extractor.use_mean,
+            classifier=self.classifier.ours(),
+            time_width=self.classifier.timestep_embedding_dim,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Training:
+    timesteps: tuple[int, ...]
+    exp_name: str = "an unnamed network"
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Published:
+    """What a released checkpoint holds, of which more is passed over."""
+
+    model_state_dict: dict[str, Any]
+    rel_name_to_idx: dict[str, int]
+    input_channels: int
+    config: _Config
+    training_config: _Training
+
+    def __post_init__(self) -> None:
+        if sorted(self.rel_name_to_idx.values()) != list(range(len(self.rel_name_to_idx))):
+            raise ValueError(f"rel_name_to_idx must count from 0 on, not be {brief(self.rel_name_to_idx)}.")
+
+    def ours(self, network: tuple[AttentionLayer, ...]) -> ClassifierDescription:
+        settings = self.config.ours()
+        relations = sorted(self.rel_name_to_idx, key=lambda name: self.rel_name_to_idx[name])
+        return ClassifierDescription(
+            tuple(_RELATIONS.get(name, name) for name in relations),
+            MapLayout(network, published_order(network), settings.map_size, total=1.0),
+            settings,
+            self.training_config.timesteps,
+            self.input_channels,
+        )
+
+
+def read_published(file: Path, network_name: str | None) -> tuple[ClassifierDescription, dict[str, Tensor]]:
+    """What a released checkpoint says of its classifier, and its weights by their names.
+
+    Args:
+        network_name: one in ``PUBLISHED_NETWORKS``; what the checkpoint says itself when not given.
+
+    Raises:
+        ValueError: the file is no such checkpoint, is damaged, holds something else than tensors or more of them
+            than it can, or was released for a network whose maps are not known here.
+        OSError: it cannot be read.
+    """
+    try:
+        checkpoint = read_pickled(file)
+    except ValueError as error:
+        raise ValueError(
+            f"{error} A released relation classifier or a .safetensors file of ours was expected."
+        ) from error
+    needed = [field.name for field in fields(_Published)]
+    if not isinstance(checkpoint, Mapping) or not checkpoint.keys() >= set(needed):
+        raise ValueError(f"{file} is no relation classifier: a dict with {', '.join(needed)} was expected.")
+    published = described(_Published, checkpoint, str(file), strict=False)
+    network_name = network_name or published.training_config.exp_name
+    network = PUBLISHED_NETWORKS.get(network_name)
+    if network is None:
+        raise ValueError(
+            f"{file} says it was made for {brief(network_name)}; the networks whose maps are known are "
+            f"{', '.join(PUBLISHED_NETWORKS)}. Name the right one with: steer classifier convert --network"
+        )
+    try:
+        told = published.ours(network)
+    except ValueError as error:
+        raise ValueError(f"{file}: {error}") from error
+    weights = published.model_state_dict
+    for name, weight in weights.items():
+        if not isinstance(weight, Tensor) or weight.layout is not torch.strided or weight.device.type != "cpu":
+            raise ValueError(f"{file}: {brief(name)} was expected to be a tensor of numbers, not {brief(weight)}.")
+    # A tensor can be a small storage seen many times over.
+    if sum(weight.numel() * weight.element_size() for weight in weights.values()) > file.stat().st_size:
+        raise ValueError(f"{file}: it claims more weights than a file of its size can hold.")
+    return told, weights

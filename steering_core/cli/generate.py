@@ -1,0 +1,120 @@
+"""``steer generate``."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+from ..described import brief
+from ..files import save_picture, save_text
+from ..steering import Steering
+from ..trace import trace_as_json
+from .options import (
+    MOST_SEEDS,
+    MOST_SIDE,
+    check_picture,
+    check_place,
+    guidance_scale,
+    path_told,
+    seed,
+    steps,
+    text,
+    whole,
+)
+from .steering import LOSSES, NONE, add_steering_options, loss_of, schedule_of
+
+
+def add_generate_command(commands: argparse._SubParsersAction) -> None:
+    """``steer generate``."""
+    generate = commands.add_parser("generate", help="draw a prompt")
+    generate.add_argument("prompt", type=text, help='such as "a giraffe above an airplane"')
+    generate.add_argument(
+        "--model",
+        default="miniature",
+        help="miniature, a diffusers pipeline's folder, a name in the local cache of Hugging Face, or a single "
+        ".safetensors file (default: %(default)s)",
+    )
+    generate.add_argument(
+        "--components",
+        metavar="DIR",
+        help="for a single file: folder or cached name of a pipeline of its kind, for what the file lacks",
+    )
+    generate.add_argument(
+        "--size", type=whole(16, MOST_SIDE), nargs=2, metavar=("W", "H"), help="in pixels (default: the model's own)"
+    )
+    generate.add_argument(
+        "--negative", type=text, default="", metavar="PROMPT", help="what the picture should not show"
+    )
+    generate.add_argument("--seed", type=seed, nargs="+", default=[0], help="one picture for each (default: 0)")
+    generate.add_argument("--steps", type=steps, default=25, help="denoising steps (default: %(default)s)")
+    generate.add_argument(
+        "--cfg", type=guidance_scale, default=5.0, help="classifier-free guidance scale (default: %(default)s)"
+    )
+    generate.add_argument("--device", default="cpu", help="torch device, such as cuda (default: %(default)s)")
+    generate.add_argument(
+        "--out",
+        type=Path,
+        required=True,
+        metavar="FILE",
+        help="picture to write; with several seeds, the seed is put before the suffix",
+    )
+    generate.add_argument("--maps", type=Path, metavar="FILE", help="also write the first picture's token maps")
+    generate.add_argument("--report", type=Path, metavar="FILE", help="also write the trace of the steering, as JSON")
+    add_steering_options(generate, (*LOSSES, NONE))
+    generate.set_defaults(run=_generate)
+
+
+def _generate(options: argparse.Namespace) -> None:
+    from ..backends.diffusers import generate, ground_prompt, load_pipeline
+    from ..miniature.folder import MINIATURE_DIR
+    from ..viz import check_finite, map_sheet, to_image
+
+    files = _picture_files(options)
+    _check_files(options, files)
+    loss, schedule = loss_of(options), schedule_of(options)
+    model = MINIATURE_DIR if options.model == "miniature" else options.model
+    pipeline = load_pipeline(model, options.device, options.components)
+    scene = ground_prompt(pipeline, options.prompt)
+    print(scene.summary())
+    steers = NONE not in options.loss and scene.relations and schedule.steered_steps(options.steps)
+    if options.maps and not steers:
+        raise ValueError(f"{options.maps}: maps are recorded where steering looks, and no step of this is steered.")
+    steering = Steering(scene, loss, schedule) if steers else None
+    drawn = generate(
+        pipeline, options.prompt, options.seed, steering, options.steps, options.cfg, options.negative, options.size
+    )
+    pictures = check_finite(drawn)
+    for file, picture in zip(files, pictures):
+        save_picture(to_image(picture), file)
+        print(path_told(file))
+    trace, unsteered = (steering.trace, steering.unsteered) if steering else ([], [])
+    if options.report:
+        report = {"seeds": options.seed, **trace_as_json(scene, trace, unsteered)}
+        save_text(json.dumps(report, indent=1) + "\n", options.report)
+        print(path_told(options.report))
+    if options.maps:
+        save_picture(map_sheet(scene, trace, (), pictures[0]), options.maps)
+        print(path_told(options.maps))
+
+
+def _picture_files(options: argparse.Namespace) -> list[Path]:
+    """Where the picture of each seed goes."""
+    if len(options.seed) == 1:
+        return [options.out]
+    return [options.out.with_stem(f"{options.out.stem}_{number}") for number in options.seed]
+
+
+def _check_files(options: argparse.Namespace, files: Sequence[Path]) -> None:
+    """Refuse before sampling what could not be written after it."""
+    if not 0 < len(set(options.seed)) == len(options.seed) <= MOST_SEEDS:
+        raise ValueError(f"--seed {brief(options.seed)}: {MOST_SEEDS} seeds at most were expected, each of them once.")
+    for file in (options.out, *files, *filter(None, [options.maps])):
+        check_picture(file)
+    if options.report:
+        check_place(options.report)
+        if options.report.suffix.lower() != ".json":
+            raise ValueError(f"{options.report}: a name that ends in .json was expected for the report.")
+    if options.maps in (options.out, *files):
+        raise ValueError(f"{options.maps} was given for both the picture and its maps. Give two names.")

@@ -1,0 +1,64 @@
+"""``main``: runs a command, and tells its errors on one line."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from typing import NoReturn
+
+import torch
+from safetensors import SafetensorError
+
+from ..steering import SteeringError
+from .classifier import add_classifier_commands
+from .demo import add_demo_command
+from .generate import add_generate_command
+from .miniature import add_miniature_commands
+from .parse import add_parse_command
+from .record import add_record_command
+from .train import add_train_command
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command.
+
+    Args:
+        arguments: of the command line; those of the process when not given.
+
+    Returns:
+        Exit status: 0, or 2 after an error, which is told on one line of stderr.
+    """
+    options = _parser().parse_args(arguments)
+    try:
+        options.run(options)
+        sys.stdout.flush()  # a full disk is an error of ours as well
+        return 0
+    except ModuleNotFoundError as error:
+        message = f"{error}: pip install 'comfyui-spatial-steering[cli]'"
+    except torch.OutOfMemoryError as error:
+        message = f"the device's memory does not suffice, fewer seeds or a smaller model need less: {error}"
+    except (ValueError, OSError, SteeringError, SafetensorError) as error:
+        message = str(error)
+    print(f"steer: error: {' '.join(message.split())}", file=sys.stderr)
+    return 2
+
+
+class _Parser(argparse.ArgumentParser):
+    """Tells errors on one line."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.prog}: error: {' '.join(message.split())} (see {self.prog} --help)\n")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(prog="steer", description="Spatial relations in a prompt come true while the image is sampled.")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    add_demo_command(commands)
+    add_generate_command(commands)
+    add_parse_command(commands)
+    add_record_command(commands)
+    add_train_command(commands)
+    add_classifier_commands(commands)
+    add_miniature_commands(commands)
+    return parser

@@ -1,0 +1,185 @@
+"""``steer record``."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from dataclasses import fields, replace
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..training.recording import MOST_STEPS, RecordingSettings
+from .options import guidance_scale, path_told, seed, steps, text, whole
+
+if TYPE_CHECKING:
+    from diffusers import StableDiffusionPipeline
+    from PIL import Image
+
+    from ..training.sources import Source
+
+
+def add_record_command(commands: argparse._SubParsersAction) -> None:
+    """``steer record``."""
+    record = commands.add_parser("record", help="record token maps of labelled pictures, for training a classifier")
+    record.add_argument(
+        "--out", type=Path, required=True, help="the dataset's folder; a stopped recording is continued"
+    )
+    record.add_argument(
+        "--model",
+        default="miniature",
+        help="miniature, a diffusers pipeline's folder, or a name in the local cache of Hugging Face "
+        "(default: %(default)s)",
+    )
+    record.add_argument("--device", default="cpu", help="torch device, such as cuda (default: %(default)s)")
+    source = record.add_argument_group("pictures")
+    source.add_argument(
+        "--source",
+        choices=("miniature", "coco", "gqa", "generated"),
+        default="miniature",
+        help="scenes of the miniature's world, photographs with boxes in COCO's JSON format, GQA, or pictures that "
+        "the model draws and a detector labels (default: %(default)s)",
+    )
+    source.add_argument("--annotations", type=Path, metavar="FILE", help="JSON of coco, or scene graphs of gqa")
+    source.add_argument("--pictures", type=Path, metavar="DIR", help="folder of the photographs")
+    source.add_argument(
+        "--count", type=whole(1, 10_000_000), help="miniature's scenes, or pictures to draw (default: 1000)"
+    )
+    source.add_argument("--unseen-pairs", action="store_true", help="scenes of pairs that the miniature never saw")
+    source.add_argument("--without", type=text, nargs="+", metavar="NAME", help="objects that the scenes leave out")
+    source.add_argument(
+        "--others", type=whole(0, 3), help="at most so many more objects in a scene, 0 to 3 (default: 0)"
+    )
+    source.add_argument(
+        "--objects", type=text, nargs="+", metavar="NAME", help="to draw (default: those of the miniature)"
+    )
+    source.add_argument(
+        "--detector",
+        metavar="DIR",
+        help="miniature, or the folder of RT-DETR, OWLv2 or Grounding DINO (default: miniature)",
+    )
+    source.add_argument("--drawing-steps", type=steps, help="of each picture that is drawn (default: 25)")
+    source.add_argument("--cfg", type=guidance_scale, help="guidance scale of the drawing (default: 5)")
+    source.add_argument("--seed", type=seed, default=0, help="(default: %(default)s)")
+    how = record.add_argument_group("recording; what is not given is as RecordingSettings has it")
+    how.add_argument(
+        "--layers",
+        nargs="+",
+        metavar="NAME",
+        help="in the order of the stack (default: every layer up to the last that the centroid loss reads)",
+    )
+    how.add_argument("--map-size", type=whole(1, 256), help="side that maps are resized to")
+    how.add_argument("--steps", type=steps, help="of the inversion")
+    how.add_argument(
+        "--recorded", type=whole(0, MOST_STEPS - 1), nargs="+", metavar="N", help="steps to record, 0 the noisiest"
+    )
+    how.add_argument("--method", choices=("inversion", "noise"), help="invert the picture, or put noise in it")
+    how.add_argument("--refinements", type=whole(0, 100), help="of the inversion's fixed-point iteration")
+    how.add_argument("--false-prompts", type=whole(0, 3), help="false relations each picture is inverted with")
+    how.add_argument(
+        "--shard-size", type=whole(1, 10_000), default=64, help="pictures in a file (default: %(default)s)"
+    )
+    how.add_argument("--batch", type=whole(1, 1024), default=4, help="pictures at a time (default: %(default)s)")
+    record.set_defaults(run=_record)
+
+
+def _record(options: argparse.Namespace) -> None:
+    from accelerate import PartialState
+    from tqdm import tqdm
+
+    from ..backends.diffusers import load_pipeline
+    from ..backends.diffusers.recording import RecordablePipeline
+    from ..layers import layers_on_the_way
+    from ..miniature.folder import MINIATURE_DIR
+    from ..training.dataset import write_dataset
+
+    given = {field.name: getattr(options, field.name) for field in fields(RecordingSettings)}
+    given = {name: tuple(value) if isinstance(value, list) else value for name, value in given.items()}
+    settings = RecordingSettings(
+        **{"layers": (), **{name: value for name, value in given.items() if value is not None}}
+    )
+
+    @cache
+    def load() -> StableDiffusionPipeline:
+        return load_pipeline(MINIATURE_DIR if options.model == "miniature" else options.model, options.device)
+
+    source = _source(options, load)
+    model = RecordablePipeline(load())
+    settings = replace(settings, layers=settings.layers or layers_on_the_way(model.network))
+    state = PartialState(cpu=options.device == "cpu")
+    shards = write_dataset(
+        model,
+        source,
+        settings,
+        options.out,
+        options.shard_size,
+        options.batch,
+        state.process_index,
+        state.num_processes,
+    )
+    with tqdm(total=-(-len(source) // state.num_processes), unit="picture", disable=not state.is_main_process) as bar:
+        for done in shards:
+            bar.update(done - bar.n)
+    print(path_told(options.out))
+
+
+_ANNOTATED, _DRAWN = ("coco", "gqa"), ("generated",)
+#: Options that are not for all sources: which they are for, and what they are there when not given.
+_SOURCE_OPTIONS: dict[str, tuple[tuple[str, ...], Any]] = {
+    "annotations": (_ANNOTATED, None),
+    "pictures": (_ANNOTATED, None),
+    "count": (("miniature", "generated"), 1000),
+    "unseen_pairs": (("miniature",), False),
+    "without": (("miniature",), ()),
+    "others": (("miniature",), 0),
+    "objects": (_DRAWN, None),
+    "detector": (_DRAWN, "miniature"),
+    "drawing_steps": (_DRAWN, 25),
+    "cfg": (_DRAWN, 5.0),
+}
+
+
+def _source(options: argparse.Namespace, load: Callable[[], StableDiffusionPipeline]) -> Source:
+    from ..training.sources import MiniatureScenes, coco_pictures, gqa_pictures
+
+    for name, (sources, default) in _SOURCE_OPTIONS.items():
+        given = getattr(options, name)
+        if given is None or given is False:
+            setattr(options, name, default)
+        elif options.source not in sources:
+            raise ValueError(
+                f"--{name.replace('_', '-')} belongs to --source {' or '.join(sources)}, not to {options.source}. "
+                f"Leave it out, or give that source."
+            )
+    if options.source == "miniature":
+        return MiniatureScenes(options.count, options.seed, options.unseen_pairs, options.without, options.others)
+    if options.source == "generated":
+        return _generated(options, load)
+    if options.annotations is None or options.pictures is None:
+        raise ValueError(f"--source {options.source} needs --annotations FILE and --pictures DIR.")
+    read = coco_pictures if options.source == "coco" else gqa_pictures
+    return read(options.annotations, options.pictures, options.seed)
+
+
+def _generated(options: argparse.Namespace, load: Callable[[], StableDiffusionPipeline]) -> Source:
+    from ..backends.diffusers import check_device, generate
+    from ..miniature.world import OBJECTS
+    from ..training.generated import GeneratedPictures, MiniatureDetector, TransformersDetector
+    from ..viz import check_finite, to_image
+
+    def draw(prompt: str, seed: int) -> Image.Image:
+        return to_image(check_finite(generate(load(), prompt, [seed], None, options.drawing_steps, options.cfg))[0])
+
+    is_miniature = options.detector == "miniature"
+    if is_miniature and options.model != "miniature":
+        raise ValueError(
+            f"The miniature's detector knows only the miniature's pictures, not those of {options.model}. Give "
+            f"--detector DIR, the folder of RT-DETR, OWLv2 or Grounding DINO."
+        )
+    if options.model != "miniature" and not options.objects:
+        raise ValueError(f"--objects NAME …, to be drawn by {options.model}, were expected.")
+    check_device(options.device)
+    detector = MiniatureDetector() if is_miniature else TransformersDetector(options.detector, options.device)
+    objects = tuple(options.objects or OBJECTS)
+    told = {"drawing_steps": options.drawing_steps, "cfg": options.cfg}
+    return GeneratedPictures(draw, detector, objects, options.count, options.seed, told)

@@ -1,0 +1,131 @@
+"""Options of losses and schedule, of all commands that steer, and what they ask for."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from ..classifier import MINIATURE_CLASSIFIER, load_classifier
+from ..losses import CentroidLoss, CombinedLoss, LearnedLoss, PresenceLoss, SteeringLoss
+from ..losses.centroid import FUNCTIONS, ORTHOGONAL_NORMS
+from ..schedule import DESCENT, GUIDANCE, IN_TURN, TOGETHER, SteeringSchedule
+from .options import number, whole
+
+#: What ``--loss`` offers; none only where a single picture is drawn.
+_CENTROID, _LEARNED, _PRESENCE, NONE = "centroid", "learned", "presence", "none"
+LOSSES = (_CENTROID, _LEARNED, _PRESENCE)
+_FINITE = number()
+
+
+def add_steering_options(parser: argparse.ArgumentParser, losses: Sequence[str]) -> None:
+    """Options of loss and schedule; those not given keep the defaults of the core."""
+    which = parser.add_argument_group("losses")
+    which.add_argument(
+        "--loss", choices=losses, nargs="+", default=[_CENTROID], help="one, or several that add up (default: centroid)"
+    )
+    which.add_argument("--weights", type=_FINITE, nargs="+", metavar="W", help="of several losses (default: 1 each)")
+    which.add_argument(
+        "--classifier",
+        type=Path,
+        default=MINIATURE_CLASSIFIER,
+        metavar="FILE",
+        help="of the learned loss (default: the miniature's)",
+    )
+    loss = parser.add_argument_group("centroid loss")
+    loss.add_argument("--function", choices=FUNCTIONS, default=CentroidLoss.function, help="f (default: %(default)s)")
+    loss.add_argument("--alpha", type=_FINITE, help="scale of f (default: the paper's for f)")
+    loss.add_argument("--margin", type=_FINITE, help="distance to keep, in picture widths (default: the paper's for f)")
+    loss.add_argument(
+        "--leaky-slope", type=_FINITE, default=CentroidLoss.leaky_slope, help="of leaky_relu (default: %(default)s)"
+    )
+    loss.add_argument(
+        "--orthogonal",
+        choices=tuple(ORTHOGONAL_NORMS),
+        default=CentroidLoss.orthogonal,
+        help="keep objects level across the relation's axis (default: %(default)s)",
+    )
+    for term, aim in {
+        "orthogonal": "of the orthogonal term",
+        "presence": "of the term that pulls each object's attention together",
+        "balance": "of the term that makes both objects' attention spread alike",
+    }.items():
+        default = getattr(CentroidLoss, f"{term}_weight")
+        loss.add_argument(f"--{term}-weight", type=_FINITE, default=default, help=f"{aim} (default: %(default)s)")
+    schedule = parser.add_argument_group("schedule")
+    schedule.add_argument(
+        "--update", choices=(DESCENT, GUIDANCE), default=SteeringSchedule.update, help="rule (default: %(default)s)"
+    )
+    schedule.add_argument(
+        "--start",
+        type=_FINITE,
+        default=SteeringSchedule.start,
+        help="share of the steps before it (default: %(default)s)",
+    )
+    schedule.add_argument(
+        "--end",
+        type=_FINITE,
+        default=SteeringSchedule.end,
+        help="share of the steps after which it stops (default: %(default)s)",
+    )
+    schedule.add_argument("--step-size", type=number(0, 100), help="strength (default: the update rule's)")
+    schedule.add_argument(
+        "--refinements",
+        type=whole(1, 100),
+        default=SteeringSchedule.refinements,
+        help="at most so many moves a step (default: %(default)s)",
+    )
+    schedule.add_argument(
+        "--target", type=_FINITE, default=SteeringSchedule.target, help="loss to stop at (default: %(default)s)"
+    )
+    schedule.add_argument(
+        "--order",
+        choices=(TOGETHER, IN_TURN),
+        default=SteeringSchedule.order,
+        help="of several relations: all in each step, or one a step (default: %(default)s)",
+    )
+
+
+def loss_of(options: argparse.Namespace) -> SteeringLoss:
+    """What ``--loss`` and its weights ask for, none being the centroid loss that nothing follows."""
+    wanted = [name for name in options.loss if name != NONE] or [_CENTROID]
+    if len(set(wanted)) < len(options.loss):
+        raise ValueError(f"--loss {' '.join(options.loss)}: each loss was expected once, and none by itself.")
+    weights = options.weights or [1.0] * len(wanted)
+    if len(weights) != len(wanted):
+        raise ValueError(f"--weights: {len(wanted)} were expected, one for each loss, not {len(weights)}.")
+    losses = [_LOSS_MAKERS[name](options) for name in wanted]
+    return losses[0] if len(losses) == 1 else CombinedLoss(tuple(zip(losses, weights)))
+
+
+def _centroid_loss(options: argparse.Namespace) -> CentroidLoss:
+    return CentroidLoss(
+        options.function,
+        options.alpha,
+        options.margin,
+        options.leaky_slope,
+        options.orthogonal,
+        options.orthogonal_weight,
+        options.presence_weight,
+        options.balance_weight,
+    )
+
+
+_LOSS_MAKERS: dict[str, Callable[[argparse.Namespace], SteeringLoss]] = {
+    _CENTROID: _centroid_loss,
+    _LEARNED: lambda options: LearnedLoss(load_classifier(options.classifier)),
+    _PRESENCE: lambda options: PresenceLoss(),
+}
+
+
+def schedule_of(options: argparse.Namespace) -> SteeringSchedule:
+    """What the options of the schedule ask for."""
+    return SteeringSchedule(
+        update=options.update,
+        start=options.start,
+        end=options.end,
+        step_size=options.step_size,
+        refinements=options.refinements,
+        target=options.target,
+        order=options.order,
+    )

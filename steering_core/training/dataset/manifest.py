@@ -1,0 +1,175 @@
+"""The manifest of a dataset: what it holds, and which of its shards have been written."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import asdict, dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock
+
+from ...classifier import MapLayout
+from ...described import brief, described, read_json
+from ...files import written_whole
+from ..recording import RecordingSettings
+
+MANIFEST = "manifest.json"
+_FORMAT = "spatial-steering token maps, version 2"
+_FORMAT_WITHOUT_DIGESTS = "spatial-steering token maps, version 1"
+
+
+@dataclass(frozen=True)
+class Shard:
+    """What a manifest notes of a shard: how many records it has, and the SHA-256 of the file in hexadecimal digits."""
+
+    records: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What a dataset holds.
+
+    Attributes:
+        model: hash of the weights that were recorded.
+        layout: of the maps.
+        source: description of the pictures.
+        settings: of the recording.
+        examples: pictures in the source.
+        shard_size: pictures in a shard.
+        index: of the shards that have been written, by the names of their files.
+
+    Raises:
+        ValueError: there are no pictures, or the parts contradict each other.
+    """
+
+    model: str
+    layout: MapLayout
+    source: dict[str, Any]
+    settings: RecordingSettings
+    examples: int
+    shard_size: int
+    index: dict[str, Shard] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.examples < 1 or self.shard_size < 1:
+            raise ValueError(f"examples and shard_size must be 1 or more, not {self.examples} and {self.shard_size}.")
+        if self.layout != self.settings.layout(self.layout.network):
+            raise ValueError(f"the layout is not that of its settings, but {self.layout}.")
+        if unknown := [name for name in self.index if not self._has(name)]:
+            raise ValueError(f"index: the dataset has {self.shards} shards, {brief(unknown[0])} is none of them.")
+
+    @property
+    def shards(self) -> int:
+        """How many the whole dataset has."""
+        return -(-self.examples // self.shard_size)
+
+    def differences(self, other: Manifest) -> list[str]:
+        """In which parts another dataset differs, whatever has been written of both."""
+        names = (part.name for part in fields(self) if part.name != "index")
+        return [name for name in names if getattr(self, name) != getattr(other, name)]
+
+    def _has(self, name: str) -> bool:
+        number = re.fullmatch(r"(\d{6,})\.tar", name, re.ASCII)
+        return number is not None and name == shard_name(int(number[1])) and int(number[1]) < self.shards
+
+
+def shard_file(folder: Path, number: int) -> Path:
+    """Where a shard lies."""
+    return folder / shard_name(number)
+
+
+def shard_name(number: int) -> str:
+    """What the file of a shard is called."""
+    return f"{number:06d}.tar"
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """What a dataset's folder says of itself.
+
+    Raises:
+        ValueError: it is no dataset's folder, or the manifest is damaged or of an earlier version; names the file.
+    """
+    file = folder / MANIFEST
+    if not file.is_file():
+        raise ValueError(f"{folder} is no dataset: {MANIFEST} was expected in it, as written by: steer record")
+    content = read_json(file)
+    told = content.pop("format", None) if isinstance(content, dict) else None
+    if told == _FORMAT_WITHOUT_DIGESTS:
+        raise ValueError(
+            f"{file} was written by an earlier version, without the digests that tell damaged data from whole. Record "
+            f"the dataset again, into another folder."
+        )
+    if told != _FORMAT:
+        raise ValueError(f"{file}: the format {_FORMAT!r} was expected.")
+    return described(Manifest, content, str(file))
+
+
+def check_alike(first: Path, wanted: Manifest, folder: Path, there: Manifest) -> None:
+    """Refuse to train on maps of one model and test on those of another.
+
+    Raises:
+        ValueError: the two datasets are of different models, maps or steps; names both.
+    """
+    if (there.model, there.layout) != (wanted.model, wanted.layout):
+        raise ValueError(f"{folder} holds maps of another model, or other maps of it, than {first}.")
+    if (there.settings.steps, there.settings.recorded) != (wanted.settings.steps, wanted.settings.recorded):
+        raise ValueError(f"{folder} holds other steps of the diffusion time than {first}.")
+
+
+def _manifest_lock(folder: Path) -> FileLock:
+    """Held for as long as it takes to read and write a manifest, by all processes of a recording in turn."""
+    return FileLock(str(folder / ".manifest.lock"))
+
+
+def claim(folder: Path, manifest: Manifest, writer: str) -> dict[str, Shard]:
+    """Make the folder this dataset's, which it may be already.
+
+    Args:
+        writer: a name that nobody else writes under at the time.
+
+    Returns:
+        The shards that have been written, by the names of their files.
+
+    Raises:
+        ValueError: the folder holds another dataset, or tar files of somebody else.
+        OSError: it cannot be written.
+    """
+    with _manifest_lock(folder):
+        there = read_manifest(folder) if (folder / MANIFEST).exists() else None
+        if there is None and any(folder.glob("*.tar")):
+            raise ValueError(f"{folder} holds tar files that no {MANIFEST} tells of. Give another folder.")
+        if there is not None and there.index:
+            _check_same(folder, there, manifest)
+            return there.index
+        _write_manifest(folder, manifest, writer)
+        return {}
+
+
+def note(file: Path, manifest: Manifest, shard: Shard, writer: str) -> None:
+    """Add a shard to its folder's manifest.
+
+    Raises:
+        ValueError: the manifest is of another dataset by now.
+        OSError: it cannot be written.
+    """
+    with _manifest_lock(file.parent):
+        there = read_manifest(file.parent)
+        _check_same(file.parent, there, manifest)
+        index = dict(sorted({**there.index, file.name: shard}.items()))
+        _write_manifest(file.parent, replace(there, index=index), writer)
+
+
+def _check_same(folder: Path, there: Manifest, manifest: Manifest) -> None:
+    if differences := manifest.differences(there):
+        raise ValueError(
+            f"{folder} holds another dataset: its {MANIFEST} differs in {', '.join(differences)}. Give another folder, "
+            f"or the settings of that one."
+        )
+
+
+def _write_manifest(folder: Path, manifest: Manifest, writer: str) -> None:
+    with written_whole(folder / MANIFEST, writer) as partial:
+        partial.write_text(json.dumps({"format": _FORMAT, **asdict(manifest)}, indent=1), encoding="utf-8")

@@ -1,0 +1,120 @@
+"""A dataset in memory."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import json
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+
+from ...described import one_line
+from .manifest import Manifest, shard_file, shard_name
+from .shards import read_shard
+
+
+class Damaged(NamedTuple):
+    """A shard that cannot be used, and why."""
+
+    file: Path
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.file}: {self.reason}"
+
+
+@dataclass(frozen=True)
+class Records:
+    """A dataset in memory, a row for each picture and prompt.
+
+    Attributes:
+        maps: (rows, recorded steps, 2, maps, map_size, map_size) in float16.
+        relation: the true ones, (rows,), positions in ``CARDINAL_RELATIONS``.
+        stated: those in the prompts, likewise.
+        objects: names of the two objects of every row.
+        damaged: shards that are not as they were recorded, and were left out.
+    """
+
+    maps: torch.Tensor
+    relation: torch.Tensor
+    stated: torch.Tensor
+    objects: tuple[tuple[str, str], ...]
+    damaged: tuple[Damaged, ...]
+
+    def with_true_prompts(self) -> Records:
+        """Those that there would be without dual inversion."""
+        return self._chosen((self.relation == self.stated).nonzero()[:, 0].tolist())
+
+    def without(self, names: Collection[str]) -> Records:
+        """Those that show none of these objects.
+
+        Raises:
+            ValueError: none is left.
+        """
+        rows = [row for row, shows in enumerate(self.showing(names)) if not shows]
+        if not rows:
+            raise ValueError(f"Without {', '.join(names)} nothing is left of the dataset.")
+        return self._chosen(rows)
+
+    def showing(self, names: Collection[str]) -> list[bool]:
+        """For each row, whether one of its two objects is among these."""
+        return [not set(names).isdisjoint(pair) for pair in self.objects]
+
+    @property
+    def digest(self) -> str:
+        """A hash that tells these records from others."""
+        digest = hashlib.sha256(json.dumps(self.objects).encode())
+        for part in (self.maps, self.relation, self.stated):
+            digest.update(part.numpy().data)
+        return digest.hexdigest()
+
+    def _chosen(self, rows: list[int]) -> Records:
+        objects = tuple(self.objects[row] for row in rows)
+        return Records(self.maps[rows], self.relation[rows], self.stated[rows], objects, self.damaged)
+
+
+def together(parts: Sequence[Records]) -> Records:
+    """Several datasets as one, in their order."""
+    return Records(
+        maps=torch.cat([part.maps for part in parts]),
+        relation=torch.cat([part.relation for part in parts]),
+        stated=torch.cat([part.stated for part in parts]),
+        objects=tuple(pair for part in parts for pair in part.objects),
+        damaged=tuple(file for part in parts for file in part.damaged),
+    )
+
+
+def read_records(folder: Path, manifest: Manifest) -> Records:
+    """Load a dataset; shards that are damaged are left out.
+
+    Raises:
+        ValueError: shards are missing, or none can be read.
+    """
+    present = {name for name in manifest.index if (folder / name).is_file()}
+    if missing := manifest.shards - len(present):
+        first = next(name for name in map(shard_name, itertools.count()) if name not in present)
+        raise ValueError(
+            f"{folder} is not complete: {missing} of {manifest.shards} shards are missing, {first} the first. Go on "
+            f"with the same steer record command."
+        )
+    rows, damaged = [], []
+    for number in range(manifest.shards):
+        file = shard_file(folder, number)
+        try:
+            rows += read_shard(file, manifest)
+        except (OSError, ValueError) as error:
+            damaged.append(Damaged(file, one_line(error)))
+    if not rows:
+        raise ValueError(
+            f"None of the {manifest.shards} shards in {folder} can be read ({damaged[0].reason}). Record the dataset "
+            f"again."
+        )
+    maps, relation, stated, objects = zip(*rows)
+    return Records(
+        torch.from_numpy(np.stack(maps)), torch.tensor(relation), torch.tensor(stated), objects, tuple(damaged)
+    )

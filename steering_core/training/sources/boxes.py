@@ -1,0 +1,56 @@
+"""Boxes of objects, and the relation that they leave no doubt of."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ...relations import Relation
+
+#: Boxes that share more than this much of the smaller one leave it open how they lie.
+_MOST_OVERLAP = 0.25
+#: Objects whose box has less than this share of the picture's area are hardly seen by the model.
+_LEAST_AREA = 0.01
+#: A relation must hold by this share of the picture's side between the centres …
+_LEAST_DISTANCE = 0.1
+#: … and the distance along its axis be so many times that across it, or a diagonal is as true.
+_LEAST_DOMINANCE = 1.5
+
+
+@dataclass(frozen=True)
+class Box:
+    """An object's place in a picture: left, top, width and height in shares of its sides."""
+
+    left: float
+    top: float
+    width: float
+    height: float
+
+    @property
+    def area(self) -> float:
+        """As a share of the picture's."""
+        return self.width * self.height
+
+    def overlap(self, other: Box) -> float:
+        """The common area, as a share of the smaller box."""
+        width = min(self.left + self.width, other.left + other.width) - max(self.left, other.left)
+        height = min(self.top + self.height, other.top + other.height) - max(self.top, other.top)
+        return max(0.0, width) * max(0.0, height) / min(self.area, other.area)
+
+
+def unambiguous_relation(subject: Box, object: Box) -> Relation | None:
+    """The one of ``CARDINAL_RELATIONS`` that clearly holds; none where that could be disputed.
+
+    Both boxes have at least 1 % of the picture, share at most a quarter of the smaller one, and
+    their centres lie at least a tenth of the side apart, along one axis 1.5 times as far as along
+    the other.
+    """
+    if min(subject.area, object.area) < _LEAST_AREA or subject.overlap(object) > _MOST_OVERLAP:
+        return None
+    dx = subject.left + subject.width / 2 - object.left - object.width / 2
+    dy = subject.top + subject.height / 2 - object.top - object.height / 2
+    along, across = max(abs(dx), abs(dy)), min(abs(dx), abs(dy))
+    if along < _LEAST_DISTANCE or along < _LEAST_DOMINANCE * across:
+        return None
+    if abs(dx) > abs(dy):
+        return Relation.LEFT_OF if dx < 0 else Relation.RIGHT_OF
+    return Relation.ABOVE if dy < 0 else Relation.BELOW

@@ -1,0 +1,172 @@
+"""Photographs with boxes, as COCO and GQA have them: what both share."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import os
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from ...described import brief, one_line
+from ...places import path_within
+from ...relations import Relation
+from .boxes import Box, unambiguous_relation
+from .example import Example
+
+#: Of a picture with more objects, only so many are paired: there are as many pairs as the square of them.
+_MOST_PAIRED = 100
+#: A photograph is in one of these; Pillow reads others by running programs.
+_PICTURE_FORMATS = ("BMP", "GIF", "JPEG", "PNG", "TIFF", "WEBP")
+#: Left, top, width and height in pixels.
+BoxInPixels = tuple[float, float, float, float]
+
+
+@dataclass(frozen=True)
+class Annotated:
+    """A picture's file and the pairs in it whose relation is beyond dispute."""
+
+    file: Path
+    pairs: tuple[tuple[str, Relation, str], ...]
+
+
+class AnnotatedPictures:
+    """Photographs with boxes: one pair of each picture that has an unambiguous one.
+
+    Of several pairs the one is taken whose relation is the rarest so far, so that the four come
+    about equally often. Made by ``coco_pictures`` and ``gqa_pictures``.
+
+    Raises:
+        ValueError: no picture has such a pair; for an index, its picture is damaged.
+    """
+
+    def __init__(self, pictures: Iterable[Annotated], description: Mapping[str, Any], seed: int) -> None:
+        self.description = {**description, "seed": seed}
+        rng = np.random.default_rng((seed, 7))
+        taken: Counter[Relation] = Counter()
+        self._chosen: list[tuple[Path, tuple[str, Relation, str]]] = []
+        for picture in pictures:
+            if picture.pairs:
+                ties = rng.permutation(len(picture.pairs))
+                best = min(range(len(ties)), key=lambda index: (taken[picture.pairs[index][1]], ties[index]))
+                taken[picture.pairs[best][1]] += 1
+                self._chosen.append((picture.file, picture.pairs[best]))
+        if not self._chosen:
+            raise ValueError(f"No picture has a pair of objects whose relation is beyond dispute: {self.description}")
+
+    def __len__(self) -> int:
+        return len(self._chosen)
+
+    def __getitem__(self, index: int) -> Example:
+        file, (subject, relation, object) = self._chosen[index]
+        return Example(f"{index:07d}", _read_picture(file), subject, relation, object)
+
+
+@dataclass(frozen=True)
+class Sized:
+    """Something with sides in pixels.
+
+    Raises:
+        ValueError: a side is less than one.
+    """
+
+    width: int
+    height: int
+
+    def __post_init__(self) -> None:
+        if self.width < 1 or self.height < 1:
+            raise ValueError(f"width and height must be 1 or more, not {self.width} and {self.height}.")
+
+
+def check_named(name: str) -> None:
+    """Refuse a name without a word.
+
+    Raises:
+        ValueError: it has none.
+    """
+    if not name.strip():
+        raise ValueError("a name must have a word.")
+
+
+def check_box(box: BoxInPixels) -> None:
+    """Refuse a box with a side below 0.
+
+    Raises:
+        ValueError: it has one.
+    """
+    if min(box[2:]) < 0:
+        raise ValueError(f"the sides of a box must be 0 or more, not {box[2]} and {box[3]}.")
+
+
+def told_apart(kind: str, file: Path) -> dict[str, str]:
+    """What a dataset's manifest says of the file that it was made from: its name, and what was in it."""
+    return {kind: file.name, "sha256": hashlib.sha256(file.read_bytes()).hexdigest()}
+
+
+def clear_pairs(objects: Sequence[tuple[str, Box | None]]) -> tuple[tuple[str, Relation, str], ...]:
+    """Ordered pairs of objects that occur once, with their relation where it is beyond dispute."""
+    counts = Counter(_noun(name) for name, _ in objects)
+    single = [(name, box) for name, box in objects if box is not None and counts[_noun(name)] == 1]
+    pairs = []
+    for (subject, first), (object, second) in itertools.permutations(single[:_MOST_PAIRED], 2):
+        relation = unambiguous_relation(first, second)
+        if relation is not None:
+            pairs.append((subject, relation, object))
+    return tuple(pairs)
+
+
+def _noun(name: str) -> str:
+    """The last word of a name in a common form, so that "black dogs" counts as a dog."""
+    word = name.split()[-1].lower()
+    return word.removesuffix("s") if not word.endswith("ss") else word
+
+
+@dataclass(frozen=True)
+class PictureFolder:
+    """Where the pictures of an annotation file lie."""
+
+    annotations: Path
+    pictures: Path
+    within: Path | None
+
+    def annotated(self, name: str, pairs: tuple[tuple[str, Relation, str], ...]) -> Annotated:
+        """A picture by the name that the annotations have for it.
+
+        Raises:
+            ValueError: it has pairs and is missing, or lies where it may not; names the file.
+        """
+        file = self.pictures / name
+        if self.within is not None:
+            try:
+                file = path_within(self.within, file)
+            except ValueError as error:
+                raise ValueError(f"{self.annotations}: {error}") from error
+        # os.path passes over what could be no file's name.
+        if pairs and not os.path.isfile(file):
+            raise ValueError(
+                f"{brief(str(file))} was expected: {self.annotations} names it. Give the folder that holds the "
+                f"pictures."
+            )
+        return Annotated(file, pairs)
+
+
+def box_in_shares(box: BoxInPixels, width: int, height: int) -> Box:
+    """(left, top, width, height) in pixels to shares of the picture's sides; what lies beyond these is cut off."""
+    left, right = (min(max(x / width, 0.0), 1.0) for x in (box[0], box[0] + box[2]))
+    top, bottom = (min(max(y / height, 0.0), 1.0) for y in (box[1], box[1] + box[3]))
+    return Box(left, top, right - left, bottom - top)
+
+
+def _read_picture(file: Path) -> Image.Image:
+    """A photograph in RGB."""
+    try:
+        with Image.open(file, formats=_PICTURE_FORMATS) as picture:
+            return picture.convert("RGB")
+    except Exception as error:  # Pillow's readers end in whatever a damaged file leads them to
+        raise ValueError(f"{file} is no picture that can be read: {one_line(error)}") from error
