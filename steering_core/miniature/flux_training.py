@@ -52,8 +52,8 @@ FLUX_AGREEMENT = 0.62
 _T5_LENGTHS, _T5_LENGTH_SHARES = (T5_LENGTH, T5_LENGTH * 3 // 2), (0.75, 0.25)
 #: In the first steps, only pictures of so few objects.
 _FEW_OBJECTS = 2
-#: Weight of naming, from the tokens that leave the double blocks, which object covers each of them. The
-#: flow alone takes far longer to find out which word is which object.
+#: Weight of naming, from the tokens that leave the double blocks, which object covers each of them: a
+#: direct way to learn which word is which object (as REPA aligns what a block knows, Yu et al. 2024).
 _NAMING_WEIGHT = 0.1
 #: Settings that a run may go on with others of: longer, shorter, in larger batches when it gets no further.
 _CHANGEABLE = ("denoiser_steps", "denoiser_batch")

@@ -99,7 +99,7 @@ def build_transformer() -> FluxTransformer2DModel:
     """The denoiser of FLUX's shape: 8×8 image tokens, four heads of 48 numbers in each block.
 
     Modulations and the output start at zero, so that each block begins as the identity (adaLN-Zero,
-    Peebles & Xie 2023); without it, so small a network hardly gets going.
+    Peebles & Xie 2023), which diffusers leaves to whoever trains.
     """
     transformer = FluxTransformer2DModel(
         patch_size=1,
