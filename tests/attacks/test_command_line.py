@@ -208,7 +208,7 @@ def test_the_user_stops_it():
     assert running.stdout.readline() == "dog above cat\n"
     running.send_signal(signal.SIGINT)
     _, said = running.communicate(timeout=60)
-    assert running.returncode == 130
+    assert running.returncode == 130, said
     assert said.splitlines()[-1] == "steer: interrupted" and "Traceback" not in said
 
 
