@@ -102,7 +102,7 @@ class Family:
         order: of the parts of the sequence, or ``CROSS``.
         registers: how many tokens stand in the part of that name.
         multiple: number that text and image are each padded to a multiple of, or the path of an attribute that holds
-            it, where they are.
+            it.
         pads_left: text that is lengthened by the network gets its padding before it, not after it.
         changes_in_place: blocks add to their activations in place.
         text_in: path of the linear layer that the conditioning goes through first, whose width it must have.
@@ -115,7 +115,7 @@ class Family:
     patch: str | int
     order: tuple[str, ...] = (TEXT, IMAGE)
     registers: int = 0
-    multiple: str | int = ""
+    multiple: str | int = 1
     pads_left: bool = False
     changes_in_place: bool = False
     text_in: str = ""
@@ -131,7 +131,7 @@ class Family:
         tokens = math.prod(size)
         if self.order == CROSS:
             return Spans(size, tokens, inputs.text, image=0, text=0, texts=inputs.text)
-        multiple = self._number(network, self.multiple) if self.multiple else 1
+        multiple = self._number(network, self.multiple)
         lengths = {
             TEXT: math.ceil(inputs.text / multiple) * multiple,
             IMAGE: math.ceil(tokens / multiple) * multiple,
@@ -236,6 +236,15 @@ def row_of(kind: type, rows: Mapping[str, Row], name: Callable[[type], str]) -> 
         name: of a class, as the rows are named.
     """
     return next((rows[name(base)] for base in kind.__mro__ if name(base) in rows), None)
+
+
+def family_of(network: nn.Module, families: Sequence[Family], name: Callable[[type], str]) -> Family | None:
+    """The family of a network, if one of these describes it.
+
+    Args:
+        name: of a class, as the families name their networks.
+    """
+    return row_of(type(network), {kind: family for family in families for kind in family.networks}, name)
 
 
 def uncompiled(network: nn.Module) -> nn.Module:

@@ -13,7 +13,7 @@ from ..training.recording import MOST_STEPS, RecordingSettings
 from .options import guidance_scale, path_told, seed, steps, text, whole
 
 if TYPE_CHECKING:
-    from diffusers import StableDiffusionPipeline
+    from diffusers import DiffusionPipeline
     from PIL import Image
 
     from ..training.sources import Source
@@ -100,7 +100,7 @@ def _record(options: argparse.Namespace) -> None:
     )
 
     @cache
-    def load() -> StableDiffusionPipeline:
+    def load() -> DiffusionPipeline:
         return load_pipeline(MINIATURE_DIR if options.model == "miniature" else options.model, options.device)
 
     source = _source(options, load)
@@ -139,7 +139,7 @@ _SOURCE_OPTIONS: dict[str, tuple[tuple[str, ...], Any]] = {
 }
 
 
-def _source(options: argparse.Namespace, load: Callable[[], StableDiffusionPipeline]) -> Source:
+def _source(options: argparse.Namespace, load: Callable[[], DiffusionPipeline]) -> Source:
     from ..training.sources import MiniatureScenes, coco_pictures, gqa_pictures
 
     for name, (sources, default) in _SOURCE_OPTIONS.items():
@@ -161,7 +161,7 @@ def _source(options: argparse.Namespace, load: Callable[[], StableDiffusionPipel
     return read(options.annotations, options.pictures, options.seed)
 
 
-def _generated(options: argparse.Namespace, load: Callable[[], StableDiffusionPipeline]) -> Source:
+def _generated(options: argparse.Namespace, load: Callable[[], DiffusionPipeline]) -> Source:
     from ..backends.diffusers import check_device, generate
     from ..miniature.world import OBJECTS
     from ..training.generated import GeneratedPictures, MiniatureDetector, TransformersDetector

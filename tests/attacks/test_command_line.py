@@ -201,14 +201,14 @@ def test_output_that_cannot_be_printed_is_one_line():
     assert done.stderr.splitlines()[0].startswith("steer: error:") and "Traceback" not in done.stderr
 
 
-def test_the_user_stops_it():
+def test_the_user_stops_it(tmp_path):
     command = [sys.executable, "-u", "-m", "steering_core", "generate", "a dog above a cat", "--steps", "1000",
-               "--out", "/tmp/never.png"]  # fmt: skip
+               "--out", str(tmp_path / "never.png")]  # fmt: skip
     running = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     assert running.stdout.readline() == "dog above cat\n"
     running.send_signal(signal.SIGINT)
     _, said = running.communicate(timeout=60)
-    assert running.returncode == 130
+    assert running.returncode == 130, said
     assert said.splitlines()[-1] == "steer: interrupted" and "Traceback" not in said
 
 

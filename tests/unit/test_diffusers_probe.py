@@ -261,10 +261,10 @@ def test_a_control_net_steers_with_the_guided_half(tiny, monkeypatch, update, gu
 
 def test_steering_lowers_the_loss_with_a_control_net(tiny):
     pipeline = with_control_net(tiny)
-    steering = make_steering(pipeline, refinements=6, step_size=0.02, target=-9.0)
+    steering = make_steering(pipeline, refinements=3, step_size=0.001, target=-9.0)
     sample(pipeline, steering, image=picture())
-    losses = [entry.loss.mean().item() for entry in steering.trace if entry.step == 0]
-    assert len(losses) == 6 and losses[-1] < losses[0]
+    first, second, third = (entry.loss.mean() for entry in steering.trace if entry.step == 0)
+    assert third < second < first
 
 
 def test_of_everything_batched_the_guided_half_is_taken():

@@ -27,8 +27,8 @@ from ...families import (
     ReadableNetwork,
     Transformer,
     UNet,
+    family_of,
     latent_size,
-    row_of,
     uncompiled,
 )
 from ...layers import AttentionLayer
@@ -232,8 +232,7 @@ def _readable(network: nn.Module) -> ReadableNetwork:
     unet = unet_of(network) if isinstance(network, UNetModel) else None
     if unet is not None and unet.layers:
         return unet
-    rows = {name: family for family in FAMILIES for name in family.networks}
-    family = row_of(type(network), rows, _class_name)
+    family = family_of(network, FAMILIES, _class_name)
     if family is None:
         kinds = ", ".join(("SD 1, SD 2, SDXL", *(family.name for family in FAMILIES)))
         raise ValueError(

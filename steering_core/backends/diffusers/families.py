@@ -7,6 +7,7 @@ held against it by tests/unit/test_diffusers_families.py.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from operator import attrgetter
 from typing import Any
 
 from diffusers import UNet2DConditionModel
@@ -24,8 +25,8 @@ from ...families import (
     ReadableNetwork,
     Transformer,
     UNet,
+    family_of,
     latent_size,
-    row_of,
     uncompiled,
 )
 from ...layers import AttentionLayer
@@ -90,7 +91,6 @@ FAMILIES = (
         (Blocks("block", "transformer_blocks", heads="attn.heads"),),
         patch="config.patch_size",
         order=(IMAGE, TEXT),
-        text_in="context_embedder",
     ),
     Family(
         "FLUX.1, Kontext, Krea",
@@ -98,7 +98,6 @@ FAMILIES = (
         _DOUBLE_AND_SINGLE,
         patch=_PACKED,
         order=_WITH_REFERENCES,
-        text_in="context_embedder",
         inputs=_of_packed_ids,
     ),
     Family(
@@ -107,7 +106,6 @@ FAMILIES = (
         _DOUBLE_AND_SINGLE,
         patch=1,
         order=_WITH_REFERENCES,
-        text_in="context_embedder",
         inputs=_of_cells,
     ),
     Family(
@@ -117,7 +115,6 @@ FAMILIES = (
         patch="config.all_patch_size",
         order=(IMAGE, TEXT),
         multiple=32,
-        text_in="cap_embedder.1",
         inputs=_of_lists,
     ),
     Family(
@@ -126,7 +123,6 @@ FAMILIES = (
         (Blocks("block", "transformer_blocks", heads="attn.heads"),),
         patch=_PACKED,
         order=_WITH_REFERENCES,
-        text_in="txt_in",
         inputs=_of_shapes,
     ),
     Family(
@@ -148,8 +144,7 @@ def readable_network(network: nn.Module) -> ReadableNetwork:
     network = uncompiled(network)
     if isinstance(network, UNet2DConditionModel):
         return unet_of(network)
-    rows = {name: family for family in FAMILIES for name in family.networks}
-    family = row_of(type(network), rows, lambda kind: kind.__name__)
+    family = family_of(network, FAMILIES, attrgetter("__name__"))
     if family is None:
         kinds = ", ".join(("SD 1, SD 2, SDXL", *(family.name for family in FAMILIES)))
         raise ValueError(

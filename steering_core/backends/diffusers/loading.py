@@ -46,7 +46,8 @@ def load_pipeline(source: str | Path, device: str, components: str | Path | None
     if file is None and components is not None:
         raise ValueError(f"{source} is no file, so that it needs no components of {components}. Give one of the two.")
     folder = local_folder(source if file is None else _components_of(file, components), _INDEX)
-    name = described(_ModelIndex, read_json(folder / _INDEX), str(folder), strict=False)._class_name
+    index = read_json(folder / _INDEX)
+    name = described(_ModelIndex, index, str(folder), strict=False)._class_name
     kind = kind_named(name)
     if kind is None or not hasattr(diffusers, name):
         expected = ", ".join(kind.pipelines[0] for kind in PIPELINES)
@@ -56,7 +57,7 @@ def load_pipeline(source: str | Path, device: str, components: str | Path | None
         )
     dtype = torch.float32 if torch.device(device).type == "cpu" else kind.dtype
     try:
-        pipeline = _load(getattr(diffusers, name), kind, folder, file, dtype)
+        pipeline = _load(getattr(diffusers, name), kind, folder, index, file, dtype)
     except Exception as error:  # a damaged configuration ends in whatever its classes make of it
         raise ValueError(f"{source} cannot be loaded, a file is missing or damaged: {one_line(error)}") from error
     pipeline.set_progress_bar_config(disable=True)
@@ -64,16 +65,20 @@ def load_pipeline(source: str | Path, device: str, components: str | Path | None
 
 
 def _load(
-    of: type[DiffusionPipeline], kind: PipelineKind, folder: Path, file: Path | None, dtype: torch.dtype
+    of: type[DiffusionPipeline],
+    kind: PipelineKind,
+    folder: Path,
+    index: dict[str, Any],
+    file: Path | None,
+    dtype: torch.dtype,
 ) -> DiffusionPipeline:
+    """From a folder with this index, and a single file if there is one."""
     options: dict[str, Any] = {"local_files_only": True, "dtype": dtype}
     if "safety_checker" in inspect.signature(of.__init__).parameters:
         options |= {"safety_checker": None, "requires_safety_checker": False}
     if file is not None and kind.network == "unet":
-        dtype = options.pop("dtype")
-        return of.from_single_file(str(file), config=str(folder), torch_dtype=dtype, **options)
+        return of.from_single_file(str(file), config=str(folder), torch_dtype=options.pop("dtype"), **options)
     if file is not None:
-        index = read_json(folder / _INDEX)
         network = getattr(diffusers, index[kind.network][1])
         options[kind.network] = network.from_single_file(
             str(file), config=str(folder), subfolder=kind.network, local_files_only=True, dtype=dtype
