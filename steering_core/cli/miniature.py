@@ -23,10 +23,20 @@ def add_miniature_commands(commands: argparse._SubParsersAction) -> None:
 
     train = actions.add_parser("train", help="train it, from nothing or on from another; a stopped run is continued")
     train.add_argument("--out", type=Path, required=True, help="folder of the pipeline to write")
+    train.add_argument(
+        "--shape",
+        choices=("unet", "flux"),
+        default="unet",
+        help="of the first miniature or of the second (default: %(default)s)",
+    )
     train.add_argument("--work", type=Path, help="checkpoints and sample sheets (default: OUT.work)")
     train.add_argument("--seed", type=_SEED, default=0, help="(default: %(default)s)")
     train.add_argument(
-        "--start", type=Path, metavar="DIR", help="miniature whose autoencoder is kept and whose denoiser is trained on"
+        "--start",
+        type=Path,
+        metavar="DIR",
+        help="miniature whose autoencoder is kept and whose denoiser is trained on; for flux, the first one, of which "
+        "the autoencoder is taken (default for flux: the one that ships)",
     )
     train.add_argument("--autoencoder-steps", type=whole(1, _MOST_TRAINING_STEPS), help="of the first stage")
     train.add_argument("--pictures", type=whole(1, _MOST_PICTURES), help="pictures of the second stage")
@@ -38,6 +48,7 @@ def add_miniature_commands(commands: argparse._SubParsersAction) -> None:
         help="shares of these pictures with 1, 2, ... objects",
     )
     train.add_argument("--denoiser-steps", type=whole(1, _MOST_TRAINING_STEPS), help="of the second stage")
+    train.add_argument("--denoiser-batch", type=whole(1, 4096), help="pictures a step of the second stage")
     train.add_argument("--denoiser-rate", type=number(0, 1), help="highest learning rate of the second stage")
     train.add_argument("--device", help="(default: cuda where there is some, else cpu)")
     train.set_defaults(run=_train)
@@ -67,13 +78,21 @@ def add_miniature_commands(commands: argparse._SubParsersAction) -> None:
 def _train(options: argparse.Namespace) -> None:
     import torch
 
+    from ..miniature.flux_training import FluxTrainingSettings, train_flux_miniature
+    from ..miniature.folder import MINIATURE_DIR
     from ..miniature.training import TrainingSettings, train_miniature
 
-    names = ("autoencoder_steps", "pictures", "count_shares", "denoiser_steps", "denoiser_rate")
+    names = ("autoencoder_steps", "pictures", "count_shares", "denoiser_steps", "denoiser_batch", "denoiser_rate")
     given = {name: getattr(options, name) for name in names if getattr(options, name) is not None}
     work = options.work or options.out.with_name(options.out.name + ".work")
     device = options.device or ("cuda" if torch.cuda.is_available() else "cpu")
-    train_miniature(TrainingSettings(seed=options.seed, **given), work, options.out, device, options.start)
+    if options.shape == "unet":
+        train_miniature(TrainingSettings(seed=options.seed, **given), work, options.out, device, options.start)
+        return
+    if "autoencoder_steps" in given:
+        raise ValueError("--autoencoder-steps: the flux shape takes the first miniature's autoencoder as it is.")
+    settings = FluxTrainingSettings(seed=options.seed, **given)
+    train_flux_miniature(settings, work, options.out, device, options.start or MINIATURE_DIR)
 
 
 def _sample(options: argparse.Namespace) -> None:

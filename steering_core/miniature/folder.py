@@ -1,4 +1,4 @@
-"""Where the miniature ships, and the files in its folder beyond those of every diffusers pipeline."""
+"""Where the miniatures ship, and the files in their folders beyond those of every diffusers pipeline."""
 
 from __future__ import annotations
 
@@ -7,8 +7,10 @@ from typing import Any
 
 from ..described import read_json
 
-#: The miniature that ships with the pack: a folder that ``StableDiffusionPipeline`` loads.
+#: The first miniature that ships with the pack: a folder that ``StableDiffusionPipeline`` loads.
 MINIATURE_DIR = Path(__file__).resolve().parents[2] / "models" / "miniature"
+#: The second: a folder that ``FluxPipeline`` loads.
+FLUX_MINIATURE_DIR = MINIATURE_DIR.with_name("flux_miniature")
 
 #: A linear map from latents to colours, for previews while sampling: ``factors`` (latent channels
 #: by RGB) and ``bias`` (RGB), giving values in [-1, 1] from scaled latents.

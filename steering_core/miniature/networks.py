@@ -1,4 +1,4 @@
-"""The miniature's networks: Stable Diffusion's own classes, only small.
+"""The miniatures' networks: Stable Diffusion's and FLUX's own classes, only small.
 
 The UNet's widths are multiples of 32 and its GroupNorms have 32 groups, because ComfyUI's UNet
 fixes that number. The autoencoder is too narrow for as many: with one channel to a group the norm
@@ -7,8 +7,15 @@ erases the channel's mean, and the colour of a plain background with it.
 
 from __future__ import annotations
 
-from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
-from transformers import CLIPTextConfig, CLIPTextModel, PreTrainedTokenizerBase
+from diffusers import (
+    AutoencoderKL,
+    DDIMScheduler,
+    FlowMatchEulerDiscreteScheduler,
+    FluxTransformer2DModel,
+    UNet2DConditionModel,
+)
+from torch import nn
+from transformers import CLIPTextConfig, CLIPTextModel, PreTrainedTokenizerBase, T5Config, T5EncoderModel
 
 from .world import IMAGE_SIZE
 
@@ -19,6 +26,10 @@ LATENT_CHANNELS = 4
 #: Tokens of a prompt, with start, end and padding: CLIP's own.
 CONTEXT_LENGTH = 77
 _TEXT_WIDTH = 128
+#: Tokens of a prompt for the T5 encoder, with end and padding: room for the longest caption.
+T5_LENGTH = 32
+#: Side of a token of the transformer, in positions of the latent.
+PATCH = 2
 
 
 def build_autoencoder() -> AutoencoderKL:
@@ -82,3 +93,58 @@ def build_scheduler() -> DDIMScheduler:
         set_alpha_to_one=False,
         steps_offset=1,
     )
+
+
+def build_transformer() -> FluxTransformer2DModel:
+    """The denoiser of FLUX's shape: 8×8 image tokens, four heads of 48 numbers in each block.
+
+    Modulations and the output start at zero, so that each block begins as the identity (adaLN-Zero,
+    Peebles & Xie 2023), which diffusers leaves to whoever trains.
+    """
+    transformer = FluxTransformer2DModel(
+        patch_size=1,
+        in_channels=LATENT_CHANNELS * PATCH**2,
+        num_layers=3,
+        num_single_layers=4,
+        attention_head_dim=48,
+        num_attention_heads=4,
+        joint_attention_dim=_TEXT_WIDTH,
+        pooled_projection_dim=_TEXT_WIDTH,
+        guidance_embeds=False,
+        axes_dims_rope=(8, 20, 20),
+    )
+    for module in transformer.modules():
+        if isinstance(module, nn.Linear):
+            nn.init.xavier_uniform_(module.weight)
+            nn.init.zeros_(module.bias)
+    modulations = [block.norm.linear for block in transformer.single_transformer_blocks]
+    for block in transformer.transformer_blocks:
+        modulations += [block.norm1.linear, block.norm1_context.linear]
+    for linear in (*modulations, transformer.norm_out.linear, transformer.proj_out):
+        nn.init.zeros_(linear.weight)
+    return transformer
+
+
+def build_t5_encoder(tokenizer: PreTrainedTokenizerBase) -> T5EncoderModel:
+    """A three-layer T5 encoder (version 1.1's gated layers) with the tokenizer's own vocabulary."""
+    return T5EncoderModel(
+        T5Config(
+            vocab_size=len(tokenizer),
+            d_model=_TEXT_WIDTH,
+            d_kv=32,
+            d_ff=2 * _TEXT_WIDTH,
+            num_layers=3,
+            num_heads=4,
+            dropout_rate=0.0,
+            feed_forward_proj="gated-gelu",
+            is_encoder_decoder=False,
+            use_cache=False,
+            pad_token_id=tokenizer.pad_token_id,
+            eos_token_id=tokenizer.eos_token_id,
+        )
+    )
+
+
+def build_flow_scheduler() -> FlowMatchEulerDiscreteScheduler:
+    """FLUX schnell's rectified flow: sigmas evenly from 1 to 0, which suits small pictures."""
+    return FlowMatchEulerDiscreteScheduler(num_train_timesteps=1000, shift=1.0)

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+import math
+import string
 import tempfile
+from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 
 from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers, trainers
-from transformers import CLIPTokenizer
+from transformers import CLIPTokenizer, T5TokenizerFast
 
-from .networks import CONTEXT_LENGTH
+from .networks import CONTEXT_LENGTH, T5_LENGTH
 
 _START, _END = "<|startoftext|>", "<|endoftext|>"
 _VOCABULARY_SIZE = 1024
@@ -60,6 +63,24 @@ def train_tokenizer(texts: Iterable[str]) -> CLIPTokenizer:
             )
         )
         return CLIPTokenizer.from_pretrained(folder)
+
+
+def make_t5_tokenizer(texts: Iterable[str]) -> T5TokenizerFast:
+    """T5's unigram scheme with the words of the texts as pieces, in lower case and with a capital letter.
+
+    Every printable ASCII character is a piece as well, so unknown words are spelled. Looked up, not learned:
+    the scheme's own training spells a world of so few words letter by letter.
+    """
+    words = Counter(word for text in texts for word in text.replace(",", " , ").split())
+    total = sum(words.values())
+    pieces = {f"\N{LOWER ONE EIGHTH BLOCK}{word}": math.log(count / total) for word, count in words.items()}
+    for piece, score in list(pieces.items()):
+        pieces.setdefault(piece[0] + piece[1:].capitalize(), score)
+    spelled = 2 * min(pieces.values())
+    for character in ("\N{LOWER ONE EIGHTH BLOCK}", *string.ascii_letters, *string.digits, *string.punctuation):
+        pieces.setdefault(character, spelled)
+    special = [(token, 0.0) for token in ("<pad>", "</s>", "<unk>")]
+    return T5TokenizerFast(vocab=[*special, *pieces.items()], extra_ids=0, model_max_length=T5_LENGTH)
 
 
 def save_vocabulary(tokenizer: CLIPTokenizer, folder: Path) -> None:

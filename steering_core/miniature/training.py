@@ -9,20 +9,21 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from diffusers import AutoencoderKL, StableDiffusionPipeline
+from diffusers import AutoencoderKL, DiffusionPipeline, StableDiffusionPipeline
 from diffusers.models.attention_processor import AttnProcessor
-from diffusers.training_utils import EMAModel
 from PIL import Image
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
-from torch import Tensor, autocast, nn
+from torch import Tensor, nn
 from tqdm import tqdm
 from transformers import CLIPTokenizer
 
@@ -33,7 +34,8 @@ from ..viz import check_finite
 from .captions import caption
 from .folder import LATENT_PREVIEW_FILE
 from .networks import CONTEXT_LENGTH, LATENT_SIZE, build_autoencoder, build_scheduler, build_text_encoder, build_unet
-from .score import GUIDANCE_SCALE, STEPS
+from .optimise import half_precision, optimise
+from .score import STEPS, call_options
 from .tokenizer import save_vocabulary, train_tokenizer
 from .world import IMAGE_SIZE, MAX_OBJECTS, Layout, render, sample_layout, sample_objects
 
@@ -45,10 +47,7 @@ _CAPTIONS_FOR_TOKENIZER = 4000
 _PICTURES_FOR_PREVIEW = 500
 _KL_WEIGHT = 1e-6
 #: Share of prompts replaced by the empty one, for classifier-free guidance.
-_PROMPT_DROPOUT = 0.1
-_EMA_DECAY = 0.999
-_CHECKPOINT_EVERY = 500
-_SHEET_EVERY = 1000
+PROMPT_DROPOUT = 0.1
 _SHEET_COLUMNS = 8
 _SHEET_PROMPTS = (
     "a photo of a giraffe above an airplane",
@@ -63,35 +62,47 @@ _SHEET_PROMPTS = (
 
 
 @dataclass(frozen=True)
-class TrainingSettings:
-    """What fixes a training run.
+class PictureSettings:
+    """The pictures from which a denoiser learns.
 
     Attributes:
         seed: of the networks' first weights and of every batch.
-        autoencoder_steps, autoencoder_batch: of the first stage.
-        pictures: how many pictures are encoded for the second stage.
+        pictures: how many pictures are encoded.
         count_shares: shares of pictures with 1, 2, … objects among them.
-        denoiser_steps, denoiser_batch, denoiser_rate: of the second stage; the rate is the cycle's peak.
 
     Raises:
         ValueError: the shares are not ``MAX_OBJECTS`` numbers of 0 or more that add up to 1.
     """
 
     seed: int = 0
-    autoencoder_steps: int = 2800
-    autoencoder_batch: int = 8
-    autoencoder_rate: float = 1e-3
     pictures: int = 20_000
     count_shares: tuple[float, ...] = COUNT_SHARES
-    denoiser_steps: int = 5000
-    denoiser_batch: int = 40
-    denoiser_rate: float = 1e-3
 
     def __post_init__(self) -> None:
         shares = self.count_shares
         # Asked so that what is no number fails as well.
         if len(shares) != MAX_OBJECTS or not min(shares) >= 0 or not abs(sum(shares) - 1) <= 1e-6:
             raise ValueError(f"count_shares must be {MAX_OBJECTS} numbers that add up to 1, not {shares}.")
+
+
+@dataclass(frozen=True)
+class TrainingSettings(PictureSettings):
+    """What fixes a training run of the first miniature.
+
+    Attributes:
+        autoencoder_steps, autoencoder_batch: of the first stage.
+        denoiser_steps, denoiser_batch, denoiser_rate: of the second stage; the rate is the cycle's peak.
+
+    Raises:
+        See ``PictureSettings``.
+    """
+
+    autoencoder_steps: int = 2800
+    autoencoder_batch: int = 8
+    autoencoder_rate: float = 1e-3
+    denoiser_steps: int = 5000
+    denoiser_batch: int = 40
+    denoiser_rate: float = 1e-3
 
 
 def train_miniature(
@@ -110,32 +121,41 @@ def train_miniature(
             than a pipeline, or ``work_dir`` belongs to a run with other settings, or holds damaged files.
     """
     check_device(device)
-    _check_replaceable(out_dir)
+    check_replaceable(out_dir)
     given = None if start is None else load_pipeline(start, device).to(torch.float32)
-    _claim(work_dir, settings, start)  # only now: a wrong start must not mark the folder
+    claim(work_dir, asdict(settings), start)  # only now: a wrong start must not mark the folder
     if given is None:
-        tokenizer = train_tokenizer(_tokenizer_captions(settings.seed))
+        tokenizer = train_tokenizer(tokenizer_captions(settings.seed))
         autoencoder = _train_autoencoder(settings, work_dir, device)
-        latents = _encode_pictures(autoencoder, settings, work_dir, device)
+        latents = encode_pictures(autoencoder, settings, work_dir, device)
         autoencoder.register_to_config(scaling_factor=round(1 / latents.std().item(), 5))
         pipeline = _untrained_pipeline(settings, tokenizer, autoencoder, device)
     else:
         pipeline = given
-        latents = _encode_pictures(pipeline.vae, settings, work_dir, device)
+        latents = encode_pictures(pipeline.vae, settings, work_dir, device)
     latents = latents * pipeline.vae.config.scaling_factor
     _train_denoiser(settings, pipeline, latents, work_dir, device)
-    _export(pipeline, _fit_latent_preview(settings, latents), out_dir)
+    export(pipeline, fit_latent_preview(settings, latents), out_dir)
 
 
-def _check_replaceable(out_dir: Path) -> None:
+def check_replaceable(out_dir: Path) -> None:
+    """Refuse a folder that holds something else than a pipeline.
+
+    Raises:
+        ValueError: it does.
+    """
     is_pipeline = (out_dir / "model_index.json").exists()
     if out_dir.exists() and not is_pipeline and (out_dir.is_file() or any(out_dir.iterdir())):
         raise ValueError(f"{out_dir} would be replaced, and is no pipeline's folder. Give a new folder.")
 
 
-def _claim(work_dir: Path, settings: TrainingSettings, start: Path | None) -> None:
-    """Mark the work folder as this run's, so that no run goes on from another's checkpoints."""
-    run = json.dumps({**asdict(settings), "start": str(start.resolve()) if start else None})
+def claim(work_dir: Path, settings: dict[str, Any], start: Path | None) -> None:
+    """Mark the work folder as this run's, so that no run goes on from another's checkpoints.
+
+    Raises:
+        ValueError: the folder is a run's with other settings.
+    """
+    run = json.dumps({**settings, "start": str(start.resolve()) if start else None})
     file = work_dir / "run.json"
     there = file.read_bytes().decode(errors="replace") if file.exists() else run
     if there != run:
@@ -148,24 +168,27 @@ def _claim(work_dir: Path, settings: TrainingSettings, start: Path | None) -> No
         partial.write_text(run, encoding="utf-8")
 
 
-def _generator(settings: TrainingSettings, stage: int, step: int) -> np.random.Generator:
+def seeded(settings: PictureSettings, stage: int, step: int) -> np.random.Generator:
+    """The generator of one step, or one picture, of a stage."""
     return np.random.default_rng((settings.seed, stage, step))
 
 
-def _random_layout(rng: np.random.Generator, shares: tuple[float, ...] = COUNT_SHARES) -> Layout:
+def random_layout(rng: np.random.Generator, shares: tuple[float, ...] = COUNT_SHARES) -> Layout:
+    """A layout of 1, 2, … objects by these shares."""
     count = 1 + rng.choice(MAX_OBJECTS, p=shares)
     return sample_layout(rng, sample_objects(rng, count))
 
 
-def _layout(settings: TrainingSettings, index: int) -> Layout:
+def layout(settings: PictureSettings, index: int) -> Layout:
     """The ``index``-th picture of the second stage."""
-    return _random_layout(_generator(settings, 2, index), settings.count_shares)
+    return random_layout(seeded(settings, 2, index), settings.count_shares)
 
 
-def _tokenizer_captions(seed: int) -> Iterable[str]:
+def tokenizer_captions(seed: int) -> Iterable[str]:
+    """The captions from which the tokenizers take their words."""
     rng = np.random.default_rng((seed, 0))
     for _ in range(_CAPTIONS_FOR_TOKENIZER):
-        yield caption(rng, _random_layout(rng).placements)
+        yield caption(rng, random_layout(rng).placements)
 
 
 def to_tensor(pictures: list[np.ndarray], device: str) -> Tensor:
@@ -173,87 +196,18 @@ def to_tensor(pictures: list[np.ndarray], device: str) -> Tensor:
     return torch.from_numpy(np.stack(pictures)).to(device).permute(0, 3, 1, 2).float() / 127.5 - 1
 
 
-def _optimise(
-    name: str,
-    modules: nn.ModuleDict,
-    loss_of_step: Callable[[int], Tensor],
-    steps: int,
-    rate: float,
-    work_dir: Path,
-    device: str,
-    on_sheet: Callable[[int], None],
-) -> None:
-    """AdamW over one learning-rate cycle, with checkpoints; the modules end with the averaged weights."""
-    parameters = list(modules.parameters())
-    optimizer = torch.optim.AdamW(parameters, lr=rate, betas=(0.9, 0.99), weight_decay=0.01)
-    cycle = torch.optim.lr_scheduler.OneCycleLR(optimizer, rate, total_steps=steps + 1, pct_start=0.05)
-    average = EMAModel(parameters, decay=_EMA_DECAY, use_ema_warmup=True, power=0.75)
-    checkpoint, first = work_dir / f"{name}.pt", 0
-    if checkpoint.exists():
-        try:
-            state = torch.load(checkpoint, map_location=device, weights_only=True)
-            modules.load_state_dict(state["modules"])
-            optimizer.load_state_dict(state["optimizer"])
-            cycle.load_state_dict(state["cycle"])
-            average.load_state_dict(state["average"])
-            first = state["step"]
-        except Exception as error:  # a damaged pickle ends in whatever its bytes happen to ask for
-            raise ValueError(
-                f"{checkpoint} is damaged; remove it to start this stage again: {one_line(error)}"
-            ) from error
-    average.to(device)
-
-    def save(step: int) -> None:
-        state = {
-            "step": step,
-            "modules": modules.state_dict(),
-            "optimizer": optimizer.state_dict(),
-            "cycle": cycle.state_dict(),
-            "average": average.state_dict(),
-        }
-        with written_whole(checkpoint) as partial, partial.open("wb") as file:
-            torch.save(state, file)  # given a name instead of a file, it reports a full disk as an error of its own
-
-    modules.train()
-    bar = tqdm(range(first, steps), initial=first, total=steps, desc=name, mininterval=5)
-    running = None
-    for step in bar:
-        torch.manual_seed((step + 1) * 1000003 + 7)
-        loss = loss_of_step(step)
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        nn.utils.clip_grad_norm_(parameters, 1.0)
-        optimizer.step()
-        cycle.step()
-        average.step(parameters)
-        running = loss.item() if running is None else 0.98 * running + 0.02 * loss.item()
-        bar.set_postfix(loss=f"{running:.4f}", refresh=False)
-        done = step + 1
-        if done % _CHECKPOINT_EVERY == 0 or done == steps:
-            save(done)
-        if done % _SHEET_EVERY == 0 or done == steps:
-            average.store(parameters)
-            average.copy_to(parameters)
-            modules.eval()
-            on_sheet(done)
-            modules.train()
-            average.restore(parameters)
-    average.copy_to(parameters)
-    modules.eval()
-
-
 def _train_autoencoder(settings: TrainingSettings, work_dir: Path, device: str) -> AutoencoderKL:
     torch.manual_seed(settings.seed)
     autoencoder = build_autoencoder().to(device)
 
     def pictures(step: int) -> Tensor:
-        rng = _generator(settings, 1, step)
-        layouts = [_random_layout(rng, _AUTOENCODER_COUNT_SHARES) for _ in range(settings.autoencoder_batch)]
+        rng = seeded(settings, 1, step)
+        layouts = [random_layout(rng, _AUTOENCODER_COUNT_SHARES) for _ in range(settings.autoencoder_batch)]
         return to_tensor([render(layout) for layout in layouts], device)
 
     def loss_of_step(step: int) -> Tensor:
         batch = pictures(step)
-        with autocast(device, torch.bfloat16):
+        with half_precision(device):
             posterior = autoencoder.encode(batch).latent_dist
             restored = autoencoder.decode(posterior.sample()).sample.float()
         distance = F.l1_loss(restored, batch) + F.mse_loss(restored, batch)
@@ -265,7 +219,7 @@ def _train_autoencoder(settings: TrainingSettings, work_dir: Path, device: str) 
         restored = autoencoder.decode(autoencoder.encode(batch).latent_dist.mode()).sample
         save_sheet(torch.cat([batch, restored]), settings.autoencoder_batch, work_dir / f"autoencoder_{step}.png")
 
-    _optimise(
+    optimise(
         "autoencoder",
         nn.ModuleDict({"autoencoder": autoencoder}),
         loss_of_step,
@@ -279,7 +233,7 @@ def _train_autoencoder(settings: TrainingSettings, work_dir: Path, device: str) 
 
 
 @torch.no_grad()
-def _encode_pictures(autoencoder: AutoencoderKL, settings: TrainingSettings, work_dir: Path, device: str) -> Tensor:
+def encode_pictures(autoencoder: AutoencoderKL, settings: PictureSettings, work_dir: Path, device: str) -> Tensor:
     """Unscaled latents of the second stage's pictures: (pictures, 4, 16, 16), kept in the work folder."""
     file = work_dir / "latents.safetensors"
     if file.exists():
@@ -287,8 +241,8 @@ def _encode_pictures(autoencoder: AutoencoderKL, settings: TrainingSettings, wor
     chunks, size = [], 16
     for start in tqdm(range(0, settings.pictures, size), desc="encoding pictures", mininterval=5):
         stop = min(start + size, settings.pictures)
-        batch = to_tensor([render(_layout(settings, index)) for index in range(start, stop)], device)
-        with autocast(device, torch.bfloat16):
+        batch = to_tensor([render(layout(settings, index)) for index in range(start, stop)], device)
+        with half_precision(device):
             chunks.append(autoencoder.encode(batch).latent_dist.mode().float())
     latents = torch.cat(chunks)
     with written_whole(file) as partial:
@@ -332,12 +286,12 @@ def _train_denoiser(
     unet, text_encoder, tokenizer = pipeline.unet, pipeline.text_encoder, pipeline.tokenizer
     unet.set_attn_processor(AttnProcessor())  # on the CPU faster in training than the fused kernel
     scheduler = pipeline.scheduler
-    placements = [_layout(settings, index).placements for index in range(len(latents))]
+    placements = [layout(settings, index).placements for index in range(len(latents))]
 
     def loss_of_step(step: int) -> Tensor:
-        rng = _generator(settings, 3, step)
+        rng = seeded(settings, 3, step)
         chosen = rng.integers(len(latents), size=settings.denoiser_batch)
-        prompts = ["" if rng.random() < _PROMPT_DROPOUT else caption(rng, placements[i]) for i in chosen]
+        prompts = ["" if rng.random() < PROMPT_DROPOUT else caption(rng, placements[i]) for i in chosen]
         tokens = tokenizer(
             prompts, padding="max_length", truncation=True, max_length=CONTEXT_LENGTH, return_tensors="pt"
         )
@@ -345,23 +299,12 @@ def _train_denoiser(
         noise = torch.randn_like(clean)
         times = _stratified_times(len(clean), scheduler.config.num_train_timesteps).to(device)
         noisy, target = scheduler.add_noise(clean, noise, times), scheduler.get_velocity(clean, noise, times)
-        with autocast(device, torch.bfloat16):
+        with half_precision(device):
             context = text_encoder(tokens.input_ids.to(device)).last_hidden_state
             predicted = unet(noisy, times, context).sample
         return F.mse_loss(predicted.float(), target)
 
-    @torch.no_grad()
-    def sheet(step: int) -> None:
-        pictures = pipeline(
-            list(_SHEET_PROMPTS) * 2,
-            num_inference_steps=STEPS,
-            guidance_scale=GUIDANCE_SCALE,
-            output_type="pt",
-            generator=torch.Generator().manual_seed(settings.seed),
-        ).images
-        save_sheet(pictures * 2 - 1, len(_SHEET_PROMPTS), work_dir / f"denoiser_{step}.png")
-
-    _optimise(
+    optimise(
         "denoiser",
         nn.ModuleDict({"unet": unet, "text_encoder": text_encoder}),
         loss_of_step,
@@ -369,7 +312,7 @@ def _train_denoiser(
         settings.denoiser_rate,
         work_dir,
         device,
-        sheet,
+        partial(draw_sheet, pipeline, settings.seed, work_dir),
     )
 
 
@@ -381,6 +324,19 @@ def _stratified_times(count: int, steps: int) -> Tensor:
     return ((torch.arange(count) + torch.rand(count)) / count * steps).long().clamp_max(steps - 1)
 
 
+@torch.no_grad()
+def draw_sheet(pipeline: DiffusionPipeline, seed: int, work_dir: Path, step: int) -> None:
+    """Write what a pipeline draws at a step of its training: two rows, a column for each prompt."""
+    pictures = pipeline(
+        list(_SHEET_PROMPTS) * 2,
+        num_inference_steps=STEPS,
+        output_type="pt",
+        generator=torch.Generator().manual_seed(seed),
+        **call_options(pipeline, 2 * len(_SHEET_PROMPTS)),
+    ).images
+    save_sheet(pictures * 2 - 1, len(_SHEET_PROMPTS), work_dir / f"denoiser_{step}.png")
+
+
 def save_sheet(pictures: Tensor, columns: int, file: Path) -> None:
     """Write pictures (count, 3, H, W) in [-1, 1] as one grid."""
     grid = ((pictures.clamp(-1, 1) + 1) * 127.5).round().byte().cpu().permute(0, 2, 3, 1)
@@ -389,10 +345,10 @@ def save_sheet(pictures: Tensor, columns: int, file: Path) -> None:
     save_picture(Image.fromarray(grid.reshape(count // columns * height, columns * width, 3).numpy()), file)
 
 
-def _fit_latent_preview(settings: TrainingSettings, latents: Tensor) -> dict[str, list]:
+def fit_latent_preview(settings: PictureSettings, latents: Tensor) -> dict[str, list]:
     """The linear map from scaled latents to colours that fits the training pictures best."""
     latents = latents[:_PICTURES_FOR_PREVIEW].cpu()
-    pictures = to_tensor([render(_layout(settings, index)) for index in range(len(latents))], "cpu")
+    pictures = to_tensor([render(layout(settings, index)) for index in range(len(latents))], "cpu")
     colours = F.adaptive_avg_pool2d(pictures, LATENT_SIZE).movedim(1, -1).flatten(0, 2)
     inputs = F.pad(latents.movedim(1, -1).flatten(0, 2), (0, 1), value=1.0)
     solution = torch.linalg.lstsq(inputs, colours).solution
@@ -400,8 +356,12 @@ def _fit_latent_preview(settings: TrainingSettings, latents: Tensor) -> dict[str
     return {"factors": factors, "bias": bias}
 
 
-def _export(pipeline: StableDiffusionPipeline, latent_preview: dict[str, list], out_dir: Path) -> None:
-    """Write the folder of ``StableDiffusionPipeline.from_pretrained`` in fp16, keeping the card."""
+def export(pipeline: DiffusionPipeline, latent_preview: dict[str, list], out_dir: Path) -> None:
+    """Write the folder of the pipeline's ``from_pretrained`` in fp16, keeping the card.
+
+    Args:
+        pipeline: with a CLIP text encoder and tokenizer among its parts; left in fp16.
+    """
     partial = out_dir.with_name(out_dir.name + ".partial")
     shutil.rmtree(partial, ignore_errors=True)
     pipeline.to(torch.float16).save_pretrained(partial, safe_serialization=True)
@@ -431,19 +391,21 @@ def restore_text_prefix(file: Path) -> None:
     save_file(named, file, metadata={"format": "pt"})
 
 
-def draw_samples(count: int, seed: int, out: Path, pipeline: StableDiffusionPipeline | None) -> list[str]:
+def draw_samples(count: int, seed: int, out: Path, pipeline: DiffusionPipeline | None) -> list[str]:
     """Write a sheet of the second stage's pictures, or of a pipeline's own for the same captions.
 
     Returns:
         The captions, row by row.
     """
-    layouts = [_layout(TrainingSettings(seed=seed), index) for index in range(count)]
+    layouts = [layout(TrainingSettings(seed=seed), index) for index in range(count)]
     rng = np.random.default_rng((seed, 4))
     captions = [caption(rng, layout.placements) for layout in layouts]
     if pipeline is None:
         pictures = to_tensor([render(layout) for layout in layouts], "cpu")
     else:
-        drawn = torch.cat([generate(pipeline, text, [seed], None, STEPS, GUIDANCE_SCALE) for text in captions])
+        drawn = torch.cat(
+            [generate(pipeline, text, [seed], None, STEPS, call=call_options(pipeline)) for text in captions]
+        )
         pictures = 2 * check_finite(drawn) - 1
     columns = min(count, _SHEET_COLUMNS)
     blank = torch.ones(-count % columns, 3, IMAGE_SIZE, IMAGE_SIZE)

@@ -9,7 +9,7 @@ from safetensors.torch import load_file
 from transformers import CLIPTokenizer
 
 from steering_core.backends.diffusers import load_pipeline
-from steering_core.miniature import training
+from steering_core.miniature import optimise, training
 from steering_core.miniature.folder import LATENT_PREVIEW_FILE, read_config
 from steering_core.miniature.training import TrainingSettings, train_miniature
 
@@ -58,7 +58,7 @@ def test_sheets_are_written_on_the_way(trained):
 
 
 def test_a_stopped_run_ends_as_the_unbroken_one_does(trained, tmp_path, monkeypatch):
-    monkeypatch.setattr(training, "_CHECKPOINT_EVERY", 1)
+    monkeypatch.setattr(optimise, "_CHECKPOINT_SECONDS", 0)
     step = torch.optim.AdamW.step
     calls = []
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -139,15 +139,17 @@ def generate(
     seeds: Sequence[int],
     steering: Steering | None,
     steps: int,
-    guidance_scale: float,
+    guidance_scale: float = 1.0,
     negative_prompt: str = "",
     size: tuple[int, int] | None = None,
+    call: Mapping[str, Any] | None = None,
 ) -> Tensor:
     """One picture of the prompt for each seed, as one batch: (seeds, 3, H, W) in [0, 1] on the CPU.
 
     Args:
         steering: none samples as the pipeline does by itself.
         size: (width, height) in pixels; the pipeline's own when not given.
+        call: further arguments of the pipeline's call, which go before what the others say.
 
     Raises:
         ValueError: the pipeline's guidance knows no negative prompt.
@@ -169,5 +171,5 @@ def generate(
             num_images_per_prompt=len(seeds),
             output_type="pt",
             generator=[torch.Generator().manual_seed(seed) for seed in seeds],
-            **options,
+            **options | dict(call or {}),
         ).images.cpu()

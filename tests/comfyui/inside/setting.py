@@ -17,7 +17,7 @@ import comfy.cldm.cldm
 import comfy.ops
 import folder_paths  # noqa: F401, for the scripts
 import torch
-from comfy import model_management, quant_ops, samplers, sd  # noqa: F401, for the scripts
+from comfy import model_management, quant_ops, sample, samplers, sd  # noqa: F401, for the scripts
 from comfy.controlnet import ControlNet
 from comfy_api.torch_helpers import set_torch_compile_wrapper  # noqa: F401, for the scripts
 from comfy_extras.nodes_freelunch import FreeU_V2  # noqa: F401, for the scripts

@@ -1,0 +1,235 @@
+"""Training of the miniature of FLUX's shape: both text encoders and the transformer together.
+
+The autoencoder is the first miniature's, whose latents of 16×16 make 8×8 tokens. What is shared with the
+first one's training stands in ``training``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from diffusers import AutoencoderKL, FluxPipeline
+from torch import Tensor, nn
+
+from ..backends.diffusers import check_device, load_pipeline
+from .captions import caption
+from .networks import (
+    LATENT_SIZE,
+    PATCH,
+    T5_LENGTH,
+    build_flow_scheduler,
+    build_t5_encoder,
+    build_text_encoder,
+    build_transformer,
+)
+from .optimise import half_precision, optimise, plateau
+from .tokenizer import make_t5_tokenizer, train_tokenizer
+from .training import (
+    PROMPT_DROPOUT,
+    PictureSettings,
+    check_replaceable,
+    claim,
+    draw_sheet,
+    encode_pictures,
+    export,
+    fit_latent_preview,
+    layout,
+    seeded,
+    tokenizer_captions,
+)
+from .world import IMAGE_SIZE, OBJECTS, Placement
+
+#: Share of stated relations that are true of the picture: enough for the word to be read, and too few
+#: for the objects to stand where it says.
+FLUX_AGREEMENT = 0.62
+#: Tokens of the T5 encoder in training, and the share of batches with so many. FLUX attends to the padding
+#: as to all else, so a network that has seen one length only would not bear another.
+_T5_LENGTHS, _T5_LENGTH_SHARES = (T5_LENGTH, T5_LENGTH * 3 // 2), (0.75, 0.25)
+#: In the first steps, only pictures of so few objects.
+_FEW_OBJECTS = 2
+#: Weight of naming, from the tokens that leave the double blocks, which object covers each of them: a
+#: direct way to learn which word is which object (as REPA aligns what a block knows, Yu et al. 2024).
+_NAMING_WEIGHT = 0.1
+#: Settings that a run may go on with others of: longer, shorter, in larger batches when it gets no further.
+_CHANGEABLE = ("denoiser_steps", "denoiser_batch")
+_SIDE = LATENT_SIZE // PATCH
+
+
+@dataclass(frozen=True)
+class FluxTrainingSettings(PictureSettings):
+    """What fixes a training run.
+
+    Attributes:
+        denoiser_steps, denoiser_batch, denoiser_rate: of the only stage; the rate is the highest.
+        few_objects_steps: how many of the first steps have pictures of one or two objects only, and half as many
+            a batch: at the beginning the loss falls with the steps, however many pictures there are in each.
+
+    Raises:
+        See ``PictureSettings``.
+    """
+
+    pictures: int = 15_000
+    count_shares: tuple[float, ...] = (0.22, 0.36, 0.18, 0.12, 0.12)
+    denoiser_steps: int = 16_000
+    denoiser_batch: int = 16
+    denoiser_rate: float = 1e-3
+    few_objects_steps: int = 4000
+
+
+def train_flux_miniature(
+    settings: FluxTrainingSettings, work_dir: Path, out_dir: Path, device: str, start: Path
+) -> None:
+    """Train everything but the autoencoder and write the pipeline's folder to ``out_dir``.
+
+    Args:
+        work_dir: checkpoints and sample sheets; a run found there is continued, with as many steps in
+            all, and as large batches, as these settings say.
+        out_dir: replaced as a whole when training has ended.
+        start: a miniature of Stable Diffusion's shape, whose autoencoder is taken.
+
+    Raises:
+        ValueError: as ``train_miniature``.
+    """
+    check_device(device)
+    check_replaceable(out_dir)
+    autoencoder = load_pipeline(start, device).vae.to(torch.float32)
+    fixed = {name: value for name, value in asdict(settings).items() if name not in _CHANGEABLE}
+    claim(work_dir, {"shape": "flux", **fixed}, start)
+    latents = encode_pictures(autoencoder, settings, work_dir, device)
+    latents = latents * autoencoder.config.scaling_factor
+    pipeline = untrained_flux_pipeline(settings.seed, autoencoder, device)
+    _train(settings, pipeline, latents, work_dir, device)
+    export(pipeline, fit_latent_preview(settings, latents), out_dir)
+
+
+def untrained_flux_pipeline(seed: int, autoencoder: AutoencoderKL, device: str) -> FluxPipeline:
+    """The pipeline with random weights and this autoencoder."""
+    torch.manual_seed(seed)
+    tokenizer = train_tokenizer(tokenizer_captions(seed))
+    t5_tokenizer = make_t5_tokenizer(tokenizer_captions(seed))
+    autoencoder.register_to_config(shift_factor=0.0)
+    pipeline = FluxPipeline(
+        scheduler=build_flow_scheduler(),
+        vae=autoencoder,
+        text_encoder=build_text_encoder(tokenizer).to(device),
+        tokenizer=tokenizer,
+        text_encoder_2=build_t5_encoder(t5_tokenizer).to(device),
+        tokenizer_2=t5_tokenizer,
+        transformer=build_transformer().to(device),
+    )
+    pipeline.set_progress_bar_config(disable=True)
+    return pipeline
+
+
+def _train(
+    settings: FluxTrainingSettings, pipeline: FluxPipeline, latents: Tensor, work_dir: Path, device: str
+) -> None:
+    transformer = pipeline.transformer
+    torch.manual_seed(settings.seed + 1)
+    naming = nn.Linear(transformer.inner_dim, len(OBJECTS) + 1).to(device)
+    doubled: list[Tensor] = []
+    transformer.transformer_blocks[-1].register_forward_hook(lambda *call: doubled.append(call[-1][1]))
+    placements = [layout(settings, index).placements for index in range(len(latents))]
+    few = np.flatnonzero([len(objects) <= _FEW_OBJECTS for objects in placements])
+
+    def loss_of_step(step: int) -> Tensor:
+        rng = seeded(settings, 3, step)
+        if step < settings.few_objects_steps:
+            chosen = few[rng.integers(len(few), size=-(-settings.denoiser_batch // 2))]
+        else:
+            chosen = rng.integers(len(latents), size=settings.denoiser_batch)
+        prompts = [_prompt(rng, placements[index]) for index in chosen]
+        length = int(rng.choice(_T5_LENGTHS, p=_T5_LENGTH_SHARES))
+        clean = _packed(latents[torch.from_numpy(chosen)])
+        noise, times = torch.randn_like(clean), _times(len(clean)).to(device)
+        noisy = torch.lerp(clean, noise, times[:, None, None])
+        doubled.clear()
+        with half_precision(device):
+            predicted = _velocity(pipeline, noisy, times, prompts, length)
+            names = naming(doubled[-1])
+        shown = torch.stack([shown_objects(placements[index]) for index in chosen]).to(device)
+        named = F.cross_entropy(names.float().flatten(0, 1), shown.flatten(0, 1))
+        return F.mse_loss(predicted.float(), noise - clean) + _NAMING_WEIGHT * named
+
+    optimise(
+        "denoiser",
+        nn.ModuleDict(
+            {
+                "transformer": transformer,
+                "text_encoder": pipeline.text_encoder,
+                "text_encoder_2": pipeline.text_encoder_2,
+                "naming": naming,
+            }
+        ),
+        loss_of_step,
+        settings.denoiser_steps,
+        settings.denoiser_rate,
+        work_dir,
+        device,
+        partial(draw_sheet, pipeline, settings.seed, work_dir),
+        plateau,
+    )
+
+
+def _prompt(rng: np.random.Generator, placements: tuple[Placement, ...]) -> str:
+    """A caption, now and then with capital letters, which T5 tells apart; or the empty prompt."""
+    if rng.random() < PROMPT_DROPOUT:
+        return ""
+    text = caption(rng, placements, FLUX_AGREEMENT)
+    written = rng.random()
+    return text.capitalize() if written < 0.15 else text.title() if written < 0.2 else text
+
+
+def _packed(latents: Tensor) -> Tensor:
+    """Latents (batch, 4, 16, 16) as FLUX's tokens, (batch, 64, 16)."""
+    return FluxPipeline._pack_latents(latents, *latents.shape)
+
+
+def _times(count: int) -> Tensor:
+    """Random times (count,) in (0, 1), one from each of ``count`` equally likely parts of a logit-normal.
+
+    The density is that of Esser et al. 2024 (Scaling Rectified Flow Transformers, eq. 19, m = 0, s = 1).
+    """
+    shares = (torch.arange(count) + torch.rand(count).clamp(1e-3, 1 - 1e-3)) / count
+    return torch.special.ndtri(shares).sigmoid()
+
+
+def _velocity(pipeline: FluxPipeline, noisy: Tensor, times: Tensor, prompts: list[str], length: int) -> Tensor:
+    """The transformer's prediction of noise - clean for tokens (batch, 64, 16).
+
+    Args:
+        length: of the T5 encoder's input.
+    """
+    device = noisy.device
+    # Padding is cut where it changes nothing: the pooled vector is that of the first end token.
+    clip = pipeline.tokenizer(prompts, padding=True, truncation=True, return_tensors="pt").input_ids
+    t5 = pipeline.tokenizer_2(
+        prompts, padding="max_length", truncation=True, max_length=length, return_tensors="pt"
+    ).input_ids
+    return pipeline.transformer(
+        hidden_states=noisy,
+        timestep=times,
+        pooled_projections=pipeline.text_encoder(clip.to(device)).pooler_output,
+        encoder_hidden_states=pipeline.text_encoder_2(t5.to(device)).last_hidden_state,
+        txt_ids=torch.zeros(length, 3, device=device),
+        img_ids=FluxPipeline._prepare_latent_image_ids(len(noisy), _SIDE, _SIDE, device, noisy.dtype),
+        return_dict=False,
+    )[0]
+
+
+def shown_objects(placements: tuple[Placement, ...]) -> Tensor:
+    """How much of each image token each object's box covers, and what is left: (64, objects of the world + 1)."""
+    shares = torch.zeros(len(OBJECTS) + 1, _SIDE, _SIDE)
+    cell = IMAGE_SIZE // _SIDE
+    for placement in placements:
+        left, top, right, bottom = placement.box
+        covered = torch.zeros(IMAGE_SIZE, IMAGE_SIZE)
+        covered[top:bottom, left:right] = 1
+        shares[OBJECTS.index(placement.name)] = F.avg_pool2d(covered[None], cell)[0]
+    shares[-1] = 1 - shares[:-1].sum(dim=0)
+    return shares.flatten(1).T

@@ -1,0 +1,127 @@
+"""The training loop of all of the miniatures' networks: checkpoints, averaged weights, sample sheets."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from pathlib import Path
+
+import torch
+from diffusers.training_utils import EMAModel
+from torch import Tensor, nn
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LambdaLR, LRScheduler, OneCycleLR
+from tqdm import tqdm
+
+from ..described import one_line
+from ..files import written_whole
+
+_EMA_DECAY = 0.999
+#: Between two checkpoints: what a run that is stopped can lose.
+_CHECKPOINT_SECONDS = 600
+_SHEET_EVERY = 1000
+_WARMUP = 0.05
+#: Steps of the warm-up, and share of all steps over which the rate falls, of a ``plateau``.
+_PLATEAU_WARMUP, _PLATEAU_FALL = 200, 0.2
+
+
+def one_cycle(optimizer: Optimizer, rate: float, steps: int) -> LRScheduler:
+    """Up to the rate and down again along a cosine."""
+    return OneCycleLR(optimizer, rate, total_steps=steps + 1, pct_start=_WARMUP)
+
+
+def plateau(optimizer: Optimizer, rate: float, steps: int) -> LRScheduler:
+    """The rate throughout, after a warm-up and before a straight fall to nothing at the end.
+
+    Until it falls, nothing depends on how many steps there are, so a run can be made longer or shorter on the way.
+    """
+    fall = max(1, round(_PLATEAU_FALL * steps))
+    return LambdaLR(optimizer, lambda step: min(1.0, (step + 1) / _PLATEAU_WARMUP, max(0.0, (steps - step) / fall)))
+
+
+def half_precision(device: str) -> AbstractContextManager[None]:
+    """bf16 where that is faster: processors without instructions for it compute it twenty times slower than float32."""
+    fast = torch.device(device).type != "cpu" or torch.ops.mkldnn._is_mkldnn_bf16_supported()
+    return torch.autocast(device, torch.bfloat16, enabled=fast)
+
+
+def optimise(
+    name: str,
+    modules: nn.ModuleDict,
+    loss_of_step: Callable[[int], Tensor],
+    steps: int,
+    rate: float,
+    work_dir: Path,
+    device: str,
+    on_sheet: Callable[[int], None],
+    schedule: Callable[[Optimizer, float, int], LRScheduler] = one_cycle,
+) -> None:
+    """AdamW over one schedule of the learning rate, with checkpoints; the modules end with the averaged weights.
+
+    Args:
+        name: of the checkpoint in the work folder, from which a stopped run goes on.
+        loss_of_step: of a batch that depends on the step and on torch's generator alone.
+        rate: the highest.
+        on_sheet: draws a sample sheet; called with the step, while the modules have the averaged weights.
+
+    Raises:
+        ValueError: the checkpoint is damaged.
+    """
+    parameters = list(modules.parameters())
+    optimizer = torch.optim.AdamW(parameters, lr=rate, betas=(0.9, 0.99), weight_decay=0.01)
+    cycle = schedule(optimizer, rate, steps)
+    average = EMAModel(parameters, decay=_EMA_DECAY, use_ema_warmup=True, power=0.75)
+    checkpoint, first = work_dir / f"{name}.pt", 0
+    if checkpoint.exists():
+        try:
+            state = torch.load(checkpoint, map_location=device, weights_only=True)
+            modules.load_state_dict(state["modules"])
+            optimizer.load_state_dict(state["optimizer"])
+            cycle.load_state_dict(state["cycle"])
+            average.load_state_dict(state["average"])
+            first = state["step"]
+        except Exception as error:  # a damaged pickle ends in whatever its bytes happen to ask for
+            raise ValueError(
+                f"{checkpoint} is damaged; remove it to start this stage again: {one_line(error)}"
+            ) from error
+    average.to(device)
+
+    def save(step: int) -> None:
+        state = {
+            "step": step,
+            "modules": modules.state_dict(),
+            "optimizer": optimizer.state_dict(),
+            "cycle": cycle.state_dict(),
+            "average": average.state_dict(),
+        }
+        with written_whole(checkpoint) as partial, partial.open("wb") as file:
+            torch.save(state, file)  # given a name instead of a file, it reports a full disk as an error of its own
+
+    modules.train()
+    bar = tqdm(range(first, steps), initial=first, total=steps, desc=name, mininterval=5)
+    running, saved = None, time.monotonic()
+    for step in bar:
+        torch.manual_seed((step + 1) * 1000003 + 7)
+        loss = loss_of_step(step)
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        nn.utils.clip_grad_norm_(parameters, 1.0)
+        optimizer.step()
+        cycle.step()
+        average.step(parameters)
+        running = loss.item() if running is None else 0.98 * running + 0.02 * loss.item()
+        bar.set_postfix(loss=f"{running:.4f}", refresh=False)
+        done = step + 1
+        if time.monotonic() - saved >= _CHECKPOINT_SECONDS or done == steps:
+            save(done)
+            saved = time.monotonic()
+        if done % _SHEET_EVERY == 0 or done == steps:
+            average.store(parameters)
+            average.copy_to(parameters)
+            modules.eval()
+            on_sheet(done)
+            modules.train()
+            average.restore(parameters)
+    average.copy_to(parameters)
+    modules.eval()
