@@ -1,8 +1,8 @@
 """What a file says, as JSON has it, to the dataclasses that describe it: every type checked, nothing guessed.
 
 A dataclass's fields say what is expected: ``bool``, ``int``, ``float``, ``str``, an enum, another dataclass,
-``tuple[X, ...]``, ``tuple[X, Y]``, ``dict[str, X]``, a union of these, or ``Any``. What the values may be is
-for its ``__post_init__`` to say, by a ValueError.
+``tuple[X, ...]``, ``tuple[X, Y]``, ``dict[str, X]``, a union of these, None among them, or ``Any``. What the values
+may be is for its ``__post_init__`` to say, by a ValueError.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from dataclasses import MISSING, fields, is_dataclass
 from enum import Enum
 from functools import cache
 from pathlib import Path
-from types import UnionType
+from types import NoneType, UnionType
 from typing import Any, NoReturn, TypeVar, Union, get_args, get_origin, get_type_hints
 
 T = TypeVar("T")
@@ -107,6 +107,9 @@ def _reader(kind: Any, strict: bool) -> _Reader:
         return _PLAIN[kind]
     parts = get_args(kind)
     if get_origin(kind) in (Union, UnionType):
+        if NoneType in parts:
+            given = Union[tuple(part for part in parts if part is not NoneType)]  # noqa: UP007, of what is known here only
+            return _optional(_reader(given, strict))
         return _union([_reader(part, strict) for part in parts], " or ".join(part.__name__ for part in parts))
     if get_origin(kind) is tuple:
         several = parts[-1] is Ellipsis
@@ -164,6 +167,10 @@ def _union(readers: list[_Reader], names: str) -> _Reader:
         _expected(names, value)
 
     return read
+
+
+def _optional(reader: _Reader) -> _Reader:
+    return lambda value: None if value is None else reader(value)
 
 
 def _tuple(readers: list[_Reader], several: bool) -> _Reader:

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from ..described import brief, described, one_line, parse_json
 from ..files import written_whole
-from .network import ClassifierDescription, RelationClassifier
+from .network import NEAREST, ClassifierDescription, RelationClassifier
 from .published import read_published
 
 #: The classifiers that ship with the pack, and the one among them for the miniature.
@@ -68,7 +68,9 @@ def _read_own(file: Path) -> RelationClassifier:
                     f"{file} is no relation classifier: a safetensors file with the format {_FORMAT!r} in its metadata "
                     f"was expected, as written by: steer classifier convert"
                 )
-            told = described(ClassifierDescription, {key: told[key] for key in told if key != "format"}, str(file))
+            # Files from before there was a choice do not name it.
+            told = {"rounding": NEAREST} | {key: told[key] for key in told if key != "format"}
+            told = described(ClassifierDescription, told, str(file))
             shapes = {name: tuple(opened.get_slice(name).get_shape()) for name in opened.keys()}  # noqa: SIM118
             return _filled(told, shapes, opened.get_tensor, file)
     except SafetensorError as error:

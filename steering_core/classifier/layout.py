@@ -11,8 +11,12 @@ from torch import Tensor
 
 from ..described import brief
 from ..layers import AttentionLayer, describe_network
-from ..token_maps import TokenMaps, normalise, resize
+from ..token_maps import TokenMaps, resize
 from .settings import MOST_LAYERS, MOST_MAP_SIZE, MOST_WIDTH, check_range
+
+#: Added to a map's sum before it divides, as in the published code: a map of nearly nothing stays small, and so does
+#: its gradient.
+_ROOM = 1e-8
 
 
 @dataclass(frozen=True)
@@ -23,8 +27,8 @@ class MapLayout:
         network: every cross-attention layer of the network that the classifier was made for.
         layers: names of those that are read, in the order of the stack; a layer's heads in their own.
         map_size: side that every map is resized to.
-        total: what each map sums to after that: 1 in the released classifiers; ``map_size`` squared
-            gives values around 1, from which a classifier learns sooner.
+        total: what each map sums to after that: 1 in most of the released classifiers; ``map_size`` squared
+            gives values around 1, from which a classifier learns sooner. None leaves the attention's own values.
 
     Raises:
         ValueError: a layer is named twice or is not the network's, or a size is outside its range.
@@ -33,7 +37,7 @@ class MapLayout:
     network: tuple[AttentionLayer, ...]
     layers: tuple[str, ...]
     map_size: int
-    total: float
+    total: float | None
 
     def __post_init__(self) -> None:
         names = [layer.name for layer in self.network]
@@ -46,7 +50,7 @@ class MapLayout:
             check_range(f"heads of {brief(layer.name)}", layer.heads, 1, MOST_WIDTH)
             check_range(f"level of {brief(layer.name)}", layer.level, 0, MOST_LAYERS)
         check_range("map_size", self.map_size, 1, MOST_MAP_SIZE)
-        if not 0 < self.total < math.inf:
+        if self.total is not None and not 0 < self.total < math.inf:
             raise ValueError(f"total must be greater than 0, not {self.total}.")
 
     @property
@@ -63,4 +67,7 @@ class MapLayout:
         """What the classifier reads: (batch, objects, maps, map_size, map_size)."""
         size = (self.map_size, self.map_size)
         chosen = [resize(maps.layers[name][:, list(objects)], size) for name in self.layers]
-        return normalise(torch.cat(chosen, dim=2)) * self.total
+        stacked = torch.cat(chosen, dim=2)
+        if self.total is None:
+            return stacked
+        return stacked * (self.total / (stacked.sum(dim=(-2, -1), keepdim=True) + _ROOM))

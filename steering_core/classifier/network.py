@@ -34,6 +34,9 @@ from .settings import MOST_RELATIONS, ClassifierSettings, TransformerSettings
 
 _HEAD_WIDTHS = (256, 128)
 _HEAD_SLOPE = 0.1
+NEAREST, UP = ROUNDINGS = ("nearest", "up")
+#: Of a step: what a share such as 0.58 of 50 may lose in floating point.
+_SLACK = 1e-6
 #: The classifier's transformer sees a sequence of one, but its table of positions is this long.
 _CLASSIFIER_POSITIONS = 256
 
@@ -135,6 +138,8 @@ class RelationClassifier(Module):
         trained_steps: the parts of the diffusion time that it has learned, ascending, each in
             [0, settings.steps); part 0 begins at the strongest noise.
         positions: length of the table of positions over the stack; the stack's own when not given.
+        rounding: to which trained step another one is moved: the ``nearest``, or the next one ``up``, toward less
+            noise.
 
     Raises:
         ValueError: the stack is longer than the table, the sizes do not fit each other, a name of
@@ -148,16 +153,20 @@ class RelationClassifier(Module):
         settings: ClassifierSettings,
         trained_steps: Sequence[int],
         positions: int | None = None,
+        rounding: str = NEAREST,
     ) -> None:
         super().__init__()
         self.relations, self.layout, self.settings = tuple(relations), layout, settings
         self.trained_steps, self.positions = tuple(trained_steps), positions or layout.maps
+        self.rounding = rounding
         if layout.map_size != settings.map_size:
             raise ValueError(f"Maps of side {settings.map_size} were expected, not a layout of {layout.map_size}.")
         if layout.maps > self.positions:
             raise ValueError(f"At most {self.positions} maps can be read; the layout has {layout}.")
         if not self.trained_steps or not all(0 <= step < settings.steps for step in self.trained_steps):
             raise ValueError(f"trained_steps must lie in 0 to {settings.steps - 1}, not {brief(self.trained_steps)}.")
+        if rounding not in ROUNDINGS:
+            raise ValueError(f"rounding must be one of {', '.join(ROUNDINGS)}, not {brief(rounding)}.")
         if list(self.trained_steps) != sorted(set(self.trained_steps)):
             raise ValueError(f"trained_steps must ascend, not be {brief(self.trained_steps)}.")
         if not 0 < len(set(self.relations)) == len(self.relations) <= MOST_RELATIONS:
@@ -175,9 +184,14 @@ class RelationClassifier(Module):
         pair = [self.object_extractor(maps[:, position], step) for position in (0, 1)]
         return self.relation_classifier(torch.stack(pair, dim=1), step)
 
-    def nearest_step(self, progress: float) -> int:
-        """The trained step nearest to a share of the diffusion time, of two as near the later."""
-        part = int(progress * self.settings.steps)
+    def trained_step(self, progress: float) -> int:
+        """The trained step for a share of the diffusion time.
+
+        That is the nearest, of two as near the later; or, rounded up, the first that is no earlier, else the last.
+        """
+        part = int(progress * self.settings.steps + _SLACK)
+        if self.rounding == UP:
+            return next((step for step in self.trained_steps if step >= part), self.trained_steps[-1])
         return min(self.trained_steps, key=lambda step: (abs(step - part), -step))
 
 
@@ -190,6 +204,7 @@ class ClassifierDescription:
     settings: ClassifierSettings
     trained_steps: tuple[int, ...]
     positions: int
+    rounding: str
 
     @classmethod
     def of(cls, classifier: RelationClassifier) -> ClassifierDescription:
@@ -200,9 +215,12 @@ class ClassifierDescription:
             classifier.settings,
             classifier.trained_steps,
             classifier.positions,
+            classifier.rounding,
         )
 
     def without_weights(self) -> RelationClassifier:
         """The classifier, whose parameters have shapes and take no memory."""
         with torch.device("meta"):
-            return RelationClassifier(self.relations, self.layout, self.settings, self.trained_steps, self.positions)
+            return RelationClassifier(
+                self.relations, self.layout, self.settings, self.trained_steps, self.positions, self.rounding
+            )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -11,15 +11,19 @@ import torch
 from torch import Tensor
 
 from ..described import brief, described
-from ..layers import PUBLISHED_NETWORKS, AttentionLayer, published_order
+from ..layers import PUBLISHED_NETWORKS, published_order
 from ..pickled import read_pickled
 from ..relations import Relation
 from .layout import MapLayout
-from .network import ClassifierDescription
+from .network import UP, ClassifierDescription
 from .settings import ClassifierSettings, TransformerSettings
 
 _TIME_MODES = {"mid": "every_layer", "pre": "first_layer"}
 _DROPOUT = 0.1
+#: Length of the table of positions, where a checkpoint does not say it: the maps of FLUX.1.
+_FLUX_MAPS = 57 * 24
+#: What the maps sum to, where it is not 1: schnell's come as they are.
+_TOTALS = {"flux_schnell": None}
 _RELATIONS = {
     "to the left of": Relation.LEFT_OF.value,
     "to the right of": Relation.RIGHT_OF.value,
@@ -87,32 +91,41 @@ class _Config:
 @dataclass(frozen=True, kw_only=True)
 class _Training:
     timesteps: tuple[int, ...]
-    exp_name: str = "an unnamed network"
+    exp_name: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Published:
-    """What a released checkpoint holds, of which more is passed over."""
+    """What a released checkpoint holds, of which more is passed over.
+
+    One that says nothing of its training was trained at every step.
+    """
 
     model_state_dict: dict[str, Any]
     rel_name_to_idx: dict[str, int]
-    input_channels: int
     config: _Config
-    training_config: _Training
+    input_channels: int = _FLUX_MAPS
+    training_config: _Training | None = None
 
     def __post_init__(self) -> None:
         if sorted(self.rel_name_to_idx.values()) != list(range(len(self.rel_name_to_idx))):
             raise ValueError(f"rel_name_to_idx must count from 0 on, not be {brief(self.rel_name_to_idx)}.")
 
-    def ours(self, network: tuple[AttentionLayer, ...]) -> ClassifierDescription:
-        settings = self.config.ours()
+    @property
+    def network_name(self) -> str:
+        """What it was made for, where it says so."""
+        return self.training_config.exp_name if self.training_config else ""
+
+    def ours(self, network_name: str) -> ClassifierDescription:
+        network, settings = PUBLISHED_NETWORKS[network_name], self.config.ours()
         relations = sorted(self.rel_name_to_idx, key=lambda name: self.rel_name_to_idx[name])
         return ClassifierDescription(
             tuple(_RELATIONS.get(name, name) for name in relations),
-            MapLayout(network, published_order(network), settings.map_size, total=1.0),
+            MapLayout(network, published_order(network), settings.map_size, _TOTALS.get(network_name, 1.0)),
             settings,
-            self.training_config.timesteps,
+            self.training_config.timesteps if self.training_config else tuple(range(settings.steps)),
             self.input_channels,
+            UP,
         )
 
 
@@ -133,19 +146,19 @@ def read_published(file: Path, network_name: str | None) -> tuple[ClassifierDesc
         raise ValueError(
             f"{error} A released relation classifier or a .safetensors file of ours was expected."
         ) from error
-    needed = [field.name for field in fields(_Published)]
+    needed = [field.name for field in fields(_Published) if field.default is MISSING]
     if not isinstance(checkpoint, Mapping) or not checkpoint.keys() >= set(needed):
         raise ValueError(f"{file} is no relation classifier: a dict with {', '.join(needed)} was expected.")
     published = described(_Published, checkpoint, str(file), strict=False)
-    network_name = network_name or published.training_config.exp_name
-    network = PUBLISHED_NETWORKS.get(network_name)
-    if network is None:
+    network_name = network_name or published.network_name
+    if network_name not in PUBLISHED_NETWORKS:
+        says = f"says it was made for {brief(network_name)}" if network_name else "does not say what it was made for"
         raise ValueError(
-            f"{file} says it was made for {brief(network_name)}; the networks whose maps are known are "
-            f"{', '.join(PUBLISHED_NETWORKS)}. Name the right one with: steer classifier convert --network"
+            f"{file} {says}; the networks whose maps are known are {', '.join(PUBLISHED_NETWORKS)}. Name the right one "
+            f"with: steer classifier convert --network"
         )
     try:
-        told = published.ours(network)
+        told = published.ours(network_name)
     except ValueError as error:
         raise ValueError(f"{file}: {error}") from error
     weights = published.model_state_dict

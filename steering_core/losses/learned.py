@@ -55,7 +55,7 @@ class LearnedLoss:
     def __call__(self, maps: TokenMaps, relation: GroundedRelation, progress: float) -> Tensor:
         """See ``SteeringLoss``."""
         stack = self.classifier.layout.stack(maps, (relation.subject, relation.object))
-        step = self.classifier.nearest_step(progress)
+        step = self.classifier.trained_step(progress)
         classifier = self.classifier.to(stack.device)
         steps = torch.full((len(stack),), step, device=stack.device)
         wanted = self._wanted(relation.relation)

@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 import torch
+from safetensors import safe_open
 from safetensors.torch import save_file
 
 from steering_core.classifier import (
@@ -117,7 +120,64 @@ def test_the_nearest_trained_part_of_the_time_is_taken(progress, step):
     network = PUBLISHED_NETWORKS["sd14"]
     layout = MapLayout(network, published_order(network), 16, 1.0)
     settings = ClassifierSettings(width=8, extractor=SMALL, classifier=SMALL)
-    assert RelationClassifier(RELATIONS, layout, settings, [5, 10, 20, 49]).nearest_step(progress) == step
+    assert RelationClassifier(RELATIONS, layout, settings, [5, 10, 20, 49]).trained_step(progress) == step
+
+
+@pytest.mark.parametrize("steps", [4, 50])
+def test_each_step_of_as_many_is_its_own_part_of_the_time(steps):
+    sizes = ClassifierSettings(map_size=4, width=8, steps=steps, extractor=SMALL, classifier=SMALL)
+    classifier = RelationClassifier(["above", "below"], MapLayout(NETWORK, ("mid.0",), 4, 1.0), sizes, range(steps))
+    assert [classifier.trained_step(step / steps) for step in range(steps)] == list(range(steps))
+
+
+@pytest.mark.parametrize(("timesteps", "progress", "step"), [([5, 10, 49], 0.12, 10), ([5, 10, 49], 0.22, 49)])
+def test_a_released_classifier_moves_to_the_next_trained_step(tmp_path, timesteps, progress, step):
+    training = {"exp_name": "sd14", "timesteps": timesteps}
+    torch.save(published(training_config=training), tmp_path / "a.pth")
+    save_classifier(load_classifier(tmp_path / "a.pth"), tmp_path / "a.safetensors")
+    for file in ("a.pth", "a.safetensors"):
+        assert load_classifier(tmp_path / file).trained_step(progress) == step
+        assert load_classifier(tmp_path / file).trained_step(1.0) == timesteps[-1]
+
+
+def test_a_file_from_before_there_was_a_choice_takes_the_nearest_step(tmp_path):
+    save_classifier(small(), tmp_path / "a.safetensors")
+    with safe_open(tmp_path / "a.safetensors", framework="pt") as opened:
+        told = json.loads(opened.metadata()["relation_classifier"])
+        weights = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118
+    del told["rounding"]
+    save_file(weights, tmp_path / "old.safetensors", metadata={"relation_classifier": json.dumps(told)})
+    assert load_classifier(tmp_path / "old.safetensors").trained_step(0.2) == small().trained_step(0.2) == 1
+
+
+def test_a_released_checkpoint_may_say_nothing_of_its_training(tmp_path):
+    checkpoint = published()
+    del checkpoint["training_config"], checkpoint["input_channels"]
+    torch.save(checkpoint, tmp_path / "a.pth")
+    with pytest.raises(ValueError, match=r"does not say what it was made for.*--network"):
+        load_classifier(tmp_path / "a.pth")
+    classifier = load_classifier(tmp_path / "a.pth", "sd14")
+    assert classifier.trained_steps == tuple(range(50))
+    assert classifier.positions == 1368
+
+
+def test_schnells_classifier_reads_maps_as_they_are(tmp_path):
+    torch.save(published("flux_schnell"), tmp_path / "schnell.pth")
+    torch.save(published("flux_dev"), tmp_path / "dev.pth")
+    maps = {layer.name: torch.rand(1, 2, 24, 16, 16) * 1e-3 for layer in PUBLISHED_NETWORKS["flux_dev"]}
+    joined = torch.cat(list(maps.values()), dim=2)
+    stack = load_classifier(tmp_path / "schnell.pth").layout.stack(TokenMaps(maps), (0, 1))
+    torch.testing.assert_close(stack, joined)
+    stack = load_classifier(tmp_path / "dev.pth").layout.stack(TokenMaps(maps), (0, 1))
+    torch.testing.assert_close(stack, joined / joined.sum(dim=(-2, -1), keepdim=True), rtol=1e-4, atol=0)
+
+
+def test_a_map_of_nearly_nothing_stays_small():
+    maps = {"mid.0": torch.full((1, 2, 3, 4, 4), 1e-12, requires_grad=True)}
+    stack = MapLayout(NETWORK, ("mid.0",), 4, 1.0).stack(TokenMaps(maps), (0, 1))
+    (gradient,) = torch.autograd.grad(stack[..., 0, 0].sum(), maps["mid.0"])
+    assert stack.sum() < 0.1
+    assert gradient.abs().max() < 1e9
 
 
 def test_saving_and_loading_give_the_same_classifier(tmp_path):
