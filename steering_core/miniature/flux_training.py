@@ -27,7 +27,7 @@ from .networks import (
     build_text_encoder,
     build_transformer,
 )
-from .optimise import half_precision, optimise, plateau
+from .optimise import half_precision, muon, optimise, plateau
 from .tokenizer import make_t5_tokenizer, train_tokenizer
 from .training import (
     PROMPT_DROPOUT,
@@ -75,10 +75,10 @@ class FluxTrainingSettings(PictureSettings):
 
     pictures: int = 15_000
     count_shares: tuple[float, ...] = (0.22, 0.36, 0.18, 0.12, 0.12)
-    denoiser_steps: int = 16_000
-    denoiser_batch: int = 16
+    denoiser_steps: int = 10_000
+    denoiser_batch: int = 32
     denoiser_rate: float = 1e-3
-    few_objects_steps: int = 4000
+    few_objects_steps: int = 2000
 
 
 def train_flux_miniature(
@@ -173,6 +173,7 @@ def _train(
         device,
         partial(draw_sheet, pipeline, settings.seed, work_dir),
         plateau,
+        muon,
     )
 
 

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import Any
 
 import torch
 from diffusers.training_utils import EMAModel
@@ -16,7 +17,9 @@ from tqdm import tqdm
 
 from ..described import one_line
 from ..files import written_whole
+from .muon import Muon
 
+_ADAMW: dict[str, Any] = {"betas": (0.9, 0.99), "weight_decay": 0.01, "fused": True}
 _EMA_DECAY = 0.999
 #: Between two checkpoints: what a run that is stopped can lose.
 _CHECKPOINT_SECONDS = 600
@@ -40,6 +43,20 @@ def plateau(optimizer: Optimizer, rate: float, steps: int) -> LRScheduler:
     return LambdaLR(optimizer, lambda step: min(1.0, (step + 1) / _PLATEAU_WARMUP, max(0.0, (steps - step) / fall)))
 
 
+def adamw(modules: nn.Module, rate: float) -> Optimizer:
+    """AdamW on every weight."""
+    return torch.optim.AdamW(modules.parameters(), lr=rate, **_ADAMW)
+
+
+def muon(modules: nn.Module, rate: float) -> Optimizer:
+    """Muon on the matrices of the transformers' blocks, but for those that modulate; AdamW on the rest."""
+    hidden, others = [], []
+    for name, weight in modules.named_parameters():
+        is_hidden = weight.dim() == 2 and "blocks." in name and "norm" not in name
+        (hidden if is_hidden else others).append(weight)
+    return Muon(hidden, others, rate, **_ADAMW)
+
+
 def half_precision(device: str) -> AbstractContextManager[None]:
     """bf16 where that is faster: processors without instructions for it compute it twenty times slower than float32."""
     fast = torch.device(device).type != "cpu" or torch.ops.mkldnn._is_mkldnn_bf16_supported()
@@ -56,8 +73,9 @@ def optimise(
     device: str,
     on_sheet: Callable[[int], None],
     schedule: Callable[[Optimizer, float, int], LRScheduler] = one_cycle,
+    make_optimizer: Callable[[nn.Module, float], Optimizer] = adamw,
 ) -> None:
-    """AdamW over one schedule of the learning rate, with checkpoints; the modules end with the averaged weights.
+    """Training over one schedule of the learning rate, with checkpoints; the modules end with the averaged weights.
 
     Args:
         name: of the checkpoint in the work folder, from which a stopped run goes on.
@@ -69,7 +87,7 @@ def optimise(
         ValueError: the checkpoint is damaged.
     """
     parameters = list(modules.parameters())
-    optimizer = torch.optim.AdamW(parameters, lr=rate, betas=(0.9, 0.99), weight_decay=0.01)
+    optimizer = make_optimizer(modules, rate)
     cycle = schedule(optimizer, rate, steps)
     average = EMAModel(parameters, decay=_EMA_DECAY, use_ema_warmup=True, power=0.75)
     checkpoint, first = work_dir / f"{name}.pt", 0

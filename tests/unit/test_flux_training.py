@@ -17,6 +17,7 @@ from steering_core.miniature import flux_training, optimise, training
 from steering_core.miniature.captions import caption
 from steering_core.miniature.flux_training import FluxTrainingSettings, shown_objects, train_flux_miniature
 from steering_core.miniature.folder import LATENT_PREVIEW_FILE, MINIATURE_DIR, read_config
+from steering_core.miniature.muon import Muon
 from steering_core.miniature.networks import T5_LENGTH
 from steering_core.miniature.prompts import chained_prompts, unseen_pair_prompts
 from steering_core.miniature.score import call_options
@@ -145,6 +146,32 @@ def test_rate_rises_stays_and_falls():
         schedule.step()
     assert rates[0] == pytest.approx(1 / 200) and rates[199] == rates[800] == 1.0
     assert rates[900] == pytest.approx(0.5) and rates[1000] == 0.0
+
+
+def test_a_step_of_muon_is_orthogonal_and_of_adamws_size():
+    torch.manual_seed(0)
+    matrices = [torch.nn.Parameter(torch.zeros(*shape)) for shape in ((8, 32), (32, 8), (8, 8))]
+    other = torch.nn.Parameter(torch.zeros(5))
+    optimizer = Muon(matrices, [other], 0.1, weight_decay=0.0)
+    for parameter in (*matrices, other):
+        parameter.grad = torch.randn_like(parameter) * 1e-3
+    optimizer.step()
+    for matrix in matrices:
+        singular = torch.linalg.svdvals(matrix) / (0.1 * 0.2 * max(matrix.shape) ** 0.5)
+        assert singular.min() > 0.3 and singular.max() < 1.3
+    torch.testing.assert_close(other.abs(), torch.full((5,), 0.1), rtol=1e-3, atol=0)
+
+
+def test_muon_fits_a_linear_map_in_few_steps():
+    torch.manual_seed(0)
+    wanted, matrix = torch.randn(8, 8), torch.nn.Parameter(torch.zeros(8, 8))
+    optimizer = Muon([matrix], [], 0.1, weight_decay=0.0)
+    for _ in range(200):
+        inputs = torch.randn(32, 8)
+        optimizer.zero_grad()
+        (inputs @ (matrix - wanted)).square().mean().backward()
+        optimizer.step()
+    assert (matrix - wanted).norm() < 0.2 * wanted.norm()
 
 
 def test_times_cover_their_distribution_evenly():
