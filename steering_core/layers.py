@@ -28,12 +28,18 @@ class AttentionLayer:
         return f"{self.stage}.{self.number}"
 
 
+#: Transformers at a level of a UNet's decoder, and how many layers of cross-attention make one deep.
+_TRANSFORMERS, _DEEP = 3, 3
+
+
 def default_layers(layers: Sequence[AttentionLayer]) -> tuple[str, ...]:
     """The layers in which objects find their places, and after which a probe can end.
 
     Of a UNet the cross-attention of the first two decoder blocks that have any, without the last block. In Stable
     Diffusion these are the first six of the decoder; the last block's loss hardly moves (InfSplign, section 5.2 and
     table 6), and the probe that leaves it out ends that much earlier. In the miniature they are the two at 8×8.
+    Of deep transformers, as SDXL has them, the second to fourth layer of the coarsest level's second transformer,
+    which InfSplign's released code reads.
 
     Of a transformer the second quarter of its depth. Which layers serve best there was not measured on real weights.
     """
@@ -41,6 +47,10 @@ def default_layers(layers: Sequence[AttentionLayer]) -> tuple[str, ...]:
     if not decoder:
         return tuple(layer.name for layer in layers[len(layers) // 4 : max(1, len(layers) // 2)])
     levels = sorted({layer.level for layer in decoder}, reverse=True)
+    coarsest = [layer.name for layer in decoder if layer.level == levels[0]]
+    if len(coarsest) > _TRANSFORMERS * _DEEP:
+        second = len(coarsest) // _TRANSFORMERS
+        return tuple(coarsest[second + 1 : second + 4])
     chosen = levels[: min(2, max(1, len(levels) - 1))]
     return tuple(layer.name for layer in decoder if layer.level in chosen)
 

@@ -18,7 +18,7 @@ def test_phrases_are_found_in_the_tokens_that_both_encoders_share(result):
 
 
 def test_the_probe_reads_the_coarsest_decoder_block(result):
-    assert result["layers"] == [4 + 20 + 10 + 30 + 6, 30]
+    assert result["layers"] == [4 + 20 + 10 + 30 + 6, 3]
 
 
 @pytest.mark.parametrize("update", ["descent", "guidance"])

@@ -21,6 +21,14 @@ def test_default_leaves_out_the_last_block_where_there_are_several(levels, expec
     assert default_layers([AttentionLayer("mid", 0, 1, 8), *decoder]) == expected
 
 
+@pytest.mark.parametrize(("depth", "wanted"), [(10, ("up.11", "up.12", "up.13")), (4, ("up.5", "up.6", "up.7"))])
+def test_default_of_deep_transformers_is_the_published_three(depth, wanted):
+    """SDXL and its refiner: of up_blocks.0.attentions.1 the transformer_blocks 1 to 3."""
+    coarse = [AttentionLayer("up", number, 2, 20) for number in range(3 * depth)]
+    fine = [AttentionLayer("up", 3 * depth + number, 1, 10) for number in range(6)]
+    assert default_layers([AttentionLayer("mid", 0, 2, 20), *coarse, *fine]) == wanted
+
+
 def test_wanted_layers_come_in_running_order():
     assert check_layers(["up.3", "down.1"], STABLE_DIFFUSION) == ("down.1", "up.3")
 

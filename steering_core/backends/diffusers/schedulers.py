@@ -78,8 +78,10 @@ def noise_level(scheduler: SchedulerMixin, timestep: Tensor | float) -> NoiseLev
         timestep: that the network is given, also between trained ones; a flow's scheduler tells its noise by itself.
     """
     if is_flow(scheduler):
-        sigma = float(scheduler.sigmas[scheduler.step_index or scheduler.begin_index or 0])
-        return NoiseLevel(1 - sigma, sigma, 1 - sigma)
+        index = scheduler.step_index or scheduler.begin_index or 0
+        sigma = float(scheduler.sigmas[index])
+        # Pipelines divide the time evenly; where a schedule is shifted, sigma is no measure of it.
+        return NoiseLevel(1 - sigma, sigma, index / (len(scheduler.sigmas) - 1))
     products = scheduler.alphas_cumprod.double().cpu()
     time = min(max(float(timestep), 0.0), len(products) - 1.0)
     low = int(time)
