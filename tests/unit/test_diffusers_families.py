@@ -6,6 +6,7 @@ import inspect
 import random
 from contextlib import contextmanager
 from functools import wraps
+from typing import ClassVar
 
 import diffusers
 import numpy as np
@@ -317,6 +318,30 @@ class Ramp(CentroidLoss):
     def __call__(self, maps, relation, progress):
         layers = maps.layers.values()
         return sum((layer * torch.linspace(-1, 1, layer.shape[-1])).flatten(1).sum(dim=1) for layer in layers)
+
+
+class Noting(CentroidLoss):
+    """Notes the shares of the diffusion time that it is told."""
+
+    seen: ClassVar[list[float]] = []
+
+    def bound_to(self, network, relations):
+        return Noting(layers=super().bound_to(network, relations).layers)
+
+    def __call__(self, maps, relation, progress):
+        self.seen.append(progress)
+        return super().__call__(maps, relation, progress)
+
+
+@pytest.mark.parametrize("name", ["SD 3", "FLUX.1"])
+def test_the_time_of_a_flow_passes_evenly_however_its_noise_is_shifted(clip_tokenizer, name):
+    """As ComfyUI has it, and as the released classifiers count their steps."""
+    pipeline = tiny(name, clip_tokenizer)
+    shift = {"use_dynamic_shifting": True} if pipeline.scheduler.config.use_dynamic_shifting else {"shift": 3.0}
+    pipeline.scheduler = diffusers.FlowMatchEulerDiscreteScheduler.from_config(pipeline.scheduler.config, **shift)
+    Noting.seen.clear()
+    sample(pipeline, make_steering(pipeline, Noting(), end=1.0), steps=4)
+    assert Noting.seen == [0.0, 0.25, 0.5, 0.75]
 
 
 @KINDS
