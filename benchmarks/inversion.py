@@ -14,10 +14,10 @@ import itertools
 import torch
 
 from steering_core.backends.diffusers import load_pipeline
-from steering_core.backends.diffusers.recording import RecordablePipeline
+from steering_core.backends.diffusers.recording import RecordablePipeline, recordable
 from steering_core.miniature.folder import MINIATURE_DIR
 from steering_core.relations import relation_scene
-from steering_core.training.inversion import invert, reconstruct
+from steering_core.training.inversion import invert, psnr, reconstruct
 from steering_core.training.sources import MiniatureScenes
 
 _BATCH = 4
@@ -30,11 +30,11 @@ def main() -> None:
     parser.add_argument("--steps", type=int, nargs="+", default=[25, 50])
     parser.add_argument("--refinements", type=int, nargs="+", default=[0, 1, 2])
     options = parser.parse_args()
-    model = RecordablePipeline(load_pipeline(MINIATURE_DIR, "cpu"))
+    model = recordable(load_pipeline(MINIATURE_DIR, "cpu"))
     print("| steps | refinements | network evaluations | PSNR, mean | PSNR, worst |\n| --- | --- | --- | --- | --- |")
     for steps, refinements in itertools.product(options.steps, options.refinements):
         values = [
-            psnr(model, first, min(_BATCH, options.pictures - first), steps, refinements)
+            coming_back(model, first, min(_BATCH, options.pictures - first), steps, refinements)
             for first in range(0, options.pictures, _BATCH)
         ]
         all_values = torch.cat(values)
@@ -44,7 +44,7 @@ def main() -> None:
 
 
 @torch.no_grad()
-def psnr(model: RecordablePipeline, first: int, count: int, steps: int, refinements: int) -> torch.Tensor:
+def coming_back(model: RecordablePipeline, first: int, count: int, steps: int, refinements: int) -> torch.Tensor:
     """Of ``count`` pictures from ``first`` on, under their true prompts: (count,), in dB."""
     scenes = MiniatureScenes(first + count, seed=2)
     examples = [scenes[index] for index in range(first, first + count)]
@@ -57,9 +57,7 @@ def psnr(model: RecordablePipeline, first: int, count: int, steps: int, refineme
         return prompted.derivative(latent, levels[sigma])
 
     *_, noisy = invert(derivative, clean, list(levels), refinements)
-    drawn = model.decode(reconstruct(derivative, noisy, list(levels)))
-    error = (drawn - model.decode(clean)).square().flatten(1).mean(dim=1)
-    return -10 * error.log10()
+    return psnr(model.decode(reconstruct(derivative, noisy, list(levels))), model.decode(clean))
 
 
 if __name__ == "__main__":

@@ -108,7 +108,7 @@ def _reader(kind: Any, strict: bool) -> _Reader:
     parts = get_args(kind)
     if get_origin(kind) in (Union, UnionType):
         if NoneType in parts:
-            given = Union[tuple(part for part in parts if part is not NoneType)]  # noqa: UP007, of what is known here only
+            given: Any = Union[tuple(part for part in parts if part is not NoneType)]  # noqa: UP007, not known before
             return _optional(_reader(given, strict))
         return _union([_reader(part, strict) for part in parts], " or ".join(part.__name__ for part in parts))
     if get_origin(kind) is tuple:

@@ -50,7 +50,7 @@ def add_generate_command(commands: argparse._SubParsersAction) -> None:
     generate.add_argument("--seed", type=seed, nargs="+", default=[0], help="one picture for each (default: 0)")
     generate.add_argument("--steps", type=steps, default=25, help="denoising steps (default: %(default)s)")
     generate.add_argument(
-        "--cfg", type=guidance_scale, default=5.0, help="classifier-free guidance scale (default: %(default)s)"
+        "--cfg", type=guidance_scale, help="guidance scale (default: 5; for FLUX.1, and what has its shape, 3.5)"
     )
     generate.add_argument("--device", default="cpu", help="torch device, such as cuda (default: %(default)s)")
     generate.add_argument(
@@ -68,23 +68,24 @@ def add_generate_command(commands: argparse._SubParsersAction) -> None:
 
 def _generate(options: argparse.Namespace) -> None:
     from ..backends.diffusers import generate, ground_prompt, load_pipeline
-    from ..miniature.folder import MINIATURE_DIR
+    from ..miniature.folder import SHIPPED
+    from ..miniature.score import guidance_scale_of
+    from ..miniature.world import IMAGE_SIZE
     from ..viz import check_finite, map_sheet, to_image
 
     files = _picture_files(options)
     _check_files(options, files)
     loss, schedule = loss_of(options), schedule_of(options)
-    model = MINIATURE_DIR if options.model == "miniature" else options.model
-    pipeline = load_pipeline(model, options.device, options.components)
+    pipeline = load_pipeline(SHIPPED.get(options.model, options.model), options.device, options.components)
+    scale = guidance_scale_of(pipeline) if options.cfg is None else options.cfg
+    size = options.size or ((IMAGE_SIZE, IMAGE_SIZE) if options.model in SHIPPED else None)
     scene = ground_prompt(pipeline, options.prompt)
     print(scene.summary())
     steers = NONE not in options.loss and scene.relations and schedule.steered_steps(options.steps)
     if options.maps and not steers:
         raise ValueError(f"{options.maps}: maps are recorded where steering looks, and no step of this is steered.")
     steering = Steering(scene, loss, schedule) if steers else None
-    drawn = generate(
-        pipeline, options.prompt, options.seed, steering, options.steps, options.cfg, options.negative, options.size
-    )
+    drawn = generate(pipeline, options.prompt, options.seed, steering, options.steps, scale, options.negative, size)
     pictures = check_finite(drawn)
     for file, picture in zip(files, pictures):
         save_picture(to_image(picture), file)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..training.recording import MOST_STEPS, RecordingSettings
-from .options import guidance_scale, path_told, seed, steps, text, whole
+from .options import MOST_SIDE, guidance_scale, number, path_told, seed, steps, text, whole
 
 if TYPE_CHECKING:
     from diffusers import DiffusionPipeline
@@ -68,6 +68,11 @@ def add_record_command(commands: argparse._SubParsersAction) -> None:
         metavar="NAME",
         help="in the order of the stack (default: every layer up to the last that the centroid loss reads)",
     )
+    how.add_argument(
+        "--size",
+        type=whole(16, MOST_SIDE),
+        help="side that pictures are cut and scaled to, in pixels (default: the model's own; 512 for FLUX.1)",
+    )
     how.add_argument("--map-size", type=whole(1, 256), help="side that maps are resized to")
     how.add_argument("--steps", type=steps, help="of the inversion")
     how.add_argument(
@@ -75,6 +80,12 @@ def add_record_command(commands: argparse._SubParsersAction) -> None:
     )
     how.add_argument("--method", choices=("inversion", "noise"), help="invert the picture, or put noise in it")
     how.add_argument("--refinements", type=whole(0, 100), help="of the inversion's fixed-point iteration")
+    how.add_argument(
+        "--least-psnr",
+        type=number(0, 100),
+        metavar="DB",
+        help="leave out pictures to which the sampler comes back from their inversion less well than this; 0: none",
+    )
     how.add_argument("--false-prompts", type=whole(0, 3), help="false relations each picture is inverted with")
     how.add_argument(
         "--shard-size", type=whole(1, 10_000), default=64, help="pictures in a file (default: %(default)s)"
@@ -88,10 +99,11 @@ def _record(options: argparse.Namespace) -> None:
     from tqdm import tqdm
 
     from ..backends.diffusers import load_pipeline
-    from ..backends.diffusers.recording import RecordablePipeline
+    from ..backends.diffusers.recording import recordable
     from ..layers import layers_on_the_way
-    from ..miniature.folder import MINIATURE_DIR
-    from ..training.dataset import write_dataset
+    from ..miniature.folder import SHIPPED
+    from ..miniature.world import IMAGE_SIZE
+    from ..training.dataset import read_manifest, write_dataset
 
     given = {field.name: getattr(options, field.name) for field in fields(RecordingSettings)}
     given = {name: tuple(value) if isinstance(value, list) else value for name, value in given.items()}
@@ -101,10 +113,10 @@ def _record(options: argparse.Namespace) -> None:
 
     @cache
     def load() -> DiffusionPipeline:
-        return load_pipeline(MINIATURE_DIR if options.model == "miniature" else options.model, options.device)
+        return load_pipeline(SHIPPED.get(options.model, options.model), options.device)
 
     source = _source(options, load)
-    model = RecordablePipeline(load())
+    model = recordable(load(), options.size or (IMAGE_SIZE if options.model in SHIPPED else None))
     settings = replace(settings, layers=settings.layers or layers_on_the_way(model.network))
     state = PartialState(cpu=options.device == "cpu")
     shards = write_dataset(
@@ -120,6 +132,8 @@ def _record(options: argparse.Namespace) -> None:
     with tqdm(total=-(-len(source) // state.num_processes), unit="picture", disable=not state.is_main_process) as bar:
         for done in shards:
             bar.update(done - bar.n)
+    if left_out := read_manifest(options.out).left_out:
+        print(f"{left_out} pictures were left out: the sampler did not come back to them from their inversion.")
     print(path_told(options.out))
 
 

@@ -50,7 +50,8 @@ def adamw(modules: nn.Module, rate: float) -> Optimizer:
 
 def muon(modules: nn.Module, rate: float) -> Optimizer:
     """Muon on the matrices of the transformers' blocks, but for those that modulate; AdamW on the rest."""
-    hidden, others = [], []
+    hidden: list[nn.Parameter] = []
+    others: list[nn.Parameter] = []
     for name, weight in modules.named_parameters():
         is_hidden = weight.dim() == 2 and "blocks." in name and "norm" not in name
         (hidden if is_hidden else others).append(weight)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 from diffusers import DiffusionPipeline, FluxPipeline
 from torch import Tensor
@@ -16,7 +15,6 @@ from ..steering import Steering
 from ..tokens import GroundedScene
 from ..viz import check_finite
 from .detector import GlyphDetector
-from .networks import T5_LENGTH
 from .prompts import ScenePrompt
 from .world import IMAGE_SIZE
 
@@ -31,21 +29,27 @@ SEEDS = (0, 1, 2, 3)
 MakeSteering = Callable[[GroundedScene], Steering | None]
 
 
-def call_options(pipeline: DiffusionPipeline, prompts: int = 1) -> dict[str, Any]:
-    """What a miniature's pipeline is called with, beside prompts, steps and generators.
+def sampled(
+    pipeline: DiffusionPipeline,
+    prompt: str,
+    seeds: Sequence[int],
+    steering: Steering | None = None,
+    steps: int = STEPS,
+    guidance_scale: float | None = None,
+) -> Tensor:
+    """A miniature's pictures of a prompt, one for each seed: (seeds, 3, H, W) in [0, 1].
 
     Args:
-        prompts: how many it is given at once.
+        guidance_scale: the one that suits it when not given.
     """
-    if isinstance(pipeline, FluxPipeline):
-        return {
-            "negative_prompt": [""] * prompts,
-            "true_cfg_scale": FLUX_GUIDANCE,
-            "height": IMAGE_SIZE,
-            "width": IMAGE_SIZE,
-            "max_sequence_length": T5_LENGTH,
-        }
-    return {"guidance_scale": GUIDANCE_SCALE}
+    scale = guidance_scale_of(pipeline) if guidance_scale is None else guidance_scale
+    size = (IMAGE_SIZE, IMAGE_SIZE)
+    return check_finite(generate(pipeline, prompt, seeds, steering, steps, scale, size=size))
+
+
+def guidance_scale_of(pipeline: DiffusionPipeline) -> float:
+    """What suits a miniature."""
+    return FLUX_GUIDANCE if isinstance(pipeline, FluxPipeline) else GUIDANCE_SCALE
 
 
 @dataclass
@@ -84,11 +88,16 @@ def draw(
     tally: Tally,
     seeds: Sequence[int] = SEEDS,
     steps: int = STEPS,
+    guidance_scale: float | None = None,
 ) -> Drawn:
-    """Draw a prompt with each seed and judge the pictures; the tally takes note."""
+    """Draw a prompt with each seed and judge the pictures; the tally takes note.
+
+    Args:
+        guidance_scale: the one that suits the miniature when not given.
+    """
     steering = make_steering(ground_prompt(pipeline, prompt.text))
     start = time.perf_counter()
-    pictures = check_finite(generate(pipeline, prompt.text, seeds, steering, steps, call=call_options(pipeline)))
+    pictures = sampled(pipeline, prompt.text, seeds, steering, steps, guidance_scale)
     tally.seconds += time.perf_counter() - start
     if steering is not None:
         tally.gradient_passes += sum(int((entry.gradient_norm > 0).sum()) for entry in steering.trace)

@@ -27,15 +27,14 @@ from torch import Tensor, nn
 from tqdm import tqdm
 from transformers import CLIPTokenizer
 
-from ..backends.diffusers import check_device, generate, load_pipeline
+from ..backends.diffusers import check_device, load_pipeline
 from ..described import one_line
 from ..files import save_picture, written_whole
-from ..viz import check_finite
 from .captions import caption
 from .folder import LATENT_PREVIEW_FILE
 from .networks import CONTEXT_LENGTH, LATENT_SIZE, build_autoencoder, build_scheduler, build_text_encoder, build_unet
 from .optimise import half_precision, optimise
-from .score import STEPS, call_options
+from .score import STEPS, sampled
 from .tokenizer import save_vocabulary, train_tokenizer
 from .world import IMAGE_SIZE, MAX_OBJECTS, Layout, render, sample_layout, sample_objects
 
@@ -327,13 +326,8 @@ def _stratified_times(count: int, steps: int) -> Tensor:
 @torch.no_grad()
 def draw_sheet(pipeline: DiffusionPipeline, seed: int, work_dir: Path, step: int) -> None:
     """Write what a pipeline draws at a step of its training: two rows, a column for each prompt."""
-    pictures = pipeline(
-        list(_SHEET_PROMPTS) * 2,
-        num_inference_steps=STEPS,
-        output_type="pt",
-        generator=torch.Generator().manual_seed(seed),
-        **call_options(pipeline, 2 * len(_SHEET_PROMPTS)),
-    ).images
+    drawn = [sampled(pipeline, prompt, (seed, seed + 1), steps=STEPS) for prompt in _SHEET_PROMPTS]
+    pictures = torch.stack(drawn, dim=1).flatten(0, 1)
     save_sheet(pictures * 2 - 1, len(_SHEET_PROMPTS), work_dir / f"denoiser_{step}.png")
 
 
@@ -403,10 +397,7 @@ def draw_samples(count: int, seed: int, out: Path, pipeline: DiffusionPipeline |
     if pipeline is None:
         pictures = to_tensor([render(layout) for layout in layouts], "cpu")
     else:
-        drawn = torch.cat(
-            [generate(pipeline, text, [seed], None, STEPS, call=call_options(pipeline)) for text in captions]
-        )
-        pictures = 2 * check_finite(drawn) - 1
+        pictures = 2 * torch.cat([sampled(pipeline, text, [seed]) for text in captions]) - 1
     columns = min(count, _SHEET_COLUMNS)
     blank = torch.ones(-count % columns, 3, IMAGE_SIZE, IMAGE_SIZE)
     save_sheet(torch.cat([pictures, blank]), columns, out)

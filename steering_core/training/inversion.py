@@ -38,6 +38,11 @@ def invert(derivative: Derivative, latent: Tensor, sigmas: Sequence[float], refi
         yield latent
 
 
+def psnr(pictures: Tensor, others: Tensor) -> Tensor:
+    """Peak signal-to-noise ratio of pictures (batch, 3, H, W) in [0, 1], (batch,), in dB."""
+    return -10 * (pictures - others).square().mean(dim=(1, 2, 3)).log10()
+
+
 def reconstruct(derivative: Derivative, latent: Tensor, sigmas: Sequence[float]) -> Tensor:
     """The clean latent to which Euler steps lead.
 

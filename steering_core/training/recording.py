@@ -24,12 +24,14 @@ from ..layers import AttentionLayer
 from ..relations import CARDINAL_RELATIONS, Relation, Scene, relation_scene
 from ..token_maps import TokenMaps
 from ..tokens import Token, ground
-from .inversion import invert
+from .inversion import invert, psnr, reconstruct
 from .sources import Example
 
 INVERSION, NOISE = "inversion", "noise"
 #: Into so many the schedules of the models divide the diffusion time.
 MOST_STEPS = 1000
+#: In dB: what is left of pictures in 16 bits.
+_MOST_PSNR = 100
 
 Outcome = TypeVar("Outcome")
 
@@ -74,6 +76,12 @@ class RecordableModel(Protocol):
     def tokens(self, prompt: str) -> list[Token]:
         """Of the conditioning sequence."""
 
+    def prepared(self, pictures: Sequence[Image.Image]) -> Tensor:
+        """Pictures as the model is given them, (batch, 3, H, W) in [0, 1]."""
+
+    def decode(self, latent: Tensor) -> Tensor:
+        """Clean latents to pictures (batch, 3, H, W) in [0, 1]."""
+
     def prompted(
         self,
         pictures: Sequence[Image.Image],
@@ -98,6 +106,8 @@ class RecordingSettings:
         recorded: numbers of the recorded steps, 0 where the noise is strongest, ascending.
         method: ``inversion``, or ``noise``: the clean latent with fresh noise in it.
         refinements: of the inversion's fixed-point iteration.
+        least_psnr: a picture is left out where the sampler comes back to it, from one of its inversions, with less
+            than this peak signal-to-noise ratio in dB; 0 leaves out none. Noise that was put in tells nothing of it.
         false_prompts: how many false relations each picture is inverted with, 1 to 3; without
             dual inversion 0.
         seed: of the false relations and the noise.
@@ -112,6 +122,7 @@ class RecordingSettings:
     recorded: tuple[int, ...] = tuple(range(12))
     method: str = INVERSION
     refinements: int = 1
+    least_psnr: float = 20.0
     false_prompts: int = 1
     seed: int = 0
 
@@ -128,6 +139,8 @@ class RecordingSettings:
             raise ValueError(f"false_prompts must lie in 0 to {len(CARDINAL_RELATIONS) - 1}, not {self.false_prompts}.")
         if self.refinements < 0:
             raise ValueError(f"refinements must be 0 or more, not {self.refinements}.")
+        if not 0 <= self.least_psnr <= _MOST_PSNR:
+            raise ValueError(f"least_psnr must lie in 0 to {_MOST_PSNR}, not {self.least_psnr}.")
 
     def layout(self, network: tuple[AttentionLayer, ...]) -> MapLayout:
         """What the records of a network's maps hold."""
@@ -173,7 +186,7 @@ def weight_bytes(weight: Tensor) -> bytes:
 def record(
     model: RecordableModel, examples: Sequence[Example], settings: RecordingSettings, first: int
 ) -> Iterator[Record]:
-    """The records of a few pictures, which are worked on as one batch.
+    """The records of a few pictures, which are worked on as one batch; of those that inversion comes back to.
 
     Args:
         first: the first example's number in its source, which decides the false relations and the noise.
@@ -186,11 +199,15 @@ def record(
     scenes = [relation_scene(example.subject, relation, example.object) for example, relation in rows]
     tokens = [indices for scene in scenes for indices in _pair_tokens(model, scene)]
 
-    def work(clean: Tensor, prompted: PromptedModel) -> Tensor:
+    def work(clean: Tensor, prompted: PromptedModel) -> tuple[Tensor, Tensor | None]:
         return _recorded_maps(model, prompted, clean, tokens, settings, first)
 
-    maps = model.prompted([example.picture for example in examples], [scene.prompt for scene in scenes], work)
+    pictures = [example.picture for example in examples]
+    maps, drawn = model.prompted(pictures, [scene.prompt for scene in scenes], work)
+    kept = [True] * len(examples) if drawn is None else _well_inverted(model, pictures, drawn, settings.least_psnr)
     for row, (example, relation) in enumerate(rows):
+        if not kept[row // (1 + settings.false_prompts)]:
+            continue
         key = f"{example.key}-{CARDINAL_RELATIONS.index(relation)}"
         yield Record(key, example.subject, example.object, example.relation, relation, maps[row])
 
@@ -202,17 +219,21 @@ def _recorded_maps(
     tokens: Sequence[Sequence[int]],
     settings: RecordingSettings,
     first: int,
-) -> Tensor:
-    """(latents, recorded steps, 2, maps, map_size, map_size) in float16 on the CPU."""
+) -> tuple[Tensor, Tensor | None]:
+    """Maps, and the clean latents that the inverted ones lead back to; none of those where nothing asks for them.
+
+    Returns:
+        (latents, recorded steps, 2, maps, map_size, map_size) in float16 on the CPU, and (latents, …).
+    """
     levels = model.noise_levels(settings.steps)
+    by_sigma = {level.sigma: level for level in levels}
+    sigmas = list(by_sigma)
+
+    def derivative(latent: Tensor, sigma: float) -> Tensor:
+        return prompted.derivative(latent, by_sigma[sigma])
+
     if settings.method == INVERSION:
-        by_sigma = {level.sigma: level for level in levels}
-        latents: Iterator[Tensor] = invert(
-            lambda latent, sigma: prompted.derivative(latent, by_sigma[sigma]),
-            clean,
-            [level.sigma for level in levels],
-            settings.refinements,
-        )
+        latents: Iterator[Tensor] = invert(derivative, clean, sigmas, settings.refinements)
     else:
         each = 1 + settings.false_prompts
         noise = torch.stack(
@@ -221,7 +242,9 @@ def _recorded_maps(
         latents = (prompted.noised(clean, noise.to(clean), level) for level in levels)
     layout = settings.layout(model.network)
     maps: dict[int, Tensor] = {}
+    reached = 0
     for number, level, latent in zip(reversed(range(settings.steps)), levels, latents):
+        reached += 1
         if number in settings.recorded:
             seen = prompted.token_maps(latent, level, tokens, settings.layers)
             # Every image has been read for the objects of all prompts; its own are two of them.
@@ -229,7 +252,22 @@ def _recorded_maps(
             maps[number] = torch.cat(own).half().cpu()
         if len(maps) == len(settings.recorded):
             break
-    return torch.stack([maps[number] for number in settings.recorded], dim=1)
+    is_checked = settings.method == INVERSION and settings.least_psnr > 0
+    drawn = reconstruct(derivative, latent, sigmas[:reached]) if is_checked else None
+    return torch.stack([maps[number] for number in settings.recorded], dim=1), drawn
+
+
+def _well_inverted(
+    model: RecordableModel, pictures: Sequence[Image.Image], drawn: Tensor, least_psnr: float
+) -> list[bool]:
+    """For each picture, whether all of its inversions lead back to it.
+
+    Args:
+        drawn: latents, as many for each picture, one picture after the other.
+    """
+    originals = model.prepared(pictures).repeat_interleave(len(drawn) // len(pictures), dim=0)
+    ratios = psnr(model.decode(drawn).to(originals), originals).view(len(pictures), -1)
+    return (ratios >= least_psnr).all(dim=1).tolist()
 
 
 def _stated_relations(true: Relation, settings: RecordingSettings, index: int) -> list[Relation]:

@@ -7,12 +7,16 @@ import torch
 from diffusers import FluxPipeline
 from safetensors.torch import load_file, save_file
 
-from steering_core.backends.diffusers import load_pipeline
+from steering_core.backends.diffusers import ground_prompt, load_pipeline
+from steering_core.backends.diffusers.recording import recordable
 from steering_core.miniature.flux_training import untrained_flux_pipeline
 from steering_core.miniature.folder import FLUX_MINIATURE_DIR, MINIATURE_DIR
 from steering_core.miniature.networks import T5_LENGTH
-from steering_core.miniature.score import call_options
+from steering_core.miniature.score import FLUX_GUIDANCE
 from steering_core.miniature.training import export
+from steering_core.miniature.world import IMAGE_SIZE
+from steering_core.training.recording import RecordingSettings
+from steering_core.training.sources import MiniatureScenes
 
 PROMPT = "a photo of a giraffe above an airplane"
 _TIME = 0.6
@@ -48,14 +52,27 @@ def _outputs(pipeline: FluxPipeline, latent: torch.Tensor) -> dict[str, torch.Te
         num_images_per_prompt=2,
         num_inference_steps=5,
         output_type="latent",
-        **call_options(pipeline),
+        negative_prompt="",
+        true_cfg_scale=FLUX_GUIDANCE,
+        height=IMAGE_SIZE,
+        width=IMAGE_SIZE,
+        max_sequence_length=T5_LENGTH,
     ).images
     picture = pipeline.vae.decode(latent / pipeline.vae.config.scaling_factor).sample
     unpacked = {
         name: pipeline._unpack_latents(value, 128, 128, 8)
         for name, value in {"velocity": velocity, "sampled": sampled}.items()
     }
+    model = recordable(pipeline, IMAGE_SIZE)
+    level, prompted = model.noise_levels(4)[1], model.with_prompts([PROMPT])
+    layout = RecordingSettings(("double.1", "single.0")).layout(model.network)
+    maps = prompted.token_maps(latent[:1], level, ground_prompt(pipeline, PROMPT).tokens, layout.layers)
+    clean = model.encode([MiniatureScenes(1, 0)[0].picture])
     return {
+        "clean": clean,
+        "decoded": model.decode(clean),
+        "derivative": prompted.derivative(latent[:1], level),
+        "maps": layout.stack(maps, (0, 1)),
         "context": context,
         "pooled": pooled,
         "velocity": unpacked["velocity"],
@@ -83,6 +100,9 @@ def test_comfyui_and_diffusers_agree(comfyui, tmp_path, weights):
     tokenizer = pipeline.tokenizer_2
     texts = [tokenizer.decode(tokenizer(PROMPT)["input_ids"][index]) for (index,) in answer["tokens"]]
     assert texts == ["giraffe", "airplane"]
+    levels = recordable(pipeline, IMAGE_SIZE).noise_levels(4)
+    for (sigma, progress), level in zip(answer["levels"], levels, strict=True):
+        assert (sigma, progress) == pytest.approx((level.sigma, level.progress), abs=1e-3)
     got = load_file(outputs)
     assert got.keys() == expected.keys()
     for name, value in expected.items():

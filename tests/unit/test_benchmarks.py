@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.inversion import psnr
+from benchmarks.inversion import coming_back
 from benchmarks.named_losses import named_loss
 from benchmarks.warnings import Picture, rates_of
 from steering_core.backends.diffusers import load_pipeline
-from steering_core.backends.diffusers.recording import RecordablePipeline
+from steering_core.backends.diffusers.recording import recordable
 from steering_core.losses import CentroidLoss, CombinedLoss, LearnedLoss, PresenceLoss
 from steering_core.miniature.folder import MINIATURE_DIR
 
@@ -107,7 +107,7 @@ def test_steering_makes_relations_come_true(table):
 
 
 def test_inversion_comes_back_to_the_picture():
-    model = RecordablePipeline(load_pipeline(MINIATURE_DIR, "cpu"))
-    plain, refined = (psnr(model, first=0, count=2, steps=50, refinements=refinements) for refinements in (0, 1))
+    model = recordable(load_pipeline(MINIATURE_DIR, "cpu"))
+    plain, refined = (coming_back(model, first=0, count=2, steps=50, refinements=refinements) for refinements in (0, 1))
     assert refined.min() >= 25
     assert (refined > plain).all()

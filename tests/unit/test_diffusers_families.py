@@ -14,7 +14,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from PIL import Image
-from pipelines import make_steering, small_tokenizer, state
+from pipelines import make_steering, state
 from safetensors.torch import load_file, save_file
 from tiny_pipelines import HEIGHT, TINY, WIDTH, sample, tiny
 from toys import PROMPT
@@ -50,18 +50,13 @@ LAYERS = {
 
 
 @pytest.fixture(scope="module")
-def clip_tokenizer():
-    return small_tokenizer()
-
-
-@pytest.fixture(scope="module")
-def made(clip_tokenizer):
+def made(tokenizer):
     """Each pipeline once; tests leave them as they were."""
     pipelines = {}
 
     def make(name: str):
         if name not in pipelines:
-            pipelines[name] = tiny(name, clip_tokenizer)
+            pipelines[name] = tiny(name, tokenizer)
         return pipelines[name]
 
     return make
@@ -219,8 +214,8 @@ def _other_words(phrase: str):
 
 
 @KINDS
-def test_a_phrase_is_tied_to_the_tokens_that_change_with_it(clip_tokenizer, name):
-    pipeline = _apart(tiny(name, clip_tokenizer))
+def test_a_phrase_is_tied_to_the_tokens_that_change_with_it(tokenizer, name):
+    pipeline = _apart(tiny(name, tokenizer))
     kind = kind_of(pipeline)
     tokens = {token.index: token for token in prompt_tokens(pipeline, PROMPT)}
     scene = ground_prompt(pipeline, PROMPT)
@@ -334,9 +329,9 @@ class Noting(CentroidLoss):
 
 
 @pytest.mark.parametrize("name", ["SD 3", "FLUX.1"])
-def test_the_time_of_a_flow_passes_evenly_however_its_noise_is_shifted(clip_tokenizer, name):
+def test_the_time_of_a_flow_passes_evenly_however_its_noise_is_shifted(tokenizer, name):
     """As ComfyUI has it, and as the released classifiers count their steps."""
-    pipeline = tiny(name, clip_tokenizer)
+    pipeline = tiny(name, tokenizer)
     shift = {"use_dynamic_shifting": True} if pipeline.scheduler.config.use_dynamic_shifting else {"shift": 3.0}
     pipeline.scheduler = diffusers.FlowMatchEulerDiscreteScheduler.from_config(pipeline.scheduler.config, **shift)
     Noting.seen.clear()
@@ -416,8 +411,8 @@ UNIPC = {"scheduler": "UniPCMultistepScheduler", "use_flow_sigmas": True, "predi
         ("FLUX.1", UNIPC),
     ],
 )
-def test_other_schedulers_of_a_flow(clip_tokenizer, name, scheduler):
-    pipeline = tiny(name, clip_tokenizer)
+def test_other_schedulers_of_a_flow(tokenizer, name, scheduler):
+    pipeline = tiny(name, tokenizer)
     options = {key: value for key, value in scheduler.items() if key != "scheduler"}
     pipeline.scheduler = getattr(diffusers, scheduler["scheduler"])(**options)
     plain = sample(pipeline, steps=3)
@@ -429,16 +424,16 @@ def test_other_schedulers_of_a_flow(clip_tokenizer, name, scheduler):
 
 
 @WAYS
-def test_half_precision_is_steered(clip_tokenizer, name):
-    pipeline = tiny(name, clip_tokenizer).to(torch.bfloat16)
+def test_half_precision_is_steered(tokenizer, name):
+    pipeline = tiny(name, tokenizer).to(torch.bfloat16)
     steering = make_steering(pipeline)
     moved = sample(pipeline, steering)
     assert steering.unsteered == [] and moved.isfinite().all() and not torch.equal(moved, sample(pipeline))
 
 
 @WAYS
-def test_a_compiled_network_is_read_uncompiled(clip_tokenizer, name):
-    pipeline = tiny(name, clip_tokenizer)
+def test_a_compiled_network_is_read_uncompiled(tokenizer, name):
+    pipeline = tiny(name, tokenizer)
     expected = make_steering(pipeline)
     sample(pipeline, expected)
     pipeline.transformer.compile(backend="eager")
@@ -448,8 +443,8 @@ def test_a_compiled_network_is_read_uncompiled(clip_tokenizer, name):
     torch.testing.assert_close(steering.trace[0].loss, expected.trace[0].loss, rtol=1e-3, atol=1e-4)
 
 
-def test_attention_of_another_backend_is_read_and_put_back(clip_tokenizer):
-    pipeline = tiny("FLUX.1", clip_tokenizer)
+def test_attention_of_another_backend_is_read_and_put_back(tokenizer):
+    pipeline = tiny("FLUX.1", tokenizer)
     expected = make_steering(pipeline)
     sample(pipeline, expected)
     pipeline.transformer.set_attention_backend("_native_math")
@@ -460,8 +455,8 @@ def test_attention_of_another_backend_is_read_and_put_back(clip_tokenizer):
     assert {str(getattr(backend, "value", backend)) for backend in backends} == {"_native_math"}
 
 
-def test_a_network_that_keeps_parts_of_earlier_steps_is_refused(clip_tokenizer):
-    pipeline = tiny("FLUX.1", clip_tokenizer)
+def test_a_network_that_keeps_parts_of_earlier_steps_is_refused(tokenizer):
+    pipeline = tiny("FLUX.1", tokenizer)
     pipeline.transformer.enable_cache(diffusers.FirstBlockCacheConfig(threshold=0.1))
     with pytest.raises(ValueError, match="disable_cache"), steered(pipeline, make_steering(pipeline)):
         pytest.fail("sampling began")

@@ -15,18 +15,13 @@ from diffusers.models.embeddings import (
 )
 from diffusers.models.transformers.transformer_flux import FluxIPAdapterAttnProcessor
 from PIL import Image
-from pipelines import make_steering, small_tokenizer
+from pipelines import make_steering
 from tiny_pipelines import HEIGHT, TINY, WIDTH, flux_transformer, sample, tiny
 
 from steering_core.backends.diffusers.pipelines import PIPELINES
 from steering_core.schedule import DESCENT, GUIDANCE
 
 UPDATES = pytest.mark.parametrize("update", [DESCENT, GUIDANCE])
-
-
-@pytest.fixture(scope="module")
-def clip_tokenizer():
-    return small_tokenizer()
 
 
 def picture() -> Image.Image:
@@ -91,9 +86,9 @@ def control_net(base, name: str, fills: bool):
     return random_weights(kinds[name]())
 
 
-def build(name: str, base_name: str, clip_tokenizer):
+def build(name: str, base_name: str, tokenizer):
     """A pipeline of this class from the components of its kind's first one."""
-    base = tiny(base_name, clip_tokenizer)
+    base = tiny(base_name, tokenizer)
     of = getattr(diffusers, name)
     takes = inspect.signature(of.__init__).parameters
     given = dict(base.components)
@@ -140,8 +135,8 @@ VARIANTS = [
 
 
 @pytest.mark.parametrize(("name", "base"), VARIANTS)
-def test_a_variant_is_steered(clip_tokenizer, name, base):
-    pipeline = build(name, base, clip_tokenizer)
+def test_a_variant_is_steered(tokenizer, name, base):
+    pipeline = build(name, base, tokenizer)
     options = {**call_options(pipeline), "steps": 3, "images": 1}
     plain = sample(pipeline, **options)
     for update in (DESCENT, GUIDANCE):
@@ -184,8 +179,8 @@ def with_ip_adapter(pipeline, name: str):
 
 
 @pytest.mark.parametrize("name", ["SDXL", "SD 3", "FLUX.1"])
-def test_an_ip_adapter_stays_beside_the_steering(clip_tokenizer, name):
-    pipeline = with_ip_adapter(tiny(name, clip_tokenizer), name)
+def test_an_ip_adapter_stays_beside_the_steering(tokenizer, name):
+    pipeline = with_ip_adapter(tiny(name, tokenizer), name)
     shape = (1, 1, 16)
     embeds = torch.cat([torch.zeros(shape), torch.ones(shape)])
     options = {

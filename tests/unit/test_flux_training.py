@@ -10,7 +10,7 @@ from PIL import Image
 from safetensors.torch import load_file
 from transformers import T5TokenizerFast
 
-from steering_core.backends.diffusers import generate, ground_prompt, load_pipeline
+from steering_core.backends.diffusers import ground_prompt, load_pipeline
 from steering_core.cli.main import main
 from steering_core.losses import CentroidLoss
 from steering_core.miniature import flux_training, optimise, training
@@ -20,7 +20,7 @@ from steering_core.miniature.folder import LATENT_PREVIEW_FILE, MINIATURE_DIR, r
 from steering_core.miniature.muon import Muon
 from steering_core.miniature.networks import T5_LENGTH
 from steering_core.miniature.prompts import chained_prompts, unseen_pair_prompts
-from steering_core.miniature.score import call_options
+from steering_core.miniature.score import sampled
 from steering_core.miniature.training import tokenizer_captions
 from steering_core.miniature.world import IMAGE_SIZE, OBJECTS, Placement
 from steering_core.schedule import SteeringSchedule
@@ -213,8 +213,7 @@ def test_it_is_steered_by_the_tokens_of_its_t5_encoder(trained):
     pictures = []
     for loss in (None, CentroidLoss("gelu")):
         steering = loss and Steering(grounded, loss, SteeringSchedule())
-        call = call_options(pipeline)
-        pictures.append(generate(pipeline, "a dog above a teddy bear", [0, 1], steering, 4, call=call))
+        pictures.append(sampled(pipeline, "a dog above a teddy bear", [0, 1], steering, 4))
     assert pictures[0].shape == (2, 3, IMAGE_SIZE, IMAGE_SIZE) and not torch.equal(*pictures)
 
 

@@ -5,7 +5,7 @@ import torch
 from diffusers import FlowMatchEulerDiscreteScheduler, FluxTransformer2DModel
 from toys import PROMPT
 
-from steering_core.backends.diffusers.recording import RecordablePipeline
+from steering_core.backends.diffusers.recording import recordable
 from steering_core.training.inversion import invert, reconstruct
 
 
@@ -40,7 +40,7 @@ def test_the_derivative_is_the_noise_that_ddim_steps_along(pipeline, prediction_
     """One Euler step down is one step of diffusers' own DDIM scheduler."""
     before = pipeline.scheduler
     pipeline.scheduler = type(before).from_config(before.config, prediction_type=prediction_type)
-    model, scheduler = RecordablePipeline(pipeline), pipeline.scheduler
+    model, scheduler = recordable(pipeline), pipeline.scheduler
     try:
         lower, upper = model.noise_levels(25)[10:12]
         alphas = [(1 + level.sigma**2) ** -0.5 for level in (lower, upper)]

@@ -1,18 +1,21 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 
 import pytest
 import torch
+from PIL import Image
 from pipelines import probe_unet
-from toy_recording import content
+from toy_recording import SETTINGS as TOY_SETTINGS
+from toy_recording import ToyModel, ToySource, content, record_toy
 
 from steering_core.backends.diffusers import ground_prompt
-from steering_core.backends.diffusers.recording import RecordablePipeline
+from steering_core.backends.diffusers.recording import recordable
 from steering_core.classifier import MapLayout
 from steering_core.relations import relation_scene
 from steering_core.training.dataset import read_manifest, read_records, shard_file, write_dataset
-from steering_core.training.recording import NOISE, RecordingSettings, noise_of, record
+from steering_core.training.recording import INVERSION, NOISE, RecordingSettings, noise_of, record
 from steering_core.training.sources import MiniatureScenes
 
 LAYERS = ("down.0", "up.0")
@@ -21,7 +24,7 @@ SETTINGS = RecordingSettings(LAYERS, map_size=8, steps=4, recorded=(0, 2), metho
 
 @pytest.fixture
 def model(pipeline):
-    return RecordablePipeline(pipeline)
+    return recordable(pipeline)
 
 
 class NamedScenes(MiniatureScenes):
@@ -56,7 +59,7 @@ def test_false_prompts_are_as_many_as_wanted(model):
 @pytest.mark.parametrize("method", ["inversion", "noise"])
 def test_maps_are_those_of_the_pictures_own_objects(model, pipeline, method):
     """Read one by one, as steering reads them, from the latents that the settings lead to."""
-    settings = dataclasses.replace(SETTINGS, method=method, false_prompts=0)
+    settings = dataclasses.replace(SETTINGS, method=method, false_prompts=0, least_psnr=0.0)
     together = records(model, settings, count=2)
     example = NamedScenes(2, seed=0)[1]
     scene = relation_scene(example.subject, example.relation, example.object)
@@ -152,3 +155,44 @@ def test_another_dataset_is_not_written_over(model, tmp_path):
 def test_a_folder_without_a_manifest_is_no_dataset(tmp_path):
     with pytest.raises(ValueError, match="is no dataset"):
         read_manifest(tmp_path)
+
+
+class HalfSeenModel(ToyModel):
+    """Draws black pictures alone, so that it comes back to black ones and to no others."""
+
+    def derivative(self, latent, level):
+        return torch.zeros_like(latent)
+
+    def prepared(self, pictures):
+        return torch.stack([torch.full((3, 8, 8), picture.getpixel((0, 0))[0] / 255) for picture in pictures])
+
+    def decode(self, latent):
+        return torch.zeros(len(latent), 3, 8, 8)
+
+
+class GreyPictures(ToySource):
+    """Each lighter than the one before: 0, 51, 102 … of 255, which black differs from by 14 dB, 8 dB …"""
+
+    def __getitem__(self, index):
+        picture = Image.new("RGB", (8, 8), (51 * index,) * 3)
+        return dataclasses.replace(super().__getitem__(index), picture=picture)
+
+
+@pytest.mark.parametrize(("least_psnr", "kept"), [(20.0, 1), (10.0, 2), (0.0, 4)])
+def test_pictures_that_inversion_does_not_come_back_to_are_left_out(tmp_path, least_psnr, kept):
+    settings = dataclasses.replace(TOY_SETTINGS, method=INVERSION, least_psnr=least_psnr)
+    manifest = read_manifest(record_toy(tmp_path, HalfSeenModel(), GreyPictures(4), settings))
+    assert manifest.left_out == 4 - kept
+    assert len(read_records(tmp_path, manifest).maps) == 2 * kept
+
+
+def test_noise_leaves_out_no_picture(tmp_path):
+    assert read_manifest(record_toy(tmp_path, HalfSeenModel(), GreyPictures(4))).left_out == 0
+
+
+def test_a_dataset_from_before_there_was_a_choice_left_out_nothing(tmp_path):
+    record_toy(tmp_path)
+    told = json.loads((tmp_path / "manifest.json").read_text())
+    del told["settings"]["least_psnr"]
+    (tmp_path / "manifest.json").write_text(json.dumps(told))
+    assert read_manifest(tmp_path).settings.least_psnr == 0

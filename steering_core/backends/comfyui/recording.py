@@ -70,10 +70,10 @@ class RecordableComfyModel:
         work: Callable[[Tensor, PromptedModel], Outcome],
     ) -> Outcome:
         """See ``RecordableModel``; the work is done in the place of a sampler."""
-        context = torch.cat([self._clip.encode_from_tokens(self._clip.tokenize(prompt)) for prompt in prompts])
-        clean = self._encode(pictures).repeat_interleave(len(prompts) // len(pictures), dim=0)
+        conditioning = self._encoded(prompts)
+        clean = self._vae.encode(self._fitted(pictures)).repeat_interleave(len(prompts) // len(pictures), dim=0)
         guider = comfy.samplers.CFGGuider(self._model)
-        guider.set_conds([[context, {}]], [[torch.zeros_like(context), {}]])
+        guider.set_conds(conditioning, conditioning)
         guider.set_cfg(1.0)  # at 1 the negative conditioning is not computed
         outcomes: list[Outcome] = []
 
@@ -88,13 +88,40 @@ class RecordableComfyModel:
         )
         return outcomes[0]
 
-    def _encode(self, pictures: Sequence[Image.Image]) -> Tensor:
-        """Latents as the VAE gives them, (batch, channels, H, W)."""
+    def prepared(self, pictures: Sequence[Image.Image]) -> Tensor:
+        """See ``RecordableModel``."""
+        return self._fitted(pictures).movedim(-1, 1)
+
+    def decode(self, latent: Tensor) -> Tensor:
+        """See ``RecordableModel``."""
+        return self._vae.decode(self._model.model.process_latent_out(latent)).movedim(-1, 1)
+
+    def _encoded(self, prompts: Sequence[str]) -> list[list[Any]]:
+        """The conditioning of as many pictures, as node graphs hand it on.
+
+        Raises:
+            ValueError: the text encoder gives each prompt as many tokens as it has.
+        """
+        encoded = [self._clip.encode_from_tokens(self._clip.tokenize(prompt), return_pooled=True) for prompt in prompts]
+        contexts, pooled = zip(*encoded)
+        if len({context.shape[1] for context in contexts}) > 1:
+            raise ValueError(
+                "clip: this text encoder gives each prompt as many tokens as it has, and maps are recorded of prompts "
+                "of one length alone. Record with a model whose prompts are padded, such as Stable Diffusion or FLUX.1."
+            )
+        # As Learn-to-Steer inverts: without the guidance that is distilled into FLUX.1 dev.
+        told: dict[str, Any] = {"guidance": 0.0}
+        if pooled[0] is not None:
+            told["pooled_output"] = torch.cat(pooled)
+        return [[torch.cat(contexts), told]]
+
+    def _fitted(self, pictures: Sequence[Image.Image]) -> Tensor:
+        """Pictures cut and scaled, (batch, H, W, 3) in [0, 1]."""
         scaled = []
         for picture in pictures:
             pixels = from_image(picture)[None]
             scaled.append(comfy.utils.common_upscale(pixels, *self._size, "lanczos", "center").movedim(1, -1))
-        return self._vae.encode(torch.cat(scaled))
+        return torch.cat(scaled)
 
 
 class _PromptedGuider:

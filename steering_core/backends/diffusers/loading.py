@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -139,29 +139,29 @@ def generate(
     seeds: Sequence[int],
     steering: Steering | None,
     steps: int,
-    guidance_scale: float = 1.0,
+    guidance_scale: float,
     negative_prompt: str = "",
     size: tuple[int, int] | None = None,
-    call: Mapping[str, Any] | None = None,
 ) -> Tensor:
     """One picture of the prompt for each seed, as one batch: (seeds, 3, H, W) in [0, 1] on the CPU.
 
     Args:
         steering: none samples as the pipeline does by itself.
         size: (width, height) in pixels; the pipeline's own when not given.
-        call: further arguments of the pipeline's call, which go before what the others say.
 
     Raises:
         ValueError: the pipeline's guidance knows no negative prompt.
         See ``steered``.
     """
     kind = kind_of(pipeline)
-    options: dict[str, Any] = {kind.guidance: guidance_scale}
-    if kind.negative:
-        # Qwen-Image is guided only where there is some negative prompt.
-        options["negative_prompt"] = negative_prompt or (" " if kind.guidance == "true_cfg_scale" else "")
+    guidance = kind.guidance_of(pipeline)
+    options: dict[str, Any] = {guidance.argument: guidance_scale}
+    if guidance.nothing is not None:
+        options["negative_prompt"] = negative_prompt or guidance.nothing
     elif negative_prompt:
         raise ValueError(f"negative prompt: the guidance of {kind.name} does not lead away from one. Leave it out.")
+    if (most := kind.shorter_text(pipeline)) is not None:
+        options["max_sequence_length"] = most
     if size is not None:
         options["width"], options["height"] = size
     with steered(pipeline, steering) if steering else nullcontext():
@@ -171,5 +171,5 @@ def generate(
             num_images_per_prompt=len(seeds),
             output_type="pt",
             generator=[torch.Generator().manual_seed(seed) for seed in seeds],
-            **options | dict(call or {}),
+            **options,
         ).images.cpu()

@@ -15,6 +15,7 @@ import torch
 from diffusers import DiffusionPipeline
 from diffusers.pipelines.flux2.pipeline_flux2 import format_input
 from torch import Tensor
+from transformers import PreTrainedTokenizerBase
 
 from ...families import row_of
 
@@ -47,6 +48,23 @@ class Segment:
 
 
 @dataclass(frozen=True)
+class Guidance:
+    """How a pipeline's call is told to guide.
+
+    Attributes:
+        argument: that holds the guidance scale.
+        nothing: the negative prompt that stands for none; none where guidance leads away from no prompt.
+    """
+
+    argument: str = "guidance_scale"
+    nothing: str | None = ""
+
+
+#: A number that the network is given, and the prompt stands alone.
+_EMBEDDED = Guidance(nothing=None)
+
+
+@dataclass(frozen=True)
 class PipelineKind:
     """One row: how pipelines of one kind encode a prompt and call their network.
 
@@ -60,8 +78,8 @@ class PipelineKind:
         channels: path of the pipeline's attribute that says how many of the channels are the latent's, where further
             ones follow for some of its networks.
         listed: arguments that are lists with an item for each picture.
-        guidance: the argument of a call that holds the guidance scale.
-        negative: whether this guidance leads away from a negative prompt.
+        guidance: how a call is told to guide.
+        guidance_without_embedding: likewise, where the network is given no guidance scale; the same when not given.
         dtype: in which its models are made to run on a GPU.
     """
 
@@ -74,8 +92,8 @@ class PipelineKind:
     context: str = "encoder_hidden_states"
     channels: str = ""
     listed: tuple[str, ...] = ()
-    guidance: str = "guidance_scale"
-    negative: bool = True
+    guidance: Guidance = Guidance()
+    guidance_without_embedding: Guidance | None = None
     dtype: torch.dtype = torch.bfloat16
 
     def network_of(self, pipeline: DiffusionPipeline) -> torch.nn.Module:
@@ -86,11 +104,32 @@ class PipelineKind:
         """How many channels of the network's input are the latent's; all when none is told."""
         return attrgetter(self.channels)(pipeline) if self.channels else None
 
+    def guidance_of(self, pipeline: DiffusionPipeline) -> Guidance:
+        """How a call of this pipeline is told to guide."""
+        other, config = self.guidance_without_embedding, attrgetter(f"{self.network}.config")(pipeline)
+        if other is None or config.guidance_embeds:
+            return self.guidance
+        return other
+
+    def shorter_text(self, pipeline: DiffusionPipeline) -> int | None:
+        """How many tokens the pipeline's tokenizer allows, where its call would bring a text to more."""
+        for segment in self.text:
+            allowed = text_tokenizer(pipeline, segment).model_max_length
+            if segment.most is not None and allowed < segment.most:
+                return allowed
+        return None
+
     def parts(self, pipeline: DiffusionPipeline, latent: Tensor) -> int:
         """In how many parts of a batch the network is given the same latent (batch, …): 2 while it is guided so."""
         if self.prompted == FIRST_CALL or not pipeline.do_classifier_free_guidance or len(latent) % 2:
             return 1
         return 2 if torch.equal(*latent.chunk(2)) else 1
+
+
+def text_tokenizer(pipeline: DiffusionPipeline, segment: Segment) -> PreTrainedTokenizerBase:
+    """That of a segment; a processor of texts and pictures holds the tokenizer of texts."""
+    tokenizer = getattr(pipeline, segment.tokenizer)
+    return getattr(tokenizer, "tokenizer", tokenizer)
 
 
 def _chat(thinking: bool) -> Callable[[DiffusionPipeline, str], str]:
@@ -165,17 +204,18 @@ PIPELINES = (
         (Segment("tokenizer_2", most=512),),
         FIRST_CALL,
         channels="transformer.out_channels",
-        negative=False,
+        guidance=_EMBEDDED,
+        guidance_without_embedding=Guidance("true_cfg_scale"),
     ),
     PipelineKind(
-        "FLUX.2 dev", ("Flux2Pipeline",), (Segment(template=_mistral_chat, most=512),), FIRST_CALL, negative=False
+        "FLUX.2 dev", ("Flux2Pipeline",), (Segment(template=_mistral_chat, most=512),), FIRST_CALL, guidance=_EMBEDDED
     ),
     PipelineKind(
         "FLUX.2 klein",
         _with("Flux2Klein", "Inpaint"),
         (Segment(template=_chat(thinking=False), most=512),),
         FIRST_CALL,
-        negative=False,
+        guidance=_EMBEDDED,
     ),
     PipelineKind(
         "Z-Image",
@@ -191,7 +231,8 @@ PIPELINES = (
         _with("QwenImage", "Img2Img", "Inpaint", "ControlNet", "ControlNetInpaint"),
         (Segment(template=_qwen_image, cut="prompt_template_encode_start_idx", most=512, padded=False),),
         FIRST_CALL,
-        guidance="true_cfg_scale",
+        # It guides only where there is some negative prompt.
+        guidance=Guidance("true_cfg_scale", nothing=" "),
     ),
     PipelineKind(
         "Krea 2",

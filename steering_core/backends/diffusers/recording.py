@@ -1,20 +1,31 @@
-"""Stable Diffusion pipelines of the diffusers library, as recording wants them."""
+"""Pipelines of the diffusers library, as recording wants them: Stable Diffusion 1 and 2, and FLUX.1."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
+from typing import Any
 
+import numpy as np
 import torch
-from diffusers import DDIMScheduler, DiffusionPipeline, StableDiffusionPipeline, UNet2DConditionModel
+from diffusers import (
+    DDIMScheduler,
+    DiffusionPipeline,
+    FlowMatchEulerDiscreteScheduler,
+    FluxPipeline,
+    StableDiffusionPipeline,
+)
+from diffusers.pipelines.flux.pipeline_flux import calculate_shift
 from PIL import Image
-from torch import Tensor
+from torch import Tensor, nn
 
 from ...layers import AttentionLayer
 from ...token_maps import TokenMaps
 from ...tokens import Token
 from ...training.recording import NoiseLevel, Outcome, PromptedModel, weights_hash
 from .families import readable_network
+from .pipelines import kind_of
 from .probe import probe_network
 from .text import prompt_tokens
 
@@ -24,52 +35,74 @@ _NOISE_IN_PREDICTION = {
     "v_prediction": lambda output, z, alpha, sigma: alpha * output + sigma * z,
     "sample": lambda output, z, alpha, sigma: (z - alpha * output) / sigma,
 }
+#: Side in pixels at which Learn-to-Steer records FLUX.1 dev.
+_FLUX_SIDE = 512
 
 
-class RecordablePipeline:
-    """See ``RecordableModel``. Latents are x = x0 + sigma·noise, of which the network is given alpha·x.
+def recordable(pipeline: DiffusionPipeline, side: int | None = None) -> RecordablePipeline:
+    """A pipeline as recording wants it.
 
     Args:
         pipeline: is not changed.
+        side: of the pictures, in pixels; what Stable Diffusion's network is made for, and 512 for FLUX.1, when not
+            given.
 
     Raises:
-        ValueError: it is no pipeline of Stable Diffusion 1 or 2.
+        ValueError: it is no pipeline of Stable Diffusion 1 or 2 or of FLUX.1, or cannot encode pictures of this side.
+    """
+    if isinstance(pipeline, StableDiffusionPipeline):
+        return _StableDiffusion(pipeline, side or pipeline.unet.config.sample_size * pipeline.vae_scale_factor)
+    if isinstance(pipeline, FluxPipeline):
+        return _Flux(pipeline, side or _FLUX_SIDE)
+    raise ValueError(
+        f"{type(pipeline).__name__}: maps are recorded of Stable Diffusion 1 and 2, FLUX.1 and the miniature alone. "
+        f"Give the folder of a StableDiffusionPipeline or a FluxPipeline."
+    )
+
+
+class RecordablePipeline(ABC):
+    """See ``RecordableModel``.
+
+    Args:
+        network: the pipeline's denoiser.
+        multiple: what the side of a picture must be one of.
     """
 
-    def __init__(self, pipeline: DiffusionPipeline) -> None:
-        if not isinstance(pipeline, StableDiffusionPipeline):
-            raise ValueError(
-                f"{type(pipeline).__name__}: maps are recorded of Stable Diffusion 1 and 2 and the miniature alone. "
-                f"Give the folder of a StableDiffusionPipeline."
-            )
-        self._pipeline = pipeline
-        self._scheduler = DDIMScheduler.from_config(pipeline.scheduler.config)
-        self.network: tuple[AttentionLayer, ...] = readable_network(pipeline.unet).layers
+    def __init__(self, pipeline: Any, side: int, network: nn.Module, multiple: int) -> None:
+        if side % multiple:
+            raise ValueError(f"size: a multiple of {multiple} was expected, not {side}.")
+        self._pipeline, self._side, self._denoiser = pipeline, side, network
+        self.network: tuple[AttentionLayer, ...] = readable_network(network).layers
 
     @cached_property
     def hash(self) -> str:
-        """SHA-256 of the denoiser's and the text encoder's weights."""
-        return weights_hash((self._pipeline.unet, self._pipeline.text_encoder))
+        """SHA-256 of the denoiser's and the text encoders' weights."""
+        names = ("text_encoder", "text_encoder_2")
+        encoders = [encoder for name in names if (encoder := getattr(self._pipeline, name, None)) is not None]
+        return weights_hash((self._denoiser, *encoders))
 
+    @abstractmethod
     def noise_levels(self, steps: int) -> list[NoiseLevel]:
-        """Those of the pipeline's DDIM schedule."""
-        self._scheduler.set_timesteps(steps)
-        products, last = self._scheduler.alphas_cumprod, len(self._scheduler.alphas_cumprod) - 1
-        times = self._scheduler.timesteps.flip(0).tolist()
-        return [NoiseLevel(((1 - products[t]) / products[t]).sqrt().item(), 1 - t / last) for t in times]
+        """See ``RecordableModel``."""
+
+    @abstractmethod
+    def with_prompts(self, prompts: Sequence[str]) -> PromptedModel:
+        """The denoiser with the text embeddings of these prompts."""
+
+    def prepared(self, pictures: Sequence[Image.Image]) -> Tensor:
+        """See ``RecordableModel``."""
+        return self._preprocessed(pictures) / 2 + 0.5
 
     def encode(self, pictures: Sequence[Image.Image]) -> Tensor:
-        """Pictures are brought to the network's size, and cut to a square if they are none."""
+        """Clean latents of pictures that are brought to their size, and cut to a square if they are none."""
         vae = self._pipeline.vae
-        side = self._pipeline.unet.config.sample_size * self._pipeline.vae_scale_factor
-        prepared = self._pipeline.image_processor.preprocess(list(pictures), side, side, resize_mode="crop")
-        latent = vae.encode(prepared.to(vae.device, vae.dtype)).latent_dist.mode()
-        return latent.float() * vae.config.scaling_factor
+        latent = vae.encode(self._preprocessed(pictures).to(vae.device, vae.dtype)).latent_dist.mode().float()
+        return (latent - self._shift) * vae.config.scaling_factor
 
     def decode(self, latent: Tensor) -> Tensor:
-        """Clean latents to pictures (batch, 3, H, W) in [0, 1]."""
+        """See ``RecordableModel``."""
         vae = self._pipeline.vae
-        picture = vae.decode((latent / vae.config.scaling_factor).to(vae.dtype)).sample
+        picture = vae.decode((latent / vae.config.scaling_factor + self._shift).to(vae.dtype)).sample
         return (picture.float() / 2 + 0.5).clamp(0, 1)
 
     def tokens(self, prompt: str) -> list[Token]:
@@ -86,20 +119,44 @@ class RecordablePipeline:
         clean = self.encode(pictures).repeat_interleave(len(prompts) // len(pictures), dim=0)
         return work(clean, self.with_prompts(prompts))
 
-    def with_prompts(self, prompts: Sequence[str]) -> PromptedPipeline:
-        """The denoiser with the text embeddings of these prompts."""
+    @property
+    def _shift(self) -> float:
+        """Of the autoencoder's latents, before they are scaled."""
+        return self._pipeline.vae.config.get("shift_factor") or 0.0
+
+    def _preprocessed(self, pictures: Sequence[Image.Image]) -> Tensor:
+        """(batch, 3, side, side) in [-1, 1]."""
+        return self._pipeline.image_processor.preprocess(list(pictures), self._side, self._side, resize_mode="crop")
+
+
+class _StableDiffusion(RecordablePipeline):
+    """Latents are x = x0 + sigma·noise, of which the network is given alpha·x."""
+
+    def __init__(self, pipeline: StableDiffusionPipeline, side: int) -> None:
+        super().__init__(pipeline, side, pipeline.unet, pipeline.vae_scale_factor)
+        self._scheduler = DDIMScheduler.from_config(pipeline.scheduler.config)
+
+    def noise_levels(self, steps: int) -> list[NoiseLevel]:
+        """Those of the pipeline's DDIM schedule."""
+        self._scheduler.set_timesteps(steps)
+        products, last = self._scheduler.alphas_cumprod, len(self._scheduler.alphas_cumprod) - 1
+        times = self._scheduler.timesteps.flip(0).tolist()
+        return [NoiseLevel(((1 - products[t]) / products[t]).sqrt().item(), 1 - t / last) for t in times]
+
+    def with_prompts(self, prompts: Sequence[str]) -> PromptedModel:
+        """See ``RecordablePipeline``."""
         context, _ = self._pipeline.encode_prompt(list(prompts), self._pipeline.device, 1, False)
-        return PromptedPipeline(self._pipeline.unet, self._scheduler, context)
+        return _PromptedUNet(self._denoiser, self._scheduler, context)
 
 
-class PromptedPipeline:
+class _PromptedUNet:
     """See ``PromptedModel``.
 
     Args:
         context: text embeddings, (batch, keys, width).
     """
 
-    def __init__(self, unet: UNet2DConditionModel, scheduler: DDIMScheduler, context: Tensor) -> None:
+    def __init__(self, unet: Any, scheduler: DDIMScheduler, context: Tensor) -> None:
         self._unet, self._context = unet, context
         self._last_timestep = len(scheduler.alphas_cumprod) - 1
         self._noise = _NOISE_IN_PREDICTION[scheduler.config.prediction_type]
@@ -131,3 +188,76 @@ class PromptedPipeline:
         """alpha and sigma of z = alpha·x0 + sigma·noise, and the timestep."""
         alpha = (1 + level.sigma**2) ** -0.5
         return alpha, level.sigma * alpha, torch.tensor(round((1 - level.progress) * self._last_timestep))
+
+
+class _Flux(RecordablePipeline):
+    """Latents are x = (1 - sigma)·x0 + sigma·noise, (batch, channels, H, W)."""
+
+    def __init__(self, pipeline: FluxPipeline, side: int) -> None:
+        super().__init__(pipeline, side, pipeline.transformer, 2 * pipeline.vae_scale_factor)
+
+    def noise_levels(self, steps: int) -> list[NoiseLevel]:
+        """Those that the pipeline samples at."""
+        scheduler = FlowMatchEulerDiscreteScheduler.from_config(self._pipeline.scheduler.config)
+        config, tokens = scheduler.config, (self._side // (2 * self._pipeline.vae_scale_factor)) ** 2
+        shift = calculate_shift(
+            tokens, config.base_image_seq_len, config.max_image_seq_len, config.base_shift, config.max_shift
+        )
+        scheduler.set_timesteps(sigmas=np.linspace(1.0, 1 / steps, steps), mu=shift)
+        sigmas = scheduler.sigmas[:-1].tolist()
+        return [NoiseLevel(sigma, number / steps) for number, sigma in reversed(list(enumerate(sigmas)))]
+
+    def with_prompts(self, prompts: Sequence[str]) -> PromptedModel:
+        """See ``RecordablePipeline``."""
+        shorter = kind_of(self._pipeline).shorter_text(self._pipeline)
+        most = {} if shorter is None else {"max_sequence_length": shorter}
+        context, pooled, text_ids = self._pipeline.encode_prompt(list(prompts), None, **most)
+        cells = self._side // (2 * self._pipeline.vae_scale_factor)
+        image_ids = FluxPipeline._prepare_latent_image_ids(0, cells, cells, context.device, context.dtype)
+        inputs = {
+            "pooled_projections": pooled,
+            "encoder_hidden_states": context,
+            "txt_ids": text_ids,
+            "img_ids": image_ids,
+        }
+        if self._pipeline.transformer.config.guidance_embeds:
+            # As Learn-to-Steer inverts: without the guidance that is distilled into the network.
+            inputs["guidance"] = torch.zeros(len(prompts), device=context.device)
+        return _PromptedFlux(self._denoiser, inputs)
+
+
+class _PromptedFlux:
+    """See ``PromptedModel``.
+
+    Args:
+        inputs: of the transformer, beside latent and time.
+    """
+
+    def __init__(self, transformer: Any, inputs: Mapping[str, Tensor]) -> None:
+        self._transformer, self._inputs = transformer, inputs
+
+    def derivative(self, latent: Tensor, level: NoiseLevel) -> Tensor:
+        """The velocity that the network predicts."""
+        velocity = self._transformer(**self._given(latent, level), return_dict=False)[0].float()
+        # Cells of 2×2 latents back to their places.
+        batch, channels, height, width = latent.shape
+        cells = velocity.view(batch, height // 2, width // 2, channels, 2, 2)
+        return cells.permute(0, 3, 1, 4, 2, 5).reshape(latent.shape)
+
+    def noised(self, latent: Tensor, noise: Tensor, level: NoiseLevel) -> Tensor:
+        """x = (1 - sigma)·x0 + sigma·noise."""
+        return torch.lerp(latent, noise, level.sigma)
+
+    def token_maps(
+        self, latent: Tensor, level: NoiseLevel, tokens: Sequence[Sequence[int]], layers: Sequence[str]
+    ) -> TokenMaps:
+        """See ``PromptedModel``."""
+        return probe_network(self._transformer, self._given(latent, level), tokens, layers)
+
+    def _given(self, latent: Tensor, level: NoiseLevel) -> dict[str, Tensor]:
+        packed = FluxPipeline._pack_latents(latent, *latent.shape)
+        return {
+            **self._inputs,
+            "hidden_states": packed.to(self._transformer.dtype),
+            "timestep": packed.new_full((len(latent),), level.sigma),
+        }

@@ -10,7 +10,7 @@ from transformers import PreTrainedTokenizerBase
 from ...parser import parse
 from ...relations import Scene
 from ...tokens import GroundedScene, Token, ground, token_texts
-from .pipelines import Segment, kind_of
+from .pipelines import Segment, kind_of, text_tokenizer
 
 #: In place of a prompt it tells where in a template the prompt stands: a character that no template holds.
 _PLACE = "\ue000"
@@ -50,9 +50,7 @@ def _tokens(pipeline: DiffusionPipeline, prompt: str, segment: Segment, number: 
     Args:
         first: index of its first key.
     """
-    tokenizer = getattr(pipeline, segment.tokenizer)
-    # A processor of texts and pictures holds the tokenizer of texts.
-    tokenizer = getattr(tokenizer, "tokenizer", tokenizer)
+    tokenizer = text_tokenizer(pipeline, segment)
     text, place = segment.template(pipeline, prompt), segment.template(pipeline, _PLACE).index(_PLACE)
     if text[place : place + len(prompt)] != prompt:
         raise ValueError(f"prompt: the template of {type(tokenizer).__name__} changes it. Leave out its special words.")

@@ -16,6 +16,7 @@ from ...files import written_whole
 from ..recording import RecordingSettings
 
 MANIFEST = "manifest.json"
+_SUFFIX = ".tar"
 _FORMAT = "spatial-steering token maps, version 2"
 _FORMAT_WITHOUT_DIGESTS = "spatial-steering token maps, version 1"
 
@@ -66,6 +67,13 @@ class Manifest:
         """How many the whole dataset has."""
         return -(-self.examples // self.shard_size)
 
+    @property
+    def left_out(self) -> int:
+        """How many pictures of the shards so far were left out, since their inversion did not lead back to them."""
+        numbers = [int(name.removesuffix(_SUFFIX)) for name in self.index]
+        pictures = sum(min(self.shard_size, self.examples - number * self.shard_size) for number in numbers)
+        return pictures - sum(shard.records for shard in self.index.values()) // (1 + self.settings.false_prompts)
+
     def differences(self, other: Manifest) -> list[str]:
         """In which parts another dataset differs, whatever has been written of both."""
         names = (part.name for part in fields(self) if part.name != "index")
@@ -83,7 +91,7 @@ def shard_file(folder: Path, number: int) -> Path:
 
 def shard_name(number: int) -> str:
     """What the file of a shard is called."""
-    return f"{number:06d}.tar"
+    return f"{number:06d}{_SUFFIX}"
 
 
 def read_manifest(folder: Path) -> Manifest:
@@ -104,6 +112,9 @@ def read_manifest(folder: Path) -> Manifest:
         )
     if told != _FORMAT:
         raise ValueError(f"{file}: the format {_FORMAT!r} was expected.")
+    if isinstance(content.get("settings"), dict):
+        # Datasets from before there was a choice left out nothing.
+        content["settings"].setdefault("least_psnr", 0.0)
     return described(Manifest, content, str(file))
 
 

@@ -8,7 +8,7 @@ from spatial_steering.nodes.training import RecordRelationMaps, TrainRelationCla
 from spatial_steering.steering_core.backends.comfyui.recording import RecordableComfyModel
 from spatial_steering.steering_core.losses import LearnedLoss
 from spatial_steering.steering_core.steering import Steering
-from spatial_steering.steering_core.training.inversion import invert, reconstruct
+from spatial_steering.steering_core.training.inversion import invert, psnr, reconstruct
 from spatial_steering.steering_core.training.sources import MiniatureScenes
 
 folder = Path(arguments[0])
@@ -31,6 +31,7 @@ with torch.inference_mode():
         return clean, noisy / sigmas[-1], reconstruct(derivative, noisy, sigmas)
 
     clean, noise, back = model.prompted([MiniatureScenes(1, 0)[0].picture], [PROMPT], there_and_back)
+    result["psnr"] = psnr(model.decode(back), model.prepared([MiniatureScenes(1, 0)[0].picture])).item()
     result["reconstruction"] = ((back - clean).norm() / clean.norm()).item()
     result["noise"] = noise.std().item()
     result["parts"] = [int(level.progress * 20) for level in levels]
