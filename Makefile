@@ -10,9 +10,10 @@ BIN := $(VENV)/bin
 demo: $(VENV)/.demo
 	$(BIN)/steer demo --out demo.png
 
-# Two processes of one thread each: a file's tests stay together, since they share what they have set up.
+# Two processes of one thread each: a file's tests stay together, since they share what they have set up, and the long
+# ones of ComfyUI begin early, where by their number they would come last.
 test: $(VENV)/.test
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 check: $(VENV)/.test
 	$(BIN)/ruff check .

@@ -55,7 +55,7 @@ class LiveView:
             for number, loss in (zip(last.relations, last.loss) if last else ())
         ]
         told += [f"not steered, {left_out.reason}" for left_out in steering.unsteered if left_out.step == step]
-        _show_text(f"step {step + 1} of {steps} · {', '.join(told)}", node.node_id)
+        show_text(f"step {step + 1} of {steps} · {', '.join(told)}")
         if last is None:
             return
         if self._method != args.preview_method:  # a previewer can be a network, and is loaded once
@@ -72,6 +72,7 @@ class LiveView:
         _api.execution.set_progress(step + 1, steps, node.node_id, picture)
 
 
-def _show_text(text: str, node_id: str) -> None:
-    """A line under a node."""
-    PromptServer.instance.send_progress_text(text.translate(_LOOK_ALIKES), node_id)
+def show_text(text: str) -> None:
+    """A line under the node that is being executed; nothing outside a graph."""
+    if node := get_executing_context():
+        PromptServer.instance.send_progress_text(text.translate(_LOOK_ALIKES), node.node_id)

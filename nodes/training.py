@@ -22,6 +22,7 @@ from ..steering_core.training.settings import TrainingSettings
 from ..steering_core.training.sources import LabelledPictures, MiniatureScenes, Source, coco_pictures
 from ..steering_core.viz import to_image
 from .learned import FOLDER
+from .live import show_text
 from .types import CATEGORY, Classifier, Dataset, complaint
 
 _OUTPUT_FOLDER = "relation_maps"
@@ -106,7 +107,7 @@ class RecordRelationMaps(io.ComfyNode):
     ) -> io.NodeOutput:
         """Record, shard by shard."""
         _check_packages()
-        from ..steering_core.training.dataset import write_dataset
+        from ..steering_core.training.dataset import read_manifest, write_dataset
 
         folder = named_place(_datasets_folder(), name)
         pictures = _source(source)
@@ -124,6 +125,7 @@ class RecordRelationMaps(io.ComfyNode):
             for done in shards:
                 comfy.model_management.throw_exception_if_processing_interrupted()
                 bar.update_absolute(done, preview=("JPEG", pictures[done - 1].picture, _PREVIEW_SIDE))
+        show_text(f"{len(pictures)} pictures. {read_manifest(folder).left_out_told}")
         return io.NodeOutput(folder, str(folder))
 
 

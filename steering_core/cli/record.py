@@ -132,8 +132,8 @@ def _record(options: argparse.Namespace) -> None:
     with tqdm(total=-(-len(source) // state.num_processes), unit="picture", disable=not state.is_main_process) as bar:
         for done in shards:
             bar.update(done - bar.n)
-    if left_out := read_manifest(options.out).left_out:
-        print(f"{left_out} pictures were left out: the sampler did not come back to them from their inversion.")
+    if told := read_manifest(options.out).left_out_told:
+        print(told)
     print(path_told(options.out))
 
 

@@ -74,6 +74,13 @@ class Manifest:
         pictures = sum(min(self.shard_size, self.examples - number * self.shard_size) for number in numbers)
         return pictures - sum(shard.records for shard in self.index.values()) // (1 + self.settings.false_prompts)
 
+    @property
+    def left_out_told(self) -> str:
+        """How many were left out and why, as a sentence; nothing where none was."""
+        if not self.left_out:
+            return ""
+        return f"{self.left_out} of the pictures were left out: the sampler did not come back to them from inversion."
+
     def differences(self, other: Manifest) -> list[str]:
         """In which parts another dataset differs, whatever has been written of both."""
         names = (part.name for part in fields(self) if part.name != "index")
