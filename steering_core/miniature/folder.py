@@ -19,6 +19,15 @@ SHIPPED = {"miniature": MINIATURE_DIR}
 LATENT_PREVIEW_FILE = "latent_preview.json"
 
 
+def shipped_folder(model: str) -> Path:
+    """Where a miniature lies that is given by a name or by its folder.
+
+    Args:
+        model: "miniature" or "flux_miniature" for one that ships with the pack; anything else is a folder.
+    """
+    return {"miniature": MINIATURE_DIR, "flux_miniature": FLUX_MINIATURE_DIR}.get(model, Path(model))
+
+
 def read_config(file: Path) -> dict[str, Any]:
     """A JSON file of a pipeline's folder.
 
