@@ -242,6 +242,7 @@ LABELS = {
     "not_learned": json.dumps({**LABEL, "stated": "next_to"}).encode(),
     "number_for_a_name": json.dumps({**LABEL, "subject": 7}).encode(),
     "no_text": b"\xff\xfe",
+    "large": json.dumps(LABEL).encode() + b" " * 2**21,
 }
 
 

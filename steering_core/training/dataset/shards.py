@@ -26,6 +26,8 @@ _MAPS, _LABEL = ".maps.npy", ".label.json"
 #: An array's file begins so, in the first version of the format, and goes on with the length of its header.
 _NUMPY = b"\x93NUMPY\x01\x00"
 _CHUNK = 2**20
+#: Of a label, in bytes; it is some names.
+_LARGEST_LABEL = 2**20
 #: Maps, positions in ``CARDINAL_RELATIONS`` of the true relation and of the one in the prompt, names of the objects.
 Row = tuple[StoredMaps, int, int, tuple[str, str]]
 
@@ -97,6 +99,8 @@ def _rows(content: _Hashed, file: Path, manifest: Manifest) -> Iterator[Row]:
         label_name, label_size = next(members, ("", 0))
         if name.removesuffix(_MAPS) != label_name.removesuffix(_LABEL):
             raise ValueError(f"the members {brief(name)} and {brief(label_name)} are no maps with their label")
+        if label_size > _LARGEST_LABEL:
+            raise ValueError(f"{brief(label_name)} has {label_size} bytes, which is too large for a label")
         yield maps, *_as_label(content.read(label_size), label_name)
 
 
