@@ -99,6 +99,7 @@ def measured(
     pool: Executor,
     folder: Path = MINIATURE_DIR,
     steps: int = STEPS,
+    guidance_scale: float | None = None,
 ) -> Iterator[list[Tally]]:
     """For each prompt a tally for each way, the prompts shared among processes.
 
@@ -107,8 +108,10 @@ def measured(
     Args:
         folder: of the miniature that draws.
         steps: of the sampling.
+        guidance_scale: the one that suits the miniature when not given.
     """
-    tallies = pool.map(partial(_measure, ways=ways, folder=folder, steps=steps), prompts)
+    measure = partial(_measure, ways=ways, folder=folder, steps=steps, guidance_scale=guidance_scale)
+    tallies = pool.map(measure, prompts)
     return _shown(tallies, len(prompts))
 
 
@@ -132,11 +135,14 @@ def _together(tallies: Sequence[Tally]) -> Tally:
     )
 
 
-def _measure(prompt: ScenePrompt, ways: Sequence[Way], folder: Path, steps: int) -> list[Tally]:
+def _measure(
+    prompt: ScenePrompt, ways: Sequence[Way], folder: Path, steps: int, guidance_scale: float | None
+) -> list[Tally]:
     """One prompt, by each way, one after the other."""
     tallies = [Tally() for _ in ways]
     for way, tally in zip(ways, tallies):
-        draw(pipeline(folder), detector(), prompt, way.make_steering, tally, steps=steps)
+        model = pipeline(folder)
+        draw(model, detector(), prompt, way.make_steering, tally, steps=steps, guidance_scale=guidance_scale)
     return tallies
 
 

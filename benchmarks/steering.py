@@ -26,10 +26,10 @@ from benchmarks.measuring import (
     table,
 )
 from benchmarks.ways import LEARNED_LOSSES, centroid_way, learned_way
-from steering_core.cli.options import positive
+from steering_core.cli.options import guidance_scale, positive
 from steering_core.losses.centroid import FUNCTIONS
 from steering_core.miniature.folder import shipped_folder
-from steering_core.miniature.prompts import chained_prompts, unseen_pair_prompts
+from steering_core.miniature.prompts import ScenePrompt, chained_prompts, unseen_pair_prompts
 from steering_core.miniature.score import STEPS
 from steering_core.relations import CARDINAL_RELATIONS, Relation
 from steering_core.schedule import DESCENT, GUIDANCE
@@ -40,6 +40,8 @@ _UPDATES = (GUIDANCE, DESCENT)
 _WAYS = (UNSTEERED, *(centroid_way(function, update) for update in _UPDATES for function in FUNCTIONS))
 #: Where fewer ways are measured: the best function by both update rules.
 _BEST_WAYS = (UNSTEERED, *(centroid_way("gelu", update) for update in _UPDATES))
+#: Prompts and ways of a table.
+_Kind = tuple[list[ScenePrompt], tuple[Way, ...]]
 #: Titles of the tables, by their keys in the JSON.
 _TITLES = {
     "rows": "One relation, pairs of objects never seen together",
@@ -66,6 +68,9 @@ def main() -> None:
         help=f"of the sampling; for each number its own tables (default: {STEPS})",
     )
     parser.add_argument(
+        "--guidance", type=guidance_scale, metavar="SCALE", help="of all ways (default: the one that suits the model)"
+    )
+    parser.add_argument(
         "--prompts",
         type=positive,
         default=MEASURED_PROMPTS,
@@ -82,9 +87,9 @@ def main() -> None:
         check_ways(learned, unseen_pair_prompts(1, PROMPT_SEED)[0], folder)
     except (ValueError, OSError) as error:
         parser.error(str(error))
-    count = _QUICK_PROMPTS if options.quick else options.prompts
+    kinds = _kinds(_QUICK_PROMPTS if options.quick else options.prompts, learned)
     with drawing_processes(options.jobs) as pool:
-        tables = {steps: _tables(count, learned, pool, folder, steps) for steps in options.steps}
+        tables = {steps: _tables(kinds, pool, folder, steps, options.guidance) for steps in options.steps}
     if options.json:
         print(json.dumps({key: [row for told in tables.values() for row in told[key]] for key in _TITLES}))
         return
@@ -100,21 +105,24 @@ def _learned_ways(classifier: Path | None) -> tuple[Way, ...]:
     return tuple(learned_way(name, update, classifier) for name in LEARNED_LOSSES for update in _UPDATES)
 
 
-def _tables(
-    count: int, learned: tuple[Way, ...], pool: Executor, folder: Path, steps: int
-) -> dict[str, list[dict[str, Any]]]:
-    """The rows of each table, by the keys of ``_TITLES``. The learned losses know nothing of "next to"."""
-    kinds = {
+def _kinds(count: int, learned: tuple[Way, ...]) -> dict[str, _Kind]:
+    """What each table is made of, by the keys of ``_TITLES``. The learned losses know nothing of "next to"."""
+    near = max(1, count // len(CARDINAL_RELATIONS))  # as often as each of the other relations
+    return {
         "rows": (unseen_pair_prompts(count, PROMPT_SEED), (*_WAYS, *learned)),
         "two_relations": (chained_prompts(max(1, count // 2), (3,), PROMPT_SEED), (*_BEST_WAYS, *learned)),
-        # As often as each of the other relations.
-        "near": (
-            unseen_pair_prompts(max(1, count // len(CARDINAL_RELATIONS)), PROMPT_SEED, (Relation.NEAR,)),
-            _BEST_WAYS,
-        ),
+        "near": (unseen_pair_prompts(near, PROMPT_SEED, (Relation.NEAR,)), _BEST_WAYS),
     }
+
+
+def _tables(
+    kinds: dict[str, _Kind], pool: Executor, folder: Path, steps: int, guidance: float | None
+) -> dict[str, list[dict[str, Any]]]:
+    """The rows of each table."""
     # All are started before the first is waited for: no process idles at a table's end.
-    started = {key: (ways, measured(prompts, ways, pool, folder, steps)) for key, (prompts, ways) in kinds.items()}
+    started = {
+        key: (ways, measured(prompts, ways, pool, folder, steps, guidance)) for key, (prompts, ways) in kinds.items()
+    }
     return {key: [{"steps": steps, **row} for row in rows(ways, tallies)] for key, (ways, tallies) in started.items()}
 
 

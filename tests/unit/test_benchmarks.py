@@ -113,14 +113,15 @@ def test_a_classifier_joins_in_at_every_number_of_steps(monkeypatch, capsys):
     """But for next to, which no classifier knows; nothing is drawn."""
     seen = []
 
-    def measured(prompts, ways, pool, folder, steps):
-        seen.append((folder, steps))
+    def measured(prompts, ways, pool, folder, steps, guidance):
+        seen.append((folder, steps, guidance))
         return [[Tally([[Trial(True, True)] * 4], seconds=1.0) for _ in ways] for _ in prompts]
 
     monkeypatch.setattr(steering, "measured", measured)
-    run_steering(monkeypatch, "--json", "--steps", "10", "30", "--classifier", str(MINIATURE_CLASSIFIER))
+    options = ["--steps", "10", "30", "--guidance", "4.5", "--classifier", str(MINIATURE_CLASSIFIER)]
+    run_steering(monkeypatch, "--json", *options)
     table = json.loads(capsys.readouterr().out)
-    assert seen == [(MINIATURE_DIR, steps) for steps in (10, 30) for _ in table]
+    assert seen == [(MINIATURE_DIR, steps, 4.5) for steps in (10, 30) for _ in table]
     learned = [(loss, update) for loss in ("learned", "combined") for update in ("guidance", "descent")]
     ways = {key: [(row["loss"], row["update"]) for row in rows] for key, rows in table.items()}
     assert ways["rows"][9:13] == learned and len(ways["rows"]) == 2 * 13
@@ -146,6 +147,7 @@ def run_steering(monkeypatch, *options):
         (["--model", "no/such/folder"], "'no/such/folder' is neither a folder nor"),
         (["--classifier", "no/such/file"], "no/such/file"),
         (["--steps", "0"], "--steps"),
+        (["--guidance", "-1"], "--guidance"),
     ],
 )
 def test_what_cannot_be_measured_is_told_before_it_begins(monkeypatch, capsys, options, told):

@@ -223,7 +223,7 @@ def test_it_is_steered_by_the_tokens_of_its_t5_encoder(trained):
 def test_the_benchmarks_draw_with_it(trained):
     ways = UNSTEERED, centroid_way("gelu", GUIDANCE)
     with ThreadPoolExecutor(1) as pool:
-        told = rows(ways, measured(unseen_pair_prompts(1, 0), ways, pool, trained[0], steps=2))
+        told = rows(ways, measured(unseen_pair_prompts(1, 0), ways, pool, trained[0], steps=2, guidance_scale=2.0))
     assert [(row["loss"], row["images"]) for row in told] == [("none", 4), ("gelu", 4)]
     assert [row["gradient_passes"] > 0 for row in told] == [False, True]
 
