@@ -30,6 +30,7 @@ from benchmarks.measuring import (
     table,
 )
 from benchmarks.named_losses import named_loss
+from benchmarks.ways import learned_way
 from steering_core.classifier import CLASSIFIERS_DIR, MINIATURE_CLASSIFIER
 from steering_core.cli.options import positive
 from steering_core.miniature.prompts import ScenePrompt, chained_prompts, unseen_pair_prompts
@@ -42,11 +43,6 @@ _SEVERAL_OBJECTS = CLASSIFIERS_DIR / "miniature_several_objects.safetensors"
 HELD_OUT_OBJECTS = OBJECTS[:8]
 _QUICK_PROMPTS = 2
 
-#: Losses that a classifier takes part in, by their names in the tables.
-_LOSSES = {"learned": "learned", "combined": "gelu + 0.5 learned + 0.5 presence"}
-#: What a learned loss, which never reaches 0, is content with.
-_TARGET = 0.1
-
 
 def _ways(update: str) -> tuple[Way, ...]:
     """Unsteered, and the three losses by an update rule, at the settings that served best on other prompts
@@ -54,27 +50,21 @@ def _ways(update: str) -> tuple[Way, ...]:
     return (
         UNSTEERED,
         Way("centroid", partial(named_loss, "gelu"), SteeringSchedule(update)),
-        _with_classifier("learned", update, MINIATURE_CLASSIFIER),
-        _with_classifier("combined", update, MINIATURE_CLASSIFIER),
+        learned_way("learned", update, MINIATURE_CLASSIFIER),
+        learned_way("combined", update, MINIATURE_CLASSIFIER),
     )
-
-
-def _with_classifier(name: str, update: str, classifier: Path, told: str = "") -> Way:
-    """One of these losses, by a classifier of which the table tells something."""
-    make_loss = partial(named_loss, _LOSSES[name], classifier)
-    return Way(name + told, make_loss, SteeringSchedule(update, target=_TARGET))
 
 
 #: Noise guidance is the best update for the centroid loss with one relation, latent descent with several.
 _ONE_RELATION = (
     *_ways(GUIDANCE),
-    _with_classifier("learned", GUIDANCE, _CLASSIFIERS / "true_prompts_only.safetensors", ", true prompts only"),
-    _with_classifier("learned", GUIDANCE, _CLASSIFIERS / "without_8_objects.safetensors", ", without 8 objects"),
+    learned_way("learned", GUIDANCE, _CLASSIFIERS / "true_prompts_only.safetensors", ", true prompts only"),
+    learned_way("learned", GUIDANCE, _CLASSIFIERS / "without_8_objects.safetensors", ", without 8 objects"),
 )
 _SEVERAL_RELATIONS = (
     *_ways(DESCENT),
-    _with_classifier("learned", DESCENT, _SEVERAL_OBJECTS, ", several objects"),
-    _with_classifier("combined", DESCENT, _SEVERAL_OBJECTS, ", several objects"),
+    learned_way("learned", DESCENT, _SEVERAL_OBJECTS, ", several objects"),
+    learned_way("combined", DESCENT, _SEVERAL_OBJECTS, ", several objects"),
 )
 #: Title and chains of objects of the tables with several relations.
 _CHAINS = {
@@ -111,7 +101,7 @@ def _tables(count: int, jobs: int | None) -> dict[str, list[dict[str, Any]]]:
     tables = {}
     prompts = unseen_pair_prompts(count, PROMPT_SEED)
     with drawing_processes(jobs) as pool:
-        one = measured(prompts, _ONE_RELATION, pool)
+        one = list(measured(prompts, _ONE_RELATION, pool))
         tables["One relation, pairs of objects never seen together"] = rows(_ONE_RELATION, one)
         for title, belongs in _BY_OBJECTS.items():
             tallies = [row for prompt, row in zip(prompts, one) if belongs(prompt)]

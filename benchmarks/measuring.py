@@ -6,28 +6,28 @@ Every prompt is drawn in all ways, one after the other and with one thread, so t
 
 from __future__ import annotations
 
-import itertools
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor, ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, partial
 from multiprocessing import get_context
+from pathlib import Path
 from typing import Any
 
 import torch
-from diffusers import StableDiffusionPipeline
+from diffusers import DiffusionPipeline
 from tqdm import tqdm
 
-from steering_core.backends.diffusers import generate, load_pipeline
+from steering_core.backends.diffusers import ground_prompt, load_pipeline, steered
 from steering_core.evaluation.visor import interval, share_interval
 from steering_core.losses import SteeringLoss
 from steering_core.miniature.detector import GlyphDetector
 from steering_core.miniature.folder import MINIATURE_DIR
-from steering_core.miniature.prompts import ScenePrompt
-from steering_core.miniature.score import GUIDANCE_SCALE, SEEDS, MakeSteering, Tally, draw, unsteered
+from steering_core.miniature.prompts import ScenePrompt, unseen_pair_prompts
+from steering_core.miniature.score import SEEDS, STEPS, MakeSteering, Tally, draw, unsteered
 from steering_core.schedule import SteeringSchedule
 from steering_core.steering import Steering
 
@@ -76,10 +76,48 @@ def drawing_processes(jobs: int | None) -> Iterator[Executor]:
         yield pool
 
 
-def measured(prompts: Sequence[ScenePrompt], ways: Sequence[Way], pool: Executor) -> list[list[Tally]]:
-    """For each prompt a tally for each way, the prompts shared among processes."""
-    tallies = pool.map(_measure, prompts, itertools.repeat(ways))
-    return list(tqdm(tallies, total=len(prompts), unit="prompt", file=sys.stderr))
+def check_ways(ways: Iterable[Way], prompt: ScenePrompt, folder: Path) -> None:
+    """Try ways on a model, without drawing anything.
+
+    Raises:
+        ValueError: the folder holds no model that can be steered, or a way's loss cannot be made, cannot read this
+            model or cannot score the prompt's relations.
+        OSError: a file cannot be read.
+    """
+    pipeline = load_pipeline(folder, "cpu")
+    scene = ground_prompt(pipeline, prompt.text)
+    for way in ways:
+        steering = way.make_steering(scene)
+        if steering is not None:
+            with steered(pipeline, steering):
+                pass
+
+
+def measured(
+    prompts: Sequence[ScenePrompt],
+    ways: Sequence[Way],
+    pool: Executor,
+    folder: Path = MINIATURE_DIR,
+    steps: int = STEPS,
+    guidance_scale: float | None = None,
+) -> Iterator[list[Tally]]:
+    """For each prompt a tally for each way, the prompts shared among processes.
+
+    The processes start at once, so that several calls can be made before the first one's tallies are asked for.
+
+    Args:
+        folder: of the miniature that draws.
+        steps: of the sampling.
+        guidance_scale: the one that suits the miniature when not given.
+    """
+    measure = partial(_measure, ways=ways, folder=folder, steps=steps, guidance_scale=guidance_scale)
+    tallies = pool.map(measure, prompts)
+    return _shown(tallies, len(prompts))
+
+
+def _shown(tallies: Iterator[list[Tally]], prompts: int) -> Iterator[list[Tally]]:
+    """The tallies, with a bar from when the first is asked for."""
+    yield from tqdm(tallies, total=prompts, unit="prompt", file=sys.stderr)
 
 
 def rows(ways: Sequence[Way], measured: Iterable[Sequence[Tally]]) -> list[dict[str, Any]]:
@@ -97,20 +135,23 @@ def _together(tallies: Sequence[Tally]) -> Tally:
     )
 
 
-def _measure(prompt: ScenePrompt, ways: Sequence[Way]) -> list[Tally]:
+def _measure(
+    prompt: ScenePrompt, ways: Sequence[Way], folder: Path, steps: int, guidance_scale: float | None
+) -> list[Tally]:
     """One prompt, by each way, one after the other."""
     tallies = [Tally() for _ in ways]
     for way, tally in zip(ways, tallies):
-        draw(pipeline(), detector(), prompt, way.make_steering, tally)
+        model = pipeline(folder)
+        draw(model, detector(), prompt, way.make_steering, tally, steps=steps, guidance_scale=guidance_scale)
     return tallies
 
 
 @cache
-def pipeline() -> StableDiffusionPipeline:
-    """The miniature, once in a process."""
-    pipeline = load_pipeline(MINIATURE_DIR, "cpu")
+def pipeline(folder: Path) -> DiffusionPipeline:
+    """A miniature, once in a process."""
+    pipeline = load_pipeline(folder, "cpu")
     # The first call is slower than all others: it would count for the first way that is measured.
-    generate(pipeline, "", SEEDS, None, steps=2, guidance_scale=GUIDANCE_SCALE)
+    draw(pipeline, detector(), unseen_pair_prompts(1, PROMPT_SEED)[0], unsteered, Tally(), steps=2)
     return pipeline
 
 

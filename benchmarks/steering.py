@@ -1,56 +1,129 @@
-"""How often relations come true on the miniature: unsteered, and steered in all eight ways.
+"""How often relations come true on a miniature: unsteered, and steered in all eight ways.
 
-python -m benchmarks.steering            the whole table
-python -m benchmarks.steering --quick    a subset, in under a minute on 2 cores
-python -m benchmarks.steering --json     one object with all rows
+python -m benchmarks.steering                       all tables
+python -m benchmarks.steering --quick               a subset, in under a minute on 2 cores
+python -m benchmarks.steering --json                one object with all rows
+python -m benchmarks.steering --classifier FILE     also by the learned loss, alone and with the others
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-from functools import partial
+from concurrent.futures import Executor
+from pathlib import Path
+from typing import Any
 
-from benchmarks.measuring import MEASURED_PROMPTS, PROMPT_SEED, UNSTEERED, Way, drawing_processes, measured, rows, table
-from steering_core.cli.options import positive
-from steering_core.losses import CentroidLoss
+from benchmarks.measuring import (
+    MEASURED_PROMPTS,
+    PROMPT_SEED,
+    UNSTEERED,
+    Way,
+    check_ways,
+    drawing_processes,
+    measured,
+    rows,
+    table,
+)
+from benchmarks.ways import LEARNED_LOSSES, centroid_way, learned_way
+from steering_core.cli.options import guidance_scale, positive
 from steering_core.losses.centroid import FUNCTIONS
-from steering_core.miniature.prompts import chained_prompts, unseen_pair_prompts
-from steering_core.schedule import DESCENT, GUIDANCE, SteeringSchedule
+from steering_core.miniature.folder import shipped_folder
+from steering_core.miniature.prompts import ScenePrompt, chained_prompts, unseen_pair_prompts
+from steering_core.miniature.score import STEPS
+from steering_core.relations import CARDINAL_RELATIONS, Relation
+from steering_core.schedule import DESCENT, GUIDANCE
 
 _QUICK_PROMPTS = 2
 _COLUMNS = ("oa", "visor_cond", "visor_uncond", "visor_1", "visor_2", "visor_3", "visor_4", "time_ratio")
-
-
-def centroid_way(function: str, update: str) -> Way:
-    """Steering with a centroid loss at its defaults."""
-    return Way(function, partial(CentroidLoss, function), SteeringSchedule(update=update))
-
-
-_WAYS = (UNSTEERED, *(centroid_way(function, update) for update in (GUIDANCE, DESCENT) for function in FUNCTIONS))
-_TWO_RELATIONS_WAYS = (UNSTEERED, centroid_way("gelu", GUIDANCE), centroid_way("gelu", DESCENT))
+_UPDATES = (GUIDANCE, DESCENT)
+_WAYS = (UNSTEERED, *(centroid_way(function, update) for update in _UPDATES for function in FUNCTIONS))
+#: Where fewer ways are measured: the best function by both update rules.
+_BEST_WAYS = (UNSTEERED, *(centroid_way("gelu", update) for update in _UPDATES))
+#: Prompts and ways of a table.
+_Kind = tuple[list[ScenePrompt], tuple[Way, ...]]
+#: Titles of the tables, by their keys in the JSON.
+_TITLES = {
+    "rows": "One relation, pairs of objects never seen together",
+    "two_relations": "Two relations among three objects",
+    "near": "Next to",
+}
 
 
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--prompts", type=positive, default=MEASURED_PROMPTS, help="how many (default: %(default)s)")
+    parser.add_argument(
+        "--model",
+        default="miniature",
+        help="miniature, which ships, or the folder of one of either shape (default: %(default)s)",
+    )
+    parser.add_argument("--classifier", type=Path, metavar="FILE", help="that was trained on this model")
+    parser.add_argument(
+        "--steps",
+        type=positive,
+        nargs="+",
+        default=[STEPS],
+        metavar="N",
+        help=f"of the sampling; for each number its own tables (default: {STEPS})",
+    )
+    parser.add_argument(
+        "--guidance", type=guidance_scale, metavar="SCALE", help="of all ways (default: the one that suits the model)"
+    )
+    parser.add_argument(
+        "--prompts",
+        type=positive,
+        default=MEASURED_PROMPTS,
+        help="how many of one relation; half as many of two, a quarter as many of next to (default: %(default)s)",
+    )
     parser.add_argument("--quick", action="store_true", help=f"only {_QUICK_PROMPTS} prompts")
     parser.add_argument("--json", action="store_true", help="print one JSON object in place of the tables")
     parser.add_argument("--jobs", type=positive, help="processes (default: one a core)")
     options = parser.parse_args()
-    count = _QUICK_PROMPTS if options.quick else options.prompts
+    folder = shipped_folder(options.model)
+    learned = _learned_ways(options.classifier)
+    try:
+        # Before the processes start, whose errors come with those of the pool.
+        check_ways(learned, unseen_pair_prompts(1, PROMPT_SEED)[0], folder)
+    except (ValueError, OSError) as error:
+        parser.error(str(error))
+    kinds = _kinds(_QUICK_PROMPTS if options.quick else options.prompts, learned)
     with drawing_processes(options.jobs) as pool:
-        one = rows(_WAYS, measured(unseen_pair_prompts(count, PROMPT_SEED), _WAYS, pool))
-        prompts = chained_prompts(max(1, count // 2), (3,), PROMPT_SEED)
-        two = rows(_TWO_RELATIONS_WAYS, measured(prompts, _TWO_RELATIONS_WAYS, pool))
+        tables = {steps: _tables(kinds, pool, folder, steps, options.guidance) for steps in options.steps}
     if options.json:
-        print(json.dumps({"rows": one, "two_relations": two}))
+        print(json.dumps({key: [row for told in tables.values() for row in told[key]] for key in _TITLES}))
         return
-    print("One relation, pairs of objects never seen together")
-    print(table(one, _COLUMNS))
-    print("\nTwo relations among three objects")
-    print(table(two, _COLUMNS))
+    for steps, told in tables.items():
+        for key, title in _TITLES.items():
+            print(f"{title}, {steps} steps\n{table(told[key], _COLUMNS)}\n")
+
+
+def _learned_ways(classifier: Path | None) -> tuple[Way, ...]:
+    """Those of a classifier by both update rules; none without one."""
+    if classifier is None:
+        return ()
+    return tuple(learned_way(name, update, classifier) for name in LEARNED_LOSSES for update in _UPDATES)
+
+
+def _kinds(count: int, learned: tuple[Way, ...]) -> dict[str, _Kind]:
+    """What each table is made of, by the keys of ``_TITLES``. The learned losses know nothing of "next to"."""
+    near = max(1, count // len(CARDINAL_RELATIONS))  # as often as each of the other relations
+    return {
+        "rows": (unseen_pair_prompts(count, PROMPT_SEED), (*_WAYS, *learned)),
+        "two_relations": (chained_prompts(max(1, count // 2), (3,), PROMPT_SEED), (*_BEST_WAYS, *learned)),
+        "near": (unseen_pair_prompts(near, PROMPT_SEED, (Relation.NEAR,)), _BEST_WAYS),
+    }
+
+
+def _tables(
+    kinds: dict[str, _Kind], pool: Executor, folder: Path, steps: int, guidance: float | None
+) -> dict[str, list[dict[str, Any]]]:
+    """The rows of each table."""
+    # All are started before the first is waited for: no process idles at a table's end.
+    started = {
+        key: (ways, measured(prompts, ways, pool, folder, steps, guidance)) for key, (prompts, ways) in kinds.items()
+    }
+    return {key: [{"steps": steps, **row} for row in rows(ways, tallies)] for key, (ways, tallies) in started.items()}
 
 
 if __name__ == "__main__":

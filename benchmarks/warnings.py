@@ -21,6 +21,7 @@ from benchmarks.measuring import PROMPT_SEED, detector, drawing_processes, pipel
 from steering_core.cli.options import positive
 from steering_core.evaluation.visor import share_interval
 from steering_core.losses import CentroidLoss
+from steering_core.miniature.folder import MINIATURE_DIR
 from steering_core.miniature.prompts import ScenePrompt, chained_prompts, unseen_pair_prompts
 from steering_core.miniature.score import Tally, draw
 from steering_core.steering import Steering
@@ -81,7 +82,7 @@ def _drawn(prompt: ScenePrompt) -> list[Picture]:
         made.append(Steering(scene, CentroidLoss()))
         return made[-1]
 
-    trials = draw(pipeline(), detector(), prompt, steered, tally).trials
+    trials = draw(pipeline(MINIATURE_DIR), detector(), prompt, steered, tally).trials
     presence = made[-1].trace[-1].presence
     worst = {
         "weakness": -presence.strength.amin(dim=1),

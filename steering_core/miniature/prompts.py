@@ -38,19 +38,19 @@ class ScenePrompt:
         return tuple(dict.fromkeys(name for subject, _, object in self.relations for name in (subject, object)))
 
 
-def unseen_pair_prompts(count: int, seed: int) -> list[ScenePrompt]:
-    """Prompts of two objects that training never shows together, the four relations equally often.
+def unseen_pair_prompts(count: int, seed: int, relations: Sequence[Relation] = CARDINAL_RELATIONS) -> list[ScenePrompt]:
+    """Prompts of two objects that training never shows together, the relations equally often.
 
     Args:
-        count: at most 384: 48 pairs in both orders with four relations. A multiple of four keeps the
-            relations even.
+        count: at most 96 for each relation: 48 pairs in both orders. A multiple of the number of relations
+            keeps them even.
 
     Raises:
         ValueError: more prompts are asked for than there are.
     """
     rng = np.random.default_rng((seed, 2))
     ordered = [pair for pair in unseen_pairs() for pair in (pair, pair[::-1])]
-    decks = [[(a, relation, b) for a, b in _shuffled(rng, ordered)] for relation in CARDINAL_RELATIONS]
+    decks = [[(a, relation, b) for a, b in _shuffled(rng, ordered)] for relation in relations]
     available = [triplet for group in zip(*decks) for triplet in group]
     if count > len(available):
         raise ValueError(f"There are {len(available)} prompts of unseen pairs; {count} were asked for.")

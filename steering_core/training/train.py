@@ -73,9 +73,9 @@ def train_classifier(
         The classifier of the epoch with the least validation loss, for evaluation, on the CPU.
 
     Raises:
-        ValueError: the folder belongs to a training with other settings, its checkpoint is damaged, or the loss
-            is no finite number; what was saved before that stays.
-        OSError: the disk is full; what was saved before that stays.
+        ValueError: the folder belongs to a training with other settings, its checkpoint is damaged, the loss is no
+            finite number, or a shard of the data has changed; what was saved before that stays.
+        OSError: the disk is full, or a shard is gone; what was saved before that stays.
     """
     with _random_state_kept():
         return _trained(training, validation, layout, recorded, sizes, settings, folder, on_epoch)
@@ -188,7 +188,7 @@ class _Items(Dataset):
 
     def __getitem__(self, index: int) -> tuple[Tensor, int, Tensor]:
         row, position = divmod(index, len(self._recorded))
-        return self._records.maps[row, position], self._recorded[position], self._records.relation[row]
+        return self._records.maps[row][position], self._recorded[position], self._records.relation[row]
 
 
 @dataclass(frozen=True)

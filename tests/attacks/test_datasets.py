@@ -10,6 +10,7 @@ import json
 import os
 import pickle
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -30,9 +31,12 @@ from toy_recording import (
     start,
 )
 
+from steering_core.classifier import ClassifierSettings
 from steering_core.cli.main import main
 from steering_core.training.dataset import MANIFEST, read_manifest, read_records, shard_file
+from steering_core.training.settings import TrainingSettings
 from steering_core.training.sources import coco_pictures
+from steering_core.training.train import train_classifier
 
 UNIT = Path(__file__).parents[1] / "unit"
 OTHER = dataclasses.replace(SETTINGS, seed=1)
@@ -238,6 +242,7 @@ LABELS = {
     "not_learned": json.dumps({**LABEL, "stated": "next_to"}).encode(),
     "number_for_a_name": json.dumps({**LABEL, "subject": 7}).encode(),
     "no_text": b"\xff\xfe",
+    "large": json.dumps(LABEL).encode() + b" " * 2**21,
 }
 
 
@@ -445,6 +450,58 @@ def test_the_annotations_that_a_dataset_was_made_from_are_hashed(tmp_path):
 
 
 def test_maps_come_back_bit_by_bit(dataset):
-    stored = read(dataset).maps
-    again = read(record_toy(dataset.parent / "again")).maps
+    stored, again = (all_maps(read(folder)) for folder in (dataset, record_toy(dataset.parent / "again")))
     assert stored.dtype == torch.float16 and torch.equal(stored, again) and stored.std() > 0
+
+
+def all_maps(records) -> torch.Tensor:
+    return torch.stack([step for maps in records.maps for step in maps])
+
+
+def test_records_are_told_from_others_by_their_content(dataset, tmp_path):
+    """So a stopped training goes on with a dataset that was moved, and not with another."""
+    digest = read(dataset).digest
+    assert read(dataset.rename(tmp_path / "moved")).digest == digest
+    others = [record_toy(tmp_path / "other", settings=OTHER), record_toy(tmp_path / "longer", source=ToySource(7))]
+    damaged = record_toy(tmp_path / "damaged")
+    shard_file(damaged, 1).write_bytes(b"")
+    assert digest not in [read(folder).digest for folder in (*others, damaged)]
+    whole = read(tmp_path / "moved")
+    swapped = dataclasses.replace(whole, maps=whole.maps[::-1])
+    assert digest not in (whole.with_true_prompts().digest, swapped.digest)
+
+
+@pytest.mark.parametrize("damage", ["cut_at_a_member", "cut_anywhere", "empty", "one_bit"])
+def test_a_shard_that_changes_after_it_was_checked_is_named(dataset, damage):
+    """By its content: its time stays as it was."""
+    records, file = read(dataset), shard_file(dataset, 1)
+    about = file.stat()
+    file.write_bytes(DAMAGES[damage](file.read_bytes()))
+    os.utime(file, ns=(about.st_atime_ns, about.st_mtime_ns))
+    with pytest.raises(ValueError, match=re.escape(f"{file} has changed since it was checked. Record the dataset ag")):
+        all_maps(records)
+
+
+def test_a_shard_that_is_gone_is_named(dataset):
+    records, file = read(dataset), shard_file(dataset, 1)
+    file.unlink()
+    with pytest.raises(FileNotFoundError, match=re.escape(str(file))):
+        all_maps(records)
+
+
+def test_a_training_whose_data_changes_goes_on_when_they_are_as_they_were(dataset, tmp_path):
+    manifest, file = read_manifest(dataset), shard_file(dataset, 1)
+    sizes = ClassifierSettings(manifest.layout.map_size, 16, manifest.settings.steps)
+    arguments = manifest.layout, SETTINGS.recorded, sizes, TrainingSettings(epochs=3), tmp_path / "out"
+
+    def train(on_epoch=lambda told: None):
+        records, seen = read(dataset), []
+        train_classifier(records, records, *arguments, lambda told: (seen.append(told.epoch), on_epoch(told)))
+        return seen
+
+    with pytest.raises(ValueError, match=re.escape(f"{file} has changed since it was checked")):
+        train(lambda told: file.write_bytes(b"damaged") if told.epoch == 2 else None)
+    with pytest.raises(ValueError, match="other data"):
+        train()
+    record_toy(dataset)
+    assert train() == [3]

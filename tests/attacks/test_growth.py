@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import dataclasses
+import os
 import sys
+import tracemalloc
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
+from toy_recording import SETTINGS, ToyModel, ToySource
 
 from steering_core.editing import described, edited, find_phrase, laid_out, read_edits, read_layout
 from steering_core.parser import parse
 from steering_core.search import occurrences
 from steering_core.tokens import Token, ground, token_texts
+from steering_core.training.dataset import Records, read_manifest, read_records, write_dataset
 
 _MORE = 8
 #: What is quadratic would come to eight times this.
@@ -167,3 +173,47 @@ def test_tokens_decoded(decode, repeated):
 def test_a_long_name_is_looked_for_no_longer_than_a_short_one():
     with pytest.raises(ValueError, match="at most 300 letters"):
         find_phrase("a" * 50_000 + "b", "a" * 25_000 + "c")
+
+
+_LARGE_MAPS = dataclasses.replace(SETTINGS, map_size=64)
+
+
+def large_dataset(folder: Path, pictures: int, shard_size: int) -> Path:
+    for _ in write_dataset(ToyModel(), ToySource(pictures), _LARGE_MAPS, folder, shard_size):
+        pass
+    return folder
+
+
+def gone_through(folder: Path) -> Records:
+    """The records of a dataset, of which every map has been read."""
+    records = read_records(folder, read_manifest(folder))
+    for maps in records.maps:
+        for step in maps:
+            assert step.shape[-1] == _LARGE_MAPS.map_size
+    return records
+
+
+def peak_memory(call: Callable[[], Any]) -> int:
+    """Of what Python and numpy take, in bytes."""
+    tracemalloc.start()
+    try:
+        call()
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize("shard_size", [1, 10**6], ids=["many shards", "one shard"])
+def test_memory_does_not_grow_with_the_maps_of_a_dataset(tmp_path, shard_size):
+    folders = [large_dataset(tmp_path / str(count), count, shard_size) for count in (2, 2 * _MORE)]
+    few, many = (peak_memory(lambda folder=folder: gone_through(folder)) for folder in folders)
+    small, large = (sum(file.stat().st_size for file in folder.iterdir()) for folder in folders)
+    assert many - few < (large - small) / 10
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="open files are counted as Linux tells them")
+def test_no_file_stays_open(tmp_path):
+    folder = large_dataset(tmp_path / "data", _MORE, 1)
+    before = os.listdir("/proc/self/fd")
+    records = gone_through(folder)
+    assert len(os.listdir("/proc/self/fd")) == len(before) and len(records.maps) == 2 * _MORE

@@ -7,21 +7,35 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks import steering
 from benchmarks.inversion import coming_back
 from benchmarks.named_losses import named_loss
 from benchmarks.warnings import Picture, rates_of
 from steering_core.backends.diffusers import load_pipeline
 from steering_core.backends.diffusers.recording import recordable
+from steering_core.classifier import (
+    MINIATURE_CLASSIFIER,
+    ClassifierSettings,
+    MapLayout,
+    RelationClassifier,
+    TransformerSettings,
+    save_classifier,
+)
+from steering_core.evaluation.visor import Trial
+from steering_core.layers import AttentionLayer
 from steering_core.losses import CentroidLoss, CombinedLoss, LearnedLoss, PresenceLoss
-from steering_core.miniature.folder import MINIATURE_DIR
+from steering_core.miniature.folder import MINIATURE_DIR, shipped_folder
+from steering_core.miniature.score import Tally
+from steering_core.relations import CARDINAL_RELATIONS
 
 ROOT = Path(__file__).resolve().parents[2]
+BEST_WAYS = [("none", "none"), ("gelu", "guidance"), ("gelu", "descent")]
 SHARES = {"oa", "visor_cond", "visor_uncond", "visor_1", "visor_2", "visor_3", "visor_4"}
 
 
-def quick(benchmark):
+def quick(benchmark, *options):
     done = subprocess.run(
-        [sys.executable, "-m", f"benchmarks.{benchmark}", "--quick", "--json"],
+        [sys.executable, "-m", f"benchmarks.{benchmark}", "--quick", "--json", *options],
         cwd=ROOT,
         capture_output=True,
         text=True,
@@ -90,9 +104,78 @@ def test_rows_are_unsteered_and_all_eight_ways(table):
     assert ways == [("none", "none"), *((loss, update) for update in ("guidance", "descent") for loss in losses)]
 
 
+def test_several_relations_and_next_to_are_measured_by_the_best_ways(table):
+    for key in ("two_relations", "near"):
+        assert [(row["loss"], row["update"]) for row in table[key]] == BEST_WAYS
+
+
+def test_a_classifier_joins_in_at_every_number_of_steps(monkeypatch, capsys):
+    """But for next to, which no classifier knows; nothing is drawn."""
+    seen = []
+
+    def measured(prompts, ways, pool, folder, steps, guidance):
+        seen.append((folder, steps, guidance))
+        return [[Tally([[Trial(True, True)] * 4], seconds=1.0) for _ in ways] for _ in prompts]
+
+    monkeypatch.setattr(steering, "measured", measured)
+    options = ["--steps", "10", "30", "--guidance", "4.5", "--classifier", str(MINIATURE_CLASSIFIER)]
+    run_steering(monkeypatch, "--json", *options)
+    table = json.loads(capsys.readouterr().out)
+    assert seen == [(MINIATURE_DIR, steps, 4.5) for steps in (10, 30) for _ in table]
+    learned = [(loss, update) for loss in ("learned", "combined") for update in ("guidance", "descent")]
+    ways = {key: [(row["loss"], row["update"]) for row in rows] for key, rows in table.items()}
+    assert ways["rows"][9:13] == learned and len(ways["rows"]) == 2 * 13
+    assert ways["two_relations"] == 2 * [*BEST_WAYS, *learned] and ways["near"] == 2 * BEST_WAYS
+    assert [row["images"] for row in table["near"]] == [4 * 50] * 6
+    assert [row["steps"] for row in table["near"]] == [10] * 3 + [30] * 3
+
+
+@pytest.mark.slow
+def test_a_classifier_steers_in_few_steps():
+    table = quick("steering", "--steps", "1", "4", "--classifier", str(MINIATURE_CLASSIFIER))
+    assert all((row["gradient_passes"] > 0) == (row["loss"] != "none") for row in table["rows"])
+
+
+def run_steering(monkeypatch, *options):
+    monkeypatch.setattr(sys, "argv", ["steering", *options])
+    steering.main()
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (["--model", "no/such/folder"], "'no/such/folder' is neither a folder nor"),
+        (["--classifier", "no/such/file"], "no/such/file"),
+        (["--steps", "0"], "--steps"),
+        (["--guidance", "-1"], "--guidance"),
+    ],
+)
+def test_what_cannot_be_measured_is_told_before_it_begins(monkeypatch, capsys, options, told):
+    with pytest.raises(SystemExit) as ended:
+        run_steering(monkeypatch, *options)
+    assert ended.value.code == 2 and told in capsys.readouterr().err.splitlines()[-1]
+
+
+def test_a_classifier_of_another_model_is_told_before_it_begins(monkeypatch, capsys, tmp_path):
+    network = (AttentionLayer("mid", 0, 0, 1),)
+    transformer = TransformerSettings(1, 1, 8, 0.0)
+    sizes = ClassifierSettings(map_size=4, width=8, steps=2, extractor=transformer, classifier=transformer)
+    names = [relation.value for relation in CARDINAL_RELATIONS]
+    other = RelationClassifier(names, MapLayout(network, ("mid.0",), 4, 16.0), sizes, (0,))
+    save_classifier(other, tmp_path / "other.safetensors")
+    with pytest.raises(SystemExit):
+        run_steering(monkeypatch, "--classifier", str(tmp_path / "other.safetensors"))
+    assert "Use a classifier that was trained on this model" in capsys.readouterr().err
+
+
+def test_miniatures_that_ship_have_names():
+    assert shipped_folder("miniature") == MINIATURE_DIR
+    assert shipped_folder("some/folder") == Path("some/folder")
+
+
 def test_rows_hold_fractions_that_fit_together(table):
-    for row in table["rows"] + table["two_relations"]:
-        assert set(row) >= SHARES | {"images", "time_ratio"}
+    for row in table["rows"] + table["two_relations"] + table["near"]:
+        assert set(row) >= SHARES | {"images", "time_ratio"} and row["steps"] == 25
         assert row["visor_1"] >= row["visor_2"] >= row["visor_3"] >= row["visor_4"]
         assert 0 <= row["visor_uncond"] <= row["oa"] <= 1
         assert abs(row["visor_uncond"] * 4 - sum(row[f"visor_{n}"] for n in range(1, 5))) < 1e-9

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import logging
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -10,6 +11,8 @@ from PIL import Image
 from safetensors.torch import load_file
 from transformers import T5TokenizerFast
 
+from benchmarks.measuring import UNSTEERED, measured, rows
+from benchmarks.ways import centroid_way
 from steering_core.backends.diffusers import ground_prompt, load_pipeline
 from steering_core.cli.main import main
 from steering_core.losses import CentroidLoss
@@ -23,7 +26,7 @@ from steering_core.miniature.prompts import chained_prompts, unseen_pair_prompts
 from steering_core.miniature.score import sampled
 from steering_core.miniature.training import tokenizer_captions
 from steering_core.miniature.world import IMAGE_SIZE, OBJECTS, Placement
-from steering_core.schedule import SteeringSchedule
+from steering_core.schedule import GUIDANCE, SteeringSchedule
 from steering_core.steering import Steering
 
 SETTINGS = FluxTrainingSettings(pictures=8, denoiser_steps=3, denoiser_batch=2, few_objects_steps=1)
@@ -215,6 +218,14 @@ def test_it_is_steered_by_the_tokens_of_its_t5_encoder(trained):
         steering = loss and Steering(grounded, loss, SteeringSchedule())
         pictures.append(sampled(pipeline, "a dog above a teddy bear", [0, 1], steering, 4))
     assert pictures[0].shape == (2, 3, IMAGE_SIZE, IMAGE_SIZE) and not torch.equal(*pictures)
+
+
+def test_the_benchmarks_draw_with_it(trained):
+    ways = UNSTEERED, centroid_way("gelu", GUIDANCE)
+    with ThreadPoolExecutor(1) as pool:
+        told = rows(ways, measured(unseen_pair_prompts(1, 0), ways, pool, trained[0], steps=2, guidance_scale=2.0))
+    assert [(row["loss"], row["images"]) for row in told] == [("none", 4), ("gelu", 4)]
+    assert [row["gradient_passes"] > 0 for row in told] == [False, True]
 
 
 def test_an_autoencoder_is_not_trained(capsys, tmp_path):

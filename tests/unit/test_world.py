@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 import itertools
 
 import numpy as np
@@ -20,6 +21,8 @@ from steering_core.miniature.world import (
 )
 from steering_core.parser import parse
 from steering_core.relations import CARDINAL_RELATIONS, Relation
+
+MEASURED = "e2eeaa59df4b5e2cb00d0ce394bd95839e56b082b144cfb0c5934829ed534217"
 
 
 def layouts(count: int, objects: int):
@@ -97,6 +100,21 @@ def test_measured_prompts_are_200_different_ones_of_unseen_pairs():
     counts = [sum(prompt.relations[0][1] is relation for prompt in prompts) for relation in CARDINAL_RELATIONS]
     assert counts == [50] * 4
     assert prompts == unseen_pair_prompts(200, seed=0)
+
+
+def test_prompts_that_were_measured_are_measured_again():
+    """Tables of other versions are compared with these."""
+    texts = "".join(prompt.text for prompt in unseen_pair_prompts(384, seed=0))
+    assert hashlib.sha256(texts.encode()).hexdigest() == MEASURED
+
+
+def test_prompts_can_be_of_other_relations():
+    prompts = unseen_pair_prompts(96, 0, (Relation.NEAR,))
+    assert {relation for prompt in prompts for _, relation, _ in prompt.relations} == {Relation.NEAR}
+    assert len({prompt.text for prompt in prompts}) == 96
+    assert prompts[0].text == "a photo of a car next to an apple"
+    with pytest.raises(ValueError, match="There are 96 prompts"):
+        unseen_pair_prompts(97, 0, (Relation.NEAR,))
 
 
 def test_all_prompts_of_unseen_pairs_can_be_asked_for():

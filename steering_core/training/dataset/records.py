@@ -1,4 +1,4 @@
-"""A dataset in memory."""
+"""A dataset that is learned from."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
 import torch
 
 from ...described import one_line
 from .manifest import Manifest, shard_file, shard_name
 from .shards import read_shard
+from .stored import StoredMaps
 
 
 class Damaged(NamedTuple):
@@ -30,17 +30,17 @@ class Damaged(NamedTuple):
 
 @dataclass(frozen=True)
 class Records:
-    """A dataset in memory, a row for each picture and prompt.
+    """A dataset, a row for each picture and prompt. All but the maps is in memory.
 
     Attributes:
-        maps: (rows, recorded steps, 2, maps, map_size, map_size) in float16.
+        maps: those of every row; ``maps[row][position]`` reads those of one recorded step.
         relation: the true ones, (rows,), positions in ``CARDINAL_RELATIONS``.
         stated: those in the prompts, likewise.
         objects: names of the two objects of every row.
         damaged: shards that are not as they were recorded, and were left out.
     """
 
-    maps: torch.Tensor
+    maps: tuple[StoredMaps, ...]
     relation: torch.Tensor
     stated: torch.Tensor
     objects: tuple[tuple[str, str], ...]
@@ -67,21 +67,23 @@ class Records:
 
     @property
     def digest(self) -> str:
-        """A hash that tells these records from others."""
+        """A hash that tells these records from others, wherever they lie."""
         digest = hashlib.sha256(json.dumps(self.objects).encode())
-        for part in (self.maps, self.relation, self.stated):
+        for maps in self.maps:
+            digest.update(b"".join(maps.digests))
+        for part in (self.relation, self.stated):
             digest.update(part.numpy().data)
         return digest.hexdigest()
 
     def _chosen(self, rows: list[int]) -> Records:
-        objects = tuple(self.objects[row] for row in rows)
-        return Records(self.maps[rows], self.relation[rows], self.stated[rows], objects, self.damaged)
+        maps, objects = tuple(self.maps[row] for row in rows), tuple(self.objects[row] for row in rows)
+        return Records(maps, self.relation[rows], self.stated[rows], objects, self.damaged)
 
 
 def together(parts: Sequence[Records]) -> Records:
     """Several datasets as one, in their order."""
     return Records(
-        maps=torch.cat([part.maps for part in parts]),
+        maps=tuple(maps for part in parts for maps in part.maps),
         relation=torch.cat([part.relation for part in parts]),
         stated=torch.cat([part.stated for part in parts]),
         objects=tuple(pair for part in parts for pair in part.objects),
@@ -90,7 +92,7 @@ def together(parts: Sequence[Records]) -> Records:
 
 
 def read_records(folder: Path, manifest: Manifest) -> Records:
-    """Load a dataset; shards that are damaged are left out.
+    """Check a dataset, and read all of it but its maps; shards that are damaged are left out.
 
     Raises:
         ValueError: shards are missing, or none can be read.
@@ -115,6 +117,4 @@ def read_records(folder: Path, manifest: Manifest) -> Records:
             f"again."
         )
     maps, relation, stated, objects = zip(*rows)
-    return Records(
-        torch.from_numpy(np.stack(maps)), torch.tensor(relation), torch.tensor(stated), objects, tuple(damaged)
-    )
+    return Records(maps, torch.tensor(relation), torch.tensor(stated), objects, tuple(damaged))

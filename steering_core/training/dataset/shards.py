@@ -6,10 +6,12 @@ import hashlib
 import io
 import json
 import math
+import os
 import tarfile
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 
@@ -18,71 +20,132 @@ from ...files import written_whole
 from ...relations import CARDINAL_RELATIONS, Relation
 from ..recording import Record
 from .manifest import Manifest, Shard, note
+from .stored import StoredMaps
 
 _MAPS, _LABEL = ".maps.npy", ".label.json"
 #: An array's file begins so, in the first version of the format, and goes on with the length of its header.
 _NUMPY = b"\x93NUMPY\x01\x00"
 _CHUNK = 2**20
+#: Of a label, in bytes; it is some names.
+_LARGEST_LABEL = 2**20
 #: Maps, positions in ``CARDINAL_RELATIONS`` of the true relation and of the one in the prompt, names of the objects.
-Row = tuple[np.ndarray, int, int, tuple[str, str]]
+Row = tuple[StoredMaps, int, int, tuple[str, str]]
 
 
 def read_shard(file: Path, manifest: Manifest) -> list[Row]:
-    """Its records: of each the maps, (recorded steps, 2, maps, map_size, map_size) in float16, and the label.
+    """Its records: of each the label, and where its maps lie.
+
+    The file is gone through once, a recorded step of a record at a time: a shard may be larger than the memory.
 
     Raises:
         ValueError: it is anything but what was written; says what of it, not which file.
         OSError: it cannot be read.
     """
-    noted, content = manifest.index[file.name], file.read_bytes()
-    if hashlib.sha256(content).hexdigest() != noted.sha256:
-        raise ValueError("it is not as it was recorded (its SHA-256 is not the manifest's)")
-    members = list(_members(content))
-    rows = []
-    for (maps_name, maps), (label_name, label) in zip(members[::2], members[1::2]):
-        if maps_name.removesuffix(_MAPS) != label_name.removesuffix(_LABEL):
-            raise ValueError(f"the members {brief(maps_name)} and {brief(label_name)} are no maps with their label")
-        rows.append((_as_maps(maps, maps_name, manifest), *_as_label(label, label_name)))
-    if len(members) != 2 * len(rows) or len(rows) != noted.records:
-        raise ValueError(f"it has {len(members)} members, where {noted.records} records of two were expected")
+    noted = manifest.index[file.name]
+    with file.open("rb") as opened:
+        content = _Hashed(opened)
+        try:
+            rows = list(_rows(content, file, manifest))
+        except ValueError:
+            # What was damaged is told as that, whatever is wrong with it.
+            _check_digest(content, noted)
+            raise
+        _check_digest(content, noted)
+    if len(rows) != noted.records:
+        raise ValueError(f"it has {len(rows)} records, where {noted.records} were expected")
     return rows
 
 
-def _members(content: bytes) -> Iterator[tuple[str, memoryview]]:
-    """Names and contents of a tar file's members.
+class _Hashed:
+    """A file that is read from its beginning to its end, and hashed on the way."""
+
+    def __init__(self, opened: BinaryIO) -> None:
+        self._opened, self._digest = opened, hashlib.sha256()
+        self._size, self.offset = os.fstat(opened.fileno()).st_size, 0
+
+    @property
+    def left(self) -> int:
+        """How many bytes are still to be read."""
+        return self._size - self.offset
+
+    def read(self, size: int) -> bytes:
+        """The next bytes; fewer where the file ends."""
+        content = self._opened.read(size)
+        self._digest.update(content)
+        self.offset += len(content)
+        return content
+
+    def skip_to(self, offset: int) -> None:
+        """Go on there, or to the end where the file ends sooner."""
+        while self.offset < offset and self.read(min(_CHUNK, offset - self.offset)):
+            pass
+
+    def sha256(self) -> str:
+        """Of the whole file, in hexadecimal digits."""
+        while self.read(_CHUNK):
+            pass
+        return self._digest.hexdigest()
+
+
+def _check_digest(content: _Hashed, noted: Shard) -> None:
+    if content.sha256() != noted.sha256:
+        raise ValueError("it is not as it was recorded (its SHA-256 is not the manifest's)")
+
+
+def _rows(content: _Hashed, file: Path, manifest: Manifest) -> Iterator[Row]:
+    members = _members(content)
+    for name, size in members:
+        maps = _as_maps(content, size, name, file, manifest)
+        label_name, label_size = next(members, ("", 0))
+        if name.removesuffix(_MAPS) != label_name.removesuffix(_LABEL):
+            raise ValueError(f"the members {brief(name)} and {brief(label_name)} are no maps with their label")
+        if label_size > _LARGEST_LABEL:
+            raise ValueError(f"{brief(label_name)} has {label_size} bytes, which is too large for a label")
+        yield maps, *_as_label(content.read(label_size), label_name)
+
+
+def _members(content: _Hashed) -> Iterator[tuple[str, int]]:
+    """Names and sizes of a tar file's members, each when its content is what comes next.
 
     Block by block, and nothing but plain files: ``TarFile`` also reads what a shard never has, such as holes and
     extended headers, and earlier versions of Python never come back from some of them (CVE-2025-8194).
     """
-    block, start, whole = tarfile.BLOCKSIZE, 0, memoryview(content)
-    while (header := content[start : start + block]) != bytes(block):
+    block = tarfile.BLOCKSIZE
+    while (header := content.read(block)) != bytes(block):
         try:
             member = tarfile.TarInfo.frombuf(header, "utf-8", "strict")
         except tarfile.TarError as error:
             raise ValueError(f"it is no tar file, or is cut off: {one_line(error)}") from error
-        start += block
-        if member.type != tarfile.REGTYPE or not 0 <= member.size <= len(content) - start:
+        if member.type != tarfile.REGTYPE or not 0 <= member.size <= content.left:
             raise ValueError(f"{brief(member.name)} is no plain file in it, or is cut off")
-        yield member.name, whole[start : start + member.size]
-        start += -(-member.size // block) * block
+        end = content.offset + -(-member.size // block) * block
+        yield member.name, member.size
+        content.skip_to(end)
 
 
-def _as_maps(content: memoryview, name: str, manifest: Manifest) -> np.ndarray:
-    """(recorded steps, 2, maps, map_size, map_size) in float16."""
-    side = manifest.layout.map_size
-    shape = (len(manifest.settings.recorded), 2, manifest.layout.maps, side, side)
+def _as_maps(content: _Hashed, size: int, name: str, file: Path, manifest: Manifest) -> StoredMaps:
+    """Check the maps that come next, (recorded steps, 2, maps, map_size, map_size) in float16."""
+    steps, side = len(manifest.settings.recorded), manifest.layout.map_size
+    shape = (2, manifest.layout.maps, side, side)
+    end = content.offset + size
     # As text: numpy's own reader of it ends in whatever error its bytes happen to ask for.
-    header = content[len(_NUMPY) + 2 :][: int.from_bytes(content[len(_NUMPY) :][:2], "little")]
-    values = content[len(_NUMPY) + 2 + len(header) :]
-    wanted = f"{{'descr': '<f2', 'fortran_order': False, 'shape': {shape}, }}"
-    if content[: len(_NUMPY)] != _NUMPY or bytes(header).rstrip() != wanted.encode():
-        raise ValueError(f"{brief(name)} was expected to be an array of numpy's in float16 of the shape {shape}")
-    if len(values) != 2 * math.prod(shape):
-        raise ValueError(f"{brief(name)} has {len(values)} bytes, where {2 * math.prod(shape)} were expected")
-    maps = np.frombuffer(values, "<f2").reshape(shape)
-    if not np.isfinite(maps).all():
-        raise ValueError(f"{brief(name)} has values that are no finite numbers")
-    return maps
+    start = content.read(min(len(_NUMPY) + 2, size))
+    header = content.read(min(int.from_bytes(start[len(_NUMPY) :], "little"), end - content.offset))
+    wanted = f"{{'descr': '<f2', 'fortran_order': False, 'shape': {(steps, *shape)}, }}"
+    if not start.startswith(_NUMPY) or header.rstrip() != wanted.encode():
+        raise ValueError(
+            f"{brief(name)} was expected to be an array of numpy's in float16 of the shape {(steps, *shape)}"
+        )
+    offset, step_size = content.offset, 2 * math.prod(shape)
+    if end - offset != steps * step_size:
+        raise ValueError(f"{brief(name)} has {end - offset} bytes, where {steps * step_size} were expected")
+    digests = []
+    for _ in range(steps):
+        values = content.read(step_size)
+        if not np.isfinite(np.frombuffer(values, "<f2")).all():
+            raise ValueError(f"{brief(name)} has values that are no finite numbers")
+        digests.append(hashlib.sha256(values).digest())
+    return StoredMaps(file, offset, shape, tuple(digests))
 
 
 @dataclass(frozen=True)
@@ -100,8 +163,8 @@ class _Label:
                 raise ValueError(f"left, right, above or below was expected, not {relation.value}.")
 
 
-def _as_label(content: memoryview, name: str) -> tuple[int, int, tuple[str, str]]:
-    label = described(_Label, parse_json(bytes(content), brief(name)), brief(name))
+def _as_label(content: bytes, name: str) -> tuple[int, int, tuple[str, str]]:
+    label = described(_Label, parse_json(content, brief(name)), brief(name))
     relation, stated = (CARDINAL_RELATIONS.index(told) for told in (label.relation, label.stated))
     return relation, stated, (label.subject, label.object)
 
@@ -153,8 +216,5 @@ def is_whole(file: Path, noted: Shard | None) -> bool:
 
 
 def _sha256(file: Path) -> str:
-    digest = hashlib.sha256()
     with file.open("rb") as opened:
-        while chunk := opened.read(_CHUNK):
-            digest.update(chunk)
-    return digest.hexdigest()
+        return _Hashed(opened).sha256()
