@@ -4,35 +4,39 @@ from __future__ import annotations
 
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from steering_core.classifier import MINIATURE_CLASSIFIER, RelationClassifier, load_classifier
 from steering_core.losses import CentroidLoss, CombinedLoss, LearnedLoss, PresenceLoss, SteeringLoss
 from steering_core.losses.centroid import FUNCTIONS
 
 
-def named_loss(name: str, classifier: Path = MINIATURE_CLASSIFIER) -> SteeringLoss:
+def named_loss(
+    name: str, classifier: Path = MINIATURE_CLASSIFIER, layers: tuple[str, ...] = (), over_all_keys: bool = False
+) -> SteeringLoss:
     """A centroid loss by its function, ``learned``, ``presence``, or a weighted sum of those.
 
     Args:
         classifier: of the learned loss.
+        layers, over_all_keys: of the others; see ``CentroidLoss``.
 
     Raises:
         ValueError: a part of the name is none of these.
     """
     parts = name.split("+")
-    terms = [_term(part, classifier) for part in parts]
+    terms = [_term(part, classifier, {"layers": layers, "over_all_keys": over_all_keys}) for part in parts]
     return terms[0][0] if len(parts) == len(parts[0].split()) == 1 else CombinedLoss(tuple(terms))
 
 
-def _term(part: str, classifier: Path) -> tuple[SteeringLoss, float]:
+def _term(part: str, classifier: Path, reading: dict[str, Any]) -> tuple[SteeringLoss, float]:
     """Such as "gelu" or "0.3 learned"."""
     weight, _, name = part.strip().rpartition(" ")
     if name in FUNCTIONS:
-        loss: SteeringLoss = CentroidLoss(name)
+        loss: SteeringLoss = CentroidLoss(name, **reading)
     elif name == "learned":
         loss = LearnedLoss(_classifier(classifier))
     elif name == "presence":
-        loss = PresenceLoss()
+        loss = PresenceLoss(**reading)
     else:
         raise ValueError(f"A loss must be one of {', '.join((*FUNCTIONS, 'learned', 'presence'))}, not {name!r}.")
     return loss, float(weight or 1)

@@ -1,22 +1,40 @@
 """Which settings serve a loss best, on prompts after the first 200, which the other benchmarks measure.
 
 python -m benchmarks.tune --losses gelu "gelu + 0.3 learned" --step-sizes 0.1 0.2 0.4
+python -m benchmarks.tune --layers each "up.0 up.1"    every layer by itself, and two together
 """
 
 from __future__ import annotations
 
 import argparse
 import itertools
+from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
-from benchmarks.measuring import MEASURED_PROMPTS, PROMPT_SEED, UNSTEERED, Way, drawing_processes, measured, rows, table
+from benchmarks.measuring import (
+    MEASURED_PROMPTS,
+    PROMPT_SEED,
+    UNSTEERED,
+    Way,
+    check_ways,
+    drawing_processes,
+    measured,
+    rows,
+    table,
+)
 from benchmarks.named_losses import named_loss
+from steering_core.backends.diffusers import load_pipeline
+from steering_core.backends.diffusers.families import readable_network
+from steering_core.backends.diffusers.pipelines import kind_of
 from steering_core.classifier import MINIATURE_CLASSIFIER
 from steering_core.cli.options import positive
+from steering_core.miniature.folder import shipped_folder
 from steering_core.miniature.prompts import ScenePrompt, chained_prompts, unseen_pair_prompts
+from steering_core.miniature.score import STEPS
 from steering_core.schedule import DESCENT, GUIDANCE, SteeringSchedule
 
+_EACH, _TEXT, _ALL = "each", "text", "all"
 _COLUMNS = ("oa", "visor_cond", "visor_uncond", "visor_4", "gradient_passes", "time_ratio")
 
 
@@ -24,6 +42,17 @@ def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--losses", nargs="+", default=["gelu"], help='such as gelu, learned, "gelu + 0.3 learned"')
+    parser.add_argument("--model", default="miniature", help="its name or folder (default: %(default)s)")
+    parser.add_argument(
+        "--layers",
+        nargs="+",
+        default=[""],
+        metavar="NAMES",
+        help=f'sets of layers that are read, such as "up.0 up.1"; {_EACH}: every layer by itself (default: the '
+        f"network's own)",
+    )
+    parser.add_argument("--softmax-over", choices=(_TEXT, _ALL), nargs="+", default=[_TEXT], help="the keys of a map")
+    parser.add_argument("--steps", type=positive, default=STEPS, help="of the sampling (default: %(default)s)")
     parser.add_argument("--update", choices=(DESCENT, GUIDANCE), default=DESCENT)
     parser.add_argument("--step-sizes", type=float, nargs="+", default=[None], help="(default: the update's)")
     parser.add_argument("--ends", type=float, nargs="+", default=[SteeringSchedule.end], help="ends of the window")
@@ -36,22 +65,44 @@ def main() -> None:
         "--chains", type=positive, nargs="+", metavar="N", help="objects of each chain (default: pairs never seen)"
     )
     options = parser.parse_args()
-    for loss in options.losses:
-        try:
-            named_loss(loss, options.classifier)
-        except (ValueError, OSError) as error:
-            parser.error(f"--losses {loss}: {error}")
-    ways = [UNSTEERED]
-    for loss, step_size, end, refinements, target in itertools.product(
-        options.losses, options.step_sizes, options.ends, options.refinements, options.targets
+    folder, prompts = shipped_folder(options.model), _prompts(options)
+    try:
+        ways = [UNSTEERED, *_ways(options, folder)]
+        check_ways(ways, prompts[0], folder)
+    except (ValueError, OSError) as error:
+        parser.error(str(error))
+    with drawing_processes(options.jobs) as pool:
+        print(table(rows(ways, measured(prompts, ways, pool, folder, options.steps)), _COLUMNS))
+
+
+def _ways(options: argparse.Namespace, folder: Path) -> Iterator[Way]:
+    """Every combination of the settings."""
+    for loss, layers, keys, step_size, end, refinements, target in itertools.product(
+        options.losses,
+        _sets_of_layers(options.layers, folder),
+        options.softmax_over,
+        options.step_sizes,
+        options.ends,
+        options.refinements,
+        options.targets,
     ):
         schedule = SteeringSchedule(
             update=options.update, step_size=step_size, end=end, refinements=refinements, target=target
         )
         name = f"{loss}, step size {schedule.step_size}, end {end}, refinements {refinements}, target {target}"
-        ways.append(Way(name, partial(named_loss, loss, options.classifier), schedule))
-    with drawing_processes(options.jobs) as pool:
-        print(table(rows(ways, measured(_prompts(options), ways, pool)), _COLUMNS))
+        name += f", layers {' '.join(layers) or 'by default'}, softmax over {keys}"
+        make_loss = partial(named_loss, loss, options.classifier, layers, over_all_keys=keys == _ALL)
+        yield Way(name, make_loss, schedule)
+
+
+def _sets_of_layers(sets: Sequence[str], folder: Path) -> Iterator[tuple[str, ...]]:
+    for names in sets:
+        if names == _EACH:
+            pipeline = load_pipeline(folder, "cpu")
+            for layer in readable_network(kind_of(pipeline).network_of(pipeline)).layers:
+                yield (layer.name,)
+        else:
+            yield tuple(names.split())
 
 
 def _prompts(options: argparse.Namespace) -> list[ScenePrompt]:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import steering
+from benchmarks import steering, tune
 from benchmarks.inversion import coming_back
 from benchmarks.named_losses import named_loss
 from benchmarks.warnings import Picture, rates_of
@@ -19,6 +19,7 @@ from steering_core.classifier import (
     MapLayout,
     RelationClassifier,
     TransformerSettings,
+    load_classifier,
     save_classifier,
 )
 from steering_core.evaluation.visor import Trial
@@ -166,6 +167,26 @@ def test_a_classifier_of_another_model_is_told_before_it_begins(monkeypatch, cap
     with pytest.raises(SystemExit):
         run_steering(monkeypatch, "--classifier", str(tmp_path / "other.safetensors"))
     assert "Use a classifier that was trained on this model" in capsys.readouterr().err
+
+
+def test_layers_and_keys_are_swept(monkeypatch, capsys):
+    """Nothing is drawn."""
+    seen = []
+
+    def measured(prompts, ways, pool, folder, steps):
+        seen.extend(way.make_loss() for way in ways[1:])
+        return [[Tally([[Trial(True, True)] * 4], seconds=1.0) for _ in ways] for _ in prompts]
+
+    monkeypatch.setattr(tune, "measured", measured)
+    monkeypatch.setattr(sys, "argv", ["tune", "--layers", "each", "up.0 up.1", "--softmax-over", "text", "all"])
+    tune.main()
+    sets = [*(((layer.name,)) for layer in load_classifier(MINIATURE_CLASSIFIER).layout.network), ("up.0", "up.1")]
+    assert [(loss.layers, loss.over_all_keys) for loss in seen] == [(names, all) for names in sets for all in (0, 1)]
+    assert "layers up.0 up.1, softmax over all" in capsys.readouterr().out
+    monkeypatch.setattr(sys, "argv", ["tune", "--layers", "up.99"])
+    with pytest.raises(SystemExit):
+        tune.main()
+    assert "up.99" in capsys.readouterr().err
 
 
 def test_miniatures_that_ship_have_names():
