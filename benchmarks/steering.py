@@ -83,7 +83,7 @@ def main() -> None:
     folder = shipped_folder(options.model)
     learned = _learned_ways(options.classifier)
     try:
-        # Before the processes start, whose errors come with those of the pool.
+        # Before the processes start, whose errors come as tracebacks.
         check_ways(learned, unseen_pair_prompts(1, PROMPT_SEED)[0], folder)
     except (ValueError, OSError) as error:
         parser.error(str(error))
