@@ -76,15 +76,15 @@ def drawing_processes(jobs: int | None) -> Iterator[Executor]:
         yield pool
 
 
-def check_ways(ways: Iterable[Way], prompt: ScenePrompt, folder: Path) -> None:
-    """Try ways on a model, without drawing anything.
+def check_ways(ways: Iterable[Way], prompt: ScenePrompt, model: str | Path) -> None:
+    """Try ways on a miniature, without drawing anything.
 
     Raises:
-        ValueError: the folder holds no model that can be steered, or a way's loss cannot be made, cannot read this
+        ValueError: it is no model that can be steered, or a way's loss cannot be made, cannot read this
             model or cannot score the prompt's relations.
         OSError: a file cannot be read.
     """
-    pipeline = load_pipeline(folder, "cpu")
+    pipeline = load_pipeline(model, "cpu")
     scene = ground_prompt(pipeline, prompt.text)
     for way in ways:
         steering = way.make_steering(scene)
@@ -97,7 +97,7 @@ def measured(
     prompts: Sequence[ScenePrompt],
     ways: Sequence[Way],
     pool: Executor,
-    folder: Path = MINIATURE_DIR,
+    model: str | Path = MINIATURE_DIR,
     steps: int = STEPS,
     guidance_scale: float | None = None,
 ) -> Iterator[list[Tally]]:
@@ -106,11 +106,11 @@ def measured(
     The processes start at once, so that several calls can be made before the first one's tallies are asked for.
 
     Args:
-        folder: of the miniature that draws.
+        model: the miniature that draws, by its folder.
         steps: of the sampling.
         guidance_scale: the one that suits the miniature when not given.
     """
-    measure = partial(_measure, ways=ways, folder=folder, steps=steps, guidance_scale=guidance_scale)
+    measure = partial(_measure, ways=ways, model=model, steps=steps, guidance_scale=guidance_scale)
     tallies = pool.map(measure, prompts)
     return _shown(tallies, len(prompts))
 
@@ -136,20 +136,19 @@ def _together(tallies: Sequence[Tally]) -> Tally:
 
 
 def _measure(
-    prompt: ScenePrompt, ways: Sequence[Way], folder: Path, steps: int, guidance_scale: float | None
+    prompt: ScenePrompt, ways: Sequence[Way], model: str | Path, steps: int, guidance_scale: float | None
 ) -> list[Tally]:
     """One prompt, by each way, one after the other."""
     tallies = [Tally() for _ in ways]
     for way, tally in zip(ways, tallies):
-        model = pipeline(folder)
-        draw(model, detector(), prompt, way.make_steering, tally, steps=steps, guidance_scale=guidance_scale)
+        draw(pipeline(model), detector(), prompt, way.make_steering, tally, steps=steps, guidance_scale=guidance_scale)
     return tallies
 
 
 @cache
-def pipeline(folder: Path) -> DiffusionPipeline:
+def pipeline(model: str | Path) -> DiffusionPipeline:
     """A miniature, once in a process."""
-    pipeline = load_pipeline(folder, "cpu")
+    pipeline = load_pipeline(model, "cpu")
     # The first call is slower than all others: it would count for the first way that is measured.
     draw(pipeline, detector(), unseen_pair_prompts(1, PROMPT_SEED)[0], unsteered, Tally(), steps=2)
     return pipeline

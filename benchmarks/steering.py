@@ -28,7 +28,7 @@ from benchmarks.measuring import (
 from benchmarks.ways import LEARNED_LOSSES, centroid_way, learned_way
 from steering_core.cli.options import guidance_scale, positive
 from steering_core.losses.centroid import FUNCTIONS
-from steering_core.miniature.folder import shipped_folder
+from steering_core.miniature.folder import SHIPPED
 from steering_core.miniature.prompts import ScenePrompt, chained_prompts, unseen_pair_prompts
 from steering_core.miniature.score import STEPS
 from steering_core.relations import CARDINAL_RELATIONS, Relation
@@ -80,16 +80,16 @@ def main() -> None:
     parser.add_argument("--json", action="store_true", help="print one JSON object in place of the tables")
     parser.add_argument("--jobs", type=positive, help="processes (default: one a core)")
     options = parser.parse_args()
-    folder = shipped_folder(options.model)
+    model = SHIPPED.get(options.model, options.model)
     learned = _learned_ways(options.classifier)
     try:
         # Before the processes start, whose errors come as tracebacks.
-        check_ways(learned, unseen_pair_prompts(1, PROMPT_SEED)[0], folder)
+        check_ways(learned, unseen_pair_prompts(1, PROMPT_SEED)[0], model)
     except (ValueError, OSError) as error:
         parser.error(str(error))
     kinds = _kinds(_QUICK_PROMPTS if options.quick else options.prompts, learned)
     with drawing_processes(options.jobs) as pool:
-        tables = {steps: _tables(kinds, pool, folder, steps, options.guidance) for steps in options.steps}
+        tables = {steps: _tables(kinds, pool, model, steps, options.guidance) for steps in options.steps}
     if options.json:
         print(json.dumps({key: [row for told in tables.values() for row in told[key]] for key in _TITLES}))
         return
@@ -116,12 +116,12 @@ def _kinds(count: int, learned: tuple[Way, ...]) -> dict[str, _Kind]:
 
 
 def _tables(
-    kinds: dict[str, _Kind], pool: Executor, folder: Path, steps: int, guidance: float | None
+    kinds: dict[str, _Kind], pool: Executor, model: str | Path, steps: int, guidance: float | None
 ) -> dict[str, list[dict[str, Any]]]:
     """The rows of each table."""
     # All are started before the first is waited for: no process idles at a table's end.
     started = {
-        key: (ways, measured(prompts, ways, pool, folder, steps, guidance)) for key, (prompts, ways) in kinds.items()
+        key: (ways, measured(prompts, ways, pool, model, steps, guidance)) for key, (prompts, ways) in kinds.items()
     }
     return {key: [{"steps": steps, **row} for row in rows(ways, tallies)] for key, (ways, tallies) in started.items()}
 

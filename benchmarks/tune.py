@@ -29,7 +29,7 @@ from steering_core.backends.diffusers.families import readable_network
 from steering_core.backends.diffusers.pipelines import kind_of
 from steering_core.classifier import MINIATURE_CLASSIFIER
 from steering_core.cli.options import positive
-from steering_core.miniature.folder import shipped_folder
+from steering_core.miniature.folder import SHIPPED
 from steering_core.miniature.prompts import ScenePrompt, chained_prompts, unseen_pair_prompts
 from steering_core.miniature.score import STEPS
 from steering_core.schedule import DESCENT, GUIDANCE, SteeringSchedule
@@ -65,21 +65,21 @@ def main() -> None:
         "--chains", type=positive, nargs="+", metavar="N", help="objects of each chain (default: pairs never seen)"
     )
     options = parser.parse_args()
-    folder, prompts = shipped_folder(options.model), _prompts(options)
+    model, prompts = SHIPPED.get(options.model, options.model), _prompts(options)
     try:
-        ways = [UNSTEERED, *_ways(options, folder)]
-        check_ways(ways, prompts[0], folder)
+        ways = [UNSTEERED, *_ways(options, model)]
+        check_ways(ways, prompts[0], model)
     except (ValueError, OSError) as error:
         parser.error(str(error))
     with drawing_processes(options.jobs) as pool:
-        print(table(rows(ways, measured(prompts, ways, pool, folder, options.steps)), _COLUMNS))
+        print(table(rows(ways, measured(prompts, ways, pool, model, options.steps)), _COLUMNS))
 
 
-def _ways(options: argparse.Namespace, folder: Path) -> Iterator[Way]:
+def _ways(options: argparse.Namespace, model: str | Path) -> Iterator[Way]:
     """Every combination of the settings."""
     for loss, layers, keys, step_size, end, refinements, target in itertools.product(
         options.losses,
-        _sets_of_layers(options.layers, folder),
+        _sets_of_layers(options.layers, model),
         options.softmax_over,
         options.step_sizes,
         options.ends,
@@ -95,10 +95,10 @@ def _ways(options: argparse.Namespace, folder: Path) -> Iterator[Way]:
         yield Way(name, make_loss, schedule)
 
 
-def _sets_of_layers(sets: Sequence[str], folder: Path) -> Iterator[tuple[str, ...]]:
+def _sets_of_layers(sets: Sequence[str], model: str | Path) -> Iterator[tuple[str, ...]]:
     for names in sets:
         if names == _EACH:
-            pipeline = load_pipeline(folder, "cpu")
+            pipeline = load_pipeline(model, "cpu")
             for layer in readable_network(kind_of(pipeline).network_of(pipeline)).layers:
                 yield (layer.name,)
         else:

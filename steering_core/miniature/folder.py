@@ -19,11 +19,6 @@ SHIPPED = {"miniature": MINIATURE_DIR}
 LATENT_PREVIEW_FILE = "latent_preview.json"
 
 
-def shipped_folder(model: str) -> Path:
-    """Where a miniature lies that is given by a name in ``SHIPPED`` or by its folder."""
-    return SHIPPED.get(model, Path(model))
-
-
 def read_config(file: Path) -> dict[str, Any]:
     """A JSON file of a pipeline's folder.
 

@@ -25,7 +25,7 @@ from steering_core.classifier import (
 from steering_core.evaluation.visor import Trial
 from steering_core.layers import AttentionLayer
 from steering_core.losses import CentroidLoss, CombinedLoss, LearnedLoss, PresenceLoss
-from steering_core.miniature.folder import MINIATURE_DIR, shipped_folder
+from steering_core.miniature.folder import MINIATURE_DIR
 from steering_core.miniature.score import Tally
 from steering_core.relations import CARDINAL_RELATIONS
 
@@ -114,8 +114,8 @@ def test_a_classifier_joins_in_at_every_number_of_steps(monkeypatch, capsys):
     """But for next to, which no classifier knows; nothing is drawn."""
     seen = []
 
-    def measured(prompts, ways, pool, folder, steps, guidance):
-        seen.append((folder, steps, guidance))
+    def measured(prompts, ways, pool, model, steps, guidance):
+        seen.append((model, steps, guidance))
         return [[Tally([[Trial(True, True)] * 4], seconds=1.0) for _ in ways] for _ in prompts]
 
     monkeypatch.setattr(steering, "measured", measured)
@@ -173,7 +173,7 @@ def test_layers_and_keys_are_swept(monkeypatch, capsys):
     """Nothing is drawn."""
     seen = []
 
-    def measured(prompts, ways, pool, folder, steps):
+    def measured(prompts, ways, pool, model, steps):
         seen.extend(way.make_loss() for way in ways[1:])
         return [[Tally([[Trial(True, True)] * 4], seconds=1.0) for _ in ways] for _ in prompts]
 
@@ -187,11 +187,6 @@ def test_layers_and_keys_are_swept(monkeypatch, capsys):
     with pytest.raises(SystemExit):
         tune.main()
     assert "up.99" in capsys.readouterr().err
-
-
-def test_miniatures_that_ship_have_names():
-    assert shipped_folder("miniature") == MINIATURE_DIR
-    assert shipped_folder("some/folder") == Path("some/folder")
 
 
 def test_rows_hold_fractions_that_fit_together(table):
