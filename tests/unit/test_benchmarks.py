@@ -1,13 +1,17 @@
 from __future__ import annotations
 
+import dataclasses
 import json
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+import torch
+from toy_recording import SETTINGS as TOY_SETTINGS
+from toy_recording import ToyModel, ToySource, record_toy
 
-from benchmarks import steering, tune
+from benchmarks import leak, steering, tune
 from benchmarks.inversion import coming_back
 from benchmarks.named_losses import named_loss
 from benchmarks.warnings import Picture, rates_of
@@ -28,6 +32,7 @@ from steering_core.losses import CentroidLoss, CombinedLoss, LearnedLoss, Presen
 from steering_core.miniature.folder import MINIATURE_DIR
 from steering_core.miniature.score import Tally
 from steering_core.relations import CARDINAL_RELATIONS
+from steering_core.token_maps import TokenMaps
 
 ROOT = Path(__file__).resolve().parents[2]
 BEST_WAYS = [("none", "none"), ("gelu", "guidance"), ("gelu", "descent")]
@@ -167,6 +172,33 @@ def test_a_classifier_of_another_model_is_told_before_it_begins(monkeypatch, cap
     with pytest.raises(SystemExit):
         run_steering(monkeypatch, "--classifier", str(tmp_path / "other.safetensors"))
     assert "Use a classifier that was trained on this model" in capsys.readouterr().err
+
+
+class TellingModel(ToyModel):
+    """Each object's map has its one spot where the object stands in the prompt, whatever the picture shows."""
+
+    def token_maps(self, latent, level, tokens, layers):
+        spots = torch.eye(16).view(16, 4, 4)
+        maps = torch.stack([spots[indices[0] % 16].expand(len(latent), 4, 4) for indices in tokens], dim=1)
+        return TokenMaps({"up.0": maps[:, :, None].expand(-1, -1, 2, -1, -1)})
+
+
+def test_words_that_leak_are_told_from_the_picture(monkeypatch, capsys, tmp_path):
+    """Left and right stand at the same words, and so do above and below: half of the prompts can be told."""
+    settings = dataclasses.replace(TOY_SETTINGS, false_prompts=3)
+    for name, seed in (("data", 0), ("validation", 1)):
+        record_toy(tmp_path / name, TellingModel(), ToySource(12, seed), settings)
+    folders = ["--data", str(tmp_path / "data"), "--validation", str(tmp_path / "validation")]
+    monkeypatch.setattr(sys, "argv", ["leak", "--json", "--epochs", "12", *folders])
+    leak.main()
+    told = json.loads(capsys.readouterr().out)
+    assert told["prompt"] == 0.5 and told["picture"] <= told["chance"] == 0.25
+
+    record_toy(tmp_path / "dual")
+    monkeypatch.setattr(sys, "argv", ["leak", *folders, "--data", str(tmp_path / "dual")])
+    with pytest.raises(SystemExit):
+        leak.main()
+    assert "--false-prompts 3" in capsys.readouterr().err
 
 
 def test_layers_and_keys_are_swept(monkeypatch, capsys):

@@ -1,0 +1,82 @@
+"""How well the relation that a prompt states can be read from a model's maps, whatever the picture shows.
+
+    steer record --count 400 --false-prompts 3 --out maps/training
+    steer record --count 100 --false-prompts 3 --seed 1 --out maps/validation
+    python -m benchmarks.leak --data maps/training --validation maps/validation
+
+Dual inversion teaches a classifier to look past the words (Learn-to-Steer). That is worth something only where the
+words can be read: here a classifier learns them in place of the picture, and a right answer by chance is one of four.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+
+from steering_core.classifier import ClassifierSettings
+from steering_core.relations import CARDINAL_RELATIONS
+from steering_core.training.dataset import Records, check_alike, read_manifest, read_records
+from steering_core.training.settings import TrainingSettings
+from steering_core.training.train import evaluate, train_classifier
+
+_WIDTH, _RATE = 64, 5e-4
+_ALL_FALSE = len(CARDINAL_RELATIONS) - 1
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="maps to learn from")
+    parser.add_argument("--validation", type=Path, required=True, metavar="DIR", help="maps to judge by")
+    parser.add_argument("--epochs", type=int, default=40, help="at most so many (default: %(default)s)")
+    parser.add_argument("--json", action="store_true", help="print one JSON object in place of the text")
+    options = parser.parse_args()
+    try:
+        read = [_read(folder, options.data) for folder in (options.data, options.validation)]
+    except (ValueError, OSError) as error:
+        parser.error(str(error))
+    shares = {}
+    for name in ("picture", "prompt"):
+        training, validation = (_labelled(records, name) for records in read)
+        shares[name] = _accuracy(training, validation, options.data, options.epochs)
+    if options.json:
+        print(json.dumps({**shares, "chance": 1 / len(CARDINAL_RELATIONS)}))
+        return
+    for name, share in shares.items():
+        print(f"the {name}'s relation, read from the maps: {share:.1%}")
+    print(f"by chance: {1 / len(CARDINAL_RELATIONS):.1%}")
+
+
+def _read(folder: Path, first: Path) -> Records:
+    manifest = read_manifest(folder)
+    check_alike(first, read_manifest(first), folder, manifest)
+    if manifest.settings.false_prompts != _ALL_FALSE:
+        raise ValueError(
+            f"{folder}: a dataset whose prompts state each relation of each picture was expected, as recorded with "
+            f"--false-prompts {_ALL_FALSE}: of others, who knows the picture can guess at the prompt."
+        )
+    return read_records(folder, manifest)
+
+
+def _labelled(records: Records, name: str) -> Records:
+    return replace(records, relation=records.stated) if name == "prompt" else records
+
+
+def _accuracy(training: Records, validation: Records, data: Path, epochs: int) -> float:
+    """Share of the validation records, at all recorded steps, of which a classifier tells the label."""
+    manifest = read_manifest(data)
+    sizes = ClassifierSettings(map_size=manifest.layout.map_size, steps=manifest.settings.steps, width=_WIDTH)
+    # Mirrored maps would want another word.
+    settings = TrainingSettings(epochs=epochs, rate=_RATE, augment=False)
+    recorded = manifest.settings.recorded
+    with tempfile.TemporaryDirectory() as folder:
+        classifier = train_classifier(training, validation, manifest.layout, recorded, sizes, settings, Path(folder))
+    predicted, _ = evaluate(classifier, validation, recorded)
+    return (predicted == validation.relation[:, None]).float().mean().item()
+
+
+if __name__ == "__main__":
+    main()
