@@ -202,7 +202,7 @@ def test_output_that_cannot_be_printed_is_one_line():
 
 
 def test_the_user_stops_it(tmp_path):
-    command = [sys.executable, "-u", "-m", "steering_core", "generate", "a dog above a cat", "--steps", "1000",
+    command = [sys.executable, "-u", "-m", "steering_core", "generate", "a dog above a cat", "--steps", "900",
                "--out", str(tmp_path / "never.png")]  # fmt: skip
     running = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     assert running.stdout.readline() == "dog above cat\n"
@@ -210,6 +210,17 @@ def test_the_user_stops_it(tmp_path):
     _, said = running.communicate(timeout=60)
     assert running.returncode == 130, said
     assert said.splitlines()[-1] == "steer: interrupted" and "Traceback" not in said
+
+
+@pytest.mark.parametrize("command", [["generate", "a dog above a cat", "--out", "x.png"], ["record", "--out", "x"]])
+def test_more_steps_than_the_schedule_has_are_refused_before_sampling(capsys, tmp_path, monkeypatch, command):
+    """It begins one step later than at the strongest noise, so that a thousand would begin beyond it."""
+    monkeypatch.chdir(tmp_path)
+    assert main([*command, "--steps", "1000"]) == 2
+    assert errors(capsys.readouterr().err) == [
+        "steer: error: steps: 1000 are too many for DDIMScheduler, which would begin at the time 1000 of a schedule "
+        "that ends at 999. Take fewer."
+    ]
 
 
 #: Ends the process with a status of its own at the first try to reach another machine.

@@ -21,6 +21,7 @@ from ...hub import local_folder
 from ...steering import Steering
 from .pipelines import PIPELINES, PipelineKind, kind_named, kind_of
 from .sampling import steered
+from .schedulers import check_steps
 
 _INDEX = "model_index.json"
 #: Names of tensors that ComfyUI's quantised files have beside their weights.
@@ -150,7 +151,7 @@ def generate(
         size: (width, height) in pixels; the pipeline's own when not given.
 
     Raises:
-        ValueError: the pipeline's guidance knows no negative prompt.
+        ValueError: the pipeline's guidance knows no negative prompt, or its scheduler not so many steps.
         See ``steered``.
     """
     kind = kind_of(pipeline)
@@ -160,6 +161,7 @@ def generate(
         options["negative_prompt"] = negative_prompt or guidance.nothing
     elif negative_prompt:
         raise ValueError(f"negative prompt: the guidance of {kind.name} does not lead away from one. Leave it out.")
+    check_steps(pipeline.scheduler, steps)
     if (most := kind.shorter_text(pipeline)) is not None:
         options["max_sequence_length"] = most
     if size is not None:

@@ -27,6 +27,7 @@ from ...training.recording import NoiseLevel, Outcome, PromptedModel, weights_ha
 from .families import readable_network
 from .pipelines import kind_of
 from .probe import probe_network
+from .schedulers import check_steps
 from .text import prompt_tokens
 
 #: The noise in z = alpha·x0 + sigma·noise, given z and what the network predicts (Salimans and Ho 2022, section 4).
@@ -138,6 +139,7 @@ class _StableDiffusion(RecordablePipeline):
 
     def noise_levels(self, steps: int) -> list[NoiseLevel]:
         """Those of the pipeline's DDIM schedule."""
+        check_steps(self._scheduler, steps)
         self._scheduler.set_timesteps(steps)
         products, last = self._scheduler.alphas_cumprod, len(self._scheduler.alphas_cumprod) - 1
         times = self._scheduler.timesteps.flip(0).tolist()

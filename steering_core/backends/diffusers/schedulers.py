@@ -60,6 +60,24 @@ def check_scheduler(scheduler: SchedulerMixin) -> None:
         )
 
 
+def check_steps(scheduler: SchedulerMixin, steps: int) -> None:
+    """Refuse a number of steps with which a diffusion schedule would begin beyond the noise that it has.
+
+    Raises:
+        ValueError: names the number and the scheduler.
+    """
+    if is_flow(scheduler):
+        return
+    trial = type(scheduler).from_config(scheduler.config)
+    trial.set_timesteps(steps)
+    last = len(scheduler.alphas_cumprod) - 1
+    if trial.timesteps.max() > last:
+        raise ValueError(
+            f"steps: {steps} are too many for {type(scheduler).__name__}, which would begin at the time "
+            f"{trial.timesteps.max():g} of a schedule that ends at {last}. Take fewer."
+        )
+
+
 def is_flow(scheduler: SchedulerMixin) -> bool:
     """Whether its steps go along a flow."""
     is_one = type(scheduler).__name__.startswith("FlowMatch")
