@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from diffusers import StableDiffusionPipeline, UNet2DConditionModel
@@ -18,6 +18,7 @@ from steering_core.miniature.networks import build_autoencoder, build_scheduler,
 from steering_core.miniature.tokenizer import train_tokenizer
 from steering_core.schedule import SteeringSchedule
 from steering_core.steering import Steering
+from steering_core.token_maps import TokenMaps
 
 
 def small_tokenizer() -> PreTrainedTokenizerBase:
@@ -55,6 +56,19 @@ def random_pipeline(unet: UNet2DConditionModel, tokenizer: PreTrainedTokenizerBa
     )
     pipeline.set_progress_bar_config(disable=True)
     return pipeline
+
+
+class WatchedLoss(CentroidLoss):
+    """Notes the maps and the share of the diffusion time of every call."""
+
+    seen: ClassVar[list[tuple[TokenMaps, float]]] = []
+
+    def bound_to(self, network, relations):
+        return WatchedLoss(layers=super().bound_to(network, relations).layers)
+
+    def __call__(self, maps, relation, progress):
+        self.seen.append((maps.detach(), progress))
+        return super().__call__(maps, relation, progress)
 
 
 def make_steering(pipeline: StableDiffusionPipeline, loss: SteeringLoss | None = None, **schedule: Any) -> Steering:

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import ClassVar
 
 import diffusers
 import pipelines
@@ -9,7 +8,7 @@ import pytest
 import torch
 from diffusers import UNet2DConditionModel
 from diffusers.models.attention_processor import Attention
-from pipelines import attentions, make_steering, probe_unet, state
+from pipelines import WatchedLoss, attentions, make_steering, probe_unet, state
 from toys import PROMPT
 
 from steering_core.attention import split_heads
@@ -320,21 +319,10 @@ def test_what_is_no_pipeline_of_ours_is_refused(tmp_path, kind):
         load_pipeline(source, "cpu")
 
 
-class ProgressLoss(CentroidLoss):
-    seen: ClassVar[list[float]] = []
-
-    def bound_to(self, network, relations):
-        return ProgressLoss(layers=super().bound_to(network, relations).layers)
-
-    def __call__(self, maps, relation, progress):
-        self.seen.append(progress)
-        return super().__call__(maps, relation, progress)
-
-
 @pytest.mark.parametrize("options", [{}, {"use_karras_sigmas": True}])
 def test_a_loss_is_told_the_diffusion_time_whatever_the_spacing_of_the_steps(rescheduled, options):
     pipeline = rescheduled("EulerDiscreteScheduler", **options)
-    ProgressLoss.seen.clear()
-    sample(pipeline, make_steering(pipeline, ProgressLoss(), end=0.5))
+    WatchedLoss.seen.clear()
+    sample(pipeline, make_steering(pipeline, WatchedLoss(), end=0.5))
     expected = [1 - float(timestep) / 999 for timestep in pipeline.scheduler.timesteps[:3]]
-    assert ProgressLoss.seen == pytest.approx(expected)
+    assert [progress for _, progress in WatchedLoss.seen] == pytest.approx(expected)

@@ -6,7 +6,6 @@ import inspect
 import random
 from contextlib import contextmanager
 from functools import wraps
-from typing import ClassVar
 
 import diffusers
 import numpy as np
@@ -14,7 +13,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from PIL import Image
-from pipelines import make_steering, state
+from pipelines import WatchedLoss, make_steering, state
 from safetensors.torch import load_file, save_file
 from tiny_pipelines import HEIGHT, TINY, WIDTH, sample, tiny
 from toys import PROMPT
@@ -315,28 +314,15 @@ class Ramp(CentroidLoss):
         return sum((layer * torch.linspace(-1, 1, layer.shape[-1])).flatten(1).sum(dim=1) for layer in layers)
 
 
-class Noting(CentroidLoss):
-    """Notes the shares of the diffusion time that it is told."""
-
-    seen: ClassVar[list[float]] = []
-
-    def bound_to(self, network, relations):
-        return Noting(layers=super().bound_to(network, relations).layers)
-
-    def __call__(self, maps, relation, progress):
-        self.seen.append(progress)
-        return super().__call__(maps, relation, progress)
-
-
 @pytest.mark.parametrize("name", ["SD 3", "FLUX.1"])
 def test_the_time_of_a_flow_passes_evenly_however_its_noise_is_shifted(tokenizer, name):
     """As ComfyUI has it, and as the released classifiers count their steps."""
     pipeline = tiny(name, tokenizer)
     shift = {"use_dynamic_shifting": True} if pipeline.scheduler.config.use_dynamic_shifting else {"shift": 3.0}
     pipeline.scheduler = diffusers.FlowMatchEulerDiscreteScheduler.from_config(pipeline.scheduler.config, **shift)
-    Noting.seen.clear()
-    sample(pipeline, make_steering(pipeline, Noting(), end=1.0), steps=4)
-    assert Noting.seen == [0.0, 0.25, 0.5, 0.75]
+    WatchedLoss.seen.clear()
+    sample(pipeline, make_steering(pipeline, WatchedLoss(), end=1.0), steps=4)
+    assert [progress for _, progress in WatchedLoss.seen] == [0.0, 0.25, 0.5, 0.75]
 
 
 @KINDS

@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 import diffusers
 import pytest
 import torch
 from diffusers import FluxPipeline
 from PIL import Image
+from pipelines import WatchedLoss
 from tiny_pipelines import tiny
 from toys import PROMPT
 
 from steering_core.backends.diffusers import ground_prompt, steered
 from steering_core.backends.diffusers.recording import recordable
-from steering_core.losses import CentroidLoss
 from steering_core.relations import Relation, relation_scene
 from steering_core.schedule import SteeringSchedule
 from steering_core.steering import Steering
-from steering_core.token_maps import TokenMaps
 from steering_core.training.inversion import invert, reconstruct
 from steering_core.training.recording import NOISE, RecordingSettings, noise_of, record
 from steering_core.training.sources import Example
@@ -86,19 +83,6 @@ def test_pictures_are_encoded_as_image_to_image_does(pipeline):
     torch.testing.assert_close(model.prepared([picture])[0] * 2 - 1, pixels[0], rtol=0, atol=1e-6)
 
 
-class Keeping(CentroidLoss):
-    """Keeps the maps that it scores."""
-
-    seen: ClassVar[list[TokenMaps]] = []
-
-    def bound_to(self, network, relations):
-        return Keeping(layers=super().bound_to(network, relations).layers)
-
-    def __call__(self, maps, relation, progress):
-        self.seen.append(maps.detach())
-        return super().__call__(maps, relation, progress)
-
-
 def test_maps_are_those_that_steering_reads(pipeline):
     settings = RecordingSettings(
         ("double.1", "single.0"), map_size=8, steps=STEPS, recorded=(0,), method=NOISE, false_prompts=0
@@ -110,11 +94,14 @@ def test_maps_are_those_that_steering_reads(pipeline):
     noise = noise_of(latent_of(pipeline).shape[1:], 0, 0)[None]
     prompt = relation_scene("dog", Relation.ABOVE, "cat").prompt
     layout = settings.layout(model.network)
-    steering = Steering(ground_prompt(pipeline, prompt), Keeping(layers=settings.layers), SteeringSchedule(end=0.1))
+    steering = Steering(ground_prompt(pipeline, prompt), WatchedLoss(layers=settings.layers), SteeringSchedule(end=0.1))
+    WatchedLoss.seen.clear()
     with steered(pipeline, steering):
         packed = FluxPipeline._pack_latents(noise, *noise.shape)
         pipeline(prompt, latents=packed, num_inference_steps=STEPS, guidance_scale=0.0, height=SIDE, width=SIDE)
-    torch.testing.assert_close(recorded.maps[0].float(), layout.stack(Keeping.seen[0], (0, 1))[0], rtol=5e-3, atol=1e-3)
+    torch.testing.assert_close(
+        recorded.maps[0].float(), layout.stack(WatchedLoss.seen[0][0], (0, 1))[0], rtol=5e-3, atol=1e-3
+    )
 
 
 def test_a_side_that_does_not_fit_and_another_pipeline_are_refused(pipeline, tokenizer):

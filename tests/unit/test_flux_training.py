@@ -9,6 +9,7 @@ import torch
 from diffusers import AutoencoderKL, FluxPipeline
 from PIL import Image
 from safetensors.torch import load_file
+from stopped_runs import check_goes_on
 from transformers import T5TokenizerFast
 
 from benchmarks.measuring import UNSTEERED, measured, rows
@@ -108,25 +109,10 @@ def test_nothing_of_the_folder_is_warned_about(trained, caplog):
 
 
 def test_a_stopped_run_ends_as_the_unbroken_one_does(trained, tmp_path, monkeypatch):
-    monkeypatch.setattr(optimise, "_CHECKPOINT_SECONDS", 0)
-    step = torch.optim.AdamW.step
-    calls = []
+    def train(work, out):
+        train_flux_miniature(SETTINGS, work, out, "cpu", MINIATURE_DIR)
 
-    def stop_in_the_middle(self, *args, **kwargs):
-        calls.append(None)
-        if len(calls) == 3:
-            raise KeyboardInterrupt
-        return step(self, *args, **kwargs)
-
-    monkeypatch.setattr(torch.optim.AdamW, "step", stop_in_the_middle)
-    with pytest.raises(KeyboardInterrupt):
-        train_flux_miniature(SETTINGS, tmp_path / "work", tmp_path / "out", "cpu", MINIATURE_DIR)
-    assert not (tmp_path / "out").exists()
-    train_flux_miniature(SETTINGS, tmp_path / "work", tmp_path / "out", "cpu", MINIATURE_DIR)
-    for file in trained[0].rglob("*.safetensors"):
-        expected, resumed = load_file(file), load_file(tmp_path / "out" / file.relative_to(trained[0]))
-        for name, weight in expected.items():
-            torch.testing.assert_close(resumed[name], weight, atol=2e-3, rtol=2e-2)
+    check_goes_on(monkeypatch, train, trained[0], tmp_path, stopped_at=3)
 
 
 def test_a_run_goes_on_longer_and_in_larger_batches_but_not_as_another(trained, tmp_path):

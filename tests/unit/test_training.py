@@ -6,10 +6,11 @@ import pytest
 import torch
 from PIL import Image
 from safetensors.torch import load_file
+from stopped_runs import check_goes_on
 from transformers import CLIPTokenizer
 
 from steering_core.backends.diffusers import load_pipeline
-from steering_core.miniature import optimise, training
+from steering_core.miniature import training
 from steering_core.miniature.folder import LATENT_PREVIEW_FILE, read_config
 from steering_core.miniature.training import TrainingSettings, train_miniature
 
@@ -58,25 +59,10 @@ def test_sheets_are_written_on_the_way(trained):
 
 
 def test_a_stopped_run_ends_as_the_unbroken_one_does(trained, tmp_path, monkeypatch):
-    monkeypatch.setattr(optimise, "_CHECKPOINT_SECONDS", 0)
-    step = torch.optim.AdamW.step
-    calls = []
+    def train(work, out):
+        train_miniature(SETTINGS, work, out, "cpu")
 
-    def stop_in_the_middle(self, *args, **kwargs):
-        calls.append(None)
-        if len(calls) == 4:
-            raise KeyboardInterrupt
-        return step(self, *args, **kwargs)
-
-    monkeypatch.setattr(torch.optim.AdamW, "step", stop_in_the_middle)
-    with pytest.raises(KeyboardInterrupt):
-        train_miniature(SETTINGS, tmp_path / "work", tmp_path / "out", "cpu")
-    assert not (tmp_path / "out").exists()
-    train_miniature(SETTINGS, tmp_path / "work", tmp_path / "out", "cpu")
-    for file in trained[0].rglob("*.safetensors"):
-        expected, resumed = load_file(file), load_file(tmp_path / "out" / file.relative_to(trained[0]))
-        for name, weight in expected.items():
-            torch.testing.assert_close(resumed[name], weight, atol=2e-3, rtol=2e-2)
+    check_goes_on(monkeypatch, train, trained[0], tmp_path, stopped_at=4)
 
 
 def test_checkpoints_of_another_run_are_refused(trained, tmp_path):
