@@ -59,7 +59,7 @@ def add_record_command(commands: argparse._SubParsersAction) -> None:
         help="miniature, or the folder of RT-DETR, OWLv2 or Grounding DINO (default: miniature)",
     )
     source.add_argument("--drawing-steps", type=steps, help="of each picture that is drawn (default: 25)")
-    source.add_argument("--cfg", type=guidance_scale, help="guidance scale of the drawing (default: 5)")
+    source.add_argument("--cfg", type=guidance_scale, help="guidance scale of the drawing (default: 5, for FLUX.1 3.5)")
     source.add_argument("--seed", type=seed, default=0, help="(default: %(default)s)")
     how = record.add_argument_group("recording; what is not given is as RecordingSettings has it")
     how.add_argument(
@@ -102,7 +102,6 @@ def _record(options: argparse.Namespace) -> None:
     from ..backends.diffusers.recording import recordable
     from ..layers import layers_on_the_way
     from ..miniature.folder import SHIPPED
-    from ..miniature.world import IMAGE_SIZE
     from ..training.dataset import read_manifest, write_dataset
 
     given = {field.name: getattr(options, field.name) for field in fields(RecordingSettings)}
@@ -116,7 +115,7 @@ def _record(options: argparse.Namespace) -> None:
         return load_pipeline(SHIPPED.get(options.model, options.model), options.device)
 
     source = _source(options, load)
-    model = recordable(load(), options.size or (IMAGE_SIZE if options.model in SHIPPED else None))
+    model = recordable(load(), _size(options))
     settings = replace(settings, layers=settings.layers or layers_on_the_way(model.network))
     state = PartialState(cpu=options.device == "cpu")
     shards = write_dataset(
@@ -137,6 +136,14 @@ def _record(options: argparse.Namespace) -> None:
     print(path_told(options.out))
 
 
+def _size(options: argparse.Namespace) -> int | None:
+    """Side of the pictures in pixels; none where the pipeline knows it."""
+    from ..miniature.folder import SHIPPED
+    from ..miniature.world import IMAGE_SIZE
+
+    return options.size or (IMAGE_SIZE if options.model in SHIPPED else None)
+
+
 _ANNOTATED, _DRAWN = ("coco", "gqa"), ("generated",)
 #: Options that are not for all sources: which they are for, and what they are there when not given.
 _SOURCE_OPTIONS: dict[str, tuple[tuple[str, ...], Any]] = {
@@ -149,7 +156,7 @@ _SOURCE_OPTIONS: dict[str, tuple[tuple[str, ...], Any]] = {
     "objects": (_DRAWN, None),
     "detector": (_DRAWN, "miniature"),
     "drawing_steps": (_DRAWN, 25),
-    "cfg": (_DRAWN, 5.0),
+    "cfg": (_DRAWN, None),
 }
 
 
@@ -177,12 +184,10 @@ def _source(options: argparse.Namespace, load: Callable[[], DiffusionPipeline]) 
 
 def _generated(options: argparse.Namespace, load: Callable[[], DiffusionPipeline]) -> Source:
     from ..backends.diffusers import check_device, generate
+    from ..miniature.score import guidance_scale_of
     from ..miniature.world import OBJECTS
     from ..training.generated import GeneratedPictures, MiniatureDetector, TransformersDetector
     from ..viz import check_finite, to_image
-
-    def draw(prompt: str, seed: int) -> Image.Image:
-        return to_image(check_finite(generate(load(), prompt, [seed], None, options.drawing_steps, options.cfg))[0])
 
     is_miniature = options.detector == "miniature"
     if is_miniature and options.model != "miniature":
@@ -195,5 +200,13 @@ def _generated(options: argparse.Namespace, load: Callable[[], DiffusionPipeline
     check_device(options.device)
     detector = MiniatureDetector() if is_miniature else TransformersDetector(options.detector, options.device)
     objects = tuple(options.objects or OBJECTS)
-    told = {"drawing_steps": options.drawing_steps, "cfg": options.cfg}
+    pipeline, side = load(), _size(options)
+    size = None if side is None else (side, side)
+    scale = guidance_scale_of(pipeline) if options.cfg is None else options.cfg
+    told = {"drawing_steps": options.drawing_steps, "cfg": scale}
+
+    def draw(prompt: str, seed: int) -> Image.Image:
+        drawn = generate(pipeline, prompt, [seed], None, options.drawing_steps, scale, size=size)
+        return to_image(check_finite(drawn)[0])
+
     return GeneratedPictures(draw, detector, objects, options.count, options.seed, told)
