@@ -17,8 +17,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from steering_core.classifier import ClassifierSettings
+from steering_core.cli.options import positive
 from steering_core.relations import CARDINAL_RELATIONS
-from steering_core.training.dataset import Records, check_alike, read_manifest, read_records
+from steering_core.training.dataset import Manifest, Records, check_alike, read_manifest, read_records
 from steering_core.training.settings import TrainingSettings
 from steering_core.training.train import evaluate, train_classifier
 
@@ -31,17 +32,22 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="maps to learn from")
     parser.add_argument("--validation", type=Path, required=True, metavar="DIR", help="maps to judge by")
-    parser.add_argument("--epochs", type=int, default=40, help="at most so many (default: %(default)s)")
+    parser.add_argument("--epochs", type=positive, default=40, help="at most so many (default: %(default)s)")
     parser.add_argument("--json", action="store_true", help="print one JSON object in place of the text")
     options = parser.parse_args()
+    folders = (options.data, options.validation)
     try:
-        read = [_read(folder, options.data) for folder in (options.data, options.validation)]
+        manifests = [read_manifest(folder) for folder in folders]
+        for folder, manifest in zip(folders, manifests):
+            _check(folder, manifest)
+        check_alike(options.data, manifests[0], options.validation, manifests[1])
+        read = [read_records(folder, manifest) for folder, manifest in zip(folders, manifests)]
     except (ValueError, OSError) as error:
         parser.error(str(error))
     shares = {}
     for name in ("picture", "prompt"):
         training, validation = (_labelled(records, name) for records in read)
-        shares[name] = _accuracy(training, validation, options.data, options.epochs)
+        shares[name] = _accuracy(training, validation, manifests[0], options.epochs)
     if options.json:
         print(json.dumps({**shares, "chance": 1 / len(CARDINAL_RELATIONS)}))
         return
@@ -50,24 +56,20 @@ def main() -> None:
     print(f"by chance: {1 / len(CARDINAL_RELATIONS):.1%}")
 
 
-def _read(folder: Path, first: Path) -> Records:
-    manifest = read_manifest(folder)
-    check_alike(first, read_manifest(first), folder, manifest)
+def _check(folder: Path, manifest: Manifest) -> None:
     if manifest.settings.false_prompts != _ALL_FALSE:
         raise ValueError(
             f"{folder}: a dataset whose prompts state each relation of each picture was expected, as recorded with "
             f"--false-prompts {_ALL_FALSE}: of others, who knows the picture can guess at the prompt."
         )
-    return read_records(folder, manifest)
 
 
 def _labelled(records: Records, name: str) -> Records:
     return replace(records, relation=records.stated) if name == "prompt" else records
 
 
-def _accuracy(training: Records, validation: Records, data: Path, epochs: int) -> float:
+def _accuracy(training: Records, validation: Records, manifest: Manifest, epochs: int) -> float:
     """Share of the validation records, at all recorded steps, of which a classifier tells the label."""
-    manifest = read_manifest(data)
     sizes = ClassifierSettings(map_size=manifest.layout.map_size, steps=manifest.settings.steps, width=_WIDTH)
     # Mirrored maps would want another word.
     settings = TrainingSettings(epochs=epochs, rate=_RATE, augment=False)

@@ -76,15 +76,14 @@ def drawing_processes(jobs: int | None) -> Iterator[Executor]:
         yield pool
 
 
-def check_ways(ways: Iterable[Way], prompt: ScenePrompt, model: str | Path) -> None:
+def check_ways(ways: Iterable[Way], prompt: ScenePrompt, pipeline: DiffusionPipeline) -> None:
     """Try ways on a miniature, without drawing anything.
 
     Raises:
-        ValueError: it is no model that can be steered, or a way's loss cannot be made, cannot read this
-            model or cannot score the prompt's relations.
+        ValueError: the miniature cannot be steered, or a way's loss cannot be made, cannot read it or cannot score
+            the prompt's relations.
         OSError: a file cannot be read.
     """
-    pipeline = load_pipeline(model, "cpu")
     scene = ground_prompt(pipeline, prompt.text)
     for way in ways:
         steering = way.make_steering(scene)

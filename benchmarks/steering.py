@@ -26,6 +26,7 @@ from benchmarks.measuring import (
     table,
 )
 from benchmarks.ways import LEARNED_LOSSES, centroid_way, learned_way
+from steering_core.backends.diffusers import load_pipeline
 from steering_core.cli.options import guidance_scale, positive
 from steering_core.losses.centroid import FUNCTIONS
 from steering_core.miniature.folder import SHIPPED
@@ -84,7 +85,7 @@ def main() -> None:
     learned = _learned_ways(options.classifier)
     try:
         # Before the processes start, whose errors come as tracebacks.
-        check_ways(learned, unseen_pair_prompts(1, PROMPT_SEED)[0], model)
+        check_ways(learned, unseen_pair_prompts(1, PROMPT_SEED)[0], load_pipeline(model, "cpu"))
     except (ValueError, OSError) as error:
         parser.error(str(error))
     kinds = _kinds(_QUICK_PROMPTS if options.quick else options.prompts, learned)

@@ -12,6 +12,8 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
+from diffusers import DiffusionPipeline
+
 from benchmarks.measuring import (
     MEASURED_PROMPTS,
     PROMPT_SEED,
@@ -67,19 +69,20 @@ def main() -> None:
     options = parser.parse_args()
     model, prompts = SHIPPED.get(options.model, options.model), _prompts(options)
     try:
-        ways = [UNSTEERED, *_ways(options, model)]
-        check_ways(ways, prompts[0], model)
+        pipeline = load_pipeline(model, "cpu")
+        ways = [UNSTEERED, *_ways(options, pipeline)]
+        check_ways(ways, prompts[0], pipeline)
     except (ValueError, OSError) as error:
         parser.error(str(error))
     with drawing_processes(options.jobs) as pool:
         print(table(rows(ways, measured(prompts, ways, pool, model, options.steps)), _COLUMNS))
 
 
-def _ways(options: argparse.Namespace, model: str | Path) -> Iterator[Way]:
+def _ways(options: argparse.Namespace, pipeline: DiffusionPipeline) -> Iterator[Way]:
     """Every combination of the settings."""
     for loss, layers, keys, step_size, end, refinements, target in itertools.product(
         options.losses,
-        _sets_of_layers(options.layers, model),
+        _sets_of_layers(options.layers, pipeline),
         options.softmax_over,
         options.step_sizes,
         options.ends,
@@ -95,10 +98,9 @@ def _ways(options: argparse.Namespace, model: str | Path) -> Iterator[Way]:
         yield Way(name, make_loss, schedule)
 
 
-def _sets_of_layers(sets: Sequence[str], model: str | Path) -> Iterator[tuple[str, ...]]:
+def _sets_of_layers(sets: Sequence[str], pipeline: DiffusionPipeline) -> Iterator[tuple[str, ...]]:
     for names in sets:
         if names == _EACH:
-            pipeline = load_pipeline(model, "cpu")
             for layer in readable_network(kind_of(pipeline).network_of(pipeline)).layers:
                 yield (layer.name,)
         else:

@@ -21,7 +21,7 @@ from .settings import ClassifierSettings, TransformerSettings
 _TIME_MODES = {"mid": "every_layer", "pre": "first_layer"}
 _DROPOUT = 0.1
 #: Length of the table of positions, where a checkpoint does not say it: the maps of FLUX.1.
-_FLUX_MAPS = 57 * 24
+_FLUX_MAPS = sum(layer.heads for layer in PUBLISHED_NETWORKS["flux_dev"])
 #: What the maps sum to, where it is not 1: schnell's come as they are.
 _TOTALS = {"flux_schnell": None}
 _RELATIONS = {

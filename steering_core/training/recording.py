@@ -242,9 +242,7 @@ def _recorded_maps(
         latents = (prompted.noised(clean, noise.to(clean), level) for level in levels)
     layout = settings.layout(model.network)
     maps: dict[int, Tensor] = {}
-    reached = 0
     for number, level, latent in zip(reversed(range(settings.steps)), levels, latents):
-        reached += 1
         if number in settings.recorded:
             seen = prompted.token_maps(latent, level, tokens, settings.layers)
             # Every image has been read for the objects of all prompts; its own are two of them.
@@ -253,7 +251,7 @@ def _recorded_maps(
         if len(maps) == len(settings.recorded):
             break
     is_checked = settings.method == INVERSION and settings.least_psnr > 0
-    drawn = reconstruct(derivative, latent, sigmas[:reached]) if is_checked else None
+    drawn = reconstruct(derivative, latent, sigmas[: settings.steps - number]) if is_checked else None
     return torch.stack([maps[number] for number in settings.recorded], dim=1), drawn
 
 

@@ -156,14 +156,12 @@ def generate(
     """
     kind = kind_of(pipeline)
     guidance = kind.guidance_of(pipeline)
-    options: dict[str, Any] = {guidance.argument: guidance_scale}
+    options: dict[str, Any] = {guidance.argument: guidance_scale, **kind.text_options(pipeline)}
     if guidance.nothing is not None:
         options["negative_prompt"] = negative_prompt or guidance.nothing
     elif negative_prompt:
         raise ValueError(f"negative prompt: the guidance of {kind.name} does not lead away from one. Leave it out.")
     check_steps(pipeline.scheduler, steps)
-    if (most := kind.shorter_text(pipeline)) is not None:
-        options["max_sequence_length"] = most
     if size is not None:
         options["width"], options["height"] = size
     with steered(pipeline, steering) if steering else nullcontext():

@@ -111,13 +111,13 @@ class PipelineKind:
             return self.guidance
         return other
 
-    def shorter_text(self, pipeline: DiffusionPipeline) -> int | None:
-        """How many tokens the pipeline's tokenizer allows, where its call would bring a text to more."""
+    def text_options(self, pipeline: DiffusionPipeline) -> dict[str, int]:
+        """What a call is given where it would bring a text to more tokens than the tokenizer allows."""
         for segment in self.text:
             allowed = text_tokenizer(pipeline, segment).model_max_length
             if segment.most is not None and allowed < segment.most:
-                return allowed
-        return None
+                return {"max_sequence_length": allowed}
+        return {}
 
     def parts(self, pipeline: DiffusionPipeline, latent: Tensor) -> int:
         """In how many parts of a batch the network is given the same latent (batch, …): 2 while it is guided so."""

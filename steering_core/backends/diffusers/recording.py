@@ -196,14 +196,16 @@ class _Flux(RecordablePipeline):
     """Latents are x = (1 - sigma)·x0 + sigma·noise, (batch, channels, H, W)."""
 
     def __init__(self, pipeline: FluxPipeline, side: int) -> None:
-        super().__init__(pipeline, side, pipeline.transformer, 2 * pipeline.vae_scale_factor)
+        cell = 2 * pipeline.vae_scale_factor
+        super().__init__(pipeline, side, pipeline.transformer, cell)
+        self._cells = side // cell
 
     def noise_levels(self, steps: int) -> list[NoiseLevel]:
         """Those that the pipeline samples at."""
         scheduler = FlowMatchEulerDiscreteScheduler.from_config(self._pipeline.scheduler.config)
-        config, tokens = scheduler.config, (self._side // (2 * self._pipeline.vae_scale_factor)) ** 2
+        config = scheduler.config
         shift = calculate_shift(
-            tokens, config.base_image_seq_len, config.max_image_seq_len, config.base_shift, config.max_shift
+            self._cells**2, config.base_image_seq_len, config.max_image_seq_len, config.base_shift, config.max_shift
         )
         scheduler.set_timesteps(sigmas=np.linspace(1.0, 1 / steps, steps), mu=shift)
         sigmas = scheduler.sigmas[:-1].tolist()
@@ -211,11 +213,9 @@ class _Flux(RecordablePipeline):
 
     def with_prompts(self, prompts: Sequence[str]) -> PromptedModel:
         """See ``RecordablePipeline``."""
-        shorter = kind_of(self._pipeline).shorter_text(self._pipeline)
-        most = {} if shorter is None else {"max_sequence_length": shorter}
-        context, pooled, text_ids = self._pipeline.encode_prompt(list(prompts), None, **most)
-        cells = self._side // (2 * self._pipeline.vae_scale_factor)
-        image_ids = FluxPipeline._prepare_latent_image_ids(0, cells, cells, context.device, context.dtype)
+        options = kind_of(self._pipeline).text_options(self._pipeline)
+        context, pooled, text_ids = self._pipeline.encode_prompt(list(prompts), None, **options)
+        image_ids = FluxPipeline._prepare_latent_image_ids(0, self._cells, self._cells, context.device, context.dtype)
         inputs = {
             "pooled_projections": pooled,
             "encoder_hidden_states": context,
@@ -241,10 +241,7 @@ class _PromptedFlux:
     def derivative(self, latent: Tensor, level: NoiseLevel) -> Tensor:
         """The velocity that the network predicts."""
         velocity = self._transformer(**self._given(latent, level), return_dict=False)[0].float()
-        # Cells of 2×2 latents back to their places.
-        batch, channels, height, width = latent.shape
-        cells = velocity.view(batch, height // 2, width // 2, channels, 2, 2)
-        return cells.permute(0, 3, 1, 4, 2, 5).reshape(latent.shape)
+        return FluxPipeline._unpack_latents(velocity, *latent.shape[-2:], vae_scale_factor=1)
 
     def noised(self, latent: Tensor, noise: Tensor, level: NoiseLevel) -> Tensor:
         """x = (1 - sigma)·x0 + sigma·noise."""
