@@ -493,6 +493,14 @@ def test_a_negative_prompt_changes_the_picture(made, name):
     assert not torch.equal(*pictures)
 
 
+def test_a_pipeline_without_its_largest_encoder_draws(tokenizer):
+    pipeline = tiny("SD 3", tokenizer)
+    pipeline.text_encoder_3 = pipeline.tokenizer_3 = None
+    steering = make_steering(pipeline, end=1.0)
+    drawn = generate(pipeline, PROMPT, [0], steering, 2, 4.0, size=(WIDTH, HEIGHT))
+    assert drawn.isfinite().all() and steering.trace and steering.unsteered == []
+
+
 def single_file(pipeline, folder):
     """The network's weights, which Qwen-Image's files call as diffusers does, and the folder with the rest."""
     pipeline.save_pretrained(folder)

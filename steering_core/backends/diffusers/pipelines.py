@@ -114,8 +114,10 @@ class PipelineKind:
     def text_options(self, pipeline: DiffusionPipeline) -> dict[str, int]:
         """What a call is given where it would bring a text to more tokens than the tokenizer allows."""
         for segment in self.text:
+            if segment.most is None or not has_segment(pipeline, segment):
+                continue
             allowed = text_tokenizer(pipeline, segment).model_max_length
-            if segment.most is not None and allowed < segment.most:
+            if allowed < segment.most:
                 return {"max_sequence_length": allowed}
         return {}
 
@@ -124,6 +126,11 @@ class PipelineKind:
         if self.prompted == FIRST_CALL or not pipeline.do_classifier_free_guidance or len(latent) % 2:
             return 1
         return 2 if torch.equal(*latent.chunk(2)) else 1
+
+
+def has_segment(pipeline: DiffusionPipeline, segment: Segment) -> bool:
+    """Whether the pipeline has the encoder of a segment."""
+    return not segment.encoder or getattr(pipeline, segment.encoder) is not None
 
 
 def text_tokenizer(pipeline: DiffusionPipeline, segment: Segment) -> PreTrainedTokenizerBase:

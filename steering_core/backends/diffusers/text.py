@@ -10,7 +10,7 @@ from transformers import PreTrainedTokenizerBase
 from ...parser import parse
 from ...relations import Scene
 from ...tokens import GroundedScene, Token, ground, token_texts
-from .pipelines import Segment, kind_of, text_tokenizer
+from .pipelines import Segment, has_segment, kind_of, text_tokenizer
 
 #: In place of a prompt it tells where in a template the prompt stands: a character that no template holds.
 _PLACE = "\ue000"
@@ -38,7 +38,7 @@ def prompt_tokens(pipeline: DiffusionPipeline, prompt: str) -> list[Token]:
     tokens: list[Token] = []
     first = 0
     for number, segment in enumerate(kind_of(pipeline).text):
-        if not segment.encoder or getattr(pipeline, segment.encoder) is not None:
+        if has_segment(pipeline, segment):
             tokens += _tokens(pipeline, prompt, segment, number, first)
         first += segment.keys
     return tokens
