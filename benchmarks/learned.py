@@ -19,6 +19,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from benchmarks.kept import KeptTallies, add_keep_option, kept_tallies
 from benchmarks.measuring import (
     MEASURED_PROMPTS,
     PROMPT_SEED,
@@ -87,8 +88,13 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help=f"only {_QUICK_PROMPTS} prompts")
     parser.add_argument("--json", action="store_true", help="print one JSON object in place of the tables")
     parser.add_argument("--jobs", type=positive, help="processes (default: one a core)")
+    add_keep_option(parser)
     options = parser.parse_args()
-    tables = _tables(_QUICK_PROMPTS if options.quick else options.prompts, options.jobs)
+    try:
+        kept = kept_tallies(options.keep)
+    except (ValueError, OSError) as error:
+        parser.error(str(error))
+    tables = _tables(_QUICK_PROMPTS if options.quick else options.prompts, options.jobs, kept)
     if options.json:
         print(json.dumps(tables))
         return
@@ -96,12 +102,12 @@ def main() -> None:
         print(f"{title}\n\n{table(its_rows, _COLUMNS)}\n")
 
 
-def _tables(count: int, jobs: int | None) -> dict[str, list[dict[str, Any]]]:
+def _tables(count: int, jobs: int | None, kept: KeptTallies | None) -> dict[str, list[dict[str, Any]]]:
     """Rows by title."""
     tables = {}
     prompts = unseen_pair_prompts(count, PROMPT_SEED)
     with drawing_processes(jobs) as pool:
-        one = list(measured(prompts, _ONE_RELATION, pool))
+        one = list(measured(prompts, _ONE_RELATION, pool, kept=kept))
         tables["One relation, pairs of objects never seen together"] = rows(_ONE_RELATION, one)
         for title, belongs in _BY_OBJECTS.items():
             tallies = [row for prompt, row in zip(prompts, one) if belongs(prompt)]
@@ -109,7 +115,7 @@ def _tables(count: int, jobs: int | None) -> dict[str, list[dict[str, Any]]]:
                 tables[title] = rows(_ONE_RELATION, tallies)
         for title, chains in _CHAINS.items():
             of_chains = chained_prompts(max(1, count // 4), chains, PROMPT_SEED)
-            tables[title] = rows(_SEVERAL_RELATIONS, measured(of_chains, _SEVERAL_RELATIONS, pool))
+            tables[title] = rows(_SEVERAL_RELATIONS, measured(of_chains, _SEVERAL_RELATIONS, pool, kept=kept))
     return tables
 
 

@@ -6,12 +6,14 @@ Every prompt is drawn in all ways, one after the other and with one thread, so t
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Executor, ProcessPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from functools import cache, partial
 from multiprocessing import get_context
 from pathlib import Path
@@ -19,8 +21,10 @@ from typing import Any
 
 import torch
 from diffusers import DiffusionPipeline
+from torch import nn
 from tqdm import tqdm
 
+from benchmarks.kept import KeptTallies
 from steering_core.backends.diffusers import ground_prompt, load_pipeline, steered
 from steering_core.evaluation.visor import interval, share_interval
 from steering_core.losses import SteeringLoss
@@ -30,6 +34,7 @@ from steering_core.miniature.prompts import ScenePrompt, unseen_pair_prompts
 from steering_core.miniature.score import SEEDS, STEPS, MakeSteering, Tally, draw, unsteered
 from steering_core.schedule import SteeringSchedule
 from steering_core.steering import Steering
+from steering_core.training.recording import weights_hash
 
 #: Prompts of a whole table of one relation.
 MEASURED_PROMPTS = 200
@@ -48,7 +53,7 @@ class Way:
     """
 
     loss: str
-    make_loss: Callable[[], SteeringLoss] | None = None
+    make_loss: partial[SteeringLoss] | None = None
     schedule: SteeringSchedule = field(default_factory=SteeringSchedule)
 
     @property
@@ -62,9 +67,45 @@ class Way:
         make_loss = self.make_loss
         return unsteered if make_loss is None else lambda scene: Steering(scene, make_loss(), self.schedule)
 
+    @property
+    def description(self) -> dict[str, Any]:
+        """All that it depends on, as plain values; of a classifier, a hash of its file."""
+        made_from = [self.make_loss.args, self.make_loss.keywords] if self.make_loss else []
+        plain = json.loads(json.dumps(made_from, default=_content_hash))
+        return {"loss": self.loss, "made_from": plain, "schedule": asdict(self.schedule)}
+
+
+def _content_hash(file: Path) -> str:
+    return hashlib.sha256(file.read_bytes()).hexdigest()
+
 
 #: What all others are held against.
 UNSTEERED = Way("none")
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How a miniature draws.
+
+    Attributes:
+        model: by its folder.
+        steps: of the sampling.
+        guidance_scale: the one that suits the miniature when not given.
+    """
+
+    model: str | Path = MINIATURE_DIR
+    steps: int = STEPS
+    guidance_scale: float | None = None
+
+    @property
+    def description(self) -> dict[str, Any]:
+        """All that a picture depends on, as plain values; of the model, a hash of its weights."""
+        networks = [part for part in pipeline(self.model).components.values() if isinstance(part, nn.Module)]
+        return {**asdict(self), "model": weights_hash(networks)}
+
+
+#: The first miniature, as it draws best.
+SHIPPED_SAMPLING = Sampling()
 
 
 @contextmanager
@@ -96,22 +137,30 @@ def measured(
     prompts: Sequence[ScenePrompt],
     ways: Sequence[Way],
     pool: Executor,
-    model: str | Path = MINIATURE_DIR,
-    steps: int = STEPS,
-    guidance_scale: float | None = None,
+    sampling: Sampling = SHIPPED_SAMPLING,
+    kept: KeptTallies | None = None,
 ) -> Iterator[list[Tally]]:
     """For each prompt a tally for each way, the prompts shared among processes.
 
     The processes start at once, so that several calls can be made before the first one's tallies are asked for.
 
     Args:
-        model: the miniature that draws, by its folder.
-        steps: of the sampling.
-        guidance_scale: the one that suits the miniature when not given.
+        kept: where tallies are looked for before they are measured, and kept afterwards.
     """
-    measure = partial(_measure, ways=ways, model=model, steps=steps, guidance_scale=guidance_scale)
-    tallies = pool.map(measure, prompts)
-    return _shown(tallies, len(prompts))
+    measure = partial(_measure, ways=ways, sampling=sampling)
+    if kept is None:
+        return _shown(pool.map(measure, prompts), len(prompts))
+    common = {"ways": [way.description for way in ways], "sampling": sampling.description}
+    known = [kept.get({"prompt": prompt.text, **common}) for prompt in prompts]
+    unknown = [prompt for prompt, tallies in zip(prompts, known) if tallies is None]
+
+    def new() -> Iterator[list[Tally]]:
+        for prompt, tallies in zip(unknown, measuring):
+            kept.keep({"prompt": prompt.text, **common}, tallies)
+            yield tallies
+
+    measuring, newly = pool.map(measure, unknown), new()
+    return _shown((next(newly) if tallies is None else tallies for tallies in known), len(prompts))
 
 
 def _shown(tallies: Iterator[list[Tally]], prompts: int) -> Iterator[list[Tally]]:
@@ -134,13 +183,12 @@ def _together(tallies: Sequence[Tally]) -> Tally:
     )
 
 
-def _measure(
-    prompt: ScenePrompt, ways: Sequence[Way], model: str | Path, steps: int, guidance_scale: float | None
-) -> list[Tally]:
+def _measure(prompt: ScenePrompt, ways: Sequence[Way], sampling: Sampling) -> list[Tally]:
     """One prompt, by each way, one after the other."""
     tallies = [Tally() for _ in ways]
+    drawing, steps, scale = pipeline(sampling.model), sampling.steps, sampling.guidance_scale
     for way, tally in zip(ways, tallies):
-        draw(pipeline(model), detector(), prompt, way.make_steering, tally, steps=steps, guidance_scale=guidance_scale)
+        draw(drawing, detector(), prompt, way.make_steering, tally, steps=steps, guidance_scale=scale)
     return tallies
 
 

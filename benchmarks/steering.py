@@ -3,6 +3,7 @@
 python -m benchmarks.steering                       all tables
 python -m benchmarks.steering --quick               a subset, in under a minute on 2 cores
 python -m benchmarks.steering --json                one object with all rows
+python -m benchmarks.steering --functions gelu      by one loss function and both update rules
 python -m benchmarks.steering --classifier FILE     also by the learned loss, alone and with the others
 """
 
@@ -10,14 +11,17 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Sequence
 from concurrent.futures import Executor
 from pathlib import Path
 from typing import Any
 
+from benchmarks.kept import KeptTallies, add_keep_option, kept_tallies
 from benchmarks.measuring import (
     MEASURED_PROMPTS,
     PROMPT_SEED,
     UNSTEERED,
+    Sampling,
     Way,
     check_ways,
     drawing_processes,
@@ -38,7 +42,6 @@ from steering_core.schedule import DESCENT, GUIDANCE
 _QUICK_PROMPTS = 2
 _COLUMNS = ("oa", "visor_cond", "visor_uncond", "visor_1", "visor_2", "visor_3", "visor_4", "time_ratio")
 _UPDATES = (GUIDANCE, DESCENT)
-_WAYS = (UNSTEERED, *(centroid_way(function, update) for update in _UPDATES for function in FUNCTIONS))
 #: Where fewer ways are measured: the best function by both update rules.
 _BEST_WAYS = (UNSTEERED, *(centroid_way("gelu", update) for update in _UPDATES))
 #: Prompts and ways of a table.
@@ -58,6 +61,13 @@ def main() -> None:
         "--model",
         default="miniature",
         help="miniature, which ships, or the folder of one of either shape (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--functions",
+        choices=FUNCTIONS,
+        nargs="+",
+        default=FUNCTIONS,
+        help="of the centroid loss, where there is one relation (default: all)",
     )
     parser.add_argument("--classifier", type=Path, metavar="FILE", help="that was trained on this model")
     parser.add_argument(
@@ -80,17 +90,21 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help=f"only {_QUICK_PROMPTS} prompts")
     parser.add_argument("--json", action="store_true", help="print one JSON object in place of the tables")
     parser.add_argument("--jobs", type=positive, help="processes (default: one a core)")
+    add_keep_option(parser)
     options = parser.parse_args()
     model = SHIPPED.get(options.model, options.model)
     learned = _learned_ways(options.classifier)
     try:
         # Before the processes start, whose errors come as tracebacks.
         check_ways(learned, unseen_pair_prompts(1, PROMPT_SEED)[0], load_pipeline(model, "cpu"))
+        kept = kept_tallies(options.keep)
     except (ValueError, OSError) as error:
         parser.error(str(error))
-    kinds = _kinds(_QUICK_PROMPTS if options.quick else options.prompts, learned)
+    kinds = _kinds(_QUICK_PROMPTS if options.quick else options.prompts, options.functions, learned)
     with drawing_processes(options.jobs) as pool:
-        tables = {steps: _tables(kinds, pool, model, steps, options.guidance) for steps in options.steps}
+        tables = {
+            steps: _tables(kinds, pool, Sampling(model, steps, options.guidance), kept) for steps in options.steps
+        }
     if options.json:
         print(json.dumps({key: [row for told in tables.values() for row in told[key]] for key in _TITLES}))
         return
@@ -106,25 +120,25 @@ def _learned_ways(classifier: Path | None) -> tuple[Way, ...]:
     return tuple(learned_way(name, update, classifier) for name in LEARNED_LOSSES for update in _UPDATES)
 
 
-def _kinds(count: int, learned: tuple[Way, ...]) -> dict[str, _Kind]:
+def _kinds(count: int, functions: Sequence[str], learned: tuple[Way, ...]) -> dict[str, _Kind]:
     """What each table is made of, by the keys of ``_TITLES``. The learned losses know nothing of "next to"."""
+    ways = (UNSTEERED, *(centroid_way(function, update) for update in _UPDATES for function in functions))
     near = max(1, count // len(CARDINAL_RELATIONS))  # as often as each of the other relations
     return {
-        "rows": (unseen_pair_prompts(count, PROMPT_SEED), (*_WAYS, *learned)),
+        "rows": (unseen_pair_prompts(count, PROMPT_SEED), (*ways, *learned)),
         "two_relations": (chained_prompts(max(1, count // 2), (3,), PROMPT_SEED), (*_BEST_WAYS, *learned)),
         "near": (unseen_pair_prompts(near, PROMPT_SEED, (Relation.NEAR,)), _BEST_WAYS),
     }
 
 
 def _tables(
-    kinds: dict[str, _Kind], pool: Executor, model: str | Path, steps: int, guidance: float | None
+    kinds: dict[str, _Kind], pool: Executor, sampling: Sampling, kept: KeptTallies | None
 ) -> dict[str, list[dict[str, Any]]]:
     """The rows of each table."""
     # All are started before the first is waited for: no process idles at a table's end.
-    started = {
-        key: (ways, measured(prompts, ways, pool, model, steps, guidance)) for key, (prompts, ways) in kinds.items()
-    }
-    return {key: [{"steps": steps, **row} for row in rows(ways, tallies)] for key, (ways, tallies) in started.items()}
+    started = {key: (ways, measured(prompts, ways, pool, sampling, kept)) for key, (prompts, ways) in kinds.items()}
+    steps = {"steps": sampling.steps}
+    return {key: [{**steps, **row} for row in rows(ways, tallies)] for key, (ways, tallies) in started.items()}
 
 
 if __name__ == "__main__":

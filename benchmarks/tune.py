@@ -14,10 +14,12 @@ from pathlib import Path
 
 from diffusers import DiffusionPipeline
 
+from benchmarks.kept import add_keep_option, kept_tallies
 from benchmarks.measuring import (
     MEASURED_PROMPTS,
     PROMPT_SEED,
     UNSTEERED,
+    Sampling,
     Way,
     check_ways,
     drawing_processes,
@@ -66,16 +68,19 @@ def main() -> None:
     parser.add_argument(
         "--chains", type=positive, nargs="+", metavar="N", help="objects of each chain (default: pairs never seen)"
     )
+    add_keep_option(parser)
     options = parser.parse_args()
     model, prompts = SHIPPED.get(options.model, options.model), _prompts(options)
     try:
         pipeline = load_pipeline(model, "cpu")
         ways = [UNSTEERED, *_ways(options, pipeline)]
         check_ways(ways, prompts[0], pipeline)
+        kept = kept_tallies(options.keep)
     except (ValueError, OSError) as error:
         parser.error(str(error))
     with drawing_processes(options.jobs) as pool:
-        print(table(rows(ways, measured(prompts, ways, pool, model, options.steps)), _COLUMNS))
+        tallies = measured(prompts, ways, pool, Sampling(model, options.steps), kept)
+        print(table(rows(ways, tallies), _COLUMNS))
 
 
 def _ways(options: argparse.Namespace, pipeline: DiffusionPipeline) -> Iterator[Way]:

@@ -4,6 +4,7 @@ import dataclasses
 import json
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -13,8 +14,11 @@ from toy_recording import ToyModel, ToySource, record_toy
 
 from benchmarks import leak, steering, tune
 from benchmarks.inversion import coming_back
+from benchmarks.kept import KeptTallies
+from benchmarks.measuring import UNSTEERED, Sampling, measured
 from benchmarks.named_losses import named_loss
 from benchmarks.warnings import Picture, rates_of
+from benchmarks.ways import centroid_way, learned_way
 from steering_core.backends.diffusers import load_pipeline
 from steering_core.backends.diffusers.recording import recordable
 from steering_core.classifier import (
@@ -30,6 +34,7 @@ from steering_core.evaluation.visor import Trial
 from steering_core.layers import AttentionLayer
 from steering_core.losses import CentroidLoss, CombinedLoss, LearnedLoss, PresenceLoss
 from steering_core.miniature.folder import MINIATURE_DIR
+from steering_core.miniature.prompts import unseen_pair_prompts
 from steering_core.miniature.score import Tally
 from steering_core.relations import CARDINAL_RELATIONS
 from steering_core.token_maps import TokenMaps
@@ -52,7 +57,7 @@ def quick(benchmark, *options):
 
 @pytest.fixture(scope="module")
 def table():
-    return quick("steering")
+    return quick("steering", "--functions", "gelu")
 
 
 @pytest.mark.slow
@@ -104,33 +109,29 @@ def test_losses_are_made_by_name():
         named_loss("gelu + gleu")
 
 
-def test_rows_are_unsteered_and_all_eight_ways(table):
-    ways = [(row["loss"], row["update"]) for row in table["rows"]]
-    losses = ("relu", "leaky_relu", "gelu", "sigmoid")
-    assert ways == [("none", "none"), *((loss, update) for update in ("guidance", "descent") for loss in losses)]
-
-
-def test_several_relations_and_next_to_are_measured_by_the_best_ways(table):
-    for key in ("two_relations", "near"):
+def test_the_best_ways_are_measured_of_all_kinds(table):
+    for key in ("rows", "two_relations", "near"):
         assert [(row["loss"], row["update"]) for row in table[key]] == BEST_WAYS
 
 
-def test_a_classifier_joins_in_at_every_number_of_steps(monkeypatch, capsys):
+def test_all_eight_ways_are_measured_and_a_classifier_joins_in_at_every_number_of_steps(monkeypatch, capsys):
     """But for next to, which no classifier knows; nothing is drawn."""
     seen = []
 
-    def measured(prompts, ways, pool, model, steps, guidance):
-        seen.append((model, steps, guidance))
+    def measured(prompts, ways, pool, sampling, kept):
+        seen.append(sampling)
         return [[Tally([[Trial(True, True)] * 4], seconds=1.0) for _ in ways] for _ in prompts]
 
     monkeypatch.setattr(steering, "measured", measured)
     options = ["--steps", "10", "30", "--guidance", "4.5", "--classifier", str(MINIATURE_CLASSIFIER)]
     run_steering(monkeypatch, "--json", *options)
     table = json.loads(capsys.readouterr().out)
-    assert seen == [(MINIATURE_DIR, steps, 4.5) for steps in (10, 30) for _ in table]
+    assert seen == [Sampling(MINIATURE_DIR, steps, 4.5) for steps in (10, 30) for _ in table]
     learned = [(loss, update) for loss in ("learned", "combined") for update in ("guidance", "descent")]
     ways = {key: [(row["loss"], row["update"]) for row in rows] for key, rows in table.items()}
-    assert ways["rows"][9:13] == learned and len(ways["rows"]) == 2 * 13
+    losses = ("relu", "leaky_relu", "gelu", "sigmoid")
+    eight = [(loss, update) for update in ("guidance", "descent") for loss in losses]
+    assert ways["rows"] == 2 * [("none", "none"), *eight, *learned]
     assert ways["two_relations"] == 2 * [*BEST_WAYS, *learned] and ways["near"] == 2 * BEST_WAYS
     assert [row["images"] for row in table["near"]] == [4 * 50] * 6
     assert [row["steps"] for row in table["near"]] == [10] * 3 + [30] * 3
@@ -140,6 +141,51 @@ def test_a_classifier_joins_in_at_every_number_of_steps(monkeypatch, capsys):
 def test_a_classifier_steers_in_few_steps():
     table = quick("steering", "--steps", "1", "4", "--classifier", str(MINIATURE_CLASSIFIER))
     assert all((row["gradient_passes"] > 0) == (row["loss"] != "none") for row in table["rows"])
+
+
+class Counting(ThreadPoolExecutor):
+    """Counts the prompts that are drawn."""
+
+    drawn = 0
+
+    def map(self, measure, prompts):
+        prompts = list(prompts)
+        self.drawn += len(prompts)
+        return super().map(measure, prompts)
+
+
+def test_a_stopped_run_goes_on(tmp_path):
+    file, prompts = tmp_path / "kept.jsonl", unseen_pair_prompts(3, 0)
+    ways, sampling = (UNSTEERED, centroid_way("gelu", "descent")), Sampling(steps=2)
+    with Counting(1) as pool:
+        stopped = measured(prompts, ways, pool, sampling, KeptTallies(file))
+        first = [next(stopped), next(stopped)]
+        stopped.close()
+    killed_while_writing = file.read_text()[:-20]
+    file.write_text(killed_while_writing)
+    with Counting(1) as pool:
+        whole = list(measured(prompts, ways, pool, sampling, KeptTallies(file)))
+        assert pool.drawn == 2 and whole[0] == first[0] and whole[1][1].trials == first[1][1].trials
+        assert list(measured(prompts, ways, pool, sampling, KeptTallies(file))) == whole
+        assert pool.drawn == 2
+        other_settings = [
+            (ways, dataclasses.replace(sampling, guidance_scale=1.0)),
+            ((UNSTEERED, centroid_way("gelu", "guidance")), sampling),
+            ((UNSTEERED, learned_way("learned", "descent", MINIATURE_CLASSIFIER)), sampling),
+        ]
+        for number, (other_ways, other) in enumerate(other_settings, 3):
+            list(measured(prompts[:1], other_ways, pool, other, KeptTallies(file)))
+            assert pool.drawn == number
+
+
+def test_what_is_no_file_of_kept_figures_is_told_before_it_begins(monkeypatch, capsys, tmp_path):
+    file = tmp_path / "kept.jsonl"
+    for content in ("{}\n", "[1]\n", "no JSON\n", '{"key": "a", "tallies": [{"trials": [[{"present": 1}]]}]}\n'):
+        file.write_text(content)
+        with pytest.raises(SystemExit):
+            run_steering(monkeypatch, "--keep", str(file))
+        assert f"{file}, line 1" in capsys.readouterr().err.splitlines()[-1]
+        assert file.read_text() == content
 
 
 def run_steering(monkeypatch, *options):
@@ -205,7 +251,7 @@ def test_layers_and_keys_are_swept(monkeypatch, capsys):
     """Nothing is drawn."""
     seen = []
 
-    def measured(prompts, ways, pool, model, steps):
+    def measured(prompts, ways, pool, sampling, kept):
         seen.extend(way.make_loss() for way in ways[1:])
         return [[Tally([[Trial(True, True)] * 4], seconds=1.0) for _ in ways] for _ in prompts]
 

@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 from stopped_runs import check_goes_on
 from transformers import T5TokenizerFast
 
-from benchmarks.measuring import UNSTEERED, measured, rows
+from benchmarks.measuring import UNSTEERED, Sampling, measured, rows
 from benchmarks.ways import centroid_way
 from steering_core.backends.diffusers import ground_prompt, load_pipeline
 from steering_core.cli.main import main
@@ -209,7 +209,7 @@ def test_it_is_steered_by_the_tokens_of_its_t5_encoder(trained):
 def test_the_benchmarks_draw_with_it(trained):
     ways = UNSTEERED, centroid_way("gelu", GUIDANCE)
     with ThreadPoolExecutor(1) as pool:
-        told = rows(ways, measured(unseen_pair_prompts(1, 0), ways, pool, trained[0], steps=2, guidance_scale=2.0))
+        told = rows(ways, measured(unseen_pair_prompts(1, 0), ways, pool, Sampling(trained[0], 2, 2.0)))
     assert [(row["loss"], row["images"]) for row in told] == [("none", 4), ("gelu", 4)]
     assert [row["gradient_passes"] > 0 for row in told] == [False, True]
 
