@@ -32,7 +32,7 @@ from steering_core.backends.diffusers import load_pipeline
 from steering_core.backends.diffusers.families import readable_network
 from steering_core.backends.diffusers.pipelines import kind_of
 from steering_core.classifier import MINIATURE_CLASSIFIER
-from steering_core.cli.options import positive
+from steering_core.cli.options import guidance_scale, positive
 from steering_core.miniature.folder import SHIPPED
 from steering_core.miniature.prompts import ScenePrompt, chained_prompts, unseen_pair_prompts
 from steering_core.miniature.score import STEPS
@@ -57,10 +57,15 @@ def main() -> None:
     )
     parser.add_argument("--softmax-over", choices=(_TEXT, _ALL), nargs="+", default=[_TEXT], help="the keys of a map")
     parser.add_argument("--steps", type=positive, default=STEPS, help="of the sampling (default: %(default)s)")
+    parser.add_argument(
+        "--guidance", type=guidance_scale, metavar="SCALE", help="of all ways (default: the one that suits the model)"
+    )
     parser.add_argument("--update", choices=(DESCENT, GUIDANCE), default=DESCENT)
     parser.add_argument("--step-sizes", type=float, nargs="+", default=[None], help="(default: the update's)")
     parser.add_argument("--ends", type=float, nargs="+", default=[SteeringSchedule.end], help="ends of the window")
-    parser.add_argument("--refinements", type=positive, nargs="+", default=[SteeringSchedule.refinements])
+    parser.add_argument(
+        "--refinements", type=positive, nargs="+", default=[None], help="(default: as many as the steps want)"
+    )
     parser.add_argument("--targets", type=float, nargs="+", default=[SteeringSchedule.target])
     parser.add_argument("--classifier", type=Path, default=MINIATURE_CLASSIFIER, help="of the learned loss")
     parser.add_argument("--jobs", type=positive, help="processes (default: one a core)")
@@ -79,7 +84,7 @@ def main() -> None:
     except (ValueError, OSError) as error:
         parser.error(str(error))
     with drawing_processes(options.jobs) as pool:
-        tallies = measured(prompts, ways, pool, Sampling(model, options.steps), kept)
+        tallies = measured(prompts, ways, pool, Sampling(model, options.steps, options.guidance), kept)
         print(table(rows(ways, tallies), _COLUMNS))
 
 
@@ -97,7 +102,8 @@ def _ways(options: argparse.Namespace, pipeline: DiffusionPipeline) -> Iterator[
         schedule = SteeringSchedule(
             update=options.update, step_size=step_size, end=end, refinements=refinements, target=target
         )
-        name = f"{loss}, step size {schedule.step_size}, end {end}, refinements {refinements}, target {target}"
+        name = f"{loss}, step size {schedule.step_size}, end {end}, target {target}"
+        name += f", refinements {refinements or 'by default'}"
         name += f", layers {' '.join(layers) or 'by default'}, softmax over {keys}"
         make_loss = partial(named_loss, loss, options.classifier, layers, over_all_keys=keys == _ALL)
         yield Way(name, make_loss, schedule)

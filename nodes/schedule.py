@@ -27,7 +27,7 @@ class _Preset:
 _PRESETS = {
     "balanced": _Preset(1.0, SteeringSchedule.end, SteeringSchedule.decay),
     "gentle": _Preset(0.5, 0.2, 0.5),
-    # Several refinements a step make more sure of the loss and lose more objects: on the miniature, no gain.
+    # More refinements a step than by themselves lose more objects: on the miniature, no gain.
     "strong": _Preset(1.5, 0.4, 0.0),
 }
 
@@ -178,11 +178,12 @@ def update_input(strength: float = 1.0, *, targets: bool = False):
         _step_size(DESCENT, strength, "How far the latent moves at once, in units of the noise that is in it"),
         io.Int.Input(
             "refinements",
-            default=SteeringSchedule.refinements,
-            min=1,
+            default=0,
+            min=0,
             max=50,
-            tooltip="At most so many moves before each steered step. More lowers the loss further, takes longer (each "
-            "about as long as a step), and can cost an object.",
+            tooltip="At most so many moves before each steered step. 0: one, and more where fewer than four steps are "
+            "steered. More lowers the loss further, takes longer (each about as long as a step), and can cost an "
+            "object.",
         ),
         _target(),
     ]
@@ -201,7 +202,7 @@ def update_input(strength: float = 1.0, *, targets: bool = False):
 
 def read_update(update: dict) -> dict:
     """The choice of the rule and its settings, as ``SteeringSchedule`` takes them."""
-    return {**update, "update": UPDATES[update["update"]]}
+    return {**update, "update": UPDATES[update["update"]], "refinements": update.get("refinements") or None}
 
 
 def _step_size(update: str, strength: float, effect: str) -> io.Input:

@@ -12,6 +12,9 @@ TOGETHER, IN_TURN = "together", "in_turn"
 
 #: Step sizes that served best on the miniature (``python -m benchmarks.tune``).
 DEFAULT_STEP_SIZE = {DESCENT: 0.2, GUIDANCE: 0.5}
+#: So many moves in a run are enough on the miniature, with four steps or with fifty (``python -m benchmarks.tune
+#: --steps 4 --refinements 1 4 7``).
+_MOVES = 4
 
 Item = TypeVar("Item")
 
@@ -50,7 +53,8 @@ class SteeringSchedule:
             s, 1 fades steering out, which leaves the details of later steps to the model.
         normalize: scale each image's gradient to root mean square 1, so that s means the same
             for every model; without it s multiplies the gradient itself, as the papers do.
-        refinements: at most so many descents within one step; ``guidance`` needs none.
+        refinements: at most so many descents within one step; ``guidance`` needs none. When not given, one, and more
+            where fewer than four steps are steered.
         target: a relation whose loss is at most this is left alone. At 0 that is one that holds by the
             margin, seen by ReLU, leaky ReLU and GELU; these last two go on below 0 with a negative target.
         order: relations ``together`` in each step, or ``in_turn``.
@@ -65,7 +69,7 @@ class SteeringSchedule:
     step_size: float = None  # type: ignore[assignment]  # replaced when the object is made
     decay: float = 0.0
     normalize: bool = True
-    refinements: int = 1
+    refinements: int | None = None
     target: float = 0.0
     order: str = TOGETHER
 
@@ -84,7 +88,7 @@ class SteeringSchedule:
             raise ValueError("target must be a number.")
         if not 0 <= self.decay <= 1:
             raise ValueError(f"decay must be from 0 to 1, not {self.decay}.")
-        if self.refinements < 1:
+        if self.refinements is not None and self.refinements < 1:
             raise ValueError(f"refinements must be 1 or more, not {self.refinements}.")
 
     def is_active(self, step: int, steps: int) -> bool:
@@ -97,6 +101,10 @@ class SteeringSchedule:
     def steered_steps(self, steps: int) -> list[int]:
         """All steered steps of a run, ascending."""
         return [step for step in range(steps) if self.is_active(step, steps)]
+
+    def refinements_in(self, steps: int) -> int:
+        """At most so many descents within one step of a run of ``steps``."""
+        return self.refinements or math.ceil(_MOVES / len(self.steered_steps(steps)))
 
     def step_size_at(self, step: SamplingStep) -> float:
         """s at a step of the window."""

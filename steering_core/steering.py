@@ -101,7 +101,7 @@ class Steering:
         Returns:
             The moved latent: outside the graph, the same tensor if nothing was to be moved.
         """
-        for refinement in range(self.schedule.refinements):
+        for refinement in range(self.schedule.refinements_in(step.steps)):
             direction = self._direction(latent, probe, step, refinement)
             if direction is None:
                 break

@@ -72,7 +72,8 @@ class WatchedLoss(CentroidLoss):
 
 
 def make_steering(pipeline: StableDiffusionPipeline, loss: SteeringLoss | None = None, **schedule: Any) -> Steering:
-    return Steering(ground_prompt(pipeline, PROMPT), loss or CentroidLoss("gelu"), SteeringSchedule(**schedule))
+    settings = {"refinements": 1, **schedule}  # their probes are counted
+    return Steering(ground_prompt(pipeline, PROMPT), loss or CentroidLoss("gelu"), SteeringSchedule(**settings))
 
 
 def sample(

@@ -22,7 +22,7 @@ def pipeline():
 
 
 def drawn(pipeline, seeds, update) -> tuple[torch.Tensor, Steering]:
-    steering = Steering(ground_prompt(pipeline, PROMPT), CentroidLoss(), SteeringSchedule(update=update))
+    steering = Steering(ground_prompt(pipeline, PROMPT), CentroidLoss(), SteeringSchedule(update=update, refinements=1))
     return generate(pipeline, PROMPT, seeds, steering, STEPS, CFG), steering
 
 

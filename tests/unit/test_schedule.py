@@ -24,6 +24,12 @@ def test_window_counts_the_share_of_steps_before_a_step(start, end, steps, expec
     assert [step for step in range(steps) if schedule.is_active(step, steps)] == expected
 
 
+def test_fewer_steered_steps_have_more_refinements():
+    schedule = SteeringSchedule()
+    assert [schedule.refinements_in(steps) for steps in (1, 4, 5, 8, 9, 12, 13, 25, 50)] == [4, 4, 2, 2, 2, 2, 1, 1, 1]
+    assert SteeringSchedule(refinements=3).refinements_in(1) == SteeringSchedule(refinements=3).refinements_in(50) == 3
+
+
 def test_relations_are_due_together_or_in_turn():
     assert list(SteeringSchedule().due("abc", 4)) == ["a", "b", "c"]
     in_turn = SteeringSchedule(order=IN_TURN)

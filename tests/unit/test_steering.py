@@ -12,7 +12,7 @@ from steering_core.relations import Relation
 from steering_core.schedule import GUIDANCE, IN_TURN, SamplingStep, SteeringSchedule
 from steering_core.steering import LEAST_ALPHA, Steering, bounded_shift
 
-STEPS = 10
+STEPS = 16
 
 
 def at(step: int, progress: float = 0.0) -> SamplingStep:
@@ -45,7 +45,7 @@ def test_a_step_is_as_long_as_the_noise_says(noise_level):
 
 
 def test_the_step_fades_by_the_decay():
-    run = steering(step_size=0.3, decay=0.5, end=0.4)
+    run = steering(step_size=0.3, decay=0.5)
     lengths = []
     for step in range(4):
         moved = run.descend(latents(), toy_probe, 1.0, at(step))
@@ -85,6 +85,13 @@ def test_refinements_are_a_cap_and_the_target_ends_them():
     moved = ended.descend(latents(), toy_probe, 1.0, at(0))
     assert (losses(moved) <= target).all()
     assert len(ended.trace) < 100
+
+
+def test_where_few_steps_are_steered_each_moves_more_often():
+    for steps, moves in ((4, 4), (8, 2), (25, 1)):
+        run = steering(step_size=1e-4)
+        run.descend(latents(), toy_probe, 1.0, SamplingStep(0, steps, 0.0))
+        assert [entry.refinement for entry in run.trace] == list(range(moves))
 
 
 def test_an_image_that_meets_the_target_is_not_moved():

@@ -16,7 +16,7 @@ from steering_core.steering import Steering
 from steering_core.trace import RunLog, SteeringRun, UnsteeredStep, trace_as_json
 from steering_core.viz import map_sheet
 
-STEPS = 12
+STEPS = 16
 TICK, CROSS = "\N{CHECK MARK}", "\N{BALLOT X}"
 
 
@@ -40,7 +40,7 @@ def test_where_attention_settled_is_told_as_attention_and_never_ticked():
     assert left.stands.all() and above.stands.all()
     assert (left.after < left.before).all()
     first, *_ = run.summary().splitlines()
-    assert first.startswith("attention: a to the left of b in 2 of 2 pictures at the last look, step 4 of 12 (loss ")
+    assert first.startswith("attention: a to the left of b in 2 of 2 pictures at the last look, step 4 of 16 (loss ")
     assert TICK not in run.summary() and CROSS not in run.summary() and "holds" not in run.summary()
 
 
@@ -142,7 +142,7 @@ def test_steps_that_were_not_steered_are_listed_and_marked_and_bounded():
 def test_a_run_without_steering_says_why():
     latent = torch.zeros(1, 4, 8, 8)
     assert "No spatial relation" in SteeringRun(pair_scene(), STEPS, [], {}, latent).summary()
-    assert "None of the 12 steps" in SteeringRun(pair_scene(Relation.LEFT_OF), STEPS, [], {}, latent).summary()
+    assert "None of the 16 steps" in SteeringRun(pair_scene(Relation.LEFT_OF), STEPS, [], {}, latent).summary()
     assert "had no steps" in SteeringRun(pair_scene(Relation.LEFT_OF), 0, [], {}, latent).summary()
     failed = SteeringRun(pair_scene(Relation.LEFT_OF), STEPS, [], {}, latent, [UnsteeredStep(0, "it broke")])
     assert failed.summary() == "step 1: not steered, it broke"

@@ -55,9 +55,8 @@ with torch.inference_mode():
         "cancel": (cancel, 1),
     }
     for update, (kind, (act, length)), step in itertools.product((DESCENT, GUIDANCE), kinds.items(), window):
-        schedule = (
-            SteeringSchedule(update, refinements=2, target=-1.0) if kind == "cancel" else SteeringSchedule(update)
-        )
+        cancelled = {"refinements": 2, "target": -1.0}
+        schedule = SteeringSchedule(update, **(cancelled if kind == "cancel" else {"refinements": 1}))
         steering = Steering(scene.grounded, FailingLoss(act, step, step + length), schedule)
         told = {}
         try:

@@ -79,7 +79,7 @@ with torch.inference_mode():
 
     def steered(model, update=DESCENT):
         """The run of a steered model."""
-        log, steering = RunLog(), Steering(scene.grounded, CentroidLoss(), SteeringSchedule(update))
+        log, steering = RunLog(), Steering(scene.grounded, CentroidLoss(), SteeringSchedule(update, refinements=1))
         return log.run_of(scene.sample(backend.steer_model(model, steering, log)))
 
     def told(run):
