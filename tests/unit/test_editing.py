@@ -23,6 +23,8 @@ def texts(scene: Scene) -> list[str]:
         ("a dog, a red bus and two birds in the rain", ["dog", "red bus", "birds"]),
         (PROMPT, ["dog", "cat", "red car", "bird"]),
         ("nothing under it", []),
+        ("a sofa with a painting above it", ["sofa", "painting"]),
+        ("style: 1girl, blue eyes, masterpiece, best quality, <lora:ink:0.8>, a cat", ["1girl", "cat"]),
     ],
 )
 def test_objects_are_the_heads_related_or_not(prompt, names):
