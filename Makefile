@@ -5,7 +5,7 @@ TORCH ?= torch
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test check clean
+.PHONY: demo test gpu check clean
 
 demo: $(VENV)/.demo
 	$(BIN)/steer demo --out demo.png
@@ -14,6 +14,11 @@ demo: $(VENV)/.demo
 # ones of ComfyUI begin early, where by their number they would come last.
 test: $(VENV)/.test
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+
+# On a bare machine with a CUDA card, about ten minutes: the tests that need one, and what a probe costs there.
+gpu: $(VENV)/.test
+	$(BIN)/python -m pytest -m gpu -rs tests/gpu
+	$(BIN)/python -m benchmarks.cost --plot cost.png
 
 check: $(VENV)/.test
 	$(BIN)/ruff check .
@@ -32,4 +37,4 @@ $(VENV)/.test: $(VENV)/.demo
 	touch $@
 
 clean:
-	rm -rf $(VENV) demo.png
+	rm -rf $(VENV) demo.png cost.png

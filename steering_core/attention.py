@@ -9,6 +9,7 @@ the size positions × keys is kept.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 import torch
 import torch.nn.functional as F
@@ -46,14 +47,26 @@ def token_columns(
         )
     # The kernels want values as wide as the keys: pad with columns that stay zero.
     width = max(head_dim, len(tokens))
-    weights = k.new_zeros(keys, width, dtype=torch.float32)
-    for column, indices in enumerate(tokens):
-        weights[list(indices), column] = 1 / len(indices)
+    weights = _token_weights(tuple(map(tuple, tokens)), keys, width, k.device)
     values = weights.expand(batch, heads, keys, width)
     columns = F.scaled_dot_product_attention(
         q.float(), k.float(), values, attn_mask=None if bias is None else bias.float(), scale=scale
     )
     return columns[..., : len(tokens)].permute(0, 3, 1, 2)
+
+
+@lru_cache(maxsize=16)
+def _token_weights(tokens: tuple[tuple[int, ...], ...], keys: int, width: int, device: torch.device) -> Tensor:
+    """The weight of each key in each object's mean, (keys, width), zero in the columns of no object.
+
+    Kept, because a run asks for the same again in every layer of every probe, and to bring them to a card is to wait
+    for all that it has yet to compute.
+    """
+    with torch.inference_mode(False):  # other calls will differentiate with them
+        weights = torch.zeros(keys, width)
+        for column, indices in enumerate(tokens):
+            weights[list(indices), column] = 1 / len(indices)
+        return weights.to(device)
 
 
 def split_heads(x: Tensor, heads: int) -> Tensor:

@@ -147,25 +147,27 @@ class Steering:
         due = self.schedule.due(list(enumerate(self.scene.relations)), step.number)
         maps, losses, gradient = self._probe(latent, probe, [relation for _, relation in due], step.progress)
         norm = gradient.flatten(1).norm(dim=1)
-        if not (finite := norm.isfinite() & losses.isfinite().all(dim=0)).all():
-            left_alone = (~finite).nonzero().flatten().tolist()
-            self.leave_out(step.number, "the gradient of the steering loss is not finite", left_alone)
-            gradient = torch.where(_per_image(finite, gradient), gradient, 0.0)
-            norm = torch.where(finite, norm, 0.0)
+        finite = norm.isfinite() & losses.isfinite().all(dim=0)
+        gradient = torch.where(_per_image(finite, gradient), gradient, 0.0)
+        norm = torch.where(finite, norm, 0.0)
         mean_map = maps.mean_map()
+        seen = (losses, centroids(threshold_at_mean(mean_map)), norm, mean_map, maps.strength(), finite)
+        loss, centres, norms, objects, strength, followed = _in_main_memory(*seen)
+        if left_alone := (followed == 0).nonzero().flatten().tolist():
+            self.leave_out(step.number, "the gradient of the steering loss is not finite", left_alone)
         self.trace.append(
             TraceEntry(
                 step=step.number,
                 refinement=refinement,
                 relations=tuple(number for number, _ in due),
-                loss=losses.cpu(),
-                centroids=centroids(threshold_at_mean(mean_map)).cpu(),
-                gradient_norm=norm.cpu(),
-                mean_map=mean_map.float().cpu(),
-                strength=maps.strength().float().cpu(),
+                loss=loss,
+                centroids=centres,
+                gradient_norm=norms,
+                mean_map=objects,
+                strength=strength,
             )
         )
-        if not (norm > 0).any():
+        if not (norms > 0).any():
             return None
         if self.schedule.normalize:
             root_mean_square = norm / gradient[0].numel() ** 0.5
@@ -229,6 +231,13 @@ def bounded_shift(alpha: float) -> float:
         1 from ``LEAST_ALPHA`` on, alpha / ``LEAST_ALPHA`` below it.
     """
     return min(1.0, alpha / LEAST_ALPHA)
+
+
+def _in_main_memory(*tensors: Tensor) -> list[Tensor]:
+    """Copies in float32, brought over at once: each by itself would wait for the device."""
+    packed = torch.cat([tensor.float().flatten() for tensor in tensors]).cpu()
+    parts = packed.split([tensor.numel() for tensor in tensors])
+    return [part.view(tensor.shape) for part, tensor in zip(parts, tensors)]
 
 
 def _per_image(values: Tensor, like: Tensor) -> Tensor:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from toys import Calls
 
 from steering_core.attention import split_heads, token_columns
 
@@ -61,3 +62,16 @@ def test_heads_are_split_as_attention_layers_do():
     heads = split_heads(x, 3)
     assert heads.shape == (1, 3, 2, 4)
     torch.testing.assert_close(heads[0, 1, 1], x[0, 1, 4:8])
+
+
+def test_the_weights_of_the_tokens_are_made_once_and_bear_a_gradient_later():
+    """To bring them to a card again for each layer would be to wait for it."""
+    q, k, tokens = torch.rand(1, 2, 6, 4), torch.rand(1, 2, 9, 4), [(1, 2), (8,)]
+    with torch.inference_mode():
+        before = token_columns(q, k, tokens)
+    leaf = q.clone().requires_grad_()
+    with Calls() as calls:
+        after = token_columns(leaf, k, tokens)
+    assert torch.equal(after, before) and not calls.count["__setitem__"]
+    after.sum().backward()
+    assert leaf.grad is not None

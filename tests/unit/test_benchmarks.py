@@ -5,21 +5,29 @@ import json
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
+from pipelines import state
 from toy_recording import SETTINGS as TOY_SETTINGS
 from toy_recording import ToyModel, ToySource, record_toy
 
-from benchmarks import leak, steering, tune
+from benchmarks import cost, leak, research, steering, tune
 from benchmarks.inversion import coming_back
 from benchmarks.kept import KeptTallies
-from benchmarks.measuring import UNSTEERED, Sampling, measured
+from benchmarks.measuring import UNSTEERED, Sampling, drawing_processes, measured
+from benchmarks.memory import peak_memory
 from benchmarks.named_losses import named_loss
+from benchmarks.shapes import SHAPES, made
 from benchmarks.warnings import Picture, rates_of
 from benchmarks.ways import centroid_way, learned_way
 from steering_core.backends.diffusers import load_pipeline
+from steering_core.backends.diffusers.families import readable_network
+from steering_core.backends.diffusers.pipelines import kind_of
+from steering_core.backends.diffusers.probe import probe_network
 from steering_core.backends.diffusers.recording import recordable
 from steering_core.classifier import (
     MINIATURE_CLASSIFIER,
@@ -265,6 +273,73 @@ def test_layers_and_keys_are_swept(monkeypatch, capsys):
     with pytest.raises(SystemExit):
         tune.main()
     assert "up.99" in capsys.readouterr().err
+
+
+def test_peak_memory_is_what_is_held_at_once():
+    """In a process of its own, whose memory is given back slowly from then on."""
+    with drawing_processes(1) as pool:
+        found = pool.submit(peak_memory, partial(torch.ones, 2**24), "cpu").result()
+    assert found == pytest.approx(4 * 2**24, rel=0.02)
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=lambda shape: shape.name)
+def test_the_research_way_sees_the_same_network(shape):
+    """Its maps are those of a probe, in every layer, and the network's output is as it was."""
+    case = made(shape, shape.reduced, "cpu")
+    network, inputs = case.network, case.network_inputs()
+    layers = [layer.name for layer in readable_network(network).layers]
+    with torch.no_grad():
+        plain = network(**inputs, return_dict=False)[0]
+        with research.whole_maps(network) as maps:
+            found = network(**inputs, return_dict=False)[0]
+        theirs = research.token_maps(network, inputs, maps, case.scene)
+        ours = probe_network(network, inputs, case.scene.tokens, layers, over_all_keys=True)
+    torch.testing.assert_close(found[0], plain[0], atol=1e-4, rtol=1e-3)
+    assert list(theirs.layers) == list(ours.layers) == layers
+    for name in layers:
+        torch.testing.assert_close(theirs.layers[name], ours.layers[name], atol=1e-5, rtol=1e-3)
+
+
+def test_a_refinement_of_the_research_way_moves_the_latent_and_leaves_the_network():
+    case = made(SHAPES[2], SHAPES[2].reduced, "cpu")
+    inputs, name = case.network_inputs(), kind_of(case.pipeline).latent
+    before = state(case.pipeline)
+    moved = research.refined(case.network, inputs, name, case.scene)
+    assert moved.shape == inputs[name].shape and not torch.equal(moved, inputs[name])
+    assert state(case.pipeline) == before
+    assert (research.probes(25), research.probes(8)) == (180, 60)
+
+
+def test_what_steering_costs_is_told_of_what_fits(monkeypatch, capsys, tmp_path):
+    """Nothing is measured."""
+    ratios = {"probe_time": 0.4, "probe_memory": 0.1, "image_time": 1.2, "image_time_few_steps": 1.3}
+
+    def measured(case, device, repetitions):
+        if case.shape.name == "SDXL":
+            raise torch.OutOfMemoryError
+        return {"shape": case.shape.name, **ratios, "research_image_time_counted": 12.0}
+
+    monkeypatch.setattr(cost, "_measured", measured)
+    monkeypatch.setattr(cost, "drawing_processes", ThreadPoolExecutor)
+    plot = tmp_path / "cost.png"
+    for options in (["--json"], ["--plot", str(plot)]):
+        monkeypatch.setattr(sys, "argv", ["cost", "--device", "cpu", *options])
+        cost.main()
+    told, table = capsys.readouterr().out.split("\n", 1)
+    told = json.loads(told)
+    assert [row["shape"] for row in told["rows"]] == ["SD 1.5", "FLUX.1", "Z-Image"]
+    assert told["does_not_fit"] == ["SDXL"] and "Does not fit into the memory: SDXL" in table
+    assert "| FLUX.1 | 0.40 × | 0.10 × | 1.20 × | 1.30 × | 12 × |" in table
+    assert Image.open(plot).size[0] == 640
+
+
+@pytest.mark.slow
+def test_what_steering_costs_is_measured():
+    rows = quick("cost", "--device", "cpu")["rows"]
+    assert [row["shape"] for row in rows] == [shape.name for shape in SHAPES]
+    for row in rows:
+        assert 0 < row["probe_time"] < 1 and 0 < row["probe_memory"] < 1
+        assert 1 < row["image_time"] < 2 < row["research_image_time_counted"]
 
 
 def test_rows_hold_fractions_that_fit_together(table):

@@ -16,9 +16,9 @@ from PIL import Image
 from pipelines import WatchedLoss, make_steering, state
 from safetensors.torch import load_file, save_file
 from tiny_pipelines import HEIGHT, TINY, WIDTH, sample, tiny
-from toys import PROMPT
+from toys import PROMPT, Calls
 
-from steering_core.backends.diffusers import generate, ground_prompt, load_pipeline, steered
+from steering_core.backends.diffusers import families, generate, ground_prompt, load_pipeline, steered
 from steering_core.backends.diffusers.families import readable_network
 from steering_core.backends.diffusers.pipelines import PIPELINES, kind_of
 from steering_core.backends.diffusers.probe import probe_network
@@ -139,6 +139,17 @@ def first_noise(pipeline) -> float:
 
 
 # What is read.
+
+
+def test_the_size_of_tokens_with_ids_is_read_back_once():
+    """Each number by itself would wait for the card. Of several frames the first is the image."""
+    y, x = torch.meshgrid(torch.arange(6.0), torch.arange(8.0), indexing="ij")
+    image = torch.stack([torch.zeros(6, 8), y, x], dim=-1).flatten(0, 1)
+    reference = torch.tensor([[1.0, 20.0, 20.0]])
+    with Calls() as calls:
+        size = families._size_of_ids(torch.cat([image, reference]))
+    assert size == (1, 6, 8)
+    assert (calls.count["tolist"], calls.count["__int__"], calls.count["max"]) == (1, 0, 0)
 
 
 @KINDS

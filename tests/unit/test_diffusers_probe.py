@@ -184,6 +184,19 @@ def test_fused_projections_give_the_same_maps(tiny):
     assert_same_maps(probe_unet(tiny.unet, **inputs()), expected, rtol=1e-4, atol=1e-6)
 
 
+def test_a_probe_walks_through_the_network_once(tiny, monkeypatch):
+    """In a large network each walk takes milliseconds."""
+    walks, named_modules = [], torch.nn.Module.named_modules
+
+    def counted(module, *args, **kwargs):
+        walks.append(module)
+        return named_modules(module, *args, **kwargs)
+
+    monkeypatch.setattr(torch.nn.Module, "named_modules", counted)
+    probe_unet(tiny.unet, torch.rand(1, 4, 8, 8), 500, torch.rand(1, 77, 128), [(2,), (5,)])
+    assert sum(module is tiny.unet for module in walks) == 1
+
+
 def test_masked_text_is_not_attended(tiny):
     mask = torch.ones(2, 77)
     mask[:, 6:20] = 0

@@ -4,7 +4,7 @@ import json
 
 import pytest
 import torch
-from toys import pair_scene, toy_probe
+from toys import Calls, pair_scene, toy_probe
 
 from steering_core.layers import AttentionLayer, check_layers
 from steering_core.losses import CentroidLoss, CombinedLoss, PresenceLoss
@@ -300,3 +300,11 @@ def test_the_bound_one_writes_the_same_trace_and_begins_it_anew():
 def test_a_layer_that_the_network_lacks_is_refused():
     with pytest.raises(ValueError, match=r"unknown: up\.7"):
         steering(loss=CentroidLoss(layers=("up.7",))).bound_to([AttentionLayer("up", 0, 0, 2)])
+
+
+def test_what_a_probe_saw_is_brought_to_main_memory_at_once():
+    """Each transfer waits for the card."""
+    steering = Steering(pair_scene(Relation.RIGHT_OF), CentroidLoss())
+    with Calls() as calls:
+        steering.descend(torch.rand(2, 4, 8, 8), toy_probe, 1.0, SamplingStep(0, 25, 0.0))
+    assert len(steering.trace) == 1 and calls.count["cpu"] == 1

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import torch
+from torch.overrides import TorchFunctionMode
 
 from steering_core.relations import Relation, Scene, Span, SpatialRelation
 from steering_core.token_maps import TokenMaps
@@ -22,3 +25,15 @@ def toy_probe(latent: torch.Tensor) -> TokenMaps:
     """Two objects whose maps are the softmax of the latent's first two channels: a model's stand-in."""
     maps = latent[:, :2].flatten(2).softmax(dim=-1).view(latent.shape[0], 2, 1, *latent.shape[-2:])
     return TokenMaps({"up.0": maps})
+
+
+class Calls(TorchFunctionMode):
+    """Counts the torch functions that are called within it, by their names."""
+
+    def __init__(self):
+        super().__init__()
+        self.count = Counter()
+
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        self.count[func.__name__] += 1
+        return func(*args, **(kwargs or {}))

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from operator import attrgetter
 from typing import Any
 
+import torch
 from diffusers import UNet2DConditionModel
 from diffusers.models.attention_processor import Attention
 from diffusers.models.transformers.transformer_2d import Transformer2DModel
@@ -73,9 +74,10 @@ def _packed(size: tuple[int, int, int], kwargs: Mapping[str, Any]) -> NetworkInp
 
 def _size_of_ids(ids: Tensor) -> tuple[int, int, int]:
     """(frames, H, W) of the image among tokens with ids (…, frame, y, x …); references have other frames."""
-    frame, y, x = ids.reshape(-1, ids.shape[-1])[:, :3].unbind(dim=-1)
-    image = frame == 0
-    return 1, int(y[image].max()) + 1, int(x[image].max()) + 1
+    places = ids.reshape(-1, ids.shape[-1])[:, :3]
+    last = torch.where(places[:, :1] == 0, places[:, 1:], -1).amax(dim=0)
+    y, x = last.tolist()  # read back at once: each number by itself would wait for the device
+    return 1, int(y) + 1, int(x) + 1
 
 
 _DOUBLE_AND_SINGLE = (

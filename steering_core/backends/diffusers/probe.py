@@ -41,11 +41,13 @@ def probe_network(
     readable = readable_network(network)
     wanted = check_layers(layers or default_layers(readable.layers), readable.layers)
     collector = MapCollector(wanted, tokens, over_all_keys)
+    # One walk, and no look for an attribute that a module lacks: in a large network either takes milliseconds.
+    modules = list(network.modules())
     with (
         readable.reading(wanted, collector, tokens=0),
         torch.compiler.set_stance("force_eager"),
-        _native_attention(network),
-        _not_trained(network),
+        _native_attention(modules),
+        _not_trained(modules),
         suppress(ProbeComplete),
     ):
         network(**inputs, return_dict=False)
@@ -53,15 +55,14 @@ def probe_network(
 
 
 @contextmanager
-def _not_trained(network: nn.Module) -> Iterator[None]:
+def _not_trained(modules: Sequence[nn.Module]) -> Iterator[None]:
     """Only the latent's path is kept in this context: no parameter asks for a gradient, no block is run twice.
 
     Blocks that are checkpointed would run again during the backward pass, when nobody reads them any more.
     """
-    trained = [parameter for parameter in network.parameters() if parameter.requires_grad]
-    checkpointed: list[Any] = [
-        module for module in network.modules() if getattr(module, "gradient_checkpointing", False)
-    ]
+    parameters = [parameter for module in modules for parameter in module._parameters.values()]
+    trained = [parameter for parameter in parameters if parameter is not None and parameter.requires_grad]
+    checkpointed: list[Any] = [module for module in modules if vars(module).get("gradient_checkpointing")]
     for parameter in trained:
         parameter.requires_grad_(False)
     for module in checkpointed:
@@ -76,13 +77,11 @@ def _not_trained(network: nn.Module) -> Iterator[None]:
 
 
 @contextmanager
-def _native_attention(network: nn.Module) -> Iterator[None]:
-    """In this context the network attends by PyTorch's own function, where it is read and has a gradient."""
-    processors: list[Any] = [
-        module.processor
-        for module in network.modules()
-        if hasattr(getattr(module, "processor", None), "_attention_backend")
-    ]
+def _native_attention(modules: Sequence[nn.Module]) -> Iterator[None]:
+    """In this context the modules attend by PyTorch's own function, where it is read and has a gradient."""
+    # Processors with weights are modules themselves.
+    candidates: list[Any] = [*modules, *(vars(module).get("processor") for module in modules)]
+    processors = [candidate for candidate in candidates if hasattr(type(candidate), "_attention_backend")]
     before = [processor._attention_backend for processor in processors]
     for processor in processors:
         processor._attention_backend = AttentionBackendName.NATIVE
