@@ -181,9 +181,9 @@ def update_input(strength: float = 1.0, *, targets: bool = False):
             default=0,
             min=0,
             max=50,
-            tooltip="At most so many moves before each steered step. 0: one, and more where fewer than four steps are "
-            "steered. More lowers the loss further, takes longer (each about as long as a step), and can cost an "
-            "object.",
+            tooltip="At most so many moves before each steered step. 0: one, or where only one or two steps are "
+            "steered, four or two. More lowers the loss further, takes longer (each about as long as a step), and can "
+            "cost an object.",
         ),
         _target(),
     ]

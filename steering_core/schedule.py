@@ -12,8 +12,8 @@ TOGETHER, IN_TURN = "together", "in_turn"
 
 #: Step sizes that served best on the miniature (``python -m benchmarks.tune``).
 DEFAULT_STEP_SIZE = {DESCENT: 0.2, GUIDANCE: 0.5}
-#: So many moves in a run are enough on the miniature, with four steps or with fifty (``python -m benchmarks.tune
-#: --steps 4 --refinements 1 4 7``).
+#: So many moves served best on the miniature where one or two steps are steered (``python -m benchmarks.tune --steps 4
+#: --refinements 1 4 7``).
 _MOVES = 4
 
 Item = TypeVar("Item")
@@ -54,7 +54,7 @@ class SteeringSchedule:
         normalize: scale each image's gradient to root mean square 1, so that s means the same
             for every model; without it s multiplies the gradient itself, as the papers do.
         refinements: at most so many descents within one step; ``guidance`` needs none. When not given, one, and more
-            where fewer than four steps are steered.
+            where one or two steps are steered: four or two.
         target: a relation whose loss is at most this is left alone. At 0 that is one that holds by the
             margin, seen by ReLU, leaky ReLU and GELU; these last two go on below 0 with a negative target.
         order: relations ``together`` in each step, or ``in_turn``.
@@ -104,7 +104,7 @@ class SteeringSchedule:
 
     def refinements_in(self, steps: int) -> int:
         """At most so many descents within one step of a run of ``steps``."""
-        return self.refinements or math.ceil(_MOVES / len(self.steered_steps(steps)))
+        return self.refinements or max(1, _MOVES // len(self.steered_steps(steps)))
 
     def step_size_at(self, step: SamplingStep) -> float:
         """s at a step of the window."""

@@ -72,7 +72,7 @@ def add_steering_options(parser: argparse.ArgumentParser, losses: Sequence[str])
     schedule.add_argument(
         "--refinements",
         type=whole(1, 100),
-        help="at most so many moves a step (default: 1, more where fewer than 4 steps are steered)",
+        help="at most so many moves a step (default: 1, 4 or 2 where only 1 or 2 steps are steered)",
     )
     schedule.add_argument(
         "--target", type=_FINITE, default=SteeringSchedule.target, help="loss to stop at (default: %(default)s)"

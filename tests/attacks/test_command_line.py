@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -206,8 +207,12 @@ def test_the_user_stops_it(tmp_path):
                "--out", str(tmp_path / "never.png")]  # fmt: skip
     running = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     assert running.stdout.readline() == "dog above cat\n"
-    running.send_signal(signal.SIGINT)
-    _, said = running.communicate(timeout=60)
+    said = ""
+    for _ in range(3):  # a library that is just being imported may swallow the first; a user presses again
+        running.send_signal(signal.SIGINT)
+        with suppress(subprocess.TimeoutExpired):
+            _, said = running.communicate(timeout=20)
+            break
     assert running.returncode == 130, said
     assert said.splitlines()[-1] == "steer: interrupted" and "Traceback" not in said
 

@@ -255,7 +255,7 @@ def test_edited_and_laid_out_relations_reach_the_sampler(server):
         ),
         (schedule_node(start_percent=0.5), "start < end"),
         (schedule_node(decay=2.0), "decay must be from 0.0 to 1.0"),
-        (schedule_node(**{"update.refinements": 1000}), "refinements must be from 1 to 50"),
+        (schedule_node(**{"update.refinements": 1000}), "refinements must be from 0 to 50"),
         (schedule_node(**{"update.step_size": 1e9}), "step_size must be from 0.0 to 10.0"),
         (pack_node("SteeringSchedule", preset="wild", order="together"), "preset must be one of"),
     ],

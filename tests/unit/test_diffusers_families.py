@@ -476,7 +476,7 @@ def test_a_saved_pipeline_is_loaded_and_draws_the_same(made, name, tmp_path):
     assert pictures[0].shape == (1, 3, HEIGHT, WIDTH)
     torch.testing.assert_close(*pictures, rtol=0, atol=1e-4)
     options = ["--model", str(tmp_path / "folder"), "--size", str(WIDTH), str(HEIGHT), "--steps", "2", "--cfg", "3"]
-    assert main(["generate", PROMPT, *options, "--out", str(file)]) == 0
+    assert main(["generate", PROMPT, *options, "--refinements", "1", "--out", str(file)]) == 0
     drawn = torch.from_numpy(np.array(Image.open(file))).permute(2, 0, 1) / 255
     torch.testing.assert_close(drawn, pictures[1][0], rtol=0, atol=0.01)
 

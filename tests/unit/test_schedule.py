@@ -26,7 +26,7 @@ def test_window_counts_the_share_of_steps_before_a_step(start, end, steps, expec
 
 def test_fewer_steered_steps_have_more_refinements():
     schedule = SteeringSchedule()
-    assert [schedule.refinements_in(steps) for steps in (1, 4, 5, 8, 9, 12, 13, 25, 50)] == [4, 4, 2, 2, 2, 2, 1, 1, 1]
+    assert [schedule.refinements_in(steps) for steps in (1, 4, 5, 8, 9, 12, 13, 25, 50)] == [4, 4, 2, 2, 1, 1, 1, 1, 1]
     assert SteeringSchedule(refinements=3).refinements_in(1) == SteeringSchedule(refinements=3).refinements_in(50) == 3
 
 

@@ -14,7 +14,7 @@ with torch.inference_mode():
     for sampler in arguments or samplers.SAMPLER_NAMES:
         for update in (DESCENT, GUIDANCE):
             told, log = [], RunLog()
-            steering = Steering(scene.grounded, CentroidLoss(), SteeringSchedule(update, end=0.34))
+            steering = Steering(scene.grounded, CentroidLoss(), SteeringSchedule(update, end=0.34, refinements=1))
             model = backend.steer_model(
                 scene.model, steering, log, lambda _, step, steps, *rest, told=told: told.append([step, steps])
             )
