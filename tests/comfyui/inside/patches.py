@@ -109,7 +109,8 @@ with torch.inference_mode():
         }
 
     log = RunLog()
-    guider = samplers.CFGGuider(backend.steer_model(scene.model, Steering(scene.grounded, CentroidLoss()), log))
+    steering = Steering(scene.grounded, CentroidLoss(), SteeringSchedule(refinements=1))
+    guider = samplers.CFGGuider(backend.steer_model(scene.model, steering, log))
     guider.set_conds(scene.positive, scene.negative)
     guider.set_cfg(5.0)
     sigmas = samplers.calculate_sigmas(scene.model.get_model_object("model_sampling"), "normal", 8)
