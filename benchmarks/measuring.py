@@ -6,7 +6,7 @@ Every prompt is drawn in all ways, one after the other and with one thread, so t
 
 from __future__ import annotations
 
-import hashlib
+import argparse
 import json
 import os
 import sys
@@ -26,7 +26,9 @@ from tqdm import tqdm
 
 from benchmarks.kept import KeptTallies
 from steering_core.backends.diffusers import ground_prompt, load_pipeline, steered
+from steering_core.cli.options import guidance_scale
 from steering_core.evaluation.visor import interval, share_interval
+from steering_core.files import sha256_of
 from steering_core.losses import SteeringLoss
 from steering_core.miniature.detector import GlyphDetector
 from steering_core.miniature.folder import MINIATURE_DIR
@@ -71,12 +73,8 @@ class Way:
     def description(self) -> dict[str, Any]:
         """All that it depends on, as plain values; of a classifier, a hash of its file."""
         made_from = [self.make_loss.args, self.make_loss.keywords] if self.make_loss else []
-        plain = json.loads(json.dumps(made_from, default=_content_hash))
+        plain = json.loads(json.dumps(made_from, default=sha256_of))
         return {"loss": self.loss, "made_from": plain, "schedule": asdict(self.schedule)}
-
-
-def _content_hash(file: Path) -> str:
-    return hashlib.sha256(file.read_bytes()).hexdigest()
 
 
 #: What all others are held against.
@@ -100,12 +98,25 @@ class Sampling:
     @property
     def description(self) -> dict[str, Any]:
         """All that a picture depends on, as plain values; of the model, a hash of its weights."""
-        networks = [part for part in pipeline(self.model).components.values() if isinstance(part, nn.Module)]
-        return {**asdict(self), "model": weights_hash(networks)}
+        return {**asdict(self), "model": _hash_of(self.model)}
 
 
 #: The first miniature, as it draws best.
 SHIPPED_SAMPLING = Sampling()
+
+
+def add_guidance_option(parser: argparse.ArgumentParser) -> None:
+    """``--guidance SCALE``."""
+    parser.add_argument(
+        "--guidance", type=guidance_scale, metavar="SCALE", help="of all ways (default: the one that suits the model)"
+    )
+
+
+@cache
+def _hash_of(model: str | Path) -> str:
+    """Of a miniature's weights, once in a process: each table asks for it."""
+    parts = load_pipeline(model, "cpu").components.values()
+    return weights_hash(part for part in parts if isinstance(part, nn.Module))
 
 
 @contextmanager

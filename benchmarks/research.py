@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from steering_core.backends.diffusers.families import readable_network
+from steering_core.backends.diffusers.probe import not_trained
 from steering_core.families import Transformer, UNet
 from steering_core.losses import CentroidLoss
 from steering_core.token_maps import TokenMaps
@@ -43,22 +44,12 @@ def refined(network: nn.Module, inputs: Mapping[str, Any], latent: str, scene: G
     """
     listed = isinstance(inputs[latent], list)
     leaf = (torch.stack(inputs[latent]) if listed else inputs[latent]).detach().requires_grad_()
-    with torch.enable_grad(), _without_weights(network), whole_maps(network) as maps:
+    with torch.enable_grad(), not_trained(list(network.modules())), whole_maps(network) as maps:
         network(**{**inputs, latent: list(leaf) if listed else leaf}, return_dict=False)
         columns = token_maps(network, inputs, maps, scene)
         loss = CentroidLoss()(columns, scene.relations[0], progress=0.0).sum()
         (gradient,) = torch.autograd.grad(loss, leaf)
     return (leaf - _ETA * gradient).detach()
-
-
-@contextmanager
-def _without_weights(network: nn.Module) -> Iterator[None]:
-    """No weight asks for a gradient in this context."""
-    network.requires_grad_(False)
-    try:
-        yield
-    finally:
-        network.requires_grad_(True)
 
 
 @contextmanager

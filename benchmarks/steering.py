@@ -23,6 +23,7 @@ from benchmarks.measuring import (
     UNSTEERED,
     Sampling,
     Way,
+    add_guidance_option,
     check_ways,
     drawing_processes,
     measured,
@@ -31,7 +32,7 @@ from benchmarks.measuring import (
 )
 from benchmarks.ways import LEARNED_LOSSES, centroid_way, learned_way
 from steering_core.backends.diffusers import load_pipeline
-from steering_core.cli.options import guidance_scale, positive
+from steering_core.cli.options import positive
 from steering_core.losses.centroid import FUNCTIONS
 from steering_core.miniature.folder import SHIPPED
 from steering_core.miniature.prompts import ScenePrompt, chained_prompts, unseen_pair_prompts
@@ -78,9 +79,7 @@ def main() -> None:
         metavar="N",
         help=f"of the sampling; for each number its own tables (default: {STEPS})",
     )
-    parser.add_argument(
-        "--guidance", type=guidance_scale, metavar="SCALE", help="of all ways (default: the one that suits the model)"
-    )
+    add_guidance_option(parser)
     parser.add_argument(
         "--prompts",
         type=positive,

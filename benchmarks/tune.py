@@ -21,6 +21,7 @@ from benchmarks.measuring import (
     UNSTEERED,
     Sampling,
     Way,
+    add_guidance_option,
     check_ways,
     drawing_processes,
     measured,
@@ -32,7 +33,7 @@ from steering_core.backends.diffusers import load_pipeline
 from steering_core.backends.diffusers.families import readable_network
 from steering_core.backends.diffusers.pipelines import kind_of
 from steering_core.classifier import MINIATURE_CLASSIFIER
-from steering_core.cli.options import guidance_scale, positive
+from steering_core.cli.options import positive
 from steering_core.miniature.folder import SHIPPED
 from steering_core.miniature.prompts import ScenePrompt, chained_prompts, unseen_pair_prompts
 from steering_core.miniature.score import STEPS
@@ -57,9 +58,7 @@ def main() -> None:
     )
     parser.add_argument("--softmax-over", choices=(_TEXT, _ALL), nargs="+", default=[_TEXT], help="the keys of a map")
     parser.add_argument("--steps", type=positive, default=STEPS, help="of the sampling (default: %(default)s)")
-    parser.add_argument(
-        "--guidance", type=guidance_scale, metavar="SCALE", help="of all ways (default: the one that suits the model)"
-    )
+    add_guidance_option(parser)
     parser.add_argument("--update", choices=(DESCENT, GUIDANCE), default=DESCENT)
     parser.add_argument("--step-sizes", type=float, nargs="+", default=[None], help="(default: the update's)")
     parser.add_argument("--ends", type=float, nargs="+", default=[SteeringSchedule.end], help="ends of the window")

@@ -1,7 +1,8 @@
-"""Files that are written whole or not at all."""
+"""Files that are written whole or not at all, and told apart by a hash."""
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from errno import EIO
@@ -11,6 +12,23 @@ from uuid import uuid4
 
 if TYPE_CHECKING:
     from PIL.Image import Image
+
+
+#: Bytes that are read at once.
+_PIECE = 2**20
+
+
+def sha256_of(file: Path) -> str:
+    """Of a file's content, in hexadecimal digits; the file is never in memory as a whole.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    digest = hashlib.sha256()
+    with file.open("rb") as opened:
+        while piece := opened.read(_PIECE):
+            digest.update(piece)
+    return digest.hexdigest()
 
 
 @contextmanager

@@ -125,7 +125,8 @@ def test_workflow_runs_and_steers_on_stand_ins_for_its_files(stand_ins, comfy, t
     assert report["note"] == ""
     assert {entry["step"] for entry in report["trace"]} == {0}
     assert [entry["refinement"] for entry in report["trace"]] == list(range(len(report["trace"])))
-    assert all(norm > 0 for norm in report["trace"][0]["gradient_norm"])
+    moved = report["trace"][:-1] or report["trace"]  # the last look may have found that nothing is left to do
+    assert all(norm > 0 for entry in moved for norm in entry["gradient_norm"])
 
 
 def test_workflow_runs_with_the_text_encoder_in_its_own_size():

@@ -47,7 +47,7 @@ def probe_network(
         readable.reading(wanted, collector, tokens=0),
         torch.compiler.set_stance("force_eager"),
         _native_attention(modules),
-        _not_trained(modules),
+        not_trained(modules),
         suppress(ProbeComplete),
     ):
         network(**inputs, return_dict=False)
@@ -55,7 +55,7 @@ def probe_network(
 
 
 @contextmanager
-def _not_trained(modules: Sequence[nn.Module]) -> Iterator[None]:
+def not_trained(modules: Sequence[nn.Module]) -> Iterator[None]:
     """Only the latent's path is kept in this context: no parameter asks for a gradient, no block is run twice.
 
     Blocks that are checkpointed would run again during the backward pass, when nobody reads them any more.

@@ -16,7 +16,7 @@ from typing import BinaryIO
 import numpy as np
 
 from ...described import brief, described, one_line, parse_json
-from ...files import written_whole
+from ...files import sha256_of, written_whole
 from ...relations import CARDINAL_RELATIONS, Relation
 from ..recording import Record
 from .manifest import Manifest, Shard, note
@@ -189,7 +189,7 @@ def write_shard(file: Path, manifest: Manifest, records: Iterable[Record], write
                     member.size = len(content)
                     archive.addfile(member, io.BytesIO(content))
         # Noted first: what is stopped in between is a shard that is missing, and never one of another dataset.
-        note(file, manifest, Shard(count, _sha256(partial)), writer)
+        note(file, manifest, Shard(count, sha256_of(partial)), writer)
 
 
 def _as_members(recorded: Record) -> Iterator[tuple[str, bytes]]:
@@ -212,9 +212,4 @@ def _as_members(recorded: Record) -> Iterator[tuple[str, bytes]]:
 
 def is_whole(file: Path, noted: Shard | None) -> bool:
     """Whether a shard is there as it was noted."""
-    return noted is not None and file.is_file() and _sha256(file) == noted.sha256
-
-
-def _sha256(file: Path) -> str:
-    with file.open("rb") as opened:
-        return _Hashed(opened).sha256()
+    return noted is not None and file.is_file() and sha256_of(file) == noted.sha256

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import itertools
 import os
 from collections import Counter
@@ -15,6 +14,7 @@ import numpy as np
 from PIL import Image
 
 from ...described import brief, one_line
+from ...files import sha256_of
 from ...places import path_within
 from ...relations import Relation
 from .boxes import Box, unambiguous_relation
@@ -106,7 +106,7 @@ def check_box(box: BoxInPixels) -> None:
 
 def told_apart(kind: str, file: Path) -> dict[str, str]:
     """What a dataset's manifest says of the file that it was made from: its name, and what was in it."""
-    return {kind: file.name, "sha256": hashlib.sha256(file.read_bytes()).hexdigest()}
+    return {kind: file.name, "sha256": sha256_of(file)}
 
 
 def clear_pairs(objects: Sequence[tuple[str, Box | None]]) -> tuple[tuple[str, Relation, str], ...]:
