@@ -18,7 +18,7 @@ _MOST_TRAINING_STEPS = 10_000_000
 
 def add_miniature_commands(commands: argparse._SubParsersAction) -> None:
     """``steer miniature``: train, sample and score it."""
-    miniature = commands.add_parser("miniature", help="the model that ships with the project")
+    miniature = commands.add_parser("miniature", help="the models that ship with the project")
     actions = miniature.add_subparsers(required=True, metavar="ACTION")
 
     train = actions.add_parser("train", help="train it, from nothing or on from another; a stopped run is continued")
@@ -35,8 +35,8 @@ def add_miniature_commands(commands: argparse._SubParsersAction) -> None:
         "--start",
         type=Path,
         metavar="DIR",
-        help="miniature whose autoencoder is kept and whose denoiser is trained on; for flux, the first one, of which "
-        "the autoencoder is taken (default for flux: the one that ships)",
+        help="miniature whose autoencoder is kept and whose denoiser is trained on; for flux, one of either shape, of "
+        "the first only the autoencoder (default for flux: the first one that ships)",
     )
     train.add_argument("--autoencoder-steps", type=whole(1, _MOST_TRAINING_STEPS), help="of the first stage")
     train.add_argument("--pictures", type=whole(1, _MOST_PICTURES), help="pictures of the second stage")

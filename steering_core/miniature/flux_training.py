@@ -6,7 +6,7 @@ first one's training stands in ``training``.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -27,7 +27,8 @@ from .networks import (
     build_text_encoder,
     build_transformer,
 )
-from .optimise import half_precision, muon, optimise, plateau
+from .optimise import muon, optimise, plateau
+from .precision import half_precision
 from .tokenizer import make_t5_tokenizer, train_tokenizer
 from .training import (
     PROMPT_DROPOUT,
@@ -67,7 +68,8 @@ class FluxTrainingSettings(PictureSettings):
     Attributes:
         denoiser_steps, denoiser_batch, denoiser_rate: of the only stage; the rate is the highest.
         few_objects_steps: how many of the first steps have pictures of one or two objects only, and half as many
-            a batch: at the beginning the loss falls with the steps, however many pictures there are in each.
+            a batch: at the beginning the loss falls with the steps, however many pictures there are in each. None
+            where a miniature is trained on.
 
     Raises:
         See ``PictureSettings``.
@@ -90,19 +92,23 @@ def train_flux_miniature(
         work_dir: checkpoints and sample sheets; a run found there is continued, with as many steps in
             all, and as large batches, as these settings say.
         out_dir: replaced as a whole when training has ended.
-        start: a miniature of Stable Diffusion's shape, whose autoencoder is taken.
+        start: a miniature of Stable Diffusion's shape, whose autoencoder is taken, or one of this shape, which is
+            trained on.
 
     Raises:
         ValueError: as ``train_miniature``.
     """
     check_device(device)
     check_replaceable(out_dir)
-    autoencoder = load_pipeline(start, device).vae.to(torch.float32)
+    given = load_pipeline(start, device).to(torch.float32)
+    is_trained_on = isinstance(given, FluxPipeline)
+    if is_trained_on:
+        settings = replace(settings, few_objects_steps=0)
     fixed = {name: value for name, value in asdict(settings).items() if name not in _CHANGEABLE}
     claim(work_dir, {"shape": "flux", **fixed}, start)
-    latents = encode_pictures(autoencoder, settings, work_dir, device)
-    latents = latents * autoencoder.config.scaling_factor
-    pipeline = untrained_flux_pipeline(settings.seed, autoencoder, device)
+    latents = encode_pictures(given.vae, settings, work_dir, device)
+    latents = latents * given.vae.config.scaling_factor
+    pipeline = given if is_trained_on else untrained_flux_pipeline(settings.seed, given.vae, device)
     _train(settings, pipeline, latents, work_dir, device)
     export(pipeline, fit_latent_preview(settings, latents), out_dir)
 

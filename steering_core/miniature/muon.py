@@ -13,6 +13,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from .precision import half_precision
+
 _MOMENTUM = 0.95
 #: Of the quintic Newton-Schulz iteration, chosen by Jordan et al. for a steep slope at 0.
 _A, _B, _C = 3.4445, -4.7750, 2.0315
@@ -69,7 +71,8 @@ def orthogonal(matrices: Tensor) -> Tensor:
     is_tall = matrices.shape[-2] > matrices.shape[-1]
     x = matrices.mT if is_tall else matrices
     x = x / (x.norm(dim=(-2, -1), keepdim=True) + 1e-7)
-    for _ in range(_ITERATIONS):
-        gram = x @ x.mT
-        x = _A * x + (_B * gram + _C * gram @ gram) @ x
+    with half_precision(x.device.type):
+        for _ in range(_ITERATIONS):
+            gram = x @ x.mT
+            x = _A * x + (_B * gram + _C * gram @ gram) @ x
     return x.mT if is_tall else x

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -56,12 +55,6 @@ def muon(modules: nn.Module, rate: float) -> Optimizer:
         is_hidden = weight.dim() == 2 and "blocks." in name and "norm" not in name
         (hidden if is_hidden else others).append(weight)
     return Muon(hidden, others, rate, **_ADAMW)
-
-
-def half_precision(device: str) -> AbstractContextManager[None]:
-    """bf16 where that is faster: processors without instructions for it compute it twenty times slower than float32."""
-    fast = torch.device(device).type != "cpu" or torch.ops.mkldnn._is_mkldnn_bf16_supported()
-    return torch.autocast(device, torch.bfloat16, enabled=fast)
 
 
 def optimise(

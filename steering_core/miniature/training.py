@@ -33,7 +33,8 @@ from ..files import save_picture, written_whole
 from .captions import caption
 from .folder import LATENT_PREVIEW_FILE
 from .networks import CONTEXT_LENGTH, LATENT_SIZE, build_autoencoder, build_scheduler, build_text_encoder, build_unet
-from .optimise import half_precision, optimise
+from .optimise import optimise
+from .precision import half_precision
 from .score import STEPS, sampled
 from .tokenizer import save_vocabulary, train_tokenizer
 from .world import IMAGE_SIZE, MAX_OBJECTS, Layout, render, sample_layout, sample_objects

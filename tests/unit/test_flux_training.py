@@ -125,6 +125,17 @@ def test_a_run_goes_on_longer_and_in_larger_batches_but_not_as_another(trained, 
     assert Image.open(trained[1] / "denoiser_3.png").size == (8 * 128, 2 * 128)
 
 
+def test_a_miniature_of_this_shape_is_trained_on(trained, tmp_path):
+    settings = FluxTrainingSettings(pictures=8, denoiser_steps=1, denoiser_batch=2, denoiser_rate=1e-9)
+    train_flux_miniature(settings, tmp_path / "work", tmp_path / "out", "cpu", trained[0])
+    parts = ("transformer/diffusion_pytorch_model", "text_encoder/model", "text_encoder_2/model")
+    for name in (f"{part}.safetensors" for part in parts):
+        before, after = load_file(trained[0] / name), load_file(tmp_path / "out" / name)
+        assert before.keys() == after.keys()
+        for key, weight in before.items():
+            torch.testing.assert_close(after[key], weight, rtol=1e-3, atol=1e-6)
+
+
 def test_rate_rises_stays_and_falls():
     optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=1.0)
     schedule = optimise.plateau(optimizer, 1.0, 1000)
