@@ -61,7 +61,7 @@ def main() -> None:
     parser.add_argument(
         "--model",
         default="miniature",
-        help="miniature, which ships, or the folder of one of either shape (default: %(default)s)",
+        help="miniature or flux_miniature, which ship, or the folder of one of either shape (default: %(default)s)",
     )
     parser.add_argument(
         "--functions",

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import argparse
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..files import save_picture
+from ..miniature.folder import SHIPPED
 from ..steering import Steering
 from .options import check_picture, whole
 from .steering import LOSSES, add_steering_options, loss_of, schedule_of
@@ -27,6 +29,9 @@ def add_demo_command(commands: argparse._SubParsersAction) -> None:
     demo.add_argument(
         "--prompts", type=whole(1, _MOST_PROMPTS), default=8, help="how many prompts (default: %(default)s)"
     )
+    demo.add_argument(
+        "--model", choices=SHIPPED, nargs="+", default=list(SHIPPED), help="which miniatures draw (default: both)"
+    )
     add_steering_options(demo, LOSSES)
     demo.set_defaults(run=_demo)
 
@@ -34,16 +39,19 @@ def add_demo_command(commands: argparse._SubParsersAction) -> None:
 def _demo(options: argparse.Namespace) -> None:
     from ..miniature.demo import draw_demo, sheet_size
 
-    check_picture(options.out, sheet_size(options.prompts))
-    loss, schedule = loss_of(options), schedule_of(options)
-    sheet, scores = draw_demo(lambda scene: Steering(scene, loss, schedule), options.prompts)
+    folders = {name: SHIPPED[name] for name in options.model}
+    check_picture(options.out, sheet_size(options.prompts, len(folders)))
+    schedule = schedule_of(options)
+    arms = {name: partial(Steering, loss=loss_of(options, name), schedule=schedule) for name in folders}
+    sheet, scores = draw_demo(arms, options.prompts, folders)
     save_picture(sheet, options.out)
     print(_table(scores))
     print(f"Contact sheet: {options.out}")
 
 
-def _table(scores: dict[str, VisorScores]) -> str:
-    lines = [f"{'':12}{'images':>8}{'OA':>8}{'VISOR-cond':>12}{'VISOR-uncond':>14}"]
-    for name, score in scores.items():
-        lines.append(f"{name:12}{score.images:8}{score.oa:8.1%}{score.visor_cond:12.1%}{score.visor_uncond:14.1%}")
+def _table(scores: dict[tuple[str, str], VisorScores]) -> str:
+    lines = [f"{'':28}{'images':>8}{'OA':>8}{'VISOR-cond':>12}{'VISOR-uncond':>14}"]
+    for names, score in scores.items():
+        told = f"{score.images:8}{score.oa:8.1%}{score.visor_cond:12.1%}{score.visor_uncond:14.1%}"
+        lines.append(f"{' '.join(names):28}{told}")
     return "\n".join(lines)

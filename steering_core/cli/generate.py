@@ -33,8 +33,8 @@ def add_generate_command(commands: argparse._SubParsersAction) -> None:
     generate.add_argument(
         "--model",
         default="miniature",
-        help="miniature, a diffusers pipeline's folder, a name in the local cache of Hugging Face, or a single "
-        ".safetensors file (default: %(default)s)",
+        help="miniature or flux_miniature, a diffusers pipeline's folder, a name in the local cache of Hugging Face, "
+        "or a single .safetensors file (default: %(default)s)",
     )
     generate.add_argument(
         "--components",
@@ -75,7 +75,7 @@ def _generate(options: argparse.Namespace) -> None:
 
     files = _picture_files(options)
     _check_files(options, files)
-    loss, schedule = loss_of(options), schedule_of(options)
+    loss, schedule = loss_of(options, options.model), schedule_of(options)
     pipeline = load_pipeline(SHIPPED.get(options.model, options.model), options.device, options.components)
     scale = guidance_scale_of(pipeline) if options.cfg is None else options.cfg
     size = options.size or ((IMAGE_SIZE, IMAGE_SIZE) if options.model in SHIPPED else None)

@@ -28,7 +28,7 @@ def add_record_command(commands: argparse._SubParsersAction) -> None:
     record.add_argument(
         "--model",
         default="miniature",
-        help="miniature, a diffusers pipeline's folder, or a name in the local cache of Hugging Face "
+        help="miniature or flux_miniature, a diffusers pipeline's folder, or a name in the local cache of Hugging Face "
         "(default: %(default)s)",
     )
     record.add_argument("--device", default="cpu", help="torch device, such as cuda (default: %(default)s)")
@@ -37,21 +37,21 @@ def add_record_command(commands: argparse._SubParsersAction) -> None:
         "--source",
         choices=("miniature", "coco", "gqa", "generated"),
         default="miniature",
-        help="scenes of the miniature's world, photographs with boxes in COCO's JSON format, GQA, or pictures that "
+        help="scenes of the miniatures' world, photographs with boxes in COCO's JSON format, GQA, or pictures that "
         "the model draws and a detector labels (default: %(default)s)",
     )
     source.add_argument("--annotations", type=Path, metavar="FILE", help="JSON of coco, or scene graphs of gqa")
     source.add_argument("--pictures", type=Path, metavar="DIR", help="folder of the photographs")
     source.add_argument(
-        "--count", type=whole(1, 10_000_000), help="miniature's scenes, or pictures to draw (default: 1000)"
+        "--count", type=whole(1, 10_000_000), help="the miniatures' scenes, or pictures to draw (default: 1000)"
     )
-    source.add_argument("--unseen-pairs", action="store_true", help="scenes of pairs that the miniature never saw")
+    source.add_argument("--unseen-pairs", action="store_true", help="scenes of pairs that the miniatures never saw")
     source.add_argument("--without", type=text, nargs="+", metavar="NAME", help="objects that the scenes leave out")
     source.add_argument(
         "--others", type=whole(0, 3), help="at most so many more objects in a scene, 0 to 3 (default: 0)"
     )
     source.add_argument(
-        "--objects", type=text, nargs="+", metavar="NAME", help="to draw (default: those of the miniature)"
+        "--objects", type=text, nargs="+", metavar="NAME", help="to draw (default: those of the miniatures)"
     )
     source.add_argument(
         "--detector",
@@ -184,18 +184,19 @@ def _source(options: argparse.Namespace, load: Callable[[], DiffusionPipeline]) 
 
 def _generated(options: argparse.Namespace, load: Callable[[], DiffusionPipeline]) -> Source:
     from ..backends.diffusers import check_device, generate
+    from ..miniature.folder import SHIPPED
     from ..miniature.score import guidance_scale_of
     from ..miniature.world import OBJECTS
     from ..training.generated import GeneratedPictures, MiniatureDetector, TransformersDetector
     from ..viz import check_finite, to_image
 
     is_miniature = options.detector == "miniature"
-    if is_miniature and options.model != "miniature":
+    if is_miniature and options.model not in SHIPPED:
         raise ValueError(
-            f"The miniature's detector knows only the miniature's pictures, not those of {options.model}. Give "
+            f"The miniatures' detector knows only the miniatures' pictures, not those of {options.model}. Give "
             f"--detector DIR, the folder of RT-DETR, OWLv2 or Grounding DINO."
         )
-    if options.model != "miniature" and not options.objects:
+    if options.model not in SHIPPED and not options.objects:
         raise ValueError(f"--objects NAME …, to be drawn by {options.model}, were expected.")
     check_device(options.device)
     detector = MiniatureDetector() if is_miniature else TransformersDetector(options.detector, options.device)

@@ -6,9 +6,10 @@ import argparse
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from ..classifier import MINIATURE_CLASSIFIER, load_classifier
+from ..classifier import CLASSIFIERS_DIR, MINIATURE_CLASSIFIER, load_classifier
 from ..losses import CentroidLoss, CombinedLoss, LearnedLoss, PresenceLoss, SteeringLoss
 from ..losses.centroid import FUNCTIONS, ORTHOGONAL_NORMS
+from ..miniature.folder import SHIPPED
 from ..schedule import DESCENT, GUIDANCE, IN_TURN, TOGETHER, SteeringSchedule
 from .options import number, whole
 
@@ -28,9 +29,8 @@ def add_steering_options(parser: argparse.ArgumentParser, losses: Sequence[str])
     which.add_argument(
         "--classifier",
         type=Path,
-        default=MINIATURE_CLASSIFIER,
         metavar="FILE",
-        help="of the learned loss (default: the miniature's)",
+        help="of the learned loss (default: the one that ships for the miniature)",
     )
     loss = parser.add_argument_group("centroid loss")
     loss.add_argument("--function", choices=FUNCTIONS, default=CentroidLoss.function, help="f (default: %(default)s)")
@@ -85,19 +85,23 @@ def add_steering_options(parser: argparse.ArgumentParser, losses: Sequence[str])
     )
 
 
-def loss_of(options: argparse.Namespace) -> SteeringLoss:
-    """What ``--loss`` and its weights ask for, none being the centroid loss that nothing follows."""
+def loss_of(options: argparse.Namespace, model: str) -> SteeringLoss:
+    """What ``--loss`` and its weights ask for, none being the centroid loss that nothing follows.
+
+    Args:
+        model: the name or folder of the one to be steered.
+    """
     wanted = [name for name in options.loss if name != NONE] or [_CENTROID]
     if len(set(wanted)) < len(options.loss):
         raise ValueError(f"--loss {' '.join(options.loss)}: each loss was expected once, and none by itself.")
     weights = options.weights or [1.0] * len(wanted)
     if len(weights) != len(wanted):
         raise ValueError(f"--weights: {len(wanted)} were expected, one for each loss, not {len(weights)}.")
-    losses = [_LOSS_MAKERS[name](options) for name in wanted]
+    losses = [_LOSS_MAKERS[name](options, model) for name in wanted]
     return losses[0] if len(losses) == 1 else CombinedLoss(tuple(zip(losses, weights)))
 
 
-def _centroid_loss(options: argparse.Namespace) -> CentroidLoss:
+def _centroid_loss(options: argparse.Namespace, model: str) -> CentroidLoss:
     return CentroidLoss(
         options.function,
         options.alpha,
@@ -110,10 +114,15 @@ def _centroid_loss(options: argparse.Namespace) -> CentroidLoss:
     )
 
 
-_LOSS_MAKERS: dict[str, Callable[[argparse.Namespace], SteeringLoss]] = {
+def _learned_loss(options: argparse.Namespace, model: str) -> LearnedLoss:
+    shipped = CLASSIFIERS_DIR / f"{model}.safetensors" if model in SHIPPED else MINIATURE_CLASSIFIER
+    return LearnedLoss(load_classifier(options.classifier or shipped))
+
+
+_LOSS_MAKERS: dict[str, Callable[[argparse.Namespace, str], SteeringLoss]] = {
     _CENTROID: _centroid_loss,
-    _LEARNED: lambda options: LearnedLoss(load_classifier(options.classifier)),
-    _PRESENCE: lambda options: PresenceLoss(),
+    _LEARNED: _learned_loss,
+    _PRESENCE: lambda options, model: PresenceLoss(),
 }
 
 

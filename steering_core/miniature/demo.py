@@ -1,7 +1,11 @@
-"""The demo: the same seeds unsteered and steered, on prompts that the miniature never saw."""
+"""The demo: the same seeds unsteered and steered, on prompts that the miniatures never saw."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
 from PIL import Image
 from tqdm import tqdm
 
@@ -10,42 +14,49 @@ from ..evaluation.visor import Trial, VisorScores
 from ..relations import Relation
 from ..viz import MISSING, RIGHT, WRONG, SheetRow, contact_sheet
 from .detector import GlyphDetector
-from .folder import MINIATURE_DIR
 from .prompts import ScenePrompt, unseen_pair_prompts
 from .score import SEEDS, MakeSteering, Tally, draw, unsteered
 from .world import IMAGE_SIZE
 
 _FIRST = ScenePrompt((("giraffe", Relation.ABOVE, "airplane"),))
-#: A picture of the miniature, its frame and its label.
+#: A picture of a miniature, its frame and its label.
 _ROW_HEIGHT = IMAGE_SIZE + 40
 _LEGEND = "green: as the prompt says; red: in the wrong place; brown: an object is missing"
 
 
-def draw_demo(make_steering: MakeSteering, count: int) -> tuple[Image.Image, dict[str, VisorScores]]:
+def draw_demo(
+    arms: Mapping[str, MakeSteering], count: int, folders: Mapping[str, Path]
+) -> tuple[Image.Image, dict[tuple[str, str], VisorScores]]:
     """Draw and score.
 
     Args:
-        make_steering: the steered arm.
+        arms: the steered arm of each miniature, by its name.
         count: how many prompts.
+        folders: of the miniatures, whose pictures stand side by side, by their names.
 
     Returns:
-        The contact sheet, and the scores of each way by its name.
+        The contact sheet, and the scores by the names of miniature and way.
     """
-    pipeline, detector = load_pipeline(MINIATURE_DIR, "cpu"), GlyphDetector()
+    pipelines, detector = {name: load_pipeline(folder, "cpu") for name, folder in folders.items()}, GlyphDetector()
     others = [prompt for prompt in unseen_pair_prompts(count, seed=0) if prompt != _FIRST]
-    ways = {"unsteered": unsteered, "steered": make_steering}
-    tallies = {name: Tally() for name in ways}
+    ways = {"unsteered": dict.fromkeys(folders, unsteered), "steered": arms}
+    tallies = {(model, name): Tally() for model in folders for name in ways}
     rows = []
     for prompt in tqdm([_FIRST, *others][:count], desc="drawing", unit="prompt"):
         for name, way in ways.items():
-            drawn = draw(pipeline, detector, prompt, way, tallies[name])
-            rows.append(SheetRow(f"{prompt.text}: {name}", drawn.pictures, [_frame(trial) for trial in drawn.trials]))
-    return contact_sheet(rows, _LEGEND), {name: tally.scores for name, tally in tallies.items()}
+            drawn = [
+                draw(pipeline, detector, prompt, way[model], tallies[model, name])
+                for model, pipeline in pipelines.items()
+            ]
+            frames = [_frame(trial) for one in drawn for trial in one.trials]
+            rows.append(SheetRow(f"{prompt.text}: {name}", torch.cat([one.pictures for one in drawn]), frames))
+    legend = f"{', '.join(folders)}, {len(SEEDS)} pictures each; {_LEGEND}"
+    return contact_sheet(rows, legend), {names: tally.scores for names, tally in tallies.items()}
 
 
-def sheet_size(count: int) -> tuple[int, int]:
-    """(width, height) in pixels that the contact sheet of so many prompts stays within."""
-    return len(SEEDS) * _ROW_HEIGHT, 2 * count * _ROW_HEIGHT + _ROW_HEIGHT
+def sheet_size(count: int, models: int) -> tuple[int, int]:
+    """(width, height) in pixels that the contact sheet of so many prompts and miniatures stays within."""
+    return models * len(SEEDS) * _ROW_HEIGHT, 2 * count * _ROW_HEIGHT + _ROW_HEIGHT
 
 
 def _frame(trial: Trial) -> tuple[int, int, int]:

@@ -12,7 +12,7 @@ MINIATURE_DIR = Path(__file__).resolve().parents[2] / "models" / "miniature"
 #: The second: a folder that ``FluxPipeline`` loads.
 FLUX_MINIATURE_DIR = MINIATURE_DIR.with_name("flux_miniature")
 #: By the names that command lines have for them.
-SHIPPED = {"miniature": MINIATURE_DIR}
+SHIPPED = {"miniature": MINIATURE_DIR, "flux_miniature": FLUX_MINIATURE_DIR}
 
 #: A linear map from latents to colours, for previews while sampling: ``factors`` (latent channels
 #: by RGB) and ``bias`` (RGB), giving values in [-1, 1] from scaled latents.
