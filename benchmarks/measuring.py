@@ -36,7 +36,7 @@ from steering_core.miniature.prompts import ScenePrompt, unseen_pair_prompts
 from steering_core.miniature.score import SEEDS, STEPS, MakeSteering, Tally, draw, unsteered
 from steering_core.schedule import SteeringSchedule
 from steering_core.steering import Steering
-from steering_core.training.recording import weights_hash
+from steering_core.weights import weights_hash
 
 #: Prompts of a whole table of one relation.
 MEASURED_PROMPTS = 200

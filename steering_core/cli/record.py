@@ -184,10 +184,12 @@ def _source(options: argparse.Namespace, load: Callable[[], DiffusionPipeline]) 
 
 def _generated(options: argparse.Namespace, load: Callable[[], DiffusionPipeline]) -> Source:
     from ..backends.diffusers import check_device, generate
+    from ..evaluation.detectors import TransformersDetector
     from ..miniature.folder import SHIPPED
+    from ..miniature.look import MiniatureDetector
     from ..miniature.score import guidance_scale_of
     from ..miniature.world import OBJECTS
-    from ..training.generated import GeneratedPictures, MiniatureDetector, TransformersDetector
+    from ..training.generated import GeneratedPictures
     from ..viz import check_finite, to_image
 
     is_miniature = options.detector == "miniature"

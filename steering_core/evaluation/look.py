@@ -8,21 +8,7 @@ from typing import Any
 
 from ..tokens import GroundedRelation, GroundedScene
 from ..wording import several
-
-Centre = tuple[float, float]
-
-
-@dataclass(frozen=True)
-class Sighting:
-    """An object in a picture.
-
-    Attributes:
-        label: the detector's name for it.
-        centre: (x, y) in shares of the picture's width and height, x to the right and y downward.
-    """
-
-    label: str
-    centre: Centre
+from .boxes import Box, Found
 
 
 @dataclass(frozen=True)
@@ -36,13 +22,13 @@ class Look:
     """
 
     by: str
-    found: Sequence[Sequence[Sighting]]
+    found: Sequence[Sequence[Found]]
     known: frozenset[str] | None = None
 
     @property
     def labels(self) -> frozenset[str]:
         """Those that it knows; where that is not known, those that it gave."""
-        return self.known or frozenset(sighting.label for picture in self.found for sighting in picture)
+        return self.known or frozenset(one.label for picture in self.found for one in picture)
 
 
 @dataclass(frozen=True)
@@ -118,13 +104,13 @@ def read_boxes(boxes: Any, pictures: int, width: int, height: int) -> Look:
         raise ValueError("boxes: for each picture a list of boxes was expected, as a detection node gives it.")
     if len(frames) != pictures:
         raise ValueError(f"boxes: those of {pictures} pictures were expected, not of {len(frames)}.")
-    return Look(by="the connected boxes", found=[[_sighting(box, width, height) for box in frame] for frame in frames])
+    return Look(by="the connected boxes", found=[[_found(box, width, height) for box in frame] for frame in frames])
 
 
-def _sighting(box: Any, width: int, height: int) -> Sighting:
+def _found(box: Any, width: int, height: int) -> Found:
     try:
         label = box["label"]
-        centre = (box["x"] + box["width"] / 2) / width, (box["y"] + box["height"] / 2) / height
+        place = Box(box["x"] / width, box["y"] / height, box["width"] / width, box["height"] / height)
     except (KeyError, TypeError):
         label = None
     if not (isinstance(label, str) and label.strip()):
@@ -132,7 +118,7 @@ def _sighting(box: Any, width: int, height: int) -> Sighting:
             "boxes: each with x, y, width, height and a label was expected, as Run Real-Time Detection (RT-DETR) "
             "gives them; without labels nobody knows which object is in a box."
         )
-    return Sighting(label, centre)
+    return Found(label, place)
 
 
 def _seen(scene: GroundedScene, relation: GroundedRelation, look: Look, labels: list[str | None]) -> SeenRelation:
@@ -149,11 +135,11 @@ def _seen(scene: GroundedScene, relation: GroundedRelation, look: Look, labels: 
 
 
 def _failure(
-    scene: GroundedScene, relation: GroundedRelation, labels: list[str | None], picture: Sequence[Sighting]
+    scene: GroundedScene, relation: GroundedRelation, labels: list[str | None], picture: Sequence[Found]
 ) -> str | None:
     """Why a relation is not seen in a picture."""
     ends = (relation.subject, relation.object)
-    subjects, objects = ([found.centre for found in picture if found.label == labels[end]] for end in ends)
+    subjects, objects = ([one.box.centre for one in picture if one.label == labels[end]] for end in ends)
     missing = [scene.names[end] for end, centres in zip(ends, (subjects, objects)) if not centres]
     if missing:
         return f"no {' and no '.join(missing)}"

@@ -9,36 +9,12 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 from ..relations import Relation
+from .boxes import Found, Point
 
 #: The 97.5 % quantile of the standard normal distribution.
 _Z = 1.959964
-
-
-class Detection(Protocol):
-    """An object found in a picture."""
-
-    @property
-    def name(self) -> str:
-        """What it is."""
-        ...
-
-    @property
-    def x(self) -> float:
-        """Its centre's distance from the left border, in pixels."""
-        ...
-
-    @property
-    def y(self) -> float:
-        """Its centre's distance from the top border, in pixels."""
-        ...
-
-    @property
-    def score(self) -> float:
-        """The higher, the surer."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -75,15 +51,14 @@ class VisorScores:
     visor_n: tuple[float, ...]
 
 
-def judge(relations: Sequence[tuple[str, Relation, str]], found: Sequence[Detection], image_size: int) -> Trial:
+def judge(relations: Sequence[tuple[str, Relation, str]], found: Sequence[Found]) -> Trial:
     """Compare a picture with the relations of its prompt.
 
     Args:
         relations: (subject, relation, object), the objects by the detector's names.
-        found: what the detector found; of several detections of one name the best counts.
-        image_size: side of the picture in pixels.
+        found: what the detector found; of several objects of one name the best counts.
     """
-    centres = _centres(found, image_size)
+    centres = _centres(found)
     present = all(name in centres for subject, _, object in relations for name in (subject, object))
     correct = present and all(
         relation.holds(centres[subject], centres[object]) for subject, relation, object in relations
@@ -152,10 +127,9 @@ def share_interval(counted: Sequence[int], out_of: Sequence[int]) -> tuple[float
     return interval(share, min(max(effective, prompts), pictures))
 
 
-def _centres(found: Sequence[Detection], image_size: int) -> dict[str, tuple[float, float]]:
-    """Each name's best centre, in widths of the image."""
-    ascending = sorted(found, key=lambda detection: detection.score)
-    return {d.name: (d.x / image_size, d.y / image_size) for d in ascending}
+def _centres(found: Sequence[Found]) -> dict[str, Point]:
+    """Each name's best centre."""
+    return {one.label: one.box.centre for one in sorted(found, key=lambda one: one.score)}
 
 
 def _pictures_per_prompt(trials: Sequence[Sequence[Trial]]) -> int:

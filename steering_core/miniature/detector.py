@@ -24,6 +24,7 @@ import torch.nn.functional as F
 from PIL import Image, ImageFilter
 from torch import Tensor
 
+from ..evaluation.boxes import Box, Found
 from .world import IMAGE_SIZE, MAX_OBJECTS, OBJECTS, Placement, glyphs, render, sample_layout, sample_objects
 
 #: Least score of a detection. Of the objects that the autoencoder reconstructs, nearly all those that
@@ -58,18 +59,6 @@ _SAME_PLACE = 0.35
 _CHUNK = 8
 
 
-@dataclass(frozen=True)
-class Detection:
-    """One object found. Centre (x, y), width and height in pixels; score in [0, 1], best 1."""
-
-    name: str
-    x: float
-    y: float
-    width: float
-    height: float
-    score: float
-
-
 class GlyphDetector:
     """Finds the glyphs of the world's objects, upright, with a longest side of 26 to 84 pixels.
 
@@ -84,7 +73,7 @@ class GlyphDetector:
         self._crops = _Templates(_CROP_SIDE, _CROP_CELLS, self._device)
 
     @torch.inference_mode()
-    def detect(self, pictures: Tensor) -> list[list[Detection]]:
+    def detect(self, pictures: Tensor) -> list[list[Found]]:
         """The objects of each picture, best first. An object may be found several times, at several places.
 
         Args:
@@ -100,7 +89,7 @@ class GlyphDetector:
         chunks = pictures.split(_CHUNK) if len(pictures) else ()
         return [found for chunk in chunks for found in self._detect(chunk.to(self._device, torch.float32))]
 
-    def _detect(self, pictures: Tensor) -> list[list[Detection]]:
+    def _detect(self, pictures: Tensor) -> list[list[Found]]:
         pictures = F.avg_pool2d(pictures, _HALF)
         background = estimate_background(pictures)
         bands = torch.stack([_filter(pictures - background, f) for f in self._filters], dim=1)
@@ -187,14 +176,14 @@ def measure_detector(scenes: int, seed: int) -> DetectorScore:
     return DetectorScore(hits / objects, hits / max(detections, 1), scenes)
 
 
-def _hits(placements: Iterable[Placement], detections: Iterable[Detection]) -> int:
+def _hits(placements: Iterable[Placement], detections: Iterable[Found]) -> int:
     return sum(any(_agree(placement, detection) for detection in detections) for placement in placements)
 
 
-def _agree(placement: Placement, detection: Detection) -> bool:
+def _agree(placement: Placement, found: Found) -> bool:
     tolerance = max(8, 0.35 * max(placement.width, placement.height))
-    distance = math.hypot(detection.x - placement.x, detection.y - placement.y)
-    return detection.name == placement.name and distance <= tolerance
+    x, y = (IMAGE_SIZE * part for part in found.box.centre)
+    return found.label == placement.name and math.hypot(x - placement.x, y - placement.y) <= tolerance
 
 
 def _degrade(rng: np.random.Generator, picture: np.ndarray) -> np.ndarray:
@@ -382,12 +371,13 @@ def _overlap(candidates: _Candidates) -> Tensor:
     return same_picture & (shared > _SAME_PLACE * torch.minimum(area[:, None], area))
 
 
-def _detections(candidates: _Candidates, pictures: int) -> list[list[Detection]]:
-    found: list[list[Detection]] = [[] for _ in range(pictures)]
+def _detections(candidates: _Candidates, pictures: int) -> list[list[Found]]:
+    found: list[list[Found]] = [[] for _ in range(pictures)]
     places = zip(candidates.picture.tolist(), candidates.glyph.tolist())
     for (picture, glyph), (x, y, width, height), score in zip(
         places, candidates.box.tolist(), candidates.score.tolist()
     ):
+        box = Box(*(part / IMAGE_SIZE for part in (x - width / 2, y - height / 2, width, height)))
         # Rounding can lift a perfect match a little above one.
-        found[picture].append(Detection(OBJECTS[glyph], x, y, width, height, min(score, 1.0)))
+        found[picture].append(Found(OBJECTS[glyph], box, min(score, 1.0)))
     return found

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cache
 
+from PIL import Image
 from torch import Tensor
 
-from ..evaluation.look import Look, Sighting
+from ..evaluation.boxes import Found
+from ..evaluation.detectors import check_known
+from ..evaluation.look import Look
+from ..viz import from_image
 from .detector import GlyphDetector
 from .world import IMAGE_SIZE, OBJECTS
 
@@ -26,13 +31,24 @@ def look_at(pictures: Tensor) -> Look:
             f"picture: the miniature's own, of {IMAGE_SIZE}×{IMAGE_SIZE} pixels, was expected, not one of "
             f"{width}×{height}: its detector knows no other size."
         )
-    found = [
-        [Sighting(one.name, (one.x / IMAGE_SIZE, one.y / IMAGE_SIZE)) for one in picture]
-        for picture in _detector().detect(pictures)
-    ]
-    return Look("the miniature's detector", found, frozenset(OBJECTS))
+    return Look("the miniature's detector", _detector().detect(pictures), frozenset(OBJECTS))
 
 
 @cache
 def _detector() -> GlyphDetector:
     return GlyphDetector()
+
+
+class MiniatureDetector:
+    """That of the miniature's world, as an ``ObjectDetector``."""
+
+    description = "miniature"
+
+    def check(self, names: Sequence[str]) -> None:
+        """See ``ObjectDetector``."""
+        check_known(names, OBJECTS, "the miniature's detector")
+
+    def find(self, picture: Image.Image, names: Sequence[str]) -> list[Found]:
+        """See ``ObjectDetector``."""
+        (found,) = _detector().detect(from_image(picture)[None])
+        return [one for one in found if one.label in names]

@@ -101,7 +101,7 @@ def draw(
     tally.seconds += time.perf_counter() - start
     if steering is not None:
         tally.gradient_passes += sum(int((entry.gradient_norm > 0).sum()) for entry in steering.trace)
-    trials = [judge(prompt.relations, found, IMAGE_SIZE) for found in detector.detect(pictures)]
+    trials = [judge(prompt.relations, found) for found in detector.detect(pictures)]
     tally.trials.append(trials)
     return Drawn(pictures, trials)
 

@@ -7,8 +7,7 @@ words in the maps in place of the picture is wrong as often as right.
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
@@ -16,7 +15,6 @@ import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
-from torch.nn import Module
 
 from ..classifier import MapLayout
 from ..described import brief
@@ -165,21 +163,6 @@ class Record:
     relation: Relation
     stated: Relation
     maps: Tensor
-
-
-def weights_hash(parts: Iterable[Module]) -> str:
-    """SHA-256 of the names and weights of some networks, one after the other."""
-    digest = hashlib.sha256()
-    for part in parts:
-        for name, weight in sorted(part.state_dict().items()):
-            digest.update(name.encode())
-            digest.update(weight_bytes(weight))
-    return digest.hexdigest()
-
-
-def weight_bytes(weight: Tensor) -> bytes:
-    """A weight's values for a hash, the same on every device and in every precision that holds them."""
-    return weight.detach().float().cpu().numpy().tobytes()
 
 
 @torch.no_grad()

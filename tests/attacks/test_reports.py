@@ -7,7 +7,8 @@ import json
 import pytest
 from graphs import core_node, graph, pack_node, sampler_node, schedule_node
 
-from steering_core.evaluation.look import Look, Sighting, label_of, read_boxes, seen_relations
+from steering_core.evaluation.boxes import Box, Found
+from steering_core.evaluation.look import Look, label_of, read_boxes, seen_relations
 from steering_core.relations import Relation, Scene, Span, SpatialRelation
 from steering_core.tokens import GroundedScene, Token, ground
 
@@ -24,8 +25,12 @@ def scene_of(*triplets: tuple[str, Relation, str]) -> GroundedScene:
     return ground(Scene(prompt, relations), tokens)
 
 
+def at(label: str, centre: tuple[float, float]) -> Found:
+    return Found(label, Box(*centre, 0.0, 0.0))
+
+
 def looked(*pictures: dict[str, tuple[float, float]], known: frozenset[str] | None = None) -> Look:
-    return Look("the detector", [[Sighting(*found) for found in picture.items()] for picture in pictures], known)
+    return Look("the detector", [[at(*found) for found in picture.items()] for picture in pictures], known)
 
 
 ABOVE = scene_of(("giraffe", Relation.ABOVE, "airplane"))
@@ -65,7 +70,7 @@ def test_a_detector_that_does_not_know_an_object_judges_nothing_about_it():
 
 def test_an_object_that_is_there_twice_counts_where_it_does_not_matter_which_is_meant():
     def twice(second: tuple[float, float]) -> Look:
-        return Look("it", [[Sighting("giraffe", UP), Sighting("giraffe", second), Sighting("airplane", (0.5, 0.5))]])
+        return Look("it", [[at("giraffe", UP), at("giraffe", second), at("airplane", (0.5, 0.5))]])
 
     assert told(ABOVE, twice((0.1, 0.3)))[0].startswith(TICK)
     assert told(ABOVE, twice(DOWN)) == [
@@ -88,7 +93,7 @@ def test_boxes_of_one_picture_or_a_list_for_each_are_read():
     frame = [box("giraffe", 45, 0), box("airplane", 45, 90)]
     for boxes, pictures in ((frame, 1), ([frame], 1), ([frame, frame], 2)):
         look = read_boxes(boxes, pictures, 100, 200)
-        assert look.found[0][0] == Sighting("giraffe", (0.5, 0.025))
+        assert look.found[0][0] == Found("giraffe", Box(0.45, 0.0, 0.1, 0.05))
         assert told(ABOVE, look)[0].startswith(TICK)
     assert read_boxes([[], []], 2, 100, 100).found == [[], []]
     assert told(ABOVE, read_boxes([], 1, 100, 100)) == [

@@ -8,8 +8,9 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from steering_core.evaluation.boxes import Box, Found
 from steering_core.miniature import detector
-from steering_core.miniature.detector import Detection, GlyphDetector, estimate_background, measure_detector
+from steering_core.miniature.detector import GlyphDetector, estimate_background, measure_detector
 from steering_core.miniature.world import (
     IMAGE_SIZE,
     OBJECTS,
@@ -61,18 +62,21 @@ def test_finds_every_object_where_and_as_large_as_it_is(
     placements = [place(name, 70.0, 58.0, side) for name in OBJECTS]
     found = glyph_detector.detect(pictures(*(Layout((placement,), background) for placement in placements)))
     for placement, detections in zip(placements, found):
-        assert [detection.name for detection in detections] == [placement.name]
-        (detection,) = detections
-        assert (detection.x, detection.y) == pytest.approx((70, 58), abs=2.5)
-        assert (detection.width, detection.height) == pytest.approx((placement.width, placement.height), rel=0.15)
-        assert 0.9 < detection.score <= 1
+        assert [one.label for one in detections] == [placement.name]
+        box = detections[0].box
+        assert [part * IMAGE_SIZE for part in box.centre] == pytest.approx([70, 58], abs=2.5)
+        size = placement.width, placement.height
+        assert [part * IMAGE_SIZE for part in (box.width, box.height)] == pytest.approx(size, rel=0.15)
+        assert 0.9 < detections[0].score <= 1
 
 
 def test_finds_an_object_as_often_as_it_is_there(glyph_detector: GlyphDetector) -> None:
     layout = Layout((place("cat", 30, 30, 40), place("cat", 95, 40, 50), place("bus", 60, 100, 40)), SUNSET)
     (found,) = glyph_detector.detect(pictures(layout))
-    assert sorted(detection.name for detection in found) == ["bus", "cat", "cat"]
-    assert sorted(d.x for d in found if d.name == "cat") == pytest.approx([30, 95], abs=2.5)
+    assert sorted(one.label for one in found) == ["bus", "cat", "cat"]
+    assert sorted(one.box.centre[0] * IMAGE_SIZE for one in found if one.label == "cat") == pytest.approx(
+        [30, 95], abs=2.5
+    )
 
 
 def test_detections_come_best_first(glyph_detector: GlyphDetector) -> None:
@@ -81,14 +85,14 @@ def test_detections_come_best_first(glyph_detector: GlyphDetector) -> None:
     torch.manual_seed(0)
     picture[..., :64] += 0.15 * torch.randn(1, 3, IMAGE_SIZE, 64)
     (found,) = glyph_detector.detect(picture.clamp(0, 1))
-    assert [detection.name for detection in found] == ["clock", "horse"]
+    assert [one.label for one in found] == ["clock", "horse"]
     assert found[0].score > found[1].score
 
 
 def test_contrast_does_not_matter(glyph_detector: GlyphDetector) -> None:
     picture = pictures(Layout((place("horse", 60, 70, 60),), LAVENDER))
     ((full,), (faded,)) = glyph_detector.detect(torch.cat([picture, 0.6 + 0.4 * picture]))
-    assert faded.name == "horse"
+    assert faded.label == "horse"
     assert faded.score == pytest.approx(full.score, abs=0.03)
 
 
@@ -119,7 +123,7 @@ def test_a_picture_is_judged_alike_in_any_batch(glyph_detector: GlyphDetector) -
     batch = pictures(*(Layout((place(name, 64, 64, 50),), SUNSET) for name in OBJECTS[:10]))
     together = glyph_detector.detect(batch)
     alone = [glyph_detector.detect(picture[None])[0] for picture in batch]
-    assert [[d.name for d in found] for found in together] == [[d.name for d in found] for found in alone]
+    assert [[one.label for one in found] for found in together] == [[one.label for one in found] for found in alone]
     assert [found[0].score for found in together] == pytest.approx([found[0].score for found in alone], abs=1e-4)
 
 
@@ -148,8 +152,8 @@ def test_degraded_scenes_are_read_reliably() -> None:
 
 def test_repeated_and_misplaced_detections_lower_the_precision(monkeypatch: pytest.MonkeyPatch) -> None:
     class Stub:
-        def detect(self, batch: Tensor) -> list[list[Detection]]:
-            at_centre, elsewhere = (Detection("apple", x, 64.0, 40.0, 40.0, 1.0) for x in (64.0, 5.0))
+        def detect(self, batch: Tensor) -> list[list[Found]]:
+            at_centre, elsewhere = (Found("apple", Box(x, 0.5, 0.0, 0.0)) for x in (0.5, 0.04))
             return [[at_centre, at_centre, elsewhere, elsewhere]] * len(batch)
 
     monkeypatch.setattr(detector, "GlyphDetector", Stub)

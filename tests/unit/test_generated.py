@@ -24,11 +24,13 @@ from transformers import (
 )
 
 from steering_core.cli.main import main
+from steering_core.evaluation.boxes import Box, Found
+from steering_core.evaluation.detectors import TransformersDetector
 from steering_core.miniature.folder import MINIATURE_DIR
+from steering_core.miniature.look import MiniatureDetector
 from steering_core.miniature.world import render, sample_layout
 from steering_core.relations import CARDINAL_RELATIONS, Relation
-from steering_core.training.generated import GeneratedPictures, MiniatureDetector, TransformersDetector
-from steering_core.training.sources import Box
+from steering_core.training.generated import GeneratedPictures
 
 NAMES = ("dog", "cat", "bus")
 _ATTENTION = {f"{part}_{size}": value for part in ("encoder", "decoder") for size, value in (
@@ -57,7 +59,7 @@ class SeenAsDrawn:
     def find(self, picture, names):
         place = next(self._places)
         first, second = Box(0.4, 0.4, 0.2, 0.2), Box(0.4 - 0.3 * place[0], 0.4 - 0.3 * place[1], 0.2, 0.2)
-        return [(names[0], first), (names[1], second)][: place[2]]
+        return [Found(names[0], first), Found(names[1], second)][: place[2]]
 
 
 def test_pictures_are_drawn_until_one_shows_the_wanted_relation():
@@ -100,12 +102,12 @@ def test_objects_are_checked_before_anything_is_drawn(capsys, tmp_path):
 
 def test_the_miniatures_detector_gives_boxes_in_shares_of_the_picture():
     layout = sample_layout(np.random.default_rng(0), ["dog", "bus"])
-    found = dict(MiniatureDetector().find(Image.fromarray(render(layout)), ("dog", "cat", "bus")))
+    pictured = MiniatureDetector().find(Image.fromarray(render(layout)), ("dog", "cat", "bus"))
+    found = {one.label: one.box for one in pictured}
     assert set(found) == {"dog", "bus"}
     for placement in layout.placements:
         box = found[placement.name]
-        assert (box.left + box.width / 2) * 128 == pytest.approx(placement.x, abs=2)
-        assert (box.top + box.height / 2) * 128 == pytest.approx(placement.y, abs=2)
+        assert [part * 128 for part in box.centre] == pytest.approx([placement.x, placement.y], abs=2)
         assert box.area * 128**2 == pytest.approx(placement.width * placement.height, rel=0.2)
 
 
@@ -195,20 +197,22 @@ def test_detectors_of_transformers_find_boxes_in_shares_of_the_picture(make, fou
     detector = TransformersDetector(str(tmp_path), "cpu")
     detector.check(["dog", "cat"])
     found = detector.find(Image.new("RGB", (128, 96)), ["dog", "cat"])
-    assert found and {name for name, _ in found} <= found_names
-    for _, box in found:
+    assert found and {one.label for one in found} <= found_names
+    assert found == sorted(found, key=lambda one: -one.score)
+    for box in (one.box for one in found):
         assert 0 <= box.left <= box.left + box.width <= 1.001
         assert 0 <= box.top <= box.top + box.height <= 1.001
         assert box.area > 0
-    for position, (name, box) in enumerate(found):
-        assert not any(name == other and box.overlap(better) > 0.5 for other, better in found[:position])
+    for position, one in enumerate(found):
+        same = [better for better in found[:position] if better.label == one.label]
+        assert not any(one.box.overlap(better.box) > 0.5 for better in same)
 
 
 def test_the_boxes_of_owl_v2_are_its_patches(tmp_path):
     """A picture of 128×96 is padded to a square of 4×4 patches of 32: a box is centred on its patch's far corner."""
     owl_v2(tmp_path)
     detector = TransformersDetector(str(tmp_path), "cpu")
-    boxes = [box for _, box in detector.find(Image.new("RGB", (128, 96)), ["dog"])]
+    boxes = [one.box for one in detector.find(Image.new("RGB", (128, 96)), ["dog"])]
     first = min(boxes, key=lambda box: box.left + box.top)
     assert (first.left * 128, first.top * 96) == (pytest.approx(16, abs=1), pytest.approx(16, abs=1))
     assert (first.width * 128, first.height * 96) == (pytest.approx(32, abs=1), pytest.approx(32, abs=1))

@@ -7,11 +7,11 @@ import pytest
 import torch
 from PIL import Image
 
+from steering_core.evaluation.boxes import Box
 from steering_core.miniature.detector import GlyphDetector
 from steering_core.miniature.world import OBJECTS, is_unseen_pair
 from steering_core.relations import CARDINAL_RELATIONS, Relation
 from steering_core.training.sources import (
-    Box,
     LabelledPictures,
     MiniatureScenes,
     coco_pictures,
@@ -67,7 +67,7 @@ def test_scenes_can_have_more_objects_than_their_label_names():
     pictures = torch.from_numpy(np.stack([np.array(scenes[index].picture) for index in range(8)])).permute(0, 3, 1, 2)
     counts = set()
     for index, found in enumerate(GlyphDetector().detect(pictures / 255)):
-        example, centres = scenes[index], {one.name: (one.x, one.y) for one in found}
+        example, centres = scenes[index], {one.label: one.box.centre for one in found}
         assert example.relation.holds(centres[example.subject], centres[example.object])
         counts.add(len(found))
     assert counts == {2, 3, 4}

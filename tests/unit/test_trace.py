@@ -8,7 +8,8 @@ import torch
 from toys import pair_scene, toy_probe
 
 from steering_core.curves import note_picture, run_curves
-from steering_core.evaluation.look import Look, Sighting
+from steering_core.evaluation.boxes import Box, Found
+from steering_core.evaluation.look import Look
 from steering_core.losses import CentroidLoss
 from steering_core.relations import Relation
 from steering_core.schedule import IN_TURN, SamplingStep, SteeringSchedule
@@ -30,7 +31,7 @@ def steered_run(*relations: Relation, batch: int = 2, probe=toy_probe, **schedul
 
 def look_at_pair(*pictures: str) -> Look:
     """Each picture as the objects from left to right, at the same height."""
-    found = [[Sighting(label, ((at + 1) / 10, 0.5)) for at, label in enumerate(names)] for names in pictures]
+    found = [[Found(label, Box((at + 1) / 10, 0.5, 0.0, 0.0)) for at, label in enumerate(names)] for names in pictures]
     return Look("the test", found, frozenset("ab"))
 
 

@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 
 import pytest
 
+from steering_core.evaluation.boxes import Box, Found
 from steering_core.evaluation.visor import Trial, interval, judge, share_interval, visor_scores
 from steering_core.relations import Relation
 
 RIGHT, WRONG, ABSENT = Trial(True, True), Trial(True, False), Trial(False, False)
 
 
-@dataclass(frozen=True)
-class Found:
-    name: str
-    x: float
-    y: float
-    score: float = 1.0
+def at(label: str, x: float, y: float, score: float = 1.0) -> Found:
+    """An object with its centre there, in pixels of a picture of 128×128."""
+    return Found(label, Box(x / 128 - 0.1, y / 128 - 0.1, 0.2, 0.2), score)
 
 
 CAT_LEFT_OF_DOG = [("cat", Relation.LEFT_OF, "dog")]
@@ -27,37 +24,36 @@ CAT_LEFT_OF_DOG = [("cat", Relation.LEFT_OF, "dog")]
 @pytest.mark.parametrize(
     ("found", "verdict"),
     [
-        ([Found("cat", 10, 90), Found("dog", 20, 5)], RIGHT),
-        ([Found("cat", 20, 5), Found("dog", 10, 90)], WRONG),
-        ([Found("cat", 20, 5), Found("dog", 20, 90)], WRONG),
-        ([Found("cat", 10, 90)], ABSENT),
-        ([Found("dog", 20, 5), Found("cow", 10, 5)], ABSENT),
+        ([at("cat", 10, 90), at("dog", 20, 5)], RIGHT),
+        ([at("cat", 20, 5), at("dog", 10, 90)], WRONG),
+        ([at("cat", 20, 5), at("dog", 20, 90)], WRONG),
+        ([at("cat", 10, 90)], ABSENT),
+        ([at("dog", 20, 5), at("cow", 10, 5)], ABSENT),
         ([], ABSENT),
     ],
 )
 def test_judges_presence_before_relation(found: list[Found], verdict: Trial) -> None:
-    assert judge(CAT_LEFT_OF_DOG, found, image_size=128) == verdict
+    assert judge(CAT_LEFT_OF_DOG, found) == verdict
 
 
 def test_every_relation_must_hold() -> None:
     relations = [*CAT_LEFT_OF_DOG, ("dog", Relation.ABOVE, "cow")]
-    cat, dog = Found("cat", 10, 50), Found("dog", 60, 50)
-    assert judge(relations, [cat, dog, Found("cow", 0, 90)], image_size=128) == RIGHT
-    assert judge(relations, [cat, dog, Found("cow", 0, 10)], image_size=128) == WRONG
-    assert judge(relations, [cat, dog], image_size=128) == ABSENT
+    cat, dog = at("cat", 10, 50), at("dog", 60, 50)
+    assert judge(relations, [cat, dog, at("cow", 0, 90)]) == RIGHT
+    assert judge(relations, [cat, dog, at("cow", 0, 10)]) == WRONG
+    assert judge(relations, [cat, dog]) == ABSENT
 
 
 @pytest.mark.parametrize("reverse", [False, True])
 def test_best_of_several_detections_counts(reverse: bool) -> None:
-    found = [Found("cat", 10, 0, 0.9), Found("cat", 100, 0, 0.8), Found("dog", 50, 0)]
-    assert judge(CAT_LEFT_OF_DOG, found[::-1] if reverse else found, image_size=128) == RIGHT
+    found = [at("cat", 10, 0, 0.9), at("cat", 100, 0, 0.8), at("dog", 50, 0)]
+    assert judge(CAT_LEFT_OF_DOG, found[::-1] if reverse else found) == RIGHT
 
 
 def test_nearness_is_measured_in_widths_of_the_image() -> None:
-    found = [Found("cat", 10, 10), Found("dog", 74, 10)]
-    near = [("cat", Relation.NEAR, "dog")]
-    assert judge(near, found, image_size=128) == RIGHT
-    assert judge(near, found, image_size=127) == WRONG
+    near, cat = [("cat", Relation.NEAR, "dog")], at("cat", 10, 10)
+    assert judge(near, [cat, at("dog", 73.9, 10)]) == RIGHT
+    assert judge(near, [cat, at("dog", 74.1, 10)]) == WRONG
 
 
 def test_scores_of_hand_counted_trials() -> None:

@@ -23,7 +23,8 @@ from torch import Tensor, nn
 from ...layers import AttentionLayer
 from ...token_maps import TokenMaps
 from ...tokens import Token
-from ...training.recording import NoiseLevel, Outcome, PromptedModel, weights_hash
+from ...training.recording import NoiseLevel, Outcome, PromptedModel
+from ...weights import weights_hash
 from .families import readable_network
 from .pipelines import kind_of
 from .probe import probe_network

@@ -4,7 +4,7 @@ Every source is a sequence of examples that can be read in any order, so that se
 share it, and a stopped recording goes on where it was.
 """
 
-from .boxes import Box, unambiguous_relation
+from .clear_relation import unambiguous_relation
 from .coco import coco_pictures
 from .example import Example, Source
 from .gqa import gqa_pictures
@@ -12,7 +12,6 @@ from .labelled import LabelledPictures
 from .miniature import MiniatureScenes
 
 __all__ = [
-    "Box",
     "Example",
     "LabelledPictures",
     "MiniatureScenes",

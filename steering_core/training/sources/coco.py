@@ -7,13 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ...described import brief, described, read_json
-from .boxes import Box
+from ...evaluation.boxes import Box
 from .photographs import (
     AnnotatedPictures,
     BoxInPixels,
     PictureFolder,
     Sized,
-    box_in_shares,
     check_box,
     check_named,
     clear_pairs,
@@ -48,7 +47,7 @@ def coco_pictures(annotations: Path, pictures: Path, seed: int, within: Path | N
         if image is None or name is None:
             unknown = ("image", annotation.image_id) if image is None else ("category", annotation.category_id)
             raise ValueError(f"{annotations}: annotations[{number}]: there is no {unknown[0]} {brief(unknown[1])}.")
-        box = None if annotation.iscrowd else box_in_shares(annotation.bbox, image.width, image.height)
+        box = None if annotation.iscrowd else Box.of_pixels(annotation.bbox, image.width, image.height)
         boxes[annotation.image_id].append((name, box))
     folder = PictureFolder(annotations, pictures, within)
     annotated = [folder.annotated(image.file_name, clear_pairs(boxes[image.id])) for image in content.images]

@@ -6,12 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ...described import brief, described, read_json
-from .boxes import Box
+from ...evaluation.boxes import Box
 from .photographs import (
     AnnotatedPictures,
     PictureFolder,
     Sized,
-    box_in_shares,
     check_box,
     check_named,
     clear_pairs,
@@ -40,7 +39,7 @@ def gqa_pictures(scene_graphs: Path, pictures: Path, seed: int, within: Path | N
     folder, annotated = PictureFolder(scene_graphs, pictures, within), []
     for image, graph in content.graphs.items():
         boxes: list[tuple[str, Box | None]] = [
-            (one.name, box_in_shares((one.x, one.y, one.w, one.h), graph.width, graph.height))
+            (one.name, Box.of_pixels((one.x, one.y, one.w, one.h), graph.width, graph.height))
             for one in graph.objects.values()
         ]
         stated = {

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from ...evaluation.boxes import Box
 from ...miniature.world import (
     IMAGE_SIZE,
     MAX_OBJECTS,
@@ -20,7 +21,7 @@ from ...miniature.world import (
     unseen_pairs,
 )
 from ...relations import CARDINAL_RELATIONS
-from .boxes import Box, unambiguous_relation
+from .clear_relation import unambiguous_relation
 from .example import Example
 
 

@@ -14,10 +14,11 @@ import numpy as np
 from PIL import Image
 
 from ...described import brief, one_line
+from ...evaluation.boxes import Box
 from ...files import sha256_of
 from ...places import path_within
 from ...relations import Relation
-from .boxes import Box, unambiguous_relation
+from .clear_relation import unambiguous_relation
 from .example import Example
 
 #: Of a picture with more objects, only so many are paired: there are as many pairs as the square of them.
@@ -154,13 +155,6 @@ class PictureFolder:
                 f"pictures."
             )
         return Annotated(file, pairs)
-
-
-def box_in_shares(box: BoxInPixels, width: int, height: int) -> Box:
-    """(left, top, width, height) in pixels to shares of the picture's sides; what lies beyond these is cut off."""
-    left, right = (min(max(x / width, 0.0), 1.0) for x in (box[0], box[0] + box[2]))
-    top, bottom = (min(max(y / height, 0.0), 1.0) for y in (box[1], box[1] + box[3]))
-    return Box(left, top, right - left, bottom - top)
 
 
 def _read_picture(file: Path) -> Image.Image:

@@ -5,7 +5,6 @@ from setting import PROMPT, Scene, backend, common_ksampler, report, text
 from spatial_steering.steering_core.evaluation.visor import judge
 from spatial_steering.steering_core.losses import CentroidLoss
 from spatial_steering.steering_core.miniature.detector import GlyphDetector
-from spatial_steering.steering_core.miniature.world import IMAGE_SIZE
 from spatial_steering.steering_core.relations import Relation
 from spatial_steering.steering_core.steering import Steering, SteeringError
 from spatial_steering.steering_core.trace import RunLog
@@ -47,7 +46,7 @@ with torch.inference_mode():
         """How many of the eight pictures show the relation."""
         pictures = scene.vae.decode(latent).movedim(-1, 1)
         triplet = ("giraffe", Relation.ABOVE, "airplane")
-        return sum(judge([triplet], found, IMAGE_SIZE).correct for found in detector.detect(pictures))
+        return sum(judge([triplet], found).correct for found in detector.detect(pictures))
 
     def combined(first, second):
         """Conditioning (Combine)."""

@@ -5,7 +5,6 @@ from setting import Scene, arguments, backend, common_ksampler, report, samplers
 from spatial_steering.steering_core.evaluation.visor import judge
 from spatial_steering.steering_core.losses import CentroidLoss
 from spatial_steering.steering_core.miniature.detector import GlyphDetector
-from spatial_steering.steering_core.miniature.world import IMAGE_SIZE
 from spatial_steering.steering_core.relations import Relation
 from spatial_steering.steering_core.schedule import DESCENT, GUIDANCE, SteeringSchedule
 from spatial_steering.steering_core.steering import Steering
@@ -33,7 +32,7 @@ with torch.inference_mode():
             model, SEED, steps, scale, sampler, "normal", scene.positive, scene.negative, scene.latent
         )
         pictures = scene.vae.decode(latent["samples"]).movedim(-1, 1)
-        return sum(judge([TRIPLET], found, IMAGE_SIZE).correct for found in detector.detect(pictures))
+        return sum(judge([TRIPLET], found).correct for found in detector.detect(pictures))
 
     for sampler in arguments or samplers.SAMPLER_NAMES:
         schedule, *rest = settings(sampler)

@@ -5,7 +5,6 @@ from setting import ModelSamplingDiscrete, ModelSamplingSD3, Scene, backend, com
 from spatial_steering.steering_core.evaluation.visor import judge
 from spatial_steering.steering_core.losses import CentroidLoss
 from spatial_steering.steering_core.miniature.detector import GlyphDetector
-from spatial_steering.steering_core.miniature.world import IMAGE_SIZE
 from spatial_steering.steering_core.relations import Relation
 from spatial_steering.steering_core.schedule import GUIDANCE, SteeringSchedule
 from spatial_steering.steering_core.steering import Steering
@@ -25,7 +24,7 @@ with torch.inference_mode():
         """How many of eight pictures."""
         (latent,) = common_ksampler(model, 3, 25, 5.0, "euler", "normal", scene.positive, scene.negative, scene.latent)
         pictures = scene.vae.decode(latent["samples"]).movedim(-1, 1)
-        return sum(judge([TRIPLET], found, IMAGE_SIZE).present for found in detector.detect(pictures))
+        return sum(judge([TRIPLET], found).present for found in detector.detect(pictures))
 
     def shifts(model):
         """By how much guidance moves the denoised latent at its first step, in step sizes; and at which noise level."""

@@ -1,9 +1,8 @@
-"""Boxes of objects, and the relation that they leave no doubt of."""
+"""The relation that two objects' boxes leave no doubt of."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+from ...evaluation.boxes import Box
 from ...relations import Relation
 
 #: Boxes that share more than this much of the smaller one leave it open how they lie.
@@ -16,27 +15,6 @@ _LEAST_DISTANCE = 0.1
 _LEAST_DOMINANCE = 1.5
 
 
-@dataclass(frozen=True)
-class Box:
-    """An object's place in a picture: left, top, width and height in shares of its sides."""
-
-    left: float
-    top: float
-    width: float
-    height: float
-
-    @property
-    def area(self) -> float:
-        """As a share of the picture's."""
-        return self.width * self.height
-
-    def overlap(self, other: Box) -> float:
-        """The common area, as a share of the smaller box."""
-        width = min(self.left + self.width, other.left + other.width) - max(self.left, other.left)
-        height = min(self.top + self.height, other.top + other.height) - max(self.top, other.top)
-        return max(0.0, width) * max(0.0, height) / min(self.area, other.area)
-
-
 def unambiguous_relation(subject: Box, object: Box) -> Relation | None:
     """The one of ``CARDINAL_RELATIONS`` that clearly holds; none where that could be disputed.
 
@@ -46,8 +24,7 @@ def unambiguous_relation(subject: Box, object: Box) -> Relation | None:
     """
     if min(subject.area, object.area) < _LEAST_AREA or subject.overlap(object) > _MOST_OVERLAP:
         return None
-    dx = subject.left + subject.width / 2 - object.left - object.width / 2
-    dy = subject.top + subject.height / 2 - object.top - object.height / 2
+    dx, dy = (ours - theirs for ours, theirs in zip(subject.centre, object.centre))
     along, across = max(abs(dx), abs(dy)), min(abs(dx), abs(dy))
     if along < _LEAST_DISTANCE or along < _LEAST_DOMINANCE * across:
         return None

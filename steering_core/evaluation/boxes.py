@@ -1,0 +1,59 @@
+"""Objects found in pictures, and their places: what every detector gives and every score takes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+#: x to the right and y downward, in shares of the picture's sides.
+Point = tuple[float, float]
+
+
+@dataclass(frozen=True)
+class Box:
+    """An object's place in a picture: left, top, width and height in shares of its sides."""
+
+    left: float
+    top: float
+    width: float
+    height: float
+
+    @classmethod
+    def of_pixels(cls, box: tuple[float, float, float, float], width: int, height: int) -> Box:
+        """Of left, top, width and height in pixels of a picture of this size; what lies beyond it is cut off."""
+        left, right = (min(max(x / width, 0.0), 1.0) for x in (box[0], box[0] + box[2]))
+        top, bottom = (min(max(y / height, 0.0), 1.0) for y in (box[1], box[1] + box[3]))
+        return cls(left, top, right - left, bottom - top)
+
+    @property
+    def centre(self) -> Point:
+        """(x, y)."""
+        return self.left + self.width / 2, self.top + self.height / 2
+
+    @property
+    def area(self) -> float:
+        """As a share of the picture's."""
+        return self.width * self.height
+
+    def common_area(self, other: Box) -> float:
+        """What both cover, as a share of the picture's area."""
+        width = min(self.left + self.width, other.left + other.width) - max(self.left, other.left)
+        height = min(self.top + self.height, other.top + other.height) - max(self.top, other.top)
+        return max(0.0, width) * max(0.0, height)
+
+    def overlap(self, other: Box) -> float:
+        """The common area, as a share of the smaller box."""
+        return self.common_area(other) / min(self.area, other.area)
+
+
+@dataclass(frozen=True)
+class Found:
+    """An object that a detector found.
+
+    Attributes:
+        label: the detector's name for it.
+        score: the higher, the surer.
+    """
+
+    label: str
+    box: Box
+    score: float = 1.0

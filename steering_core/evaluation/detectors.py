@@ -1,0 +1,130 @@
+"""Detectors of objects in pictures, from the transformers library."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+from PIL import Image
+
+from ..described import one_line
+from ..hub import local_folder
+from ..relations import with_article
+from ..weights import weights_hash
+from .boxes import Box, Found
+
+#: Boxes of one name that share more than this of the smaller one are one object, found twice.
+_SAME_OBJECT = 0.5
+#: Of an open-vocabulary detector, whose scores are lower than those of one with fixed classes.
+_OPEN_THRESHOLD, _CLOSED_THRESHOLD = 0.3, 0.5
+
+
+class ObjectDetector(Protocol):
+    """Finds named objects in a picture."""
+
+    @property
+    def description(self) -> str:
+        """Tells it from others, for the manifest of a dataset."""
+
+    def check(self, names: Sequence[str]) -> None:
+        """Refuse names that it does not know.
+
+        Raises:
+            ValueError: there are some.
+        """
+
+    def find(self, picture: Image.Image, names: Sequence[str]) -> list[Found]:
+        """Every object of these names, with its place, best first."""
+
+
+class TransformersDetector:
+    """A detector of the transformers library: RT-DETR and others with fixed classes, OWLv2 or Grounding DINO.
+
+    Args:
+        folder: with the model, or its name in the local cache of Hugging Face; nothing is downloaded.
+        device: of torch.
+
+    Raises:
+        ValueError: there is no such folder, or the model in it is no detector or damaged.
+    """
+
+    def __init__(self, folder: str, device: str) -> None:
+        from transformers import (
+            MODEL_FOR_OBJECT_DETECTION_MAPPING,
+            MODEL_FOR_ZERO_SHOT_OBJECT_DETECTION_MAPPING,
+            AutoConfig,
+            pipeline,
+        )
+
+        place = local_folder(folder, "config.json")
+        try:
+            config = AutoConfig.from_pretrained(place, local_files_only=True)
+        except Exception as error:  # a damaged configuration ends in whatever its class makes of it
+            raise ValueError(
+                f"--detector {folder}: miniature, or the folder of a detector of the transformers library, was "
+                f"expected. {one_line(error)}"
+            ) from error
+        self._is_open = type(config) in MODEL_FOR_ZERO_SHOT_OBJECT_DETECTION_MAPPING
+        if not self._is_open and type(config) not in MODEL_FOR_OBJECT_DETECTION_MAPPING:
+            raise ValueError(
+                f"--detector {folder} holds a model of the kind {config.model_type}, which finds no objects. RT-DETR, "
+                f"OWLv2 or Grounding DINO were expected."
+            )
+        task = "zero-shot-object-detection" if self._is_open else "object-detection"
+        try:
+            self._pipeline = pipeline(task, str(place), device=device, local_files_only=True)
+        except Exception as error:  # so do damaged weights
+            raise ValueError(
+                f"--detector {folder} cannot be loaded, a file is missing or damaged: {one_line(error)}"
+            ) from error
+        self._classes = list(config.id2label.values())
+        # Grounding DINO was trained on text whose phrases end in a full stop.
+        self._wording = "{}." if config.model_type.endswith("grounding-dino") else "a photo of {}"
+        self.description = f"{config.model_type} {weights_hash((self._pipeline.model,))}"
+
+    def check(self, names: Sequence[str]) -> None:
+        """See ``ObjectDetector``; an open-vocabulary detector knows every name."""
+        if not self._is_open:
+            check_known(names, self._classes, "the detector")
+
+    def find(self, picture: Image.Image, names: Sequence[str]) -> list[Found]:
+        """See ``ObjectDetector``."""
+        if self._is_open:
+            name_of = {self._wording.format(with_article(name)): name for name in names}
+            found = self._pipeline(picture, candidate_labels=list(name_of), threshold=_OPEN_THRESHOLD)
+        else:
+            name_of = {name: name for name in names}
+            found = self._pipeline(picture, threshold=_CLOSED_THRESHOLD)
+        named = [one for one in found if one["label"] in name_of]
+        boxes = [
+            Found(name_of[one["label"]], _box(one["box"], picture.size), one["score"])
+            for one in sorted(named, key=lambda one: one["score"], reverse=True)
+        ]
+        return _each_once(boxes)
+
+
+def check_known(names: Sequence[str], known: Sequence[str], detector: str) -> None:
+    """Refuse names that a detector does not know.
+
+    Raises:
+        ValueError: there are some.
+    """
+    unknown = [name for name in names if name not in known]
+    if unknown:
+        raise ValueError(f"--objects: {detector} does not know {', '.join(unknown)}, only {', '.join(known)}.")
+
+
+def _box(corners: Mapping[str, float], size: tuple[int, int]) -> Box:
+    """Of corners in pixels."""
+    left, top, right, bottom = (corners[name] for name in ("xmin", "ymin", "xmax", "ymax"))
+    return Box.of_pixels((left, top, right - left, bottom - top), *size)
+
+
+def _each_once(descending: Sequence[Found]) -> list[Found]:
+    """Without the worse of two boxes that are on the same object; best first."""
+    kept: list[Found] = []
+    for one in descending:
+        same = (better for better in kept if better.label == one.label)
+        if one.box.area and not any(one.box.overlap(better.box) > _SAME_OBJECT for better in same):
+            kept.append(one)
+    return kept
