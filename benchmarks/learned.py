@@ -34,7 +34,8 @@ from benchmarks.named_losses import named_loss
 from benchmarks.ways import learned_way
 from steering_core.classifier import CLASSIFIERS_DIR, MINIATURE_CLASSIFIER
 from steering_core.cli.options import positive
-from steering_core.miniature.prompts import ScenePrompt, chained_prompts, unseen_pair_prompts
+from steering_core.evaluation.suites import ScenePrompt
+from steering_core.miniature.prompts import chained_prompts, unseen_pair_prompts
 from steering_core.miniature.world import OBJECTS
 from steering_core.schedule import DESCENT, GUIDANCE, SteeringSchedule
 

@@ -27,12 +27,13 @@ from tqdm import tqdm
 from benchmarks.kept import KeptTallies
 from steering_core.backends.diffusers import ground_prompt, load_pipeline, steered
 from steering_core.cli.options import guidance_scale
+from steering_core.evaluation.suites import ScenePrompt
 from steering_core.evaluation.visor import interval, share_interval
 from steering_core.files import sha256_of
 from steering_core.losses import SteeringLoss
 from steering_core.miniature.detector import GlyphDetector
 from steering_core.miniature.folder import MINIATURE_DIR
-from steering_core.miniature.prompts import ScenePrompt, unseen_pair_prompts
+from steering_core.miniature.prompts import unseen_pair_prompts
 from steering_core.miniature.score import SEEDS, STEPS, MakeSteering, Tally, draw, unsteered
 from steering_core.schedule import SteeringSchedule
 from steering_core.steering import Steering

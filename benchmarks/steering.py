@@ -33,9 +33,10 @@ from benchmarks.measuring import (
 from benchmarks.ways import LEARNED_LOSSES, centroid_way, learned_way
 from steering_core.backends.diffusers import load_pipeline
 from steering_core.cli.options import positive
+from steering_core.evaluation.suites import ScenePrompt
 from steering_core.losses.centroid import FUNCTIONS
 from steering_core.miniature.folder import SHIPPED
-from steering_core.miniature.prompts import ScenePrompt, chained_prompts, unseen_pair_prompts
+from steering_core.miniature.prompts import chained_prompts, unseen_pair_prompts
 from steering_core.miniature.score import STEPS
 from steering_core.relations import CARDINAL_RELATIONS, Relation
 from steering_core.schedule import DESCENT, GUIDANCE

@@ -34,8 +34,9 @@ from steering_core.backends.diffusers.families import readable_network
 from steering_core.backends.diffusers.pipelines import kind_of
 from steering_core.classifier import MINIATURE_CLASSIFIER
 from steering_core.cli.options import positive
+from steering_core.evaluation.suites import ScenePrompt
 from steering_core.miniature.folder import SHIPPED
-from steering_core.miniature.prompts import ScenePrompt, chained_prompts, unseen_pair_prompts
+from steering_core.miniature.prompts import chained_prompts, unseen_pair_prompts
 from steering_core.miniature.score import STEPS
 from steering_core.schedule import DESCENT, GUIDANCE, SteeringSchedule
 

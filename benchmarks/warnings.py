@@ -19,10 +19,11 @@ from tqdm import tqdm
 
 from benchmarks.measuring import PROMPT_SEED, detector, drawing_processes, pipeline
 from steering_core.cli.options import positive
+from steering_core.evaluation.suites import ScenePrompt
 from steering_core.evaluation.visor import share_interval
 from steering_core.losses import CentroidLoss
 from steering_core.miniature.folder import MINIATURE_DIR
-from steering_core.miniature.prompts import ScenePrompt, chained_prompts, unseen_pair_prompts
+from steering_core.miniature.prompts import chained_prompts, unseen_pair_prompts
 from steering_core.miniature.score import Tally, draw
 from steering_core.steering import Steering
 

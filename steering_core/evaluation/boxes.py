@@ -44,6 +44,12 @@ class Box:
         """The common area, as a share of the smaller box."""
         return self.common_area(other) / min(self.area, other.area)
 
+    def iou(self, other: Box) -> float:
+        """The common area over that of both together; 0 where neither has any."""
+        common = self.common_area(other)
+        together = self.area + other.area - common
+        return common / together if together else 0.0
+
 
 @dataclass(frozen=True)
 class Found:

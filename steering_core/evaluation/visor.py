@@ -6,6 +6,7 @@ section 3.
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,6 +14,10 @@ from dataclasses import dataclass
 from ..relations import Relation
 from .boxes import Found, Point
 
+#: What is found less surely counts as not found, in VISOR's own evaluation …
+_LEAST_SCORE = 0.1
+#: … and of what is found oftener than this, the surest are tried.
+_MOST_OF_A_NAME = 8
 #: The 97.5 % quantile of the standard normal distribution.
 _Z = 1.959964
 
@@ -64,6 +69,25 @@ def judge(relations: Sequence[tuple[str, Relation, str]], found: Sequence[Found]
         relation.holds(centres[subject], centres[object]) for subject, relation, object in relations
     )
     return Trial(present, correct)
+
+
+def judge_any(relations: Sequence[tuple[str, Relation, str]], found: Sequence[Found]) -> Trial:
+    """As VISOR's published evaluation: what is found with a score of 0.1 counts, whichever object of a name fits.
+
+    With several relations one object of each name has to fit them all.
+
+    Args:
+        relations: (subject, relation, object), the objects by the detector's names.
+    """
+    names = tuple(dict.fromkeys(name for subject, _, object in relations for name in (subject, object)))
+    sure = sorted((one for one in found if one.score >= _LEAST_SCORE), key=lambda one: one.score, reverse=True)
+    candidates = [[one.box.centre for one in sure if one.label == name][:_MOST_OF_A_NAME] for name in names]
+    choices = (dict(zip(names, centres)) for centres in itertools.product(*candidates))
+    correct = any(
+        all(relation.holds(choice[subject], choice[object]) for subject, relation, object in relations)
+        for choice in choices
+    )
+    return Trial(all(candidates), correct)
 
 
 def visor_scores(trials: Sequence[Sequence[Trial]]) -> VisorScores:

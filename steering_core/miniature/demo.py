@@ -10,11 +10,12 @@ from PIL import Image
 from tqdm import tqdm
 
 from ..backends.diffusers import load_pipeline
+from ..evaluation.suites import ScenePrompt
 from ..evaluation.visor import Trial, VisorScores
 from ..relations import Relation
 from ..viz import MISSING, RIGHT, WRONG, SheetRow, contact_sheet
 from .detector import GlyphDetector
-from .prompts import ScenePrompt, unseen_pair_prompts
+from .prompts import unseen_pair_prompts
 from .score import SEEDS, MakeSteering, Tally, draw, unsteered
 from .world import IMAGE_SIZE
 

@@ -2,40 +2,14 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
-from ..relations import CARDINAL_RELATIONS, Relation, with_article
+from ..evaluation.suites import ScenePrompt
+from ..evaluation.suites.suite import chained
+from ..relations import CARDINAL_RELATIONS, Relation
 from .world import MAX_OBJECTS, sample_objects, unseen_pairs
-
-
-@dataclass(frozen=True)
-class ScenePrompt:
-    """A prompt and what it asks for: (subject, relation, object), in the order of the text."""
-
-    relations: tuple[tuple[str, Relation, str], ...]
-
-    @property
-    def text(self) -> str:
-        """Such as "a photo of a dog above a cat to the left of a car and a bus below a bird".
-
-        A relation whose subject is the object of the one before goes on with its chain.
-        """
-        words, last = "a photo of", None
-        for subject, relation, object in self.relations:
-            if subject != last:
-                words += f"{' and' if last else ''} {with_article(subject)}"
-            words += f" {relation.phrase} {with_article(object)}"
-            last = object
-        return words
-
-    @property
-    def objects(self) -> tuple[str, ...]:
-        """Their names, each once."""
-        return tuple(dict.fromkeys(name for subject, _, object in self.relations for name in (subject, object)))
 
 
 def unseen_pair_prompts(count: int, seed: int, relations: Sequence[Relation] = CARDINAL_RELATIONS) -> list[ScenePrompt]:
@@ -70,13 +44,11 @@ def chained_prompts(count: int, chains: Sequence[int], seed: int) -> list[SceneP
     if min(chains) < 2 or sum(chains) > MAX_OBJECTS:
         raise ValueError(f"Chains of 2 objects or more, {MAX_OBJECTS} in all at most, were expected, not {chains}.")
     rng = np.random.default_rng((seed, *chains))
-    ends = list(itertools.accumulate(chains))
     prompts = []
     for _ in range(count):
-        names = sample_objects(rng, ends[-1])
-        pairs = [pair for end, size in zip(ends, chains) for pair in itertools.pairwise(names[end - size : end])]
-        chosen = rng.integers(len(CARDINAL_RELATIONS), size=len(pairs))
-        prompts.append(ScenePrompt(tuple((a, CARDINAL_RELATIONS[index], b) for (a, b), index in zip(pairs, chosen))))
+        names = sample_objects(rng, sum(chains))
+        chosen = rng.integers(len(CARDINAL_RELATIONS), size=len(names) - len(chains))
+        prompts.append(ScenePrompt(chained(names, chains, (CARDINAL_RELATIONS[index] for index in chosen))))
     return prompts
 
 

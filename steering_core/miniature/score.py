@@ -10,12 +10,12 @@ from diffusers import DiffusionPipeline, FluxPipeline
 from torch import Tensor
 
 from ..backends.diffusers import generate, ground_prompt
+from ..evaluation.suites import ScenePrompt
 from ..evaluation.visor import Trial, VisorScores, judge, visor_scores
 from ..steering import Steering
 from ..tokens import GroundedScene
 from ..viz import check_finite
 from .detector import GlyphDetector
-from .prompts import ScenePrompt
 from .world import IMAGE_SIZE
 
 #: Sampling of all measurements and sample sheets.

@@ -7,7 +7,7 @@ import math
 import pytest
 
 from steering_core.evaluation.boxes import Box, Found
-from steering_core.evaluation.visor import Trial, interval, judge, share_interval, visor_scores
+from steering_core.evaluation.visor import Trial, interval, judge, judge_any, share_interval, visor_scores
 from steering_core.relations import Relation
 
 RIGHT, WRONG, ABSENT = Trial(True, True), Trial(True, False), Trial(False, False)
@@ -54,6 +54,22 @@ def test_nearness_is_measured_in_widths_of_the_image() -> None:
     near, cat = [("cat", Relation.NEAR, "dog")], at("cat", 10, 10)
     assert judge(near, [cat, at("dog", 73.9, 10)]) == RIGHT
     assert judge(near, [cat, at("dog", 74.1, 10)]) == WRONG
+
+
+def test_visors_own_evaluation_takes_any_pair_that_fits() -> None:
+    found = [at("cat", 100, 0, 0.9), at("cat", 10, 0, 0.1), at("dog", 50, 0, 0.5)]
+    assert judge(CAT_LEFT_OF_DOG, found) == WRONG
+    assert judge_any(CAT_LEFT_OF_DOG, found) == RIGHT
+    assert judge_any(CAT_LEFT_OF_DOG, [found[0], at("cat", 10, 0, 0.09), found[2]]) == WRONG
+    assert judge_any(CAT_LEFT_OF_DOG, found[:2]) == ABSENT
+
+
+def test_of_each_name_the_same_object_has_to_fit_all_relations() -> None:
+    relations = [*CAT_LEFT_OF_DOG, ("dog", Relation.ABOVE, "cow")]
+    cat, cow = at("cat", 50, 50), at("cow", 50, 50)
+    left_but_above, right_but_below = at("dog", 10, 10), at("dog", 90, 90)
+    assert judge_any(relations, [cat, cow, left_but_above, right_but_below]) == WRONG
+    assert judge_any(relations, [cat, cow, left_but_above, at("dog", 90, 10)]) == RIGHT
 
 
 def test_scores_of_hand_counted_trials() -> None:

@@ -1,0 +1,65 @@
+"""GenEval's verdict on positions (Ghosh et al. 2023, GenEval, section 3; its published evaluation decides details)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from ..relations import Relation
+from .boxes import Box, Found, Point
+from .suites.suite import Triplet
+from .visor import Trial
+
+#: What is found less surely counts as not found.
+_LEAST_SCORE = 0.3
+#: So much of the two boxes' sizes the centres must differ by before anything is said.
+_OF_THE_SIZES = 0.1
+#: A direction holds where its share of the distance between the centres is more than this.
+_LEAST_SHARE = 0.5
+
+
+def judge_geneval(relations: Sequence[Triplet], found: Sequence[Found], size: tuple[int, int]) -> Trial:
+    """Whether the surest object of each name stands as the prompt says.
+
+    Args:
+        relations: of the four directions; the objects by the detector's names.
+        size: (width, height) of the picture in pixels, which are square where its sides' shares are not.
+    """
+    sure = sorted((one for one in found if one.score > _LEAST_SCORE), key=lambda one: one.score)
+    boxes = {one.label: one.box for one in sure}
+    present = all(name in boxes for subject, _, object in relations for name in (subject, object))
+    correct = present and all(
+        relation in positions(boxes[subject], boxes[object], size) for subject, relation, object in relations
+    )
+    return Trial(present, correct)
+
+
+def positions(subject: Box, object: Box, size: tuple[int, int]) -> set[Relation]:
+    """The directions that hold: none, one, or two.
+
+    The offset of the centres is brought nearer to 0 by a tenth of both boxes' sizes, and divided by its length as
+    it was.
+    """
+    offset = _offset(subject, object, size)
+    x, y = (
+        math.copysign(max(abs(part) - _OF_THE_SIZES * both, 0.0), part)
+        for part, both in zip(
+            offset, ((subject.width + object.width) * size[0], (subject.height + object.height) * size[1])
+        )
+    )
+    length = math.hypot(*offset)
+    if not (x or y):
+        return set()
+    told = {
+        Relation.LEFT_OF: -x / length,
+        Relation.RIGHT_OF: x / length,
+        Relation.ABOVE: -y / length,
+        Relation.BELOW: y / length,
+    }
+    return {relation for relation, share in told.items() if share > _LEAST_SHARE}
+
+
+def _offset(subject: Box, object: Box, size: tuple[int, int]) -> Point:
+    """From the object's centre to the subject's, in pixels."""
+    (first_x, first_y), (second_x, second_y) = subject.centre, object.centre
+    return (first_x - second_x) * size[0], (first_y - second_y) * size[1]

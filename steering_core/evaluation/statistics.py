@@ -1,0 +1,60 @@
+"""How sure a figure is: 95 % intervals by resampling whole prompts, whose pictures resemble each other."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+_RESAMPLES, _SEED = 2000, 0
+#: Sums over prompts, each (…,), to a figure (…,).
+Figure = Callable[..., np.ndarray]
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A figure with its 95 % interval; nan where there is nothing that it could be told from."""
+
+    value: float
+    low: float
+    high: float
+
+
+def ratio(counted: np.ndarray, out_of: np.ndarray) -> np.ndarray:
+    """A share of pictures, such as VISOR-cond: correct ones out of those with all objects."""
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return counted / out_of
+
+
+def estimate(figure: Figure, *counts: Sequence[float]) -> Estimate:
+    """A figure of sums over prompts, with its percentile bootstrap interval (Efron 1979).
+
+    Args:
+        figure: of the sums, in the order of ``counts``, such as ``ratio``.
+        counts: for each prompt a number, such as how many of its pictures are right, and how many there are.
+
+    Raises:
+        ValueError: there is no prompt, or the counts are of different prompts.
+    """
+    table = np.array(counts, dtype=float)
+    if table.ndim != 2 or not table.shape[1]:
+        raise ValueError("Counts of the same prompts, one or more, were expected.")
+    (value,) = figure(*table.sum(axis=1, keepdims=True))
+    resampled = np.random.default_rng(_SEED).integers(table.shape[1], size=(_RESAMPLES, table.shape[1]))
+    figures = figure(*table[:, resampled].sum(axis=-1))
+    told = figures[np.isfinite(figures)]
+    low, high = np.percentile(told, (2.5, 97.5)) if len(told) else (np.nan, np.nan)
+    return Estimate(float(value), float(low), float(high))
+
+
+def difference(first: Sequence[float], second: Sequence[float], pictures: Sequence[float]) -> Estimate:
+    """By how much the share of pictures that count is larger in a second run with the same prompts and seeds.
+
+    Prompts are resampled with both runs' pictures, so that what is hard for both is no noise.
+
+    Args:
+        first, second: for each prompt, how many of its pictures count.
+        pictures: for each prompt, how many there are in either run.
+    """
+    return estimate(lambda one, other, all_: (other - one) / all_, first, second, pictures)

@@ -1,0 +1,51 @@
+"""Prompts of one's own."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from ...described import brief, described, parse_json
+from ...parser import parse
+from ...relations import Relation
+from .benchmarks import read_lines
+from .suite import ScenePrompt, Suite
+
+
+@dataclass(frozen=True)
+class _Line:
+    """A line of JSON: a prompt, and its relations where they are not to be read from it."""
+
+    prompt: str
+    relations: tuple[tuple[str, Relation, str], ...] | None = None
+
+
+def own_suite(file: Path, seeds: tuple[int, ...]) -> Suite:
+    """The prompts of a text file, one a line, or of a file of JSON lines, whose name ends in ``.jsonl``.
+
+    A line of JSON is an object with ``prompt``, and with ``relations`` where these are not to be read from it: a list
+    of subject, relation and object, such as ``["dog", "left_of", "cat"]``.
+
+    Raises:
+        ValueError: a line cannot be read, or states no relation; names it.
+        OSError: the file cannot be read.
+    """
+    read = _from_json if file.suffix.lower() == ".jsonl" else _from_text
+    prompts = [read(line, f"{file}: line {number}") for number, line in enumerate(read_lines(file), 1) if line]
+    return Suite(file.stem, tuple(prompts), seeds)
+
+
+def _from_text(line: str, source: str) -> ScenePrompt:
+    scene = parse(line)
+    if not scene.relations:
+        raise ValueError(f"{source}: a prompt with a spatial relation was expected, not {brief(line)}.")
+    return ScenePrompt(tuple((one.subject.text, one.relation, one.object.text) for one in scene.relations), line)
+
+
+def _from_json(line: str, source: str) -> ScenePrompt:
+    entry = described(_Line, parse_json(line, source), source, strict=False)
+    if entry.relations is None:
+        return _from_text(entry.prompt, source)
+    if not entry.relations or not entry.prompt.strip():
+        raise ValueError(f"{source}: a prompt and one or more relations were expected, not {brief(line)}.")
+    return ScenePrompt(entry.relations, entry.prompt)

@@ -1,0 +1,102 @@
+"""What a suite is made of."""
+
+from __future__ import annotations
+
+import itertools
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from ...relations import CARDINAL_RELATIONS, Relation, with_article
+
+#: (subject, relation, object), the objects by their names.
+Triplet = tuple[str, Relation, str]
+
+
+@dataclass(frozen=True)
+class ScenePrompt:
+    """A prompt and what it asks for.
+
+    Attributes:
+        relations: in the order of the text.
+        wording: the text, where it is given and not to be composed.
+    """
+
+    relations: tuple[Triplet, ...]
+    wording: str = ""
+
+    @property
+    def text(self) -> str:
+        """As it was given; else such as "a photo of a dog above a cat to the left of a car and a bus below a bird".
+
+        A relation whose subject is the object of the one before goes on with its chain.
+        """
+        if self.wording:
+            return self.wording
+        words, last = "a photo of", None
+        for subject, relation, object in self.relations:
+            if subject != last:
+                words += f"{' and' if last else ''} {with_article(subject)}"
+            words += f" {relation.phrase} {with_article(object)}"
+            last = object
+        return words
+
+    @property
+    def objects(self) -> tuple[str, ...]:
+        """Their names, each once."""
+        return tuple(dict.fromkeys(name for subject, _, object in self.relations for name in (subject, object)))
+
+
+@dataclass(frozen=True)
+class Suite:
+    """Prompts, and the seeds that each is drawn with.
+
+    Attributes:
+        name: for tables and file names.
+        prompts: in a fixed order.
+        seeds: the same for every prompt.
+
+    Raises:
+        ValueError: there is no prompt, or a text stands there twice.
+    """
+
+    name: str
+    prompts: tuple[ScenePrompt, ...]
+    seeds: tuple[int, ...]
+
+    def __post_init__(self) -> None:
+        counts = Counter(prompt.text for prompt in self.prompts)
+        if not counts:
+            raise ValueError(f"{self.name}: there is no prompt.")
+        ((text, count),) = counts.most_common(1)
+        if count > 1:
+            raise ValueError(f"{self.name}: prompts that all differ were expected, found {text!r} {count} times.")
+
+
+def chained(names: Sequence[str], chains: Iterable[int], relations: Iterable[Relation]) -> tuple[Triplet, ...]:
+    """Relations between neighbours in chains: (3,) is "A … B … C", (2, 3) is "A … B and C … D … E".
+
+    Args:
+        names: of all chains, one after the other.
+        relations: one for each pair.
+    """
+    ends = list(itertools.accumulate(chains))
+    starts = [0, *ends]
+    pairs = [pair for start, end in zip(starts, ends) for pair in itertools.pairwise(names[start:end])]
+    return tuple((subject, relation, object) for (subject, object), relation in zip(pairs, relations))
+
+
+def evenly(prompts: Sequence[ScenePrompt], order: Sequence[int], count: int) -> tuple[ScenePrompt, ...]:
+    """So many prompts of one relation each, the four relations in turn.
+
+    Args:
+        order: a permutation of the prompts, by which those of each relation are taken.
+
+    Raises:
+        ValueError: there are not so many.
+    """
+    decks = [[prompts[at] for at in order if prompts[at].relations[0][1] is wanted] for wanted in CARDINAL_RELATIONS]
+    dealt = [prompt for hand in itertools.zip_longest(*decks) for prompt in hand if prompt is not None]
+    if count > len(dealt):
+        raise ValueError(f"There are {len(dealt)} prompts; {count} were asked for.")
+    return tuple(dealt[:count])

@@ -1,0 +1,153 @@
+"""The field's scores on cases worked out by hand."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from steering_core.evaluation.boxes import Box, Found
+from steering_core.evaluation.geneval import judge_geneval, positions
+from steering_core.evaluation.statistics import difference, estimate, ratio
+from steering_core.evaluation.t2i_compbench import relation_score, t2i_compbench_score
+from steering_core.evaluation.variety import frechet_distance, spread_over_seeds
+from steering_core.evaluation.visor import Trial
+from steering_core.relations import Relation
+
+SQUARE = (100, 100)
+ABOVE = (("dog", Relation.ABOVE, "cat"),)
+
+
+def around(x: float, y: float, width: float = 0.2, height: float = 0.2) -> Box:
+    """A box with its centre there."""
+    return Box(x - width / 2, y - height / 2, width, height)
+
+
+@pytest.mark.parametrize(
+    ("subject", "told"),
+    [
+        ((0.5, 0.5), set()),
+        # A tenth of 0.2 + 0.2 is taken off the offset.
+        ((0.5, 0.46), set()),
+        # (0.05 - 0.04) / 0.05 is a fifth.
+        ((0.5, 0.45), set()),
+        # (0.09 - 0.04) / 0.09 is more than half.
+        ((0.5, 0.41), {Relation.ABOVE}),
+        ((0.5, 0.9), {Relation.BELOW}),
+        ((0.1, 0.5), {Relation.LEFT_OF}),
+        # (0.4 - 0.04) / √0.32 in both directions.
+        ((0.9, 0.1), {Relation.RIGHT_OF, Relation.ABOVE}),
+        # (0.2 - 0.04) / √(0.04 + 0.16) is 0.36.
+        ((0.7, 0.1), {Relation.ABOVE}),
+    ],
+)
+def test_geneval_takes_sizes_into_account(subject, told):
+    assert positions(around(*subject), around(0.5, 0.5), SQUARE) == told
+
+
+def test_geneval_measures_in_pixels():
+    subject, object = around(0.7, 0.1), around(0.5, 0.5)
+    # In a picture twice as wide: (0.4 - 0.08) / √(0.16 + 0.16) and (0.4 - 0.04) / √0.32.
+    assert positions(subject, object, (200, 100)) == {Relation.RIGHT_OF, Relation.ABOVE}
+
+
+def test_geneval_knows_what_is_sure_and_surest():
+    cat, low = Found("cat", around(0.5, 0.9), 0.9), Found("dog", around(0.5, 0.1), 0.3)
+    assert judge_geneval(ABOVE, [low, cat], SQUARE) == Trial(False, False)
+    sure = [Found("dog", around(0.5, 0.1), 0.6), Found("dog", around(0.5, 1.0), 0.5), cat]
+    for found in (sure, sure[::-1]):
+        assert judge_geneval(ABOVE, found, SQUARE) == Trial(True, True)
+    assert judge_geneval((("cat", Relation.ABOVE, "dog"),), sure, SQUARE) == Trial(True, False)
+
+
+@pytest.mark.parametrize(
+    ("relation", "subject", "score"),
+    [
+        (Relation.ABOVE, around(0.5, 0.1), 1.0),
+        (Relation.ABOVE, around(0.5, 0.9), 0.0),
+        (Relation.ABOVE, around(0.8, 0.4), 0.0),  # further to the side than up
+        (Relation.ABOVE, around(0.8, 0.2), 0.0),  # as far
+        (Relation.LEFT_OF, around(0.1, 0.4), 1.0),
+        (Relation.RIGHT_OF, around(0.1, 0.4), 0.0),
+        # Half of each box is common: an IoU of a third.
+        (Relation.RIGHT_OF, around(0.6, 0.5), 0.3),
+        (Relation.BELOW, around(0.5, 0.6), 0.3),
+        (Relation.NEAR, around(0.9, 0.6), 1.0),  # near along one axis is enough
+        (Relation.NEAR, around(0.9, 0.9), 150 / 512 / 0.4),
+    ],
+)
+def test_t2i_compbench_scores_relations(relation, subject, score):
+    assert relation_score(relation, subject, around(0.5, 0.5)) == pytest.approx(score)
+
+
+def test_t2i_compbench_adds_up_and_cuts_off():
+    up, down = around(0.5, 0.1), around(0.5, 0.9)
+    (triplet,) = ABOVE
+    assert t2i_compbench_score(triplet, [Found("dog", up, 0.8), Found("cat", down, 0.6)]) == pytest.approx(0.85)
+    assert t2i_compbench_score(triplet, [Found("dog", down, 0.8), Found("cat", up, 0.6)]) == 0.0  # 0.35
+    assert t2i_compbench_score(triplet, [Found("dog", down, 1.0), Found("cat", up, 1.0)]) == 0.5
+    assert t2i_compbench_score(triplet, [Found("dog", up, 1.0)]) == 0.0
+    found = [Found("dog", down, 0.4), Found("dog", up, 0.8), Found("cat", down, 0.6)]
+    assert t2i_compbench_score(triplet, found) == pytest.approx(0.85)
+    with pytest.raises(ValueError, match="above and to the left of"):
+        relation_score(Relation.ABOVE_LEFT, up, down)
+
+
+def test_an_interval_covers_what_resampling_prompts_covers():
+    pictures = [4] * 50
+    alike = estimate(ratio, [4, 0] * 25, pictures)
+    unlike = estimate(ratio, [2, 2] * 25, pictures)
+    assert alike.value == unlike.value == 0.5
+    assert unlike.low == unlike.high == 0.5
+    # The standard error of 50 prompts that are all right or all wrong is 0.5 / √50 = 0.071.
+    assert alike.high - alike.low == pytest.approx(2 * 1.96 * 0.071, rel=0.1)
+    assert estimate(ratio, [4, 0] * 25, pictures) == alike
+
+
+def test_a_figure_of_nothing_is_none():
+    none = estimate(ratio, [0, 0], [0, 0])
+    assert all(math.isnan(value) for value in (none.value, none.low, none.high))
+    for wrong in ((), ([],), ([], [])):
+        with pytest.raises(ValueError, match="same prompts"):
+            estimate(ratio, *wrong)
+
+
+def test_a_paired_difference_is_surer_than_two_intervals():
+    rng = np.random.default_rng(0)
+    first = rng.integers(0, 4, size=60)
+    gain = difference(first, first + 1, [4] * 60)
+    assert gain.value == gain.low == gain.high == pytest.approx(0.25)
+    apart = estimate(ratio, first, [4] * 60)
+    assert apart.high - apart.low > 0.1
+
+
+def test_the_frechet_distance_of_normal_distributions():
+    """Of N(0, 1) and N(3, 4) in each of two independent directions: 3² + (2 - 1)² each."""
+    half = torch.tensor([[-1.0, -1.0], [-1.0, 1.0], [1.0, -1.0], [1.0, 1.0]], dtype=torch.float64) * math.sqrt(3 / 4)
+    assert torch.allclose(half.T.cov(), torch.eye(2, dtype=torch.float64))
+    assert frechet_distance(half, 2 * half + 3) == pytest.approx(20)
+    turned = half @ torch.tensor([[0.6, -0.8], [0.8, 0.6]], dtype=torch.float64)
+    assert frechet_distance(half, half) == pytest.approx(0, abs=1e-9)
+    assert frechet_distance(turned, 2 * turned) == pytest.approx(2)
+    one = half[:, :1]
+    assert frechet_distance(one, one + 1) == pytest.approx(1)
+
+
+def test_fewer_pictures_than_features_have_a_distance():
+    torch.manual_seed(0)
+    first, second = torch.randn(5, 40), torch.randn(6, 40)
+    assert 0 < frechet_distance(first, second) == pytest.approx(frechet_distance(second, first), rel=1e-6)
+    for wrong in (torch.randn(1, 40), torch.randn(5, 39), torch.randn(40), torch.full((5, 40), math.nan)):
+        with pytest.raises(ValueError, match="expected"):
+            frechet_distance(first, wrong)
+
+
+def test_spread_over_seeds_by_hand():
+    left, right = Found("dog", around(0.3, 0.5)), Found("dog", around(0.7, 0.5, 0.4, 0.4))
+    place, size = spread_over_seeds("dog", [[left], [right], [], [Found("cat", around(0.1, 0.1))]])
+    assert place == pytest.approx(0.2)
+    assert size == pytest.approx(math.log(4) / 2)
+    assert spread_over_seeds("dog", [[left], [left]]) == (0.0, 0.0)
+    assert all(math.isnan(value) for value in spread_over_seeds("dog", [[left], []]))

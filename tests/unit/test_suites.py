@@ -1,0 +1,187 @@
+"""Suites of prompts: how many, which, and what is said of a file that is none."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+
+import pytest
+
+from steering_core.evaluation.names import COCO_NAMES, canonical
+from steering_core.evaluation.suites import (
+    CHAINS,
+    ScenePrompt,
+    Suite,
+    geneval_suite,
+    own_suite,
+    several_suite,
+    t2i_compbench_suite,
+    visor_suite,
+)
+from steering_core.parser import parse
+from steering_core.relations import CARDINAL_RELATIONS, Relation
+
+
+def test_visor_is_every_ordered_pair_in_every_relation():
+    suite = visor_suite()
+    assert len(suite.prompts) == 25_280 == 80 * 79 * 4
+    assert suite.seeds == (42, 43, 44, 45)
+    assert suite.prompts[0].text == "a person to the left of a bicycle"
+    assert suite.prompts[1].text == "a bicycle to the left of a person"
+    assert "an airplane above an umbrella" in {prompt.text for prompt in suite.prompts}
+    assert len(COCO_NAMES) == len(set(COCO_NAMES)) == 80
+
+
+def test_a_subset_is_even_and_follows_its_seed():
+    suite = visor_suite(102, seed=3)
+    counts = Counter(prompt.relations[0][1] for prompt in suite.prompts)
+    assert sorted(counts.values()) == [25, 25, 26, 26] and set(counts) == set(CARDINAL_RELATIONS)
+    assert suite == visor_suite(102, seed=3)
+    assert suite.prompts[:40] == visor_suite(40, seed=3).prompts
+    assert suite.prompts != visor_suite(102, seed=4).prompts
+    with pytest.raises(ValueError, match="25280"):
+        visor_suite(25_281)
+
+
+def test_the_parser_reads_what_visor_asks_for():
+    for prompt in visor_suite(400).prompts:
+        (read,) = parse(prompt.text).relations
+        assert ((read.subject.text, read.relation, read.object.text),) == prompt.relations
+
+
+@pytest.mark.parametrize("kind", CHAINS)
+def test_generated_prompts_ask_for_as_much_as_their_name_says(kind):
+    suite = several_suite(kind, 60, seed=1)
+    objects, relations = int(kind[0]), int(kind[10])
+    assert len({prompt.text for prompt in suite.prompts}) == 60
+    for prompt in suite.prompts:
+        assert (len(prompt.objects), len(prompt.relations)) == (objects, relations)
+        read = parse(prompt.text).relations
+        assert tuple((one.subject.text, one.relation, one.object.text) for one in read) == prompt.relations
+    assert {one[1] for prompt in suite.prompts for one in prompt.relations} == set(CARDINAL_RELATIONS)
+    assert several_suite(kind, 60, seed=1) == suite != several_suite(kind, 60, seed=2)
+
+
+def test_a_suite_without_prompts_or_with_one_twice_is_refused():
+    prompt = ScenePrompt((("dog", Relation.ABOVE, "cat"),))
+    with pytest.raises(ValueError, match="no prompt"):
+        Suite("mine", (), (0,))
+    with pytest.raises(ValueError, match="a photo of a dog above a cat"):
+        Suite("mine", (prompt, prompt), (0,))
+
+
+def geneval_line(**changes) -> str:
+    entry = {
+        "tag": "position",
+        "include": [{"class": "cat", "count": 1}, {"class": "dog", "count": 1, "position": ["right of", 0]}],
+        "prompt": "a photo of a dog right of a cat",
+    }
+    return json.dumps({**entry, **changes})
+
+
+def test_geneval_gives_its_positions(tmp_path):
+    other = {"tag": "counting", "include": [{"class": "cat", "count": 2}], "exclude": [], "prompt": "two cats"}
+    file = tmp_path / "evaluation_metadata.jsonl"
+    file.write_text(f"{json.dumps(other)}\n{geneval_line()}\n\n")
+    suite = geneval_suite(file)
+    assert suite.seeds == (42, 43, 44, 45)
+    assert suite.prompts == (ScenePrompt((("dog", Relation.RIGHT_OF, "cat"),), "a photo of a dog right of a cat"),)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "a dog above a cat",
+        "[]",
+        '{"prompt": "a dog", "include": []}',
+        geneval_line(include=[]),
+        geneval_line(include=["cat", "dog"]),
+        geneval_line(include=[{"class": "cat"}, {"class": "dog"}]),
+        geneval_line(include=[{"class": "cat"}, {"position": ["above", 0]}]),
+        geneval_line(include=[{"class": "cat"}, {"class": "dog", "position": ["behind", 0]}]),
+        geneval_line(include=[{"class": "cat"}, {"class": "dog", "position": ["above", 1]}]),
+        geneval_line(prompt=3),
+    ],
+)
+def test_what_is_not_genevals_is_refused_with_its_line(tmp_path, line):
+    file = tmp_path / "file.jsonl"
+    file.write_text(f"{geneval_line()}\n{line}\n")
+    with pytest.raises(ValueError, match=r"file\.jsonl: line 2"):
+        geneval_suite(file)
+
+
+def test_a_file_of_geneval_without_positions_is_refused(tmp_path):
+    file = tmp_path / "file.jsonl"
+    file.write_text(geneval_line(tag="two_object"))
+    with pytest.raises(ValueError, match="no prompt"):
+        geneval_suite(file)
+
+
+def test_t2i_compbench_gives_all_its_relations(tmp_path):
+    wordings = {
+        "a girl on the top of a frog": ("girl", Relation.ABOVE, "frog"),
+        "a bird on side of a airplane": ("bird", Relation.NEAR, "airplane"),
+        "a mouse near a bowl": ("mouse", Relation.NEAR, "bowl"),
+        "a giraffe next to a lamp": ("giraffe", Relation.NEAR, "lamp"),
+        "a bicycle on the bottom of a girl": ("bicycle", Relation.BELOW, "girl"),
+        "a table on the left of a girl": ("table", Relation.LEFT_OF, "girl"),
+        "an airplane on the right of a teddy bear": ("airplane", Relation.RIGHT_OF, "teddy bear"),
+    }
+    file = tmp_path / "spatial_val.txt"
+    file.write_text("\n".join(wordings))
+    suite = t2i_compbench_suite(file)
+    assert [(prompt.text, prompt.relations) for prompt in suite.prompts] == [(k, (v,)) for k, v in wordings.items()]
+    assert suite.seeds == tuple(range(42, 52))
+    file.write_text("a girl on the top of a frog\na girl and a frog\n")
+    with pytest.raises(ValueError, match=r"spatial_val\.txt: line 2.*on side of"):
+        t2i_compbench_suite(file)
+
+
+def test_texts_of_ones_own_are_parsed(tmp_path):
+    file = tmp_path / "mine.txt"
+    file.write_text("\ufeffa red car above a dog\n\n  a cat between a dog and a bird \n", encoding="utf-8")
+    suite = own_suite(file, (7,))
+    assert suite.name == "mine" and suite.seeds == (7,)
+    assert suite.prompts[0] == ScenePrompt((("red car", Relation.ABOVE, "dog"),), "a red car above a dog")
+    assert suite.prompts[1].objects == ("cat", "dog", "bird")
+    file.write_text("a dog above a cat\na dog and a cat\n")
+    with pytest.raises(ValueError, match=r"mine\.txt: line 2"):
+        own_suite(file, (7,))
+
+
+def test_lines_of_json_can_say_their_relations(tmp_path):
+    file = tmp_path / "mine.jsonl"
+    said = {"prompt": "hund über katze", "relations": [["hund", "above", "katze"]], "note": "passed over"}
+    file.write_text(f"{json.dumps(said)}\n{json.dumps({'prompt': 'a dog left of a cat'})}\n")
+    suite = own_suite(file, (0, 1))
+    assert suite.prompts == (
+        ScenePrompt((("hund", Relation.ABOVE, "katze"),), "hund über katze"),
+        ScenePrompt((("dog", Relation.LEFT_OF, "cat"),), "a dog left of a cat"),
+    )
+    for wrong in (
+        {"prompt": "a dog", "relations": []},
+        {"prompt": " ", "relations": [["dog", "above", "cat"]]},
+        {"prompt": "a dog", "relations": [["dog", "beneath", "cat"]]},
+        {"relations": [["dog", "above", "cat"]]},
+    ):
+        file.write_text(f"{json.dumps(said)}\n{json.dumps(wrong)}\n")
+        with pytest.raises(ValueError, match=r"mine\.jsonl: line 2"):
+            own_suite(file, (0,))
+
+
+def test_no_text_is_told(tmp_path):
+    file = tmp_path / "mine.txt"
+    file.write_bytes(b"a dog above a cat\n\xff\xfe")
+    with pytest.raises(ValueError, match=r"mine\.txt is no text in UTF-8"):
+        own_suite(file, (0,))
+
+
+def test_names_have_cocos_synonyms():
+    assert [canonical(name) for name in ("Sofa", "television", "teddy  bear", "unicorn", "Woman")] == [
+        "couch",
+        "tv",
+        "teddy bear",
+        "unicorn",
+        "person",
+    ]
+    assert all(canonical(name) == name for name in COCO_NAMES)
