@@ -13,6 +13,7 @@ from safetensors import SafetensorError
 from ..steering import SteeringError
 from .classifier import add_classifier_commands
 from .demo import add_demo_command
+from .evaluate import add_evaluate_command
 from .generate import add_generate_command
 from .miniature import add_miniature_commands
 from .parse import add_parse_command
@@ -55,6 +56,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = _Parser(prog="steer", description="Spatial relations in a prompt come true while the image is sampled.")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     add_demo_command(commands)
+    add_evaluate_command(commands)
     add_generate_command(commands)
     add_parse_command(commands)
     add_record_command(commands)

@@ -20,12 +20,18 @@ _FINITE = number()
 
 
 def add_steering_options(parser: argparse.ArgumentParser, losses: Sequence[str]) -> None:
-    """Options of loss and schedule; those not given keep the defaults of the core."""
+    """``--loss`` and all options of losses and schedule; those not given keep the defaults of the core."""
     which = parser.add_argument_group("losses")
     which.add_argument(
         "--loss", choices=losses, nargs="+", default=[_CENTROID], help="one, or several that add up (default: centroid)"
     )
     which.add_argument("--weights", type=_FINITE, nargs="+", metavar="W", help="of several losses (default: 1 each)")
+    add_settings(parser)
+
+
+def add_settings(parser: argparse.ArgumentParser) -> None:
+    """The options of losses and schedule, whichever loss is chosen."""
+    which = parser.add_argument_group("learned loss")
     which.add_argument(
         "--classifier",
         type=Path,

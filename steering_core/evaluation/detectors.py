@@ -12,6 +12,7 @@ from ..hub import local_folder
 from ..relations import with_article
 from ..weights import weights_hash
 from .boxes import Box, Found
+from .names import canonical
 
 #: Boxes of one name that share more than this of the smaller one are one object, found twice.
 _SAME_OBJECT = 0.5
@@ -83,7 +84,7 @@ class TransformersDetector:
         self.description = f"{config.model_type} {weights_hash((self._pipeline.model,))}"
 
     def check(self, names: Sequence[str]) -> None:
-        """See ``ObjectDetector``; an open-vocabulary detector knows every name."""
+        """See ``ObjectDetector``; an open-vocabulary detector knows every name, one with classes also synonyms."""
         if not self._is_open:
             check_known(names, self._classes, "the detector")
 
@@ -93,7 +94,8 @@ class TransformersDetector:
             name_of = {self._wording.format(with_article(name)): name for name in names}
             found = self._pipeline(picture, candidate_labels=list(name_of), threshold=_OPEN_THRESHOLD)
         else:
-            name_of = {name: name for name in names}
+            wanted = {canonical(name): name for name in names}
+            name_of = {label: wanted[canonical(label)] for label in self._classes if canonical(label) in wanted}
             found = self._pipeline(picture, threshold=_CLOSED_THRESHOLD)
         named = [one for one in found if one["label"] in name_of]
         boxes = [
@@ -104,14 +106,15 @@ class TransformersDetector:
 
 
 def check_known(names: Sequence[str], known: Sequence[str], detector: str) -> None:
-    """Refuse names that a detector does not know.
+    """Refuse names that a detector does not know, neither as they are nor as COCO has them.
 
     Raises:
         ValueError: there are some.
     """
-    unknown = [name for name in names if name not in known]
+    labels = {canonical(label) for label in known}
+    unknown = [name for name in names if canonical(name) not in labels]
     if unknown:
-        raise ValueError(f"--objects: {detector} does not know {', '.join(unknown)}, only {', '.join(known)}.")
+        raise ValueError(f"{detector} does not know {', '.join(unknown)}, only {', '.join(known)}.")
 
 
 def _box(corners: Mapping[str, float], size: tuple[int, int]) -> Box:

@@ -48,4 +48,9 @@ def _from_json(line: str, source: str) -> ScenePrompt:
         return _from_text(entry.prompt, source)
     if not entry.relations or not entry.prompt.strip():
         raise ValueError(f"{source}: a prompt and one or more relations were expected, not {brief(line)}.")
-    return ScenePrompt(entry.relations, entry.prompt)
+    prompt = ScenePrompt(entry.relations, entry.prompt)
+    try:
+        prompt.scene  # noqa: B018, asked for its error
+    except ValueError as error:
+        raise ValueError(f"{source}: {error}") from error
+    return prompt

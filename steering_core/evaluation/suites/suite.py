@@ -7,7 +7,8 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from ...relations import CARDINAL_RELATIONS, Relation, with_article
+from ...editing import find_phrase
+from ...relations import CARDINAL_RELATIONS, Relation, Scene, SpatialRelation, with_article
 
 #: (subject, relation, object), the objects by their names.
 Triplet = tuple[str, Relation, str]
@@ -40,6 +41,18 @@ class ScenePrompt:
             words += f" {relation.phrase} {with_article(object)}"
             last = object
         return words
+
+    @property
+    def scene(self) -> Scene:
+        """The relations with the places of their objects in the text.
+
+        Raises:
+            ValueError: the text does not have an object's name.
+        """
+        spans = {name: find_phrase(self.text, name) for name in self.objects}
+        return Scene(
+            self.text, tuple(SpatialRelation(spans[a], relation, spans[b]) for a, relation, b in self.relations)
+        )
 
     @property
     def objects(self) -> tuple[str, ...]:

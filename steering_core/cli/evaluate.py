@@ -1,0 +1,257 @@
+"""``steer evaluate``."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..files import save_text
+from ..miniature.folder import SHIPPED
+from .options import MOST_SEEDS, MOST_SIDE, guidance_scale, path_told, positive, seed, steps, text, whole
+from .steering import LOSSES, NONE, add_settings, loss_of, schedule_of
+
+if TYPE_CHECKING:
+    from diffusers import DiffusionPipeline
+
+    from ..evaluation.detectors import ObjectDetector
+    from ..evaluation.runs import Arm, EvaluationFolder
+    from ..evaluation.suites import Suite
+    from ..losses import SteeringLoss
+
+_VISOR, _GENEVAL, _T2I, _OWN, _MINIATURE = "visor", "geneval", "t2i_compbench", "own", "miniature"
+_CHAINS = ("3_objects_2_relations", "4_objects_2_relations", "4_objects_3_relations", "5_objects_3_relations")
+_FILES = (_GENEVAL, _T2I, _OWN)
+#: What is between the losses of an arm that adds several up.
+_PLUS = "+"
+_COUNT, _OWN_SEEDS = 200, (0, 1, 2, 3)
+
+
+def add_evaluate_command(commands: argparse._SubParsersAction) -> None:
+    """``steer evaluate``."""
+    evaluate = commands.add_parser(
+        "evaluate",
+        help="draw a suite of prompts in several ways, look for the objects, and score",
+        description="Stages that can be stopped: the same command goes on. accelerate launch shares the prompts among "
+        "processes.",
+    )
+    evaluate.add_argument("--out", type=Path, required=True, help="folder of pictures and results")
+    evaluate.add_argument(
+        "--model",
+        default="miniature",
+        help="miniature or flux_miniature, a diffusers pipeline's folder, a name in the local cache of Hugging Face, "
+        "or a single .safetensors file (default: %(default)s)",
+    )
+    evaluate.add_argument("--components", metavar="DIR", help="as for steer generate")
+    evaluate.add_argument("--device", default="cpu", help="torch device, such as cuda (default: %(default)s)")
+    what = evaluate.add_argument_group("prompts")
+    what.add_argument(
+        "--suite",
+        choices=(_VISOR, *_FILES, *_CHAINS, _MINIATURE),
+        default=_MINIATURE,
+        help="of the field, generated, one's own, or pairs that the miniatures never saw (default: %(default)s)",
+    )
+    what.add_argument(
+        "--file",
+        type=Path,
+        help="GenEval's evaluation_metadata.jsonl, T2I-CompBench's spatial_val.txt, or prompts of one's own: a line "
+        "each, or JSON lines with prompt and relations",
+    )
+    what.add_argument("--count", type=positive, help=f"prompts of a suite that has more (default: {_COUNT})")
+    what.add_argument("--suite-seed", type=seed, default=0, help="of the choice among them (default: %(default)s)")
+    what.add_argument("--seed", type=seed, nargs="+", help="of the pictures (default: those of the suite)")
+    how = evaluate.add_argument_group("sampling")
+    how.add_argument(
+        "--loss",
+        type=_arms,
+        default=(NONE, LOSSES[0]),
+        metavar="A,B,C",
+        help=f"ways to be held against the first: {', '.join((NONE, *LOSSES))}, or several that add up, such as "
+        f"{LOSSES[0]}{_PLUS}{LOSSES[2]} (default: {NONE},{LOSSES[0]})",
+    )
+    how.add_argument("--steps", type=steps, default=25, help="denoising steps (default: %(default)s)")
+    how.add_argument("--cfg", type=guidance_scale, help="guidance scale (default: as for steer generate)")
+    how.add_argument("--size", type=whole(16, MOST_SIDE), nargs=2, metavar=("W", "H"), help="in pixels")
+    how.add_argument("--negative", type=text, default="", metavar="PROMPT", help="what no picture should show")
+    how.add_argument(
+        "--batch", type=whole(1, MOST_SEEDS), default=4, help="pictures of a prompt at a time (default: %(default)s)"
+    )
+    judging = evaluate.add_argument_group("judging")
+    judging.add_argument(
+        "--detector",
+        metavar="DIR",
+        default="miniature",
+        help="miniature, or the folder of RT-DETR, OWLv2 or Grounding DINO (default: %(default)s)",
+    )
+    judging.add_argument(
+        "--rule",
+        choices=(_VISOR, _GENEVAL, _T2I),
+        help="what counts as right (default: the suite's own, else visor)",
+    )
+    judging.add_argument(
+        "--gallery", type=whole(0, 1000), default=48, help="pictures of each way on the page (default: %(default)s)"
+    )
+    add_settings(evaluate)
+    evaluate.set_defaults(run=_evaluate)
+
+
+def _arms(value: str) -> tuple[str, ...]:
+    """Names of ways, each of losses that differ."""
+    arms = tuple(value.split(","))
+    for arm in arms:
+        parts = arm.split(_PLUS)
+        known = arm == NONE or all(part in LOSSES for part in parts)
+        if not known or len(set(parts)) < len(parts) or arms.count(arm) > 1:
+            raise argparse.ArgumentTypeError(
+                f"ways that differ were expected, each of {', '.join((NONE, *LOSSES))} or several of these with "
+                f"{_PLUS} between, not {value}"
+            )
+    return arms
+
+
+def _evaluate(options: argparse.Namespace) -> None:
+    from accelerate import PartialState
+    from tqdm import tqdm
+
+    from ..evaluation.page import html_page
+    from ..evaluation.results import RULES, arm_results
+    from ..evaluation.tables import markdown
+
+    suite, detector = _suite(options), _detector(options)
+    detector.check([name for prompt in suite.prompts for name in prompt.objects])
+    folder, arms = _folder_and_arms(options, suite)
+    state = PartialState(cpu=options.device == "cpu")
+    numbers = range(state.process_index, len(suite.prompts), state.num_processes)
+
+    def shown(stage: str, done: Iterator[int]) -> None:
+        for _ in tqdm(done, stage, len(numbers), unit="prompt", disable=not state.is_main_process):
+            pass
+
+    for arm in arms:
+        shown(f"drawing {arm.name}", folder.draw(arm, numbers, options.batch))
+        shown(f"looking at {arm.name}", folder.detect(arm.name, detector, numbers))
+    state.wait_for_everyone()
+    if not state.is_main_process:
+        return
+    rule = options.rule or (options.suite if options.suite in RULES else _VISOR)
+    results = arm_results(folder, [arm.name for arm in arms], RULES[rule])
+    table = markdown(results, scored=rule == _T2I)
+    told = {"suite": suite.name, "rule": rule, "arms": [result.as_json() for result in results]}
+    save_text(json.dumps(told, indent=1) + "\n", options.out / "results.json")
+    save_text(table, options.out / "results.md")
+    save_text(html_page(folder, results, RULES[rule], options.gallery), options.out / "index.html")
+    print(table)
+    print(path_told(options.out / "index.html"))
+
+
+def _suite(options: argparse.Namespace) -> Suite:
+    from ..evaluation.suites import (
+        Suite,
+        geneval_suite,
+        own_suite,
+        several_suite,
+        t2i_compbench_suite,
+        visor_suite,
+    )
+    from ..miniature.prompts import unseen_pair_prompts
+
+    name, is_file = options.suite, options.suite in _FILES
+    if is_file != (options.file is not None):
+        raise ValueError(
+            f"--suite {name} needs --file FILE." if is_file else f"--file is for {', '.join(_FILES)}, not for {name}."
+        )
+    if is_file and options.count is not None:
+        raise ValueError(f"--count: {name} is drawn whole. Give a shorter file.")
+    count, of_seed = options.count or _COUNT, options.suite_seed
+    makers: dict[str, Callable[[], Suite]] = {
+        _VISOR: lambda: visor_suite(count, of_seed),
+        _GENEVAL: lambda: geneval_suite(options.file),
+        _T2I: lambda: t2i_compbench_suite(options.file),
+        _OWN: lambda: own_suite(options.file, _OWN_SEEDS),
+        _MINIATURE: lambda: Suite(
+            f"miniature_{count}_{of_seed}", tuple(unseen_pair_prompts(count, of_seed)), _OWN_SEEDS
+        ),
+        **{kind: partial(several_suite, kind, count, of_seed) for kind in _CHAINS},
+    }
+    suite = makers[name]()
+    seeds = tuple(dict.fromkeys(options.seed)) if options.seed else suite.seeds
+    return Suite(suite.name, suite.prompts, seeds)
+
+
+def _detector(options: argparse.Namespace) -> ObjectDetector:
+    from ..evaluation.detectors import TransformersDetector
+    from ..miniature.look import MiniatureDetector
+
+    if options.detector != "miniature":
+        return TransformersDetector(options.detector, options.device)
+    if options.model not in SHIPPED:
+        raise ValueError(
+            f"The miniatures' detector knows only the miniatures' pictures, not those of {options.model}. Give "
+            f"--detector DIR, the folder of RT-DETR, OWLv2 or Grounding DINO."
+        )
+    return MiniatureDetector()
+
+
+def _folder_and_arms(options: argparse.Namespace, suite: Suite) -> tuple[EvaluationFolder, list[Arm]]:
+    from torch import nn
+
+    from ..backends.diffusers import check_device, load_pipeline
+    from ..evaluation.runs import Arm, EvaluationFolder
+    from ..miniature.score import guidance_scale_of
+    from ..miniature.world import IMAGE_SIZE
+    from ..weights import weights_hash
+
+    check_device(options.device)
+    pipeline = load_pipeline(SHIPPED.get(options.model, options.model), options.device, options.components)
+    scale = guidance_scale_of(pipeline) if options.cfg is None else options.cfg
+    size = options.size or ((IMAGE_SIZE, IMAGE_SIZE) if options.model in SHIPPED else None)
+    sampling: dict[str, Any] = {
+        "steps": options.steps,
+        "guidance_scale": scale,
+        "negative_prompt": options.negative,
+        "size": size,
+    }
+    parts = (part for part in pipeline.components.values() if isinstance(part, nn.Module))
+    folder = EvaluationFolder(options.out, suite, {"weights": weights_hash(parts), **sampling})
+    return folder, [Arm(*_way(name, options, pipeline, sampling)) for name in options.loss]
+
+
+def _way(
+    name: str, options: argparse.Namespace, pipeline: DiffusionPipeline, sampling: dict[str, Any]
+) -> tuple[str, dict[str, Any], Any]:
+    """Name, description and drawing of an arm."""
+    from ..backends.diffusers import generate, ground_prompt
+    from ..evaluation.suites import ScenePrompt
+    from ..steering import Steering
+
+    if name == NONE:
+        loss, schedule = None, None
+        description: dict[str, Any] = {"loss": NONE}
+    else:
+        chosen = argparse.Namespace(**{**vars(options), "loss": name.split(_PLUS), "weights": None})
+        loss, schedule = loss_of(chosen, options.model), schedule_of(options)
+        description = {"loss": _description(loss), "schedule": asdict(schedule)}
+
+    def draw(prompt: ScenePrompt, seeds: Sequence[int]) -> Any:
+        steering = None
+        if loss is not None and schedule is not None:
+            steering = Steering(ground_prompt(pipeline, prompt.text, prompt.scene), loss, schedule)
+        return generate(pipeline, prompt.text, seeds, steering, **sampling)
+
+    return name, description, draw
+
+
+def _description(loss: SteeringLoss) -> Any:
+    """What tells a loss from others, as plain values."""
+    from ..losses import CentroidLoss, CombinedLoss, LearnedLoss
+    from ..weights import weights_hash
+
+    if isinstance(loss, CombinedLoss):
+        return [[_description(term), weight] for term, weight in loss.terms]
+    if isinstance(loss, LearnedLoss):
+        return {"learned": weights_hash((loss.classifier,))}
+    return {"centroid" if isinstance(loss, CentroidLoss) else "presence": vars(loss)}

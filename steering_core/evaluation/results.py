@@ -1,0 +1,184 @@
+"""Figures of an evaluation: for each arm, in all, by relation and by object."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ..relations import Relation
+from .boxes import Found
+from .geneval import judge_geneval
+from .names import canonical
+from .runs import EvaluationFolder
+from .statistics import Estimate, difference, estimate, ratio
+from .suites import Triplet
+from .t2i_compbench import t2i_compbench_score
+from .visor import Trial, judge_any
+
+VISOR, GENEVAL, T2I_COMPBENCH = "visor", "geneval", "t2i_compbench"
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """On one picture: what was found, whether it is right, and a score in [0, 1], which is 0 or 1 for most rules."""
+
+    trial: Trial
+    score: float
+
+
+Rule = Callable[[Sequence[Triplet], Sequence[Found], tuple[int, int]], Verdict]
+
+
+def _visor(relations: Sequence[Triplet], found: Sequence[Found], size: tuple[int, int]) -> Verdict:
+    trial = judge_any(relations, found)
+    return Verdict(trial, float(trial.correct))
+
+
+def _geneval(relations: Sequence[Triplet], found: Sequence[Found], size: tuple[int, int]) -> Verdict:
+    trial = judge_geneval(relations, found, size)
+    return Verdict(trial, float(trial.correct))
+
+
+def _t2i_compbench(relations: Sequence[Triplet], found: Sequence[Found], size: tuple[int, int]) -> Verdict:
+    """Its score is the mean over the relations; right is what VISOR calls so, since it has no such word."""
+    scores = [t2i_compbench_score(triplet, found) for triplet in relations]
+    return Verdict(judge_any(relations, found), sum(scores) / len(scores))
+
+
+#: How a picture is judged.
+RULES: dict[str, Rule] = {VISOR: _visor, GENEVAL: _geneval, T2I_COMPBENCH: _t2i_compbench}
+
+
+@dataclass(frozen=True)
+class PromptCounts:
+    """Of a prompt's pictures: how many there are, show all objects, are right, and the sum of their scores."""
+
+    pictures: int
+    present: int
+    correct: int
+    score: float
+
+
+@dataclass(frozen=True)
+class Figures:
+    """Of some prompts.
+
+    Attributes:
+        pictures: how many.
+        oa, visor_cond, visor_uncond: see ``VisorScores``.
+        visor_n: for n = 1, 2, … the share of prompts with at least n right pictures.
+        score: the mean of the rule's own.
+    """
+
+    pictures: int
+    oa: Estimate
+    visor_cond: Estimate
+    visor_uncond: Estimate
+    visor_n: tuple[Estimate, ...]
+    score: Estimate
+
+
+@dataclass(frozen=True)
+class ArmResult:
+    """The figures of an arm, and by how much more of its pictures are right than of the first arm's."""
+
+    name: str
+    all: Figures
+    by_relation: dict[str, Figures]
+    by_object: dict[str, Figures]
+    gain: Estimate | None
+
+    def as_json(self) -> dict[str, Any]:
+        """In plain values; what could not be told is null."""
+        told: dict[str, Any] = {"name": self.name, **_as_json(self.all)}
+        told["gain"] = None if self.gain is None else _estimate_as_json(self.gain)
+        for key, groups in (("by_relation", self.by_relation), ("by_object", self.by_object)):
+            told[key] = {name: _as_json(figures) for name, figures in groups.items()}
+        return told
+
+
+def verdicts(folder: EvaluationFolder, arm: str, number: int, rule: Rule) -> list[Verdict]:
+    """On the pictures of a prompt, in the order of the seeds.
+
+    Raises:
+        See ``EvaluationFolder.found``.
+    """
+    relations = [
+        (canonical(subject), relation, canonical(object))
+        for subject, relation, object in folder.suite.prompts[number].relations
+    ]
+    size, found = folder.found(arm, number)
+    return [rule(relations, one, size) for one in found]
+
+
+def arm_results(folder: EvaluationFolder, arms: Sequence[str], rule: Rule) -> list[ArmResult]:
+    """The results of arms whose pictures were all looked at.
+
+    Raises:
+        See ``EvaluationFolder.found``.
+    """
+    counts = {
+        arm: [_counts(verdicts(folder, arm, at, rule)) for at in range(len(folder.suite.prompts))] for arm in arms
+    }
+    first = counts[arms[0]]
+    return [_result(folder, arm, counts[arm], None if arm == arms[0] else first) for arm in arms]
+
+
+def _counts(verdicts: Sequence[Verdict]) -> PromptCounts:
+    return PromptCounts(
+        len(verdicts),
+        sum(verdict.trial.present for verdict in verdicts),
+        sum(verdict.trial.correct for verdict in verdicts),
+        sum(verdict.score for verdict in verdicts),
+    )
+
+
+def _result(
+    folder: EvaluationFolder, arm: str, counts: Sequence[PromptCounts], first: Sequence[PromptCounts] | None
+) -> ArmResult:
+    prompts = folder.suite.prompts
+    relations = {one: [one in {triplet[1] for triplet in prompt.relations} for prompt in prompts] for one in Relation}
+    names = sorted({canonical(name) for prompt in prompts for name in prompt.objects})
+    objects = {name: [name in map(canonical, prompt.objects) for prompt in prompts] for name in names}
+    gain = None
+    if first is not None:
+        theirs, ours = ([one.correct for one in of] for of in (first, counts))
+        gain = difference(theirs, ours, [one.pictures for one in counts])
+    return ArmResult(
+        arm,
+        figures(counts),
+        {relation.value: figures(_chosen(counts, those)) for relation, those in relations.items() if any(those)},
+        {name: figures(_chosen(counts, those)) for name, those in objects.items()},
+        gain,
+    )
+
+
+def _chosen(counts: Iterable[PromptCounts], those: Iterable[bool]) -> list[PromptCounts]:
+    return [one for one, is_chosen in zip(counts, those) if is_chosen]
+
+
+def figures(counts: Sequence[PromptCounts]) -> Figures:
+    """Of one prompt or more, with as many pictures each."""
+    pictures, present, correct, scores = (
+        [getattr(one, name) for one in counts] for name in ("pictures", "present", "correct", "score")
+    )
+    return Figures(
+        sum(pictures),
+        estimate(ratio, present, pictures),
+        estimate(ratio, correct, present),
+        estimate(ratio, correct, pictures),
+        tuple(estimate(ratio, [count >= n for count in correct], [1] * len(counts)) for n in range(1, pictures[0] + 1)),
+        estimate(ratio, scores, pictures),
+    )
+
+
+def _as_json(figures: Figures) -> dict[str, Any]:
+    named = {name: getattr(figures, name) for name in ("oa", "visor_cond", "visor_uncond", "score")}
+    named |= {f"visor_{n}": one for n, one in enumerate(figures.visor_n, 1)}
+    return {"pictures": figures.pictures, **{name: _estimate_as_json(one) for name, one in named.items()}}
+
+
+def _estimate_as_json(one: Estimate) -> dict[str, float | None]:
+    # JSON has no nan, which alone differs from itself.
+    return {key: value if value == value else None for key, value in vars(one).items()}

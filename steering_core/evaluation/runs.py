@@ -1,0 +1,166 @@
+"""An evaluation on disk: pictures, what was found in them, and results, as stages that can be stopped and go on.
+
+    OUT/run.json                        what is drawn, and how
+    OUT/arms/ARM/arm.json               what one way of sampling does otherwise than the others
+    OUT/arms/ARM/pictures/000012_42.png of prompt 12 with seed 42
+    OUT/arms/ARM/found/000012.json      what was found in the pictures of prompt 12
+
+Every file is written whole or not at all, and none is made again: so processes that share the prompts need nothing
+of each other, and a stopped run goes on where it was.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+from torch import Tensor
+
+from ..described import brief, described, read_json
+from ..files import save_picture, save_text
+from ..viz import check_finite, to_image
+from .boxes import Box, Found
+from .detectors import ObjectDetector
+from .names import canonical
+from .suites import ScenePrompt, Suite
+
+#: Draws a prompt with some seeds: (seeds, 3, H, W) in [0, 1].
+Draw = Callable[[ScenePrompt, Sequence[int]], Tensor]
+
+
+@dataclass(frozen=True)
+class Arm:
+    """One way of sampling.
+
+    Attributes:
+        name: for tables and its folder.
+        description: what it does otherwise than the other arms, as plain values.
+        draw: makes its pictures.
+    """
+
+    name: str
+    description: Mapping[str, Any]
+    draw: Draw
+
+
+@dataclass(frozen=True)
+class _FoundFile:
+    """What was found in the pictures of a prompt: for each seed, in order, label, box and score of every object."""
+
+    size: tuple[int, int]
+    found: tuple[tuple[tuple[str, float, float, float, float, float], ...], ...]
+
+
+class EvaluationFolder:
+    """The folder of an evaluation.
+
+    Args:
+        folder: made where it is not there.
+        suite: what is drawn.
+        sampling: all that the pictures of every arm depend on beside the suite, as plain values.
+
+    Raises:
+        ValueError: there is an evaluation with another suite or sampling.
+        OSError: the folder cannot be written.
+    """
+
+    def __init__(self, folder: Path, suite: Suite, sampling: Mapping[str, Any]) -> None:
+        self.folder, self.suite = folder, suite
+        prompts = [[prompt.text, [list(triplet) for triplet in prompt.relations]] for prompt in suite.prompts]
+        told = {"suite": suite.name, "seeds": list(suite.seeds), "sampling": dict(sampling), "prompts": prompts}
+        _claim(folder / "run.json", told)
+
+    def draw(self, arm: Arm, numbers: Sequence[int], batch: int) -> Iterator[int]:
+        """Draw what is not there of some prompts, and yield each one's number when it is.
+
+        Args:
+            numbers: of prompts, from 0.
+            batch: at most so many pictures at a time.
+
+        Raises:
+            ValueError: the folder has pictures of an arm of this name that was another, or pictures came out with
+                values that are no numbers.
+            OSError: a file cannot be written.
+        """
+        _claim(self._arm(arm.name) / "arm.json", dict(arm.description))
+        for number in numbers:
+            missing = [seed for seed in self.suite.seeds if not self.picture(arm.name, number, seed).exists()]
+            for first in range(0, len(missing), batch):
+                seeds = missing[first : first + batch]
+                pictures = check_finite(arm.draw(self.suite.prompts[number], seeds))
+                for seed, picture in zip(seeds, pictures):
+                    file = self.picture(arm.name, number, seed)
+                    file.parent.mkdir(parents=True, exist_ok=True)
+                    save_picture(to_image(picture), file)
+            yield number
+
+    def detect(self, arm: str, detector: ObjectDetector, numbers: Sequence[int]) -> Iterator[int]:
+        """Look for the objects of some prompts in their pictures, and yield each one's number when that is done.
+
+        Raises:
+            ValueError: another detector has looked before.
+            OSError: a picture cannot be read, or a file not be written.
+        """
+        _claim(self._arm(arm) / "detector.json", {"detector": detector.description})
+        for number in numbers:
+            file = self._found_file(arm, number)
+            if not file.exists():
+                names = [canonical(name) for name in self.suite.prompts[number].objects]
+                found, size = [], (0, 0)
+                for seed in self.suite.seeds:
+                    with Image.open(self.picture(arm, number, seed), formats=["PNG"]) as picture:
+                        size = picture.size
+                        seen = detector.find(picture.convert("RGB"), names)
+                    boxes = ((one.box.left, one.box.top, one.box.width, one.box.height) for one in seen)
+                    found.append([[one.label, *box, one.score] for one, box in zip(seen, boxes)])
+                file.parent.mkdir(parents=True, exist_ok=True)
+                save_text(json.dumps({"size": size, "found": found}), file)
+            yield number
+
+    def found(self, arm: str, number: int) -> tuple[tuple[int, int], list[list[Found]]]:
+        """(width, height) of a prompt's pictures in pixels, and what was found in each, in the order of the seeds.
+
+        Raises:
+            ValueError: the file is damaged.
+            OSError: it cannot be read.
+        """
+        file = self._found_file(arm, number)
+        read = described(_FoundFile, read_json(file), str(file))
+        if len(read.found) != len(self.suite.seeds):
+            raise ValueError(f"{file}: what {len(self.suite.seeds)} pictures show was expected; remove it.")
+        return read.size, [[Found(label, Box(*box), score) for label, *box, score in one] for one in read.found]
+
+    def picture(self, arm: str, number: int, seed: int) -> Path:
+        """Where the picture of a prompt with a seed stands."""
+        return self._arm(arm) / "pictures" / f"{number:06d}_{seed}.png"
+
+    def _arm(self, name: str) -> Path:
+        return self.folder / "arms" / name
+
+    def _found_file(self, arm: str, number: int) -> Path:
+        return self._arm(arm) / "found" / f"{number:06d}.json"
+
+
+def _claim(file: Path, told: Mapping[str, Any]) -> None:
+    """Write down what a folder is made with, or hold it against what stands there.
+
+    Raises:
+        ValueError: it was made with something else; names what.
+    """
+    wanted = json.loads(json.dumps(told))
+    if not file.exists():
+        file.parent.mkdir(parents=True, exist_ok=True)
+        save_text(json.dumps(wanted, indent=1) + "\n", file)
+        return
+    there = read_json(file)
+    if there == wanted:
+        return
+    pairs = there.items() if isinstance(there, dict) else ()
+    changed = [f"{key}: {brief(value)}" for key, value in pairs if value != wanted.get(key)] or [brief(there)]
+    raise ValueError(
+        f"{file} was made with another {'; '.join(changed)}. Give the same settings as then, or another --out folder."
+    )

@@ -1,0 +1,55 @@
+"""Results as Markdown: a row for each arm, shares in percent with their 95 % intervals."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from .results import ArmResult, Figures
+from .statistics import Estimate
+
+
+def markdown(results: Sequence[ArmResult], scored: bool) -> str:
+    """The table of all prompts, then one by relation and one by object.
+
+    Args:
+        scored: whether the rule has a score of its own, which gets a column.
+    """
+    count = len(results[0].all.visor_n)
+    head = ["arm", "pictures", "OA", "VISOR-cond", "VISOR-uncond", *(f"VISOR-{n}" for n in range(1, count + 1))]
+    head += ["score"] * scored + ["more than the first"]
+    rows = []
+    for result in results:
+        shares = (result.all.oa, result.all.visor_cond, result.all.visor_uncond, *result.all.visor_n)
+        rows.append([result.name, str(result.all.pictures), *map(percent, shares)])
+        rows[-1] += [decimal(result.all.score)] * scored + ["" if result.gain is None else points(result.gain)]
+    parts = [_table(head, rows)]
+    for title, groups in (("relation", "by_relation"), ("object", "by_object")):
+        of_arms = [getattr(result, groups) for result in results]
+        head = [title, "pictures", *(f"{result.name}: VISOR-uncond" for result in results)]
+        parts.append(_table(head, [_row(name, [of_arm[name] for of_arm in of_arms]) for name in of_arms[0]]))
+    return "\n\n".join(parts) + "\n"
+
+
+def percent(one: Estimate) -> str:
+    """Such as "71.5% (68% to 75%)"."""
+    return "none" if math.isnan(one.value) else f"{one.value:.1%} ({one.low:.0%} to {one.high:.0%})"
+
+
+def points(one: Estimate) -> str:
+    """Such as "+12.5 points (+8 to +17)"."""
+    return f"{100 * one.value:+.1f} points ({100 * one.low:+.0f} to {100 * one.high:+.0f})"
+
+
+def decimal(one: Estimate) -> str:
+    """Such as "0.421 (0.38 to 0.46)"."""
+    return f"{one.value:.3f} ({one.low:.2f} to {one.high:.2f})"
+
+
+def _row(name: str, of_arms: Sequence[Figures]) -> list[str]:
+    return [name, str(of_arms[0].pictures), *(percent(figures.visor_uncond) for figures in of_arms)]
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)

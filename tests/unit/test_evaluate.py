@@ -1,0 +1,196 @@
+"""``steer evaluate``: stages on disk that go on where they were, and what comes out."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+
+import pytest
+import torch
+from PIL import Image
+
+from steering_core.cli.main import main
+from steering_core.evaluation.boxes import Box, Found
+from steering_core.evaluation.results import RULES, VISOR, arm_results
+from steering_core.evaluation.runs import Arm, EvaluationFolder
+from steering_core.evaluation.suites import ScenePrompt, Suite
+from steering_core.evaluation.tables import markdown
+from steering_core.relations import Relation
+from steering_core.viz import from_image
+
+SMALL = ["evaluate", "--count", "2", "--seed", "3", "4", "--steps", "2", "--gallery", "3"]
+
+
+@pytest.fixture(scope="module")
+def evaluated(tmp_path_factory):
+    """An evaluation of two prompts in two ways on the miniature."""
+    out = tmp_path_factory.mktemp("evaluation") / "out"
+    assert main([*SMALL, "--loss", "none,centroid", "--out", str(out)]) == 0
+    return out
+
+
+def pictures_in(folder) -> dict[str, bytes]:
+    return {str(file.relative_to(folder)): file.read_bytes() for file in sorted(folder.rglob("*.png"))}
+
+
+def test_every_picture_and_every_result_is_there(evaluated):
+    names = [f"{number:06d}_{seed}.png" for number in range(2) for seed in (3, 4)]
+    for arm in ("none", "centroid"):
+        assert sorted(file.name for file in (evaluated / "arms" / arm / "pictures").iterdir()) == names
+        assert Image.open(evaluated / "arms" / arm / "pictures" / names[0]).size == (128, 128)
+    results = json.loads((evaluated / "results.json").read_text())
+    assert [(arm["name"], arm["pictures"]) for arm in results["arms"]] == [("none", 4), ("centroid", 4)]
+    assert results["arms"][0]["gain"] is None and results["arms"][1]["gain"]["value"] is not None
+    assert set(results["arms"][0]["by_relation"]) == {"left_of", "right_of"}
+    assert (evaluated / "results.md").read_text().startswith("| arm | pictures | OA | VISOR-cond | VISOR-uncond |")
+    assert not list(evaluated.rglob("*.partial"))
+
+
+def test_the_page_needs_nothing_beside_it(evaluated):
+    page = (evaluated / "index.html").read_text()
+    assert page.count("<figure") == 2 * 3 == page.count("data:image/jpeg;base64,")
+    assert not re.search(r"https?://|src=\"(?!data:)|href", page)
+
+
+def test_nothing_is_made_again(evaluated, monkeypatch, capsys):
+    before = {file: file.stat().st_mtime_ns for file in evaluated.rglob("*") if file.suffix in (".png", ".json")}
+    results = evaluated / "results.json"
+    told = results.read_bytes()
+    monkeypatch.setattr("steering_core.backends.diffusers.generate", None)
+    assert main([*SMALL, "--loss", "none,centroid", "--out", str(evaluated)]) == 0
+    assert "index.html" in capsys.readouterr().out
+    assert results.read_bytes() == told
+    assert {file: file.stat().st_mtime_ns for file in before if file != results} == {
+        file: time for file, time in before.items() if file != results
+    }
+
+
+@pytest.mark.parametrize(
+    ("changed", "named"),
+    [
+        (["--steps", "3"], "sampling"),
+        (["--suite-seed", "1"], "suite"),
+        (["--seed", "3"], "seeds"),
+        (["--step-size", "0.7"], "schedule"),
+        (["--margin", "0.1"], "loss"),
+    ],
+)
+def test_a_changed_setting_is_noticed(evaluated, capsys, changed, named):
+    assert main([*SMALL, "--loss", "none,centroid", "--out", str(evaluated), *changed]) == 2
+    error = capsys.readouterr().err
+    assert named in error and "another --out folder" in error
+
+
+def test_a_way_more_is_drawn_beside_the_others(evaluated, capsys):
+    before = pictures_in(evaluated)
+    assert main([*SMALL, "--loss", "none,presence", "--out", str(evaluated)]) == 0
+    after = pictures_in(evaluated)
+    assert before.items() <= after.items() and len(after) == len(before) + 4
+
+
+def test_a_stopped_run_goes_on(evaluated, tmp_path):
+    """Whatever was there when it stopped, the pictures are the same."""
+    assert main([*SMALL, "--loss", "none,centroid", "--out", str(tmp_path), "--batch", "1"]) == 0
+    alone = pictures_in(tmp_path)
+    removed = list(alone)[1::2]
+    for name in removed:
+        (tmp_path / name).unlink()
+    for file in (tmp_path / "arms").rglob("found/*.json"):
+        file.unlink()
+    assert main([*SMALL, "--loss", "none,centroid", "--out", str(tmp_path), "--batch", "1"]) == 0
+    assert pictures_in(tmp_path) == alone
+    assert alone.keys() <= pictures_in(evaluated).keys()
+
+
+def test_two_processes_make_the_same_pictures_as_one(evaluated, tmp_path):
+    command = ["-m", "accelerate.commands.launch", "--cpu", "--num_processes", "2", "--main_process_port", "0"]
+    run = subprocess.run(
+        [sys.executable, *command, "-m", "steering_core", *SMALL, "--loss", "none,centroid", "--out", str(tmp_path)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert run.returncode == 0, run.stderr
+    wanted = {name: content for name, content in pictures_in(evaluated).items() if "presence" not in name}
+    assert pictures_in(tmp_path) == wanted
+    assert json.loads((tmp_path / "results.json").read_text())["arms"][1]["pictures"] == 4
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (["--suite", "geneval"], "--file"),
+        (["--suite", "visor", "--file", "x.txt"], "--file"),
+        (["--suite", "own", "--file", "no_such.txt"], "no_such.txt"),
+        (["--model", "somewhere"], "--detector DIR"),
+        (["--suite", "visor", "--count", "4"], "does not know"),
+    ],
+)
+def test_what_does_not_fit_is_told_before_anything_is_drawn(tmp_path, capsys, options, told):
+    assert main(["evaluate", "--out", str(tmp_path / "out"), *options]) == 2
+    assert told in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("arms", ["", "none,none", "none,unknown", "none+centroid", "centroid+centroid", "centroid,"])
+def test_ways_that_are_none_are_refused(capsys, arms):
+    with pytest.raises(SystemExit):
+        main(["evaluate", "--out", "out", "--loss", arms])
+    assert "ways that differ" in capsys.readouterr().err
+
+
+DOG_ABOVE_CAT = ScenePrompt((("dog", Relation.ABOVE, "cat"),))
+DOG_LEFT_OF_SOFA = ScenePrompt((("dog", Relation.LEFT_OF, "sofa"),))
+
+
+class Seeing:
+    """Finds what the colour of a picture stands for: all of the names in a column or a row, in their order."""
+
+    description = "seeing"
+
+    def find(self, picture: Image.Image, names):
+        red, green, _ = (from_image(picture)[:, 0, 0] * 255).round().int().tolist()
+        places = ((0.0, 0.0), (0.0, 0.5) if green else (0.5, 0.0))
+        return [Found(name, Box(*place, 0.2, 0.2)) for name, place in zip(names, places)][: 1 if red else 2]
+
+
+def colour_of(name: str):
+    red, green = {"column": (0.0, 1.0), "row": (0.0, 0.0), "one": (1.0, 0.0)}[name]
+    return from_image(Image.new("RGB", (8, 8), (round(255 * red), round(255 * green), 0)))
+
+
+def test_figures_are_those_of_the_pictures(tmp_path):
+    def arm(name: str, *colours: str) -> Arm:
+        left = iter(colours)
+        return Arm(name, {}, lambda prompt, seeds: torch.stack([colour_of(next(left)) for _ in seeds]))
+
+    suite = Suite("mine", (DOG_ABOVE_CAT, DOG_LEFT_OF_SOFA), (0, 1))
+    folder = EvaluationFolder(tmp_path, suite, {})
+    arms = (arm("first", "column", "row", "one", "column"), arm("second", "column", "column", "row", "row"))
+    for one in arms:
+        assert list(folder.draw(one, (0, 1), batch=2)) == [0, 1]
+        assert list(folder.detect(one.name, Seeing(), (0, 1))) == [0, 1]
+    first, second = arm_results(folder, ("first", "second"), RULES[VISOR])
+    assert (first.all.oa.value, first.all.visor_cond.value, first.all.visor_uncond.value) == (0.75, 1 / 3, 0.25)
+    assert [one.value for one in first.all.visor_n] == [0.5, 0.0]
+    assert second.all.visor_uncond.value == 1.0 and second.gain.value == 0.75
+    assert {name: one.visor_uncond.value for name, one in first.by_object.items()} == {
+        "cat": 0.5,
+        "couch": 0.0,
+        "dog": 0.25,
+    }
+    assert set(first.by_relation) == {"above", "left_of"} and first.by_relation["above"].pictures == 2
+    table = markdown([first, second], scored=False)
+    assert "| first | 4 | 75.0% (50% to 100%) | 33.3%" in table and "+75.0 points" in table
+
+
+def test_a_damaged_file_of_what_was_found_is_told(tmp_path):
+    folder = EvaluationFolder(tmp_path, Suite("mine", (DOG_ABOVE_CAT,), (0, 1)), {})
+    file = tmp_path / "arms" / "none" / "found" / "000000.json"
+    file.parent.mkdir(parents=True)
+    for content in ("", "[]", '{"size": [8, 8], "found": [[]]}', '{"size": [8, 8], "found": [[["dog"]], []]}'):
+        file.write_text(content)
+        with pytest.raises(ValueError, match=r"000000\.json"):
+            folder.found("none", 0)
