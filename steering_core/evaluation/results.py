@@ -11,7 +11,7 @@ from .boxes import Found
 from .geneval import judge_geneval
 from .names import canonical
 from .runs import EvaluationFolder
-from .statistics import Estimate, difference, estimate, ratio
+from .statistics import Estimate, difference, share
 from .suites import Triplet
 from .t2i_compbench import t2i_compbench_score
 from .visor import Trial, judge_any
@@ -165,11 +165,11 @@ def figures(counts: Sequence[PromptCounts]) -> Figures:
     )
     return Figures(
         sum(pictures),
-        estimate(ratio, present, pictures),
-        estimate(ratio, correct, present),
-        estimate(ratio, correct, pictures),
-        tuple(estimate(ratio, [count >= n for count in correct], [1] * len(counts)) for n in range(1, pictures[0] + 1)),
-        estimate(ratio, scores, pictures),
+        share(present, pictures),
+        share(correct, present),
+        share(correct, pictures),
+        tuple(share([count >= n for count in correct], [1] * len(counts)) for n in range(1, pictures[0] + 1)),
+        share(scores, pictures),
     )
 
 

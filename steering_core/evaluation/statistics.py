@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+
+from .visor import interval
 
 _RESAMPLES, _SEED = 2000, 0
 #: Sums over prompts, each (…,), to a figure (…,).
@@ -22,7 +25,7 @@ class Estimate:
 
 
 def ratio(counted: np.ndarray, out_of: np.ndarray) -> np.ndarray:
-    """A share of pictures, such as VISOR-cond: correct ones out of those with all objects."""
+    """One sum over another."""
     with np.errstate(invalid="ignore", divide="ignore"):
         return counted / out_of
 
@@ -46,6 +49,21 @@ def estimate(figure: Figure, *counts: Sequence[float]) -> Estimate:
     told = figures[np.isfinite(figures)]
     low, high = np.percentile(told, (2.5, 97.5)) if len(told) else (np.nan, np.nan)
     return Estimate(float(value), float(low), float(high))
+
+
+def share(counted: Sequence[float], out_of: Sequence[float]) -> Estimate:
+    """A share of pictures, such as VISOR-cond: correct ones out of those with all objects.
+
+    Where all prompts agree, resampling them tells nothing of how sure that is; the interval is then Wilson's, as if
+    each prompt had one picture.
+
+    Args:
+        counted, out_of: for each prompt, numbers of pictures.
+    """
+    told = estimate(ratio, counted, out_of)
+    if told.low < told.high or math.isnan(told.value):
+        return told
+    return Estimate(told.value, *interval(min(told.value, 1.0), sum(count > 0 for count in out_of)))
 
 
 def difference(first: Sequence[float], second: Sequence[float], pictures: Sequence[float]) -> Estimate:

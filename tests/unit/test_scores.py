@@ -10,10 +10,10 @@ import torch
 
 from steering_core.evaluation.boxes import Box, Found
 from steering_core.evaluation.geneval import judge_geneval, positions
-from steering_core.evaluation.statistics import difference, estimate, ratio
+from steering_core.evaluation.statistics import difference, estimate, ratio, share
 from steering_core.evaluation.t2i_compbench import relation_score, t2i_compbench_score
 from steering_core.evaluation.variety import frechet_distance, spread_over_seeds
-from steering_core.evaluation.visor import Trial
+from steering_core.evaluation.visor import Trial, interval
 from steering_core.relations import Relation
 
 SQUARE = (100, 100)
@@ -104,6 +104,15 @@ def test_an_interval_covers_what_resampling_prompts_covers():
     # The standard error of 50 prompts that are all right or all wrong is 0.5 / √50 = 0.071.
     assert alike.high - alike.low == pytest.approx(2 * 1.96 * 0.071, rel=0.1)
     assert estimate(ratio, [4, 0] * 25, pictures) == alike
+
+
+def test_where_all_prompts_agree_the_interval_is_that_of_as_many_pictures():
+    assert share([2, 0], [4, 4]) == estimate(ratio, [2, 0], [4, 4])
+    for counted, value in ((4, 1.0), (0, 0.0), (1, 0.25)):
+        told = share([counted] * 10, [4] * 10)
+        assert (told.value, told.low, told.high) == (value, *interval(value, 10))
+    assert share([1, 0, 0], [2, 0, 0]).high > 0.9
+    assert math.isnan(share([0], [0]).low)
 
 
 def test_a_figure_of_nothing_is_none():
