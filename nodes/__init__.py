@@ -12,6 +12,7 @@ from .report import SteeringReport, TokenMapPreview
 from .routes import add_routes
 from .sampling import ApplySpatialSteering, SteeredKSampler
 from .schedule import SteeringScheduleNode
+from .score import DetectMiniatureObjects, KeepBest, SpatialScore
 from .training import RecordRelationMaps, TrainRelationClassifier
 
 #: All nodes by their ids, which saved workflows refer to: they never change.
@@ -33,6 +34,9 @@ NODE_CLASS_MAPPINGS: dict[str, type[io.ComfyNode]] = {
     "SpatialSteeringSteeredKSampler": SteeredKSampler,
     "SpatialSteeringTokenMapPreview": TokenMapPreview,
     "SpatialSteeringSteeringReport": SteeringReport,
+    "SpatialSteeringDetectMiniatureObjects": DetectMiniatureObjects,
+    "SpatialSteeringSpatialScore": SpatialScore,
+    "SpatialSteeringKeepBest": KeepBest,
 }
 
 

@@ -13,7 +13,7 @@ from ..steering_core.curves import note_picture, run_curves
 from ..steering_core.evaluation.look import Look, read_boxes
 from ..steering_core.trace import RunLog, SteeringRun
 from ..steering_core.viz import from_image, map_sheet
-from .types import CATEGORY, Trace
+from .types import CATEGORY, Trace, boxes_input
 
 
 class TokenMapPreview(io.ComfyNode):
@@ -82,7 +82,7 @@ class SteeringReport(io.ComfyNode):
                     tooltip="The finished pictures of this latent, from VAE Decode. Those of the miniature are looked "
                     "at by its own detector; for those of other models connect boxes as well.",
                 ),
-                _boxes_input(),
+                boxes_input(optional=True),
             ],
             outputs=[
                 io.Image.Output(display_name="curves", tooltip="Loss, displacement and gradient norm over the steps."),
@@ -151,19 +151,6 @@ def _trace_input() -> io.Input:
     return Trace.Input(
         "steering_trace", tooltip="From the node that steered this sampler: Apply Spatial Steering or Steered KSampler."
     )
-
-
-def _boxes_input() -> io.Input:
-    boxes = io.BoundingBox.Input(
-        "boxes",
-        optional=True,
-        force_input=True,
-        tooltip="What a detection node, such as Run Real-Time Detection (RT-DETR), found in these pictures: boxes with "
-        "labels.",
-    )
-    # ComfyUI gives every input of this type a box, which comfy-cli sends where nothing is connected.
-    boxes.default = None
-    return boxes
 
 
 def _decoded(vae, latent: Tensor) -> Tensor:

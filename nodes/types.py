@@ -26,6 +26,8 @@ def loss_output() -> io.Output:
 Schedule = io.Custom("STEERING_SCHEDULE")
 #: Carries a ``RunLog``, which fills while samplers run.
 Trace = io.Custom("STEERING_TRACE")
+#: Carries ``ScoredPictures``.
+Scores = io.Custom("SPATIAL_SCORES")
 #: Carries a ``RelationClassifier``.
 Classifier = io.Custom("RELATION_CLASSIFIER")
 #: Carries the folder of a dataset, a ``Path``.
@@ -62,3 +64,17 @@ def complaint(check: Callable[[], Any]) -> bool | str:
     except ValueError as error:
         return str(error)
     return True
+
+
+def boxes_input(optional: bool) -> io.Input:
+    """What a detection node gives: for each picture a list of boxes with labels."""
+    boxes = io.BoundingBox.Input(
+        "boxes",
+        optional=optional,
+        force_input=True,
+        tooltip="What a detection node, such as Run Real-Time Detection (RT-DETR), found in these pictures: boxes with "
+        "labels. Those of the miniatures: from Detect Miniature Objects.",
+    )
+    # ComfyUI gives every input of this type a box, which comfy-cli sends where nothing is connected.
+    boxes.default = None
+    return boxes

@@ -24,6 +24,8 @@ _PAPER, _INK = (255, 255, 255), (36, 41, 47)
 _FRAME, _GAP, _TEXT_SIZE = 3, 6, 13
 _TILE_WIDTH = 160
 _MARK = 5
+#: Of a name on a picture, however small it is.
+_LEAST_TEXT_SIZE = 10
 #: How much of the picture is left under a map, and of the map's colour at most.
 _DARKENED, _MAP_DENSITY = 0.6, 0.75
 #: Okabe and Ito 2008: told apart by people who see colours differently too.
@@ -174,6 +176,24 @@ def mark_path(picture: Image.Image, centres: Tensor, colour: Colour) -> None:
         pen.line(points, fill=colour, width=2, joint="curve")
     x, y = points[-1]
     pen.ellipse((x - _MARK, y - _MARK, x + _MARK, y + _MARK), fill=colour, outline=DARK, width=2)
+
+
+def mark_boxes(picture: Image.Image, boxes: Sequence[tuple[str, Sequence[float], Colour]]) -> None:
+    """Draw boxes with their names.
+
+    Args:
+        boxes: name, (left, top, width, height) in shares of the picture's sides, and colour of each.
+    """
+    pen = ImageDraw.Draw(picture)
+    width = max(1, round(min(picture.size) / 128))
+    font = ImageFont.load_default(max(_LEAST_TEXT_SIZE, round(min(picture.size) / 32)))
+    for name, (left, top, wide, high), colour in boxes:
+        x, y = left * picture.width, top * picture.height
+        far = x + wide * picture.width, y + high * picture.height
+        pen.rectangle((x, y, *far), outline=colour, width=width)
+        corner = x + width, y + width
+        pen.rectangle(pen.textbbox(corner, name, font=font), fill=DARK)
+        pen.text(corner, name, fill=colour, font=font)
 
 
 def object_colour(number: int) -> Colour:

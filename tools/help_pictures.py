@@ -56,6 +56,7 @@ _NODES = {
     "mini": _Node(f"{_OWN}LoadMiniatureModel", (220, 0)),
     "parser": _Node(f"{_OWN}RelationParser", (320, 170), {"text": "a giraffe above an airplane"}),
     "plain": _Node(f"{_OWN}RelationParser", (300, 170), {"text": "a dog and a cat"}),
+    "two": _Node("EmptyLatentImage", (240, 0), {"width": 128, "height": 128, "batch_size": 2}),
     "four": _Node(f"{_OWN}RelationParser", (300, 170), {"text": "a cat to the left of a dog, a boat above a car"}),
     "relation": _Node(f"{_OWN}SpatialRelation", (280, 0), {"subject": "dog", "relation": "left_of", "object": "cat"}),
     "edit": _Node(f"{_OWN}EditRelations", (400, 180), {"edits": {"relations": [
@@ -81,6 +82,9 @@ _NODES = {
     "steered": _Node(f"{_OWN}SteeredKSampler", (300, 0), _FIXED),
     "maps": _Node(f"{_OWN}TokenMapPreview", (640, 420)),
     "report": _Node(f"{_OWN}SteeringReport", (520, 640)),
+    "detect": _Node(f"{_OWN}DetectMiniatureObjects", (260, 0)),
+    "score": _Node(f"{_OWN}SpatialScore", (440, 400)),
+    "keep": _Node(f"{_OWN}KeepBest", (260, 0), {"count": 1}),
     "negative": _Node("CLIPTextEncode", (320, 110), {"text": ""}),
     "latent": _Node("EmptyLatentImage", (240, 0), {"width": 128, "height": 128}),
     "ksampler": _Node("KSampler", (280, 0), _FIXED),
@@ -99,6 +103,15 @@ _STEERED = (
     "latent.LATENT steered.latent_image",
     "parser.relations steered.relations",
     "centroid.steering_loss steered.steering_loss",
+)
+_SCORED = (
+    *(link.replace("latent.LATENT", "two.LATENT") for link in _STEERED),
+    "steered.LATENT decode.samples",
+    "mini.VAE decode.vae",
+    "decode.IMAGE detect.images",
+    "decode.IMAGE score.images",
+    "parser.relations score.relations",
+    "detect.boxes score.boxes",
 )
 _BEHIND_STEERED = "mini parser negative latent centroid"
 
@@ -196,6 +209,23 @@ _GRAPHS = {
             "decode.IMAGE report.picture",
         ),
         behind=_BEHIND_STEERED,
+        run=True,
+    ),
+    "DetectMiniatureObjects": _Graph(
+        ("decode", "detect", "score"),
+        _SCORED,
+        behind="mini parser negative two centroid steered",
+    ),
+    "SpatialScore": _Graph(
+        ("parser decode", "detect", "score", "long"),
+        (*_SCORED, "score.report long.source"),
+        behind="mini negative two centroid steered",
+        run=True,
+    ),
+    "KeepBest": _Graph(
+        ("decode", "score", "keep", "picture"),
+        (*_SCORED, "decode.IMAGE keep.images", "score.scores keep.scores", "keep.IMAGE picture.images"),
+        behind="mini parser negative two centroid steered detect",
         run=True,
     ),
 }

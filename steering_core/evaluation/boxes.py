@@ -25,6 +25,11 @@ class Box:
         return cls(left, top, right - left, bottom - top)
 
     @property
+    def sides(self) -> tuple[float, float, float, float]:
+        """Left, top, width and height."""
+        return self.left, self.top, self.width, self.height
+
+    @property
     def centre(self) -> Point:
         """(x, y)."""
         return self.left + self.width / 2, self.top + self.height / 2

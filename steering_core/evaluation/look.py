@@ -111,14 +111,15 @@ def _found(box: Any, width: int, height: int) -> Found:
     try:
         label = box["label"]
         place = Box(box["x"] / width, box["y"] / height, box["width"] / width, box["height"] / height)
-    except (KeyError, TypeError):
+        score = float(box.get("score", 1.0))
+    except (KeyError, TypeError, ValueError, AttributeError):
         label = None
     if not (isinstance(label, str) and label.strip()):
         raise ValueError(
             "boxes: each with x, y, width, height and a label was expected, as Run Real-Time Detection (RT-DETR) "
             "gives them; without labels nobody knows which object is in a box."
         )
-    return Found(label, place)
+    return Found(label, place, score)
 
 
 def _seen(scene: GroundedScene, relation: GroundedRelation, look: Look, labels: list[str | None]) -> SeenRelation:

@@ -115,8 +115,7 @@ class EvaluationFolder:
                     with Image.open(self.picture(arm, number, seed), formats=["PNG"]) as picture:
                         size = picture.size
                         seen = detector.find(picture.convert("RGB"), names)
-                    boxes = ((one.box.left, one.box.top, one.box.width, one.box.height) for one in seen)
-                    found.append([[one.label, *box, one.score] for one, box in zip(seen, boxes)])
+                    found.append([[one.label, *one.box.sides, one.score] for one in seen])
                 file.parent.mkdir(parents=True, exist_ok=True)
                 save_text(json.dumps({"size": size, "found": found}), file)
             yield number

@@ -93,7 +93,7 @@ def test_boxes_of_one_picture_or_a_list_for_each_are_read():
     frame = [box("giraffe", 45, 0), box("airplane", 45, 90)]
     for boxes, pictures in ((frame, 1), ([frame], 1), ([frame, frame], 2)):
         look = read_boxes(boxes, pictures, 100, 200)
-        assert look.found[0][0] == Found("giraffe", Box(0.45, 0.0, 0.1, 0.05))
+        assert look.found[0][0] == Found("giraffe", Box(0.45, 0.0, 0.1, 0.05), 0.9)
         assert told(ABOVE, look)[0].startswith(TICK)
     assert read_boxes([[], []], 2, 100, 100).found == [[], []]
     assert told(ABOVE, read_boxes([], 1, 100, 100)) == [

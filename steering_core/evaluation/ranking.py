@@ -1,0 +1,78 @@
+"""How well each picture of a batch shows a scene, and which of them show it best."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ..tokens import GroundedRelation, GroundedScene
+from .boxes import Found
+from .look import Look, SeenRelation, label_of, seen_relations
+
+
+@dataclass(frozen=True, order=True)
+class PictureScore:
+    """Of one picture; the greater one shows the scene better.
+
+    Attributes:
+        share: of the relations, those that are seen, in [0, 1].
+        clearness: by how much the least clear relation holds, in shares of the picture's sides (see
+            ``Relation.displacement``); the less, the more it is missed by, and -1 where an object is missing.
+    """
+
+    share: float
+    clearness: float
+
+
+@dataclass(frozen=True)
+class ScoredPictures:
+    """A look at a batch, judged.
+
+    Attributes:
+        relations: what became of each.
+        scores: of each picture.
+    """
+
+    relations: tuple[SeenRelation, ...]
+    scores: tuple[PictureScore, ...]
+
+    @property
+    def told(self) -> str:
+        """In words: each relation, then each picture's score."""
+        lines = [str(relation) for relation in self.relations]
+        return "\n".join(lines + [f"picture {at}: {score.share:.0%}" for at, score in enumerate(self.scores, 1)])
+
+    def best(self, count: int) -> list[int]:
+        """Numbers of so many pictures, from 0, the best first; of equal ones the earlier."""
+        return sorted(range(len(self.scores)), key=lambda at: self.scores[at], reverse=True)[:count]
+
+
+def score_pictures(scene: GroundedScene, look: Look) -> ScoredPictures:
+    """Judge every picture by every relation that can be judged.
+
+    Raises:
+        ValueError: no relation can be; says why.
+    """
+    relations = seen_relations(scene, look)
+    judged = [one for one, seen in zip(scene.relations, relations) if seen.seen is not None]
+    if not judged:
+        told = "; ".join(map(str, relations)) or "the prompt states no relation"
+        raise ValueError(f"No picture can be scored: {told}.")
+    seen = [relation.seen for relation in relations if relation.seen is not None]
+    clearness = [_clearness(scene, judged, look, picture) for picture in look.found]
+    shares = [sum(of_picture) / len(seen) for of_picture in zip(*seen)]
+    return ScoredPictures(tuple(relations), tuple(map(PictureScore, shares, clearness)))
+
+
+def _clearness(
+    scene: GroundedScene, relations: Sequence[GroundedRelation], look: Look, picture: Sequence[Found]
+) -> float:
+    labels = [label_of(name, look.labels) for name in scene.names]
+    surest = {one.label: one.box.centre for one in sorted(picture, key=lambda one: one.score)}
+    centres = [surest.get(label or "") for label in labels]
+
+    def of(relation: GroundedRelation) -> float:
+        subject, object = centres[relation.subject], centres[relation.object]
+        return -1.0 if subject is None or object is None else relation.relation.displacement(subject, object)
+
+    return min(map(of, relations))

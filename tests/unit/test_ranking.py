@@ -1,0 +1,69 @@
+"""Which pictures of a batch show a scene best."""
+
+from __future__ import annotations
+
+import pytest
+
+from steering_core.evaluation.boxes import Box, Found
+from steering_core.evaluation.look import Look
+from steering_core.evaluation.ranking import PictureScore, score_pictures
+from steering_core.relations import Relation, Scene, Span, SpatialRelation
+from steering_core.tokens import Token, ground
+
+
+def scene(*triplets: tuple[str, Relation, str]):
+    words = list(dict.fromkeys(word for subject, _, object in triplets for word in (subject, object)))
+    prompt = " ".join(words)
+    spans = {word: Span(word, prompt.index(word), prompt.index(word) + len(word)) for word in words}
+    relations = tuple(SpatialRelation(spans[a], relation, spans[b]) for a, relation, b in triplets)
+    tokens = [Token(at, span.text, (span.start, span.end)) for at, span in enumerate(spans.values())]
+    return ground(Scene(prompt, relations), tokens)
+
+
+def at(label: str, x: float, y: float, score: float = 1.0) -> Found:
+    return Found(label, Box(x, y, 0.0, 0.0), score)
+
+
+ABOVE = scene(("dog", Relation.ABOVE, "cat"))
+
+
+def test_the_clearer_of_two_right_pictures_comes_first():
+    pictures = [
+        [at("dog", 0.5, 0.4), at("cat", 0.5, 0.6)],
+        [at("dog", 0.5, 0.9), at("cat", 0.5, 0.1)],
+        [at("dog", 0.5, 0.1), at("cat", 0.5, 0.9)],
+        [at("dog", 0.5, 0.1)],
+        [at("dog", 0.5, 0.4), at("cat", 0.5, 0.6)],
+    ]
+    scored = score_pictures(ABOVE, Look("it", pictures))
+    assert [score.share for score in scored.scores] == [1, 0, 1, 0, 1]
+    assert [score.clearness for score in scored.scores] == pytest.approx([0.2, -0.8, 0.8, -1.0, 0.2])
+    assert scored.best(5) == [2, 0, 4, 1, 3] and scored.best(1) == [2] and len(scored.best(9)) == 5
+    assert "dog above cat in 3 of 5 pictures" in scored.told and "picture 3: 100%" in scored.told
+
+
+def test_more_relations_beat_clearer_ones():
+    both = scene(("dog", Relation.ABOVE, "cat"), ("cat", Relation.LEFT_OF, "car"))
+    pictures = [
+        [at("dog", 0.1, 0.1), at("cat", 0.1, 0.9), at("car", 0.0, 0.9)],
+        [at("dog", 0.5, 0.4), at("cat", 0.5, 0.5), at("car", 0.6, 0.5)],
+    ]
+    scored = score_pictures(both, Look("it", pictures))
+    assert scored.scores == (PictureScore(0.5, pytest.approx(-0.1)), PictureScore(1.0, pytest.approx(0.1)))
+    assert scored.best(1) == [1]
+
+
+def test_the_surest_object_of_a_name_says_how_clear_it_is():
+    pictures = [[at("dog", 0.5, 0.1, 0.4), at("dog", 0.5, 0.3, 0.9), at("cat", 0.5, 0.9)]]
+    (score,) = score_pictures(ABOVE, Look("it", pictures)).scores
+    assert score == PictureScore(1.0, pytest.approx(0.6))
+
+
+def test_what_nobody_can_judge_does_not_count():
+    two = scene(("dog", Relation.ABOVE, "cat"), ("wizard", Relation.ABOVE, "cat"))
+    look = Look("it", [[at("dog", 0.5, 0.1), at("cat", 0.5, 0.9)]], frozenset({"dog", "cat"}))
+    scored = score_pictures(two, look)
+    assert scored.scores == (PictureScore(1.0, pytest.approx(0.8)),)
+    assert "not judged: wizard above cat" in scored.told
+    with pytest.raises(ValueError, match="does not know 'wizard'"):
+        score_pictures(scene(("wizard", Relation.ABOVE, "cat")), look)
