@@ -106,6 +106,11 @@ class SteeringSchedule:
         """At most so many descents within one step of a run of ``steps``."""
         return self.refinements or max(1, _MOVES // len(self.steered_steps(steps)))
 
+    def is_last_of_few(self, step: SamplingStep) -> bool:
+        """Whether this is the last steered step of a run in which steps move more than once for being few."""
+        steered = self.steered_steps(step.steps)
+        return self.refinements is None and len(steered) <= _MOVES // 2 and step.number == steered[-1]
+
     def step_size_at(self, step: SamplingStep) -> float:
         """s at a step of the window."""
         done = max(0.0, step.number / step.steps - self.start) / (self.end - self.start)

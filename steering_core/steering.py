@@ -96,17 +96,21 @@ class Steering:
     def descend(self, latent: Tensor, probe: Probe, noise_level: float, step: SamplingStep) -> Tensor:
         """Move the latent down the loss until every due relation meets the target, or the cap.
 
-        Each image of the batch stops by itself. Published as z - eta·dL/dz (Learn-to-Steer).
+        Each image of the batch stops by itself. Published as z - eta·dL/dz (Learn-to-Steer). Where hardly a step is
+        steered, the last move is looked at too: no step comes after it that would.
 
         Returns:
             The moved latent: outside the graph, the same tensor if nothing was to be moved.
         """
-        for refinement in range(self.schedule.refinements_in(step.steps)):
+        most = self.schedule.refinements_in(step.steps)
+        for refinement in range(most):
             direction = self._direction(latent, probe, step, refinement)
             if direction is None:
-                break
+                return latent
             scale = noise_level if self.schedule.normalize else 1.0
             latent = (latent - self.schedule.step_size_at(step) * scale * direction).to(latent.dtype)
+        if self.schedule.is_last_of_few(step):
+            self._look_back(latent, probe, step, most)
         return latent
 
     def noise_shift(self, latent: Tensor, probe: Probe, step: SamplingStep) -> Tensor | None:
@@ -142,6 +146,21 @@ class Steering:
             self.leave_out(step.number, f"{type(error).__name__}: {error}")
             return None
 
+    def _look_back(self, latent: Tensor, probe: Probe, step: SamplingStep, refinement: int) -> None:
+        """Take down what the last move has led to. It is only told of, so that it may fail."""
+        due = self.schedule.due(list(enumerate(self.scene.relations)), step.number)
+        try:
+            with torch.inference_mode(False), torch.no_grad(), self._care():
+                maps = probe(latent.detach().float().clone())
+                losses = torch.stack([self.loss(maps, relation, step.progress) for _, relation in due])
+        except self._stops:
+            raise
+        except Exception as error:
+            _log.warning("Spatial Steering: step %d, nothing was seen after its last move: %s", step.number + 1, error)
+            return
+        still = torch.zeros(len(latent), device=losses.device)
+        self._take_down(maps, losses, still, still.isfinite(), step, refinement, [number for number, _ in due])
+
     def _look(self, latent: Tensor, probe: Probe, step: SamplingStep, refinement: int) -> Tensor | None:
         """The gradient to follow, zero for images that are done; none if all are."""
         due = self.schedule.due(list(enumerate(self.scene.relations)), step.number)
@@ -150,29 +169,43 @@ class Steering:
         finite = norm.isfinite() & losses.isfinite().all(dim=0)
         gradient = torch.where(_per_image(finite, gradient), gradient, 0.0)
         norm = torch.where(finite, norm, 0.0)
-        mean_map = maps.mean_map()
-        seen = (losses, centroids(threshold_at_mean(mean_map)), norm, mean_map, maps.strength(), finite)
-        loss, centres, norms, objects, strength, followed = _in_main_memory(*seen)
-        if left_alone := (followed == 0).nonzero().flatten().tolist():
-            self.leave_out(step.number, "the gradient of the steering loss is not finite", left_alone)
-        self.trace.append(
-            TraceEntry(
-                step=step.number,
-                refinement=refinement,
-                relations=tuple(number for number, _ in due),
-                loss=loss,
-                centroids=centres,
-                gradient_norm=norms,
-                mean_map=objects,
-                strength=strength,
-            )
-        )
+        norms = self._take_down(maps, losses, norm, finite, step, refinement, [number for number, _ in due])
         if not (norms > 0).any():
             return None
         if self.schedule.normalize:
             root_mean_square = norm / gradient[0].numel() ** 0.5
             gradient = gradient / _per_image(root_mean_square, gradient).clamp_min(torch.finfo(gradient.dtype).tiny)
         return gradient
+
+    def _take_down(
+        self,
+        maps: TokenMaps,
+        losses: Tensor,
+        norm: Tensor,
+        finite: Tensor,
+        step: SamplingStep,
+        refinement: int,
+        relations: Sequence[int],
+    ) -> Tensor:
+        """Add what was seen to the trace.
+
+        Args:
+            norm: of each image's gradient, (batch,).
+            finite: of each image, whether its gradient and losses are finite.
+            relations: those that were scored, as positions in the scene.
+
+        Returns:
+            ``norm`` on the CPU.
+        """
+        mean_map = maps.mean_map()
+        seen = (losses, centroids(threshold_at_mean(mean_map)), norm, mean_map, maps.strength(), finite)
+        loss, centres, norms, objects, strength, followed = _in_main_memory(*seen)
+        if left_alone := (followed == 0).nonzero().flatten().tolist():
+            self.leave_out(step.number, "the gradient of the steering loss is not finite", left_alone)
+        self.trace.append(
+            TraceEntry(step.number, refinement, tuple(relations), loss, centres, norms, objects, strength)
+        )
+        return norms
 
     def _probe(
         self, latent: Tensor, probe: Probe, relations: list[GroundedRelation], progress: float

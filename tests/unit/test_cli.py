@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 
 from steering_core.cli.main import main
-from steering_core.miniature.folder import MINIATURE_DIR
+from steering_core.miniature.folder import SHIPPED
 
 COMMANDS = [
     [],
@@ -136,7 +136,19 @@ def test_sample_writes_a_sheet_and_its_captions(tmp_path, capsys, source):
     assert len(capsys.readouterr().out.strip().splitlines()) == 3
 
 
-def test_the_shipped_miniature_is_small():
-    size = sum(file.stat().st_size for file in MINIATURE_DIR.rglob("*") if file.is_file())
-    assert size <= 25e6
-    assert not [file for file in MINIATURE_DIR.rglob("*") if file.suffix in (".bin", ".pt", ".ckpt", ".pkl")]
+@pytest.mark.parametrize("folder", SHIPPED.values(), ids=SHIPPED)
+def test_the_shipped_miniatures_are_small(folder):
+    size = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
+    assert 1e6 < size <= 25e6
+    assert not [file for file in folder.rglob("*") if file.suffix in (".bin", ".pt", ".ckpt", ".pkl")]
+
+
+@pytest.mark.parametrize("models", [["miniature"], ["miniature", "flux_miniature"]])
+def test_demo_draws_and_scores_the_miniatures_side_by_side(tmp_path, capsys, models):
+    out = tmp_path / "demo.png"
+    assert main(["demo", "--prompts", "1", "--model", *models, "--out", str(out)]) == 0
+    width, height = Image.open(out).size
+    assert width > len(models) * 4 * 128 > width / 1.2 and height > 2 * 128
+    lines = capsys.readouterr().out.splitlines()
+    ways = [f"{model} {way}" for model in models for way in ("unsteered", "steered")]
+    assert [" ".join(line.split()[:3]) for line in lines[1 : 1 + len(ways)]] == [f"{way} 4" for way in ways]

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 import torch
@@ -87,11 +88,47 @@ def test_refinements_are_a_cap_and_the_target_ends_them():
     assert len(ended.trace) < 100
 
 
-def test_where_few_steps_are_steered_each_moves_more_often():
-    for steps, moves in ((4, 4), (8, 2), (25, 1)):
+def test_where_few_steps_are_steered_each_moves_more_often_and_the_last_move_is_looked_at():
+    for steps, step, moves, looks in ((4, 0, 4, 1), (8, 0, 2, 0), (8, 1, 2, 1), (25, 6, 1, 0)):
         run = steering(step_size=1e-4)
-        run.descend(latents(), toy_probe, 1.0, SamplingStep(0, steps, 0.0))
-        assert [entry.refinement for entry in run.trace] == list(range(moves))
+        moved = run.descend(latents(), toy_probe, 1.0, SamplingStep(step, steps, 0.0))
+        assert [entry.refinement for entry in run.trace] == list(range(moves + looks))
+        norms = [(entry.gradient_norm > 0).all().item() for entry in run.trace]
+        assert norms == [True] * moves + [False] * looks
+        if looks:
+            torch.testing.assert_close(run.trace[-1].loss, losses(moved)[None])
+            assert (run.trace[-1].loss < run.trace[-2].loss).all()
+
+
+def test_a_look_after_the_last_move_that_fails_costs_nothing(caplog):
+    calls = iter(range(99))
+
+    def fails_at_last(latent):
+        if next(calls) == 4:
+            raise RuntimeError("no memory left")
+        return toy_probe(latent)
+
+    run = steering(step_size=1e-4)
+    moved = run.descend(latents(), fails_at_last, 1.0, SamplingStep(0, 4, 0.0))
+    assert torch.equal(moved, steering(step_size=1e-4).descend(latents(), toy_probe, 1.0, SamplingStep(0, 4, 0.0)))
+    assert len(run.trace) == 4 and run.unsteered == []
+    assert "nothing was seen after its last move: no memory left" in caplog.text
+
+
+def test_a_user_can_stop_in_the_look_after_the_last_move():
+    class Stopped(Exception):
+        pass
+
+    calls = iter(range(99))
+
+    def stopped_at_last(latent):
+        if next(calls) == 4:
+            raise Stopped
+        return toy_probe(latent)
+
+    run = replace(steering(step_size=1e-4), _stops=(Stopped,))
+    with pytest.raises(Stopped):
+        run.descend(latents(), stopped_at_last, 1.0, SamplingStep(0, 4, 0.0))
 
 
 def test_an_image_that_meets_the_target_is_not_moved():
