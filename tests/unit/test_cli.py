@@ -148,7 +148,7 @@ def test_demo_draws_and_scores_the_miniatures_side_by_side(tmp_path, capsys, mod
     out = tmp_path / "demo.png"
     assert main(["demo", "--prompts", "1", "--model", *models, "--out", str(out)]) == 0
     width, height = Image.open(out).size
-    assert width > len(models) * 4 * 128 > width / 1.2 and height > 2 * 128
+    assert width > len(models) * 4 * 128 and height > 2 * 128
     lines = capsys.readouterr().out.splitlines()
     ways = [f"{model} {way}" for model in models for way in ("unsteered", "steered")]
     assert [" ".join(line.split()[:3]) for line in lines[1 : 1 + len(ways)]] == [f"{way} 4" for way in ways]
