@@ -11,14 +11,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..files import save_text
-from ..miniature.folder import SHIPPED
+from .models import add_detector_option, add_model_options, load_detector, load_model, size_of
 from .options import MOST_SEEDS, MOST_SIDE, guidance_scale, path_told, positive, seed, steps, text, whole
 from .steering import LOSSES, NONE, add_settings, loss_of, schedule_of
 
 if TYPE_CHECKING:
     from diffusers import DiffusionPipeline
 
-    from ..evaluation.detectors import ObjectDetector
     from ..evaluation.runs import Arm, EvaluationFolder
     from ..evaluation.suites import Suite
     from ..losses import SteeringLoss
@@ -40,14 +39,7 @@ def add_evaluate_command(commands: argparse._SubParsersAction) -> None:
         "processes.",
     )
     evaluate.add_argument("--out", type=Path, required=True, help="folder of pictures and results")
-    evaluate.add_argument(
-        "--model",
-        default="miniature",
-        help="miniature or flux_miniature, a diffusers pipeline's folder, a name in the local cache of Hugging Face, "
-        "or a single .safetensors file (default: %(default)s)",
-    )
-    evaluate.add_argument("--components", metavar="DIR", help="as for steer generate")
-    evaluate.add_argument("--device", default="cpu", help="torch device, such as cuda (default: %(default)s)")
+    add_model_options(evaluate, single_files=True)
     what = evaluate.add_argument_group("prompts")
     what.add_argument(
         "--suite",
@@ -81,12 +73,7 @@ def add_evaluate_command(commands: argparse._SubParsersAction) -> None:
         "--batch", type=whole(1, MOST_SEEDS), default=4, help="pictures of a prompt at a time (default: %(default)s)"
     )
     judging = evaluate.add_argument_group("judging")
-    judging.add_argument(
-        "--detector",
-        metavar="DIR",
-        default="miniature",
-        help="miniature, or the folder of RT-DETR, OWLv2 or Grounding DINO (default: %(default)s)",
-    )
+    add_detector_option(judging)
     judging.add_argument(
         "--rule",
         choices=(_VISOR, _GENEVAL, _T2I),
@@ -121,7 +108,7 @@ def _evaluate(options: argparse.Namespace) -> None:
     from ..evaluation.results import RULES, arm_results
     from ..evaluation.tables import markdown
 
-    suite, detector = _suite(options), _detector(options)
+    suite, detector = _suite(options), load_detector(options)
     detector.check([name for prompt in suite.prompts for name in prompt.objects])
     folder, arms = _folder_and_arms(options, suite)
     state = PartialState(cpu=options.device == "cpu")
@@ -182,38 +169,20 @@ def _suite(options: argparse.Namespace) -> Suite:
     return Suite(suite.name, suite.prompts, seeds)
 
 
-def _detector(options: argparse.Namespace) -> ObjectDetector:
-    from ..evaluation.detectors import TransformersDetector
-    from ..miniature.look import MiniatureDetector
-
-    if options.detector != "miniature":
-        return TransformersDetector(options.detector, options.device)
-    if options.model not in SHIPPED:
-        raise ValueError(
-            f"The miniatures' detector knows only the miniatures' pictures, not those of {options.model}. Give "
-            f"--detector DIR, the folder of RT-DETR, OWLv2 or Grounding DINO."
-        )
-    return MiniatureDetector()
-
-
 def _folder_and_arms(options: argparse.Namespace, suite: Suite) -> tuple[EvaluationFolder, list[Arm]]:
     from torch import nn
 
-    from ..backends.diffusers import check_device, load_pipeline
     from ..evaluation.runs import Arm, EvaluationFolder
     from ..miniature.score import guidance_scale_of
-    from ..miniature.world import IMAGE_SIZE
     from ..weights import weights_hash
 
-    check_device(options.device)
-    pipeline = load_pipeline(SHIPPED.get(options.model, options.model), options.device, options.components)
+    pipeline = load_model(options)
     scale = guidance_scale_of(pipeline) if options.cfg is None else options.cfg
-    size = options.size or ((IMAGE_SIZE, IMAGE_SIZE) if options.model in SHIPPED else None)
     sampling: dict[str, Any] = {
         "steps": options.steps,
         "guidance_scale": scale,
         "negative_prompt": options.negative,
-        "size": size,
+        "size": size_of(options),
     }
     parts = (part for part in pipeline.components.values() if isinstance(part, nn.Module))
     folder = EvaluationFolder(options.out, suite, {"weights": weights_hash(parts), **sampling})

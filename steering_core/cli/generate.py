@@ -11,6 +11,7 @@ from ..described import brief
 from ..files import save_picture, save_text
 from ..steering import Steering
 from ..trace import trace_as_json
+from .models import add_model_options, load_model, size_of
 from .options import (
     MOST_SEEDS,
     MOST_SIDE,
@@ -30,17 +31,7 @@ def add_generate_command(commands: argparse._SubParsersAction) -> None:
     """``steer generate``."""
     generate = commands.add_parser("generate", help="draw a prompt")
     generate.add_argument("prompt", type=text, help='such as "a giraffe above an airplane"')
-    generate.add_argument(
-        "--model",
-        default="miniature",
-        help="miniature or flux_miniature, a diffusers pipeline's folder, a name in the local cache of Hugging Face, "
-        "or a single .safetensors file (default: %(default)s)",
-    )
-    generate.add_argument(
-        "--components",
-        metavar="DIR",
-        help="for a single file: folder or cached name of a pipeline of its kind, for what the file lacks",
-    )
+    add_model_options(generate, single_files=True)
     generate.add_argument(
         "--size", type=whole(16, MOST_SIDE), nargs=2, metavar=("W", "H"), help="in pixels (default: the model's own)"
     )
@@ -52,7 +43,6 @@ def add_generate_command(commands: argparse._SubParsersAction) -> None:
     generate.add_argument(
         "--cfg", type=guidance_scale, help="guidance scale (default: 5; for FLUX.1, and what has its shape, 3.5)"
     )
-    generate.add_argument("--device", default="cpu", help="torch device, such as cuda (default: %(default)s)")
     generate.add_argument(
         "--out",
         type=Path,
@@ -67,18 +57,16 @@ def add_generate_command(commands: argparse._SubParsersAction) -> None:
 
 
 def _generate(options: argparse.Namespace) -> None:
-    from ..backends.diffusers import generate, ground_prompt, load_pipeline
-    from ..miniature.folder import SHIPPED
+    from ..backends.diffusers import generate, ground_prompt
     from ..miniature.score import guidance_scale_of
-    from ..miniature.world import IMAGE_SIZE
     from ..viz import check_finite, map_sheet, to_image
 
     files = _picture_files(options)
     _check_files(options, files)
     loss, schedule = loss_of(options, options.model), schedule_of(options)
-    pipeline = load_pipeline(SHIPPED.get(options.model, options.model), options.device, options.components)
+    pipeline = load_model(options)
     scale = guidance_scale_of(pipeline) if options.cfg is None else options.cfg
-    size = options.size or ((IMAGE_SIZE, IMAGE_SIZE) if options.model in SHIPPED else None)
+    size = size_of(options)
     scene = ground_prompt(pipeline, options.prompt)
     print(scene.summary())
     steers = NONE not in options.loss and scene.relations and schedule.steered_steps(options.steps)

@@ -9,7 +9,9 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..miniature.folder import SHIPPED
 from ..training.recording import MOST_STEPS, RecordingSettings
+from .models import add_detector_option, add_model_options, load_detector, load_model
 from .options import MOST_SIDE, guidance_scale, number, path_told, seed, steps, text, whole
 
 if TYPE_CHECKING:
@@ -25,13 +27,7 @@ def add_record_command(commands: argparse._SubParsersAction) -> None:
     record.add_argument(
         "--out", type=Path, required=True, help="the dataset's folder; a stopped recording is continued"
     )
-    record.add_argument(
-        "--model",
-        default="miniature",
-        help="miniature or flux_miniature, a diffusers pipeline's folder, or a name in the local cache of Hugging Face "
-        "(default: %(default)s)",
-    )
-    record.add_argument("--device", default="cpu", help="torch device, such as cuda (default: %(default)s)")
+    add_model_options(record, single_files=False)
     source = record.add_argument_group("pictures")
     source.add_argument(
         "--source",
@@ -53,11 +49,7 @@ def add_record_command(commands: argparse._SubParsersAction) -> None:
     source.add_argument(
         "--objects", type=text, nargs="+", metavar="NAME", help="to draw (default: those of the miniatures)"
     )
-    source.add_argument(
-        "--detector",
-        metavar="DIR",
-        help="miniature, or the folder of RT-DETR, OWLv2 or Grounding DINO (default: miniature)",
-    )
+    add_detector_option(source)
     source.add_argument("--drawing-steps", type=steps, help="of each picture that is drawn (default: 25)")
     source.add_argument("--cfg", type=guidance_scale, help="guidance scale of the drawing (default: 5, for FLUX.1 3.5)")
     source.add_argument("--seed", type=seed, default=0, help="(default: %(default)s)")
@@ -98,10 +90,8 @@ def _record(options: argparse.Namespace) -> None:
     from accelerate import PartialState
     from tqdm import tqdm
 
-    from ..backends.diffusers import load_pipeline
     from ..backends.diffusers.recording import recordable
     from ..layers import layers_on_the_way
-    from ..miniature.folder import SHIPPED
     from ..training.dataset import read_manifest, write_dataset
 
     given = {field.name: getattr(options, field.name) for field in fields(RecordingSettings)}
@@ -112,7 +102,7 @@ def _record(options: argparse.Namespace) -> None:
 
     @cache
     def load() -> DiffusionPipeline:
-        return load_pipeline(SHIPPED.get(options.model, options.model), options.device)
+        return load_model(options)
 
     source = _source(options, load)
     model = recordable(load(), _size(options))
@@ -138,7 +128,6 @@ def _record(options: argparse.Namespace) -> None:
 
 def _size(options: argparse.Namespace) -> int | None:
     """Side of the pictures in pixels; none where the pipeline knows it."""
-    from ..miniature.folder import SHIPPED
     from ..miniature.world import IMAGE_SIZE
 
     return options.size or (IMAGE_SIZE if options.model in SHIPPED else None)
@@ -154,7 +143,7 @@ _SOURCE_OPTIONS: dict[str, tuple[tuple[str, ...], Any]] = {
     "without": (("miniature",), ()),
     "others": (("miniature",), 0),
     "objects": (_DRAWN, None),
-    "detector": (_DRAWN, "miniature"),
+    "detector": (_DRAWN, None),
     "drawing_steps": (_DRAWN, 25),
     "cfg": (_DRAWN, None),
 }
@@ -183,25 +172,15 @@ def _source(options: argparse.Namespace, load: Callable[[], DiffusionPipeline]) 
 
 
 def _generated(options: argparse.Namespace, load: Callable[[], DiffusionPipeline]) -> Source:
-    from ..backends.diffusers import check_device, generate
-    from ..evaluation.detectors import TransformersDetector
-    from ..miniature.folder import SHIPPED
-    from ..miniature.look import MiniatureDetector
+    from ..backends.diffusers import generate
     from ..miniature.score import guidance_scale_of
     from ..miniature.world import OBJECTS
     from ..training.generated import GeneratedPictures
     from ..viz import check_finite, to_image
 
-    is_miniature = options.detector == "miniature"
-    if is_miniature and options.model not in SHIPPED:
-        raise ValueError(
-            f"The miniatures' detector knows only the miniatures' pictures, not those of {options.model}. Give "
-            f"--detector DIR, the folder of RT-DETR, OWLv2 or Grounding DINO."
-        )
-    if options.model not in SHIPPED and not options.objects:
+    if options.model not in SHIPPED and options.detector and not options.objects:
         raise ValueError(f"--objects NAME …, to be drawn by {options.model}, were expected.")
-    check_device(options.device)
-    detector = MiniatureDetector() if is_miniature else TransformersDetector(options.detector, options.device)
+    detector = load_detector(options)
     objects = tuple(options.objects or OBJECTS)
     pipeline, side = load(), _size(options)
     size = None if side is None else (side, side)

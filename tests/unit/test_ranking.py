@@ -2,29 +2,28 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from steering_core.evaluation.boxes import Box, Found
 from steering_core.evaluation.look import Look
 from steering_core.evaluation.ranking import PictureScore, score_pictures
-from steering_core.relations import Relation, Scene, Span, SpatialRelation
-from steering_core.tokens import Token, ground
+from steering_core.parser import parse
+from steering_core.tokens import GroundedScene, Token, ground
 
 
-def scene(*triplets: tuple[str, Relation, str]):
-    words = list(dict.fromkeys(word for subject, _, object in triplets for word in (subject, object)))
-    prompt = " ".join(words)
-    spans = {word: Span(word, prompt.index(word), prompt.index(word) + len(word)) for word in words}
-    relations = tuple(SpatialRelation(spans[a], relation, spans[b]) for a, relation, b in triplets)
-    tokens = [Token(at, span.text, (span.start, span.end)) for at, span in enumerate(spans.values())]
-    return ground(Scene(prompt, relations), tokens)
+def scene(prompt: str) -> GroundedScene:
+    """Every word a token."""
+    words = enumerate(re.finditer(r"\w+", prompt))
+    return ground(parse(prompt), [Token(at, word.group(), word.span()) for at, word in words])
 
 
 def at(label: str, x: float, y: float, score: float = 1.0) -> Found:
     return Found(label, Box(x, y, 0.0, 0.0), score)
 
 
-ABOVE = scene(("dog", Relation.ABOVE, "cat"))
+ABOVE = scene("a dog above a cat")
 
 
 def test_the_clearer_of_two_right_pictures_comes_first():
@@ -43,7 +42,7 @@ def test_the_clearer_of_two_right_pictures_comes_first():
 
 
 def test_more_relations_beat_clearer_ones():
-    both = scene(("dog", Relation.ABOVE, "cat"), ("cat", Relation.LEFT_OF, "car"))
+    both = scene("a dog above a cat to the left of a car")
     pictures = [
         [at("dog", 0.1, 0.1), at("cat", 0.1, 0.9), at("car", 0.0, 0.9)],
         [at("dog", 0.5, 0.4), at("cat", 0.5, 0.5), at("car", 0.6, 0.5)],
@@ -60,10 +59,10 @@ def test_the_surest_object_of_a_name_says_how_clear_it_is():
 
 
 def test_what_nobody_can_judge_does_not_count():
-    two = scene(("dog", Relation.ABOVE, "cat"), ("wizard", Relation.ABOVE, "cat"))
+    two = scene("a dog above a cat below a wizard")
     look = Look("it", [[at("dog", 0.5, 0.1), at("cat", 0.5, 0.9)]], frozenset({"dog", "cat"}))
     scored = score_pictures(two, look)
     assert scored.scores == (PictureScore(1.0, pytest.approx(0.8)),)
-    assert "not judged: wizard above cat" in scored.told
+    assert "not judged: cat below wizard" in scored.told
     with pytest.raises(ValueError, match="does not know 'wizard'"):
-        score_pictures(scene(("wizard", Relation.ABOVE, "cat")), look)
+        score_pictures(scene("a wizard above a cat"), look)
