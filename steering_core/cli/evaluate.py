@@ -172,6 +172,7 @@ def _suite(options: argparse.Namespace) -> Suite:
 def _folder_and_arms(options: argparse.Namespace, suite: Suite) -> tuple[EvaluationFolder, list[Arm]]:
     from torch import nn
 
+    from ..backends.diffusers import ground_prompt
     from ..evaluation.runs import Arm, EvaluationFolder
     from ..miniature.score import guidance_scale_of
     from ..weights import weights_hash
@@ -185,6 +186,9 @@ def _folder_and_arms(options: argparse.Namespace, suite: Suite) -> tuple[Evaluat
         "size": size_of(options),
     }
     parts = (part for part in pipeline.components.values() if isinstance(part, nn.Module))
+    if set(options.loss) - {NONE}:
+        for prompt in suite.prompts:  # one that cannot be tied to its tokens is told before anything is drawn
+            ground_prompt(pipeline, prompt.text, prompt.scene)
     folder = EvaluationFolder(options.out, suite, {"weights": weights_hash(parts), **sampling})
     return folder, [Arm(*_way(name, options, pipeline, sampling)) for name in options.loss]
 

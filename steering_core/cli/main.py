@@ -19,6 +19,7 @@ from .miniature import add_miniature_commands
 from .parse import add_parse_command
 from .record import add_record_command
 from .train import add_train_command
+from .verify import add_verify_command
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -61,6 +62,7 @@ def _parser() -> argparse.ArgumentParser:
     add_parse_command(commands)
     add_record_command(commands)
     add_train_command(commands)
+    add_verify_command(commands)
     add_classifier_commands(commands)
     add_miniature_commands(commands)
     return parser

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from steering_core.miniature.folder import SHIPPED
+
 #: Plain, with history, with a corrector, with noise of its own, and one that forgets its latent.
 _OF_EACH_KIND = ("euler", "dpmpp_2m", "uni_pc", "dpmpp_sde", "lcm")
 _SOME_OR_ALL = pytest.mark.parametrize(
@@ -11,9 +13,10 @@ _SOME_OR_ALL = pytest.mark.parametrize(
 )
 
 
+@pytest.mark.parametrize("model", SHIPPED)
 @_SOME_OR_ALL
-def test_the_relation_comes_out_right_more_often(comfyui, names, least):
-    right = comfyui.run("samplers.py", *names)
+def test_the_relation_comes_out_right_more_often(comfyui, names, least, model):
+    right = comfyui.run("samplers.py", model, *names)
 
     assert len(right) >= least
     assert {sampler: counts for sampler, counts in right.items() if counts[1] <= counts[0]} == {}

@@ -11,10 +11,12 @@ from steering_core.miniature.folder import SHIPPED
 COMMANDS = [
     [],
     ["demo"],
+    ["evaluate"],
     ["generate"],
     ["parse"],
     ["record"],
     ["train"],
+    ["verify"],
     ["classifier"],
     ["classifier", "show"],
     ["classifier", "convert"],
@@ -134,6 +136,20 @@ def test_sample_writes_a_sheet_and_its_captions(tmp_path, capsys, source):
     assert main(["miniature", "sample", "--out", str(out), "--count", "3", *source]) == 0
     assert Image.open(out).size == (3 * 128, 128)
     assert len(capsys.readouterr().out.strip().splitlines()) == 3
+
+
+def test_verify_writes_pictures_and_a_table(tmp_path, capsys):
+    out = tmp_path / "verify.png"
+    assert main(["verify", "--prompts", "2", "--steps", "8", "--out", str(out)]) == 0
+    width, height = Image.open(out).size
+    assert width > 2 * 128 and height > 2 * 128
+    told = dict(line.strip("| ").split(" | ", 1) for line in capsys.readouterr().out.splitlines())
+    assert told["model"].startswith("Stable Diffusion")
+    assert told["layers read"].startswith("up.0")
+    assert told["tokens"] == "dog: 1, teddy bear: 2; cat: 1, chair: 1"
+    assert told["maps and gradients"].startswith("finite; ") and told["steps not steered"] == "none"
+    assert told["attention stands as asked, at the last look"].endswith("of 2 prompts")
+    assert {"unsteered, as a detector sees it", "steered, as a detector sees it"} < told.keys()
 
 
 @pytest.mark.parametrize("folder", SHIPPED.values(), ids=SHIPPED)
