@@ -18,6 +18,7 @@ from .steering import LOSSES, NONE, add_settings, loss_of, schedule_of
 if TYPE_CHECKING:
     from diffusers import DiffusionPipeline
 
+    from ..evaluation.encoders import Encoder
     from ..evaluation.runs import Arm, EvaluationFolder
     from ..evaluation.suites import Suite
     from ..losses import SteeringLoss
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 _VISOR, _GENEVAL, _T2I, _OWN, _MINIATURE = "visor", "geneval", "t2i_compbench", "own", "miniature"
 _CHAINS = ("3_objects_2_relations", "4_objects_2_relations", "4_objects_3_relations", "5_objects_3_relations")
 _FILES = (_GENEVAL, _T2I, _OWN)
+#: For ``--features``.
+_AUTOENCODER = "autoencoder"
 #: What is between the losses of an arm that adds several up.
 _PLUS = "+"
 _COUNT, _OWN_SEEDS = 200, (0, 1, 2, 3)
@@ -80,6 +83,12 @@ def add_evaluate_command(commands: argparse._SubParsersAction) -> None:
         help="what counts as right (default: the suite's own, else visor)",
     )
     judging.add_argument(
+        "--features",
+        metavar="DIR",
+        help=f"also measure how far each way's pictures are from those of the first, by the features of a vision model "
+        f"such as CLIP or DINOv2, or of the model's own autoencoder ({_AUTOENCODER})",
+    )
+    judging.add_argument(
         "--gallery", type=whole(0, 1000), default=48, help="pictures of each way on the page (default: %(default)s)"
     )
     add_settings(evaluate)
@@ -110,7 +119,9 @@ def _evaluate(options: argparse.Namespace) -> None:
 
     suite, detector = _suite(options), load_detector(options)
     detector.check([name for prompt in suite.prompts for name in prompt.objects])
-    folder, arms = _folder_and_arms(options, suite)
+    pipeline = load_model(options)
+    encoder = _encoder(options, pipeline)
+    folder, arms = _folder_and_arms(options, suite, pipeline)
     state = PartialState(cpu=options.device == "cpu")
     numbers = range(state.process_index, len(suite.prompts), state.num_processes)
 
@@ -126,8 +137,10 @@ def _evaluate(options: argparse.Namespace) -> None:
         return
     rule = options.rule or (options.suite if options.suite in RULES else _VISOR)
     results = arm_results(folder, [arm.name for arm in arms], RULES[rule])
-    table = markdown(results, scored=rule == _T2I)
+    distances = {} if encoder is None else _distances(folder, [arm.name for arm in arms], encoder)
+    table = markdown(results, rule == _T2I, distances)
     told = {"suite": suite.name, "rule": rule, "arms": [result.as_json() for result in results]}
+    told["frechet_distance"] = distances or None
     save_text(json.dumps(told, indent=1) + "\n", options.out / "results.json")
     save_text(table, options.out / "results.md")
     save_text(html_page(folder, results, RULES[rule], options.gallery), options.out / "index.html")
@@ -169,7 +182,34 @@ def _suite(options: argparse.Namespace) -> Suite:
     return Suite(suite.name, suite.prompts, seeds)
 
 
-def _folder_and_arms(options: argparse.Namespace, suite: Suite) -> tuple[EvaluationFolder, list[Arm]]:
+def _encoder(options: argparse.Namespace, pipeline: DiffusionPipeline) -> Encoder | None:
+    from ..evaluation.encoders import AutoencoderEncoder, TransformersEncoder
+
+    if options.features is None:
+        return None
+    if options.features == _AUTOENCODER:
+        return AutoencoderEncoder(pipeline.vae)
+    return TransformersEncoder(options.features, options.device)
+
+
+def _distances(folder: EvaluationFolder, arms: Sequence[str], encoder: Encoder) -> dict[str, float]:
+    """Of each arm's pictures from the first arm's."""
+    from tqdm import tqdm
+
+    from ..evaluation.variety import frechet_distance
+
+    moments = []
+    for arm in arms:
+        *_, (_, of_all) = tqdm(
+            folder.moments(arm, encoder), f"comparing {arm}", len(folder.suite.prompts), unit="prompt"
+        )
+        moments.append(of_all)
+    return {arm: frechet_distance(moments[0], one) for arm, one in zip(arms, moments)}
+
+
+def _folder_and_arms(
+    options: argparse.Namespace, suite: Suite, pipeline: DiffusionPipeline
+) -> tuple[EvaluationFolder, list[Arm]]:
     from torch import nn
 
     from ..backends.diffusers import ground_prompt
@@ -177,7 +217,6 @@ def _folder_and_arms(options: argparse.Namespace, suite: Suite) -> tuple[Evaluat
     from ..miniature.score import guidance_scale_of
     from ..weights import weights_hash
 
-    pipeline = load_model(options)
     scale = guidance_scale_of(pipeline) if options.cfg is None else options.cfg
     sampling: dict[str, Any] = {
         "steps": options.steps,

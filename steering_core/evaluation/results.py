@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,6 +15,7 @@ from .runs import EvaluationFolder
 from .statistics import Estimate, difference, share
 from .suites import Triplet
 from .t2i_compbench import t2i_compbench_score
+from .variety import spread_over_seeds
 from .visor import Trial, judge_any
 
 VISOR, GENEVAL, T2I_COMPBENCH = "visor", "geneval", "t2i_compbench"
@@ -81,17 +83,25 @@ class Figures:
 
 @dataclass(frozen=True)
 class ArmResult:
-    """The figures of an arm, and by how much more of its pictures are right than of the first arm's."""
+    """The figures of an arm.
+
+    Attributes:
+        gain: by how much more of its pictures are right than of the first arm's; none for that one.
+        spread_of_places, spread_of_sizes: see ``spread_over_seeds``; the mean over prompts and their objects.
+    """
 
     name: str
     all: Figures
     by_relation: dict[str, Figures]
     by_object: dict[str, Figures]
     gain: Estimate | None
+    spread_of_places: float
+    spread_of_sizes: float
 
     def as_json(self) -> dict[str, Any]:
         """In plain values; what could not be told is null."""
         told: dict[str, Any] = {"name": self.name, **_as_json(self.all)}
+        told |= {name: _or_none(getattr(self, name)) for name in ("spread_of_places", "spread_of_sizes")}
         told["gain"] = None if self.gain is None else _estimate_as_json(self.gain)
         for key, groups in (("by_relation", self.by_relation), ("by_object", self.by_object)):
             told[key] = {name: _as_json(figures) for name, figures in groups.items()}
@@ -151,7 +161,19 @@ def _result(
         {relation.value: figures(_chosen(counts, those)) for relation, those in relations.items() if any(those)},
         {name: figures(_chosen(counts, those)) for name, those in objects.items()},
         gain,
+        *_spreads(folder, arm),
     )
+
+
+def _spreads(folder: EvaluationFolder, arm: str) -> tuple[float, float]:
+    """Of places and of sizes; nan where no object is in two pictures of a prompt."""
+    spreads = [
+        spread_over_seeds(canonical(name), folder.found(arm, number)[1])
+        for number, prompt in enumerate(folder.suite.prompts)
+        for name in prompt.objects
+    ]
+    places, sizes = ([value for value in values if not math.isnan(value)] for values in zip(*spreads))
+    return tuple(sum(values) / len(values) if values else math.nan for values in (places, sizes))  # type: ignore[return-value]
 
 
 def _chosen(counts: Iterable[PromptCounts], those: Iterable[bool]) -> list[PromptCounts]:
@@ -180,5 +202,9 @@ def _as_json(figures: Figures) -> dict[str, Any]:
 
 
 def _estimate_as_json(one: Estimate) -> dict[str, float | None]:
-    # JSON has no nan, which alone differs from itself.
-    return {key: value if value == value else None for key, value in vars(one).items()}
+    return {key: _or_none(value) for key, value in vars(one).items()}
+
+
+def _or_none(value: float) -> float | None:
+    """JSON has no nan."""
+    return None if math.isnan(value) else value

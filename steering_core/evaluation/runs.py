@@ -25,8 +25,10 @@ from ..files import save_picture, save_text
 from ..viz import check_finite, to_image
 from .boxes import Box, Found
 from .detectors import ObjectDetector
+from .encoders import Encoder
 from .names import canonical
 from .suites import ScenePrompt, Suite
+from .variety import Moments
 
 #: Draws a prompt with some seeds: (seeds, 3, H, W) in [0, 1].
 Draw = Callable[[ScenePrompt, Sequence[int]], Tensor]
@@ -132,6 +134,22 @@ class EvaluationFolder:
         if len(read.found) != len(self.suite.seeds):
             raise ValueError(f"{file}: what {len(self.suite.seeds)} pictures show was expected; remove it.")
         return read.size, [[Found(label, Box(*box), score) for label, *box, score in one] for one in read.found]
+
+    def moments(self, arm: str, encoder: Encoder) -> Iterator[tuple[int, Moments]]:
+        """Features of all of an arm's pictures, prompt by prompt, taken together; yields each prompt's number with
+        what there is by then.
+
+        Raises:
+            OSError: a picture cannot be read.
+        """
+        moments = Moments()
+        for number in range(len(self.suite.prompts)):
+            pictures = []
+            for seed in self.suite.seeds:
+                with Image.open(self.picture(arm, number, seed), formats=["PNG"]) as picture:
+                    pictures.append(picture.convert("RGB"))
+            moments.add(encoder(pictures))
+            yield number, moments
 
     def picture(self, arm: str, number: int, seed: int) -> Path:
         """Where the picture of a prompt with a seed stands."""

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from .results import ArmResult, Figures
 from .statistics import Estimate
 
 
-def markdown(results: Sequence[ArmResult], scored: bool) -> str:
-    """The table of all prompts, then one by relation and one by object.
+def markdown(results: Sequence[ArmResult], scored: bool, distances: Mapping[str, float]) -> str:
+    """The table of all prompts, one of variety, one by relation and one by object.
 
     Args:
         scored: whether the rule has a score of its own, which gets a column.
+        distances: of each arm's pictures from the first arm's, if they were measured (``frechet_distance``).
     """
     count = len(results[0].all.visor_n)
     head = ["arm", "pictures", "OA", "VISOR-cond", "VISOR-uncond", *(f"VISOR-{n}" for n in range(1, count + 1))]
@@ -23,7 +24,12 @@ def markdown(results: Sequence[ArmResult], scored: bool) -> str:
         shares = (result.all.oa, result.all.visor_cond, result.all.visor_uncond, *result.all.visor_n)
         rows.append([result.name, str(result.all.pictures), *map(percent, shares)])
         rows[-1] += [decimal(result.all.score)] * scored + ["" if result.gain is None else points(result.gain)]
-    parts = [_table(head, rows)]
+    variety = [[one.name, _number(one.spread_of_places), _number(one.spread_of_sizes)] for one in results]
+    head_of_variety = ["arm", "spread of places", "spread of sizes"]
+    if distances:
+        variety = [[*row, _number(distances[row[0]])] for row in variety]
+        head_of_variety.append("Fréchet distance")
+    parts = [_table(head, rows), _table(head_of_variety, variety)]
     for title, groups in (("relation", "by_relation"), ("object", "by_object")):
         of_arms = [getattr(result, groups) for result in results]
         head = [title, "pictures", *(f"{result.name}: VISOR-uncond" for result in results)]
@@ -44,6 +50,10 @@ def points(one: Estimate) -> str:
 def decimal(one: Estimate) -> str:
     """Such as "0.421 (0.38 to 0.46)"."""
     return f"{one.value:.3f} ({one.low:.2f} to {one.high:.2f})"
+
+
+def _number(value: float) -> str:
+    return "none" if math.isnan(value) else f"{value:.3f}"
 
 
 def _row(name: str, of_arms: Sequence[Figures]) -> list[str]:

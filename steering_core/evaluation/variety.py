@@ -11,30 +11,56 @@ from torch import Tensor
 from .boxes import Found
 
 
-def frechet_distance(first: Tensor, second: Tensor) -> float:
+class Moments:
+    """Mean and covariance of features that come a few pictures at a time, so that none has to be kept."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._sum: Tensor | float = 0.0
+        self._products: Tensor | float = 0.0
+
+    def add(self, features: Tensor) -> None:
+        """Take in features, (pictures, numbers).
+
+        Raises:
+            ValueError: they have another shape, or values that are no finite numbers.
+        """
+        numbers = self._sum.shape[0] if isinstance(self._sum, Tensor) else features.shape[-1]
+        if features.dim() != 2 or features.shape[1] != numbers or not features.isfinite().all():
+            raise ValueError(f"Features (pictures, {numbers}) of finite numbers were expected, not {features.shape}.")
+        wide = features.double().cpu()
+        self.count += len(wide)
+        self._sum = self._sum + wide.sum(dim=0)
+        self._products = self._products + wide.T @ wide
+
+    @property
+    def mean_and_covariance(self) -> tuple[Tensor, Tensor]:
+        """(numbers,) and (numbers, numbers).
+
+        Raises:
+            ValueError: there are fewer than two pictures.
+        """
+        if self.count < 2 or not isinstance(self._sum, Tensor) or not isinstance(self._products, Tensor):
+            raise ValueError(f"Features of two pictures or more were expected, not of {self.count}.")
+        mean = self._sum / self.count
+        return mean, (self._products - self.count * mean.outer(mean)) / (self.count - 1)
+
+
+def frechet_distance(first: Moments, second: Moments) -> float:
     """The Fréchet distance of two sets of features taken as normal distributions (Dowson and Landau 1982; Heusel et
     al. 2017, eq. 6 of the paper on FID).
 
-    Args:
-        first, second: (pictures, features), two pictures or more each.
-
     Raises:
-        ValueError: they have other shapes, or values that are no finite numbers.
+        ValueError: one is of fewer than two pictures, or they have other numbers of features.
     """
-    for features in (first, second):
-        if features.dim() != 2 or len(features) < 2 or features.shape[1] != first.shape[1]:
-            raise ValueError(
-                f"(pictures, features) of two pictures or more were expected, not {tuple(features.shape)}."
-            )
-        if not features.isfinite().all():
-            raise ValueError("Features of finite numbers were expected.")
-    means, covariances = zip(*((one.double().mean(dim=0), one.double().T.cov()) for one in (first, second)))
-    ours, theirs = (covariance.reshape(first.shape[1], first.shape[1]) for covariance in covariances)
+    (our_mean, ours), (their_mean, theirs) = first.mean_and_covariance, second.mean_and_covariance
+    if ours.shape != theirs.shape:
+        raise ValueError(f"As many features were expected of both, not {len(ours)} and {len(theirs)}.")
     values, vectors = torch.linalg.eigh(ours)
     root = vectors * values.clamp_min(0).sqrt() @ vectors.T
     # The roots of the eigenvalues of root · theirs · root are those of (ours · theirs), and this one is symmetric.
     common = torch.linalg.eigvalsh(root @ theirs @ root).clamp_min(0).sqrt().sum()
-    distance = (means[0] - means[1]).square().sum() + ours.trace() + theirs.trace() - 2 * common
+    distance = (our_mean - their_mean).square().sum() + ours.trace() + theirs.trace() - 2 * common
     return max(distance.item(), 0.0)
 
 

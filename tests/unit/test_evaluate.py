@@ -10,16 +10,20 @@ import sys
 import pytest
 import torch
 from PIL import Image
+from transformers import BitImageProcessor, CLIPConfig, CLIPImageProcessor, CLIPModel, Dinov2Config, Dinov2Model
 
 from steering_core.cli.main import main
 from steering_core.evaluation.boxes import Box, Found
+from steering_core.evaluation.encoders import TransformersEncoder
 from steering_core.evaluation.results import RULES, VISOR, arm_results
 from steering_core.evaluation.runs import Arm, EvaluationFolder
 from steering_core.evaluation.suites import ScenePrompt, Suite
 from steering_core.evaluation.tables import markdown
+from steering_core.miniature.folder import MINIATURE_DIR
 from steering_core.relations import Relation
 from steering_core.viz import from_image
 
+FEATURES = ["--features", "autoencoder"]
 SMALL = ["evaluate", "--count", "2", "--seed", "3", "4", "--steps", "2", "--gallery", "3"]
 
 
@@ -27,7 +31,7 @@ SMALL = ["evaluate", "--count", "2", "--seed", "3", "4", "--steps", "2", "--gall
 def evaluated(tmp_path_factory):
     """An evaluation of two prompts in two ways on the miniature."""
     out = tmp_path_factory.mktemp("evaluation") / "out"
-    assert main([*SMALL, "--loss", "none,centroid", "--out", str(out)]) == 0
+    assert main([*SMALL, "--loss", "none,centroid", *FEATURES, "--out", str(out)]) == 0
     return out
 
 
@@ -45,6 +49,8 @@ def test_every_picture_and_every_result_is_there(evaluated):
     assert results["arms"][0]["gain"] is None and results["arms"][1]["gain"]["value"] is not None
     assert set(results["arms"][0]["by_relation"]) == {"left_of", "right_of"}
     assert (evaluated / "results.md").read_text().startswith("| arm | pictures | OA | VISOR-cond | VISOR-uncond |")
+    distances = results["frechet_distance"]
+    assert distances["none"] == pytest.approx(0, abs=1e-6) and distances["centroid"] > 1e-3
     assert not list(evaluated.rglob("*.partial"))
 
 
@@ -59,7 +65,7 @@ def test_nothing_is_made_again(evaluated, monkeypatch, capsys):
     results = evaluated / "results.json"
     told = results.read_bytes()
     monkeypatch.setattr("steering_core.backends.diffusers.generate", None)
-    assert main([*SMALL, "--loss", "none,centroid", "--out", str(evaluated)]) == 0
+    assert main([*SMALL, "--loss", "none,centroid", *FEATURES, "--out", str(evaluated)]) == 0
     assert "index.html" in capsys.readouterr().out
     assert results.read_bytes() == told
     assert {file: file.stat().st_mtime_ns for file in before if file != results} == {
@@ -182,8 +188,50 @@ def test_figures_are_those_of_the_pictures(tmp_path):
         "dog": 0.25,
     }
     assert set(first.by_relation) == {"above", "left_of"} and first.by_relation["above"].pictures == 2
-    table = markdown([first, second], scored=False)
+    table = markdown([first, second], False, {})
     assert "| first | 4 | 75.0% (50% to 100%) | 33.3%" in table and "+75.0 points" in table
+
+
+def test_variety_is_that_of_what_was_found(tmp_path):
+    places = {"narrow": (0.0, 0.0), "wide": (0.0, 0.4)}
+    suite = Suite("mine", (DOG_ABOVE_CAT,), (0, 1))
+    folder = EvaluationFolder(tmp_path, suite, {})
+    for arm, tops in places.items():
+        found = [[["dog", 0.0, top, 0.2, 0.2, 1.0], ["cat", 0.0, 0.8, 0.2, 0.2, 1.0]] for top in tops]
+        file = tmp_path / "arms" / arm / "found" / "000000.json"
+        file.parent.mkdir(parents=True)
+        file.write_text(json.dumps({"size": [8, 8], "found": found}))
+    narrow, wide = arm_results(folder, tuple(places), RULES[VISOR])
+    assert (narrow.spread_of_places, narrow.spread_of_sizes) == (0.0, 0.0)
+    assert wide.spread_of_places == pytest.approx(0.1)  # 0.2 of the dog, 0 of the cat
+    told = markdown([narrow, wide], False, {"narrow": 0.0, "wide": 1.5})
+    assert "| wide | 0.100 | 0.000 | 1.500 |" in told
+
+
+@pytest.mark.parametrize("kind", ["clip", "dinov2"])
+def test_features_of_vision_models(tmp_path, kind):
+    """Of reduced size with random weights: their form is what is tested."""
+    torch.manual_seed(0)
+    size = {"image_size": 32, "patch_size": 8, "hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
+    if kind == "clip":
+        text = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16}
+        vision = {**size, "intermediate_size": 16}
+        CLIPModel(CLIPConfig(text_config=text, vision_config=vision, projection_dim=12)).save_pretrained(tmp_path)
+        CLIPImageProcessor(size={"shortest_edge": 32}, crop_size=32).save_pretrained(tmp_path)
+    else:
+        Dinov2Model(Dinov2Config(**size)).save_pretrained(tmp_path)
+        BitImageProcessor(size={"shortest_edge": 32}, crop_size={"height": 32, "width": 32}).save_pretrained(tmp_path)
+    pictures = [Image.effect_noise((48, 40), 90).convert("RGB") for _ in range(3)]
+    features = TransformersEncoder(str(tmp_path), "cpu")(pictures)
+    assert features.shape == (3, 12 if kind == "clip" else 16) and features.isfinite().all()
+    torch.testing.assert_close(TransformersEncoder(str(tmp_path), "cpu")(pictures[1:2]), features[1:2])
+
+
+def test_a_folder_without_a_vision_model_is_told(tmp_path):
+    with pytest.raises(ValueError, match="nowhere"):
+        TransformersEncoder(str(tmp_path / "nowhere"), "cpu")
+    with pytest.raises(ValueError, match="--features"):
+        TransformersEncoder(str(MINIATURE_DIR / "text_encoder"), "cpu")
 
 
 def test_a_damaged_file_of_what_was_found_is_told(tmp_path):

@@ -12,7 +12,7 @@ from steering_core.evaluation.boxes import Box, Found
 from steering_core.evaluation.geneval import judge_geneval, positions
 from steering_core.evaluation.statistics import difference, estimate, ratio, share
 from steering_core.evaluation.t2i_compbench import relation_score, t2i_compbench_score
-from steering_core.evaluation.variety import frechet_distance, spread_over_seeds
+from steering_core.evaluation.variety import Moments, frechet_distance, spread_over_seeds
 from steering_core.evaluation.visor import Trial, interval
 from steering_core.relations import Relation
 
@@ -132,25 +132,46 @@ def test_a_paired_difference_is_surer_than_two_intervals():
     assert apart.high - apart.low > 0.1
 
 
+def moments(features: torch.Tensor, at_once: int = 100) -> Moments:
+    taken = Moments()
+    for some in features.split(at_once):
+        taken.add(some)
+    return taken
+
+
+def distance(first: torch.Tensor, second: torch.Tensor) -> float:
+    return frechet_distance(moments(first), moments(second))
+
+
 def test_the_frechet_distance_of_normal_distributions():
     """Of N(0, 1) and N(3, 4) in each of two independent directions: 3² + (2 - 1)² each."""
     half = torch.tensor([[-1.0, -1.0], [-1.0, 1.0], [1.0, -1.0], [1.0, 1.0]], dtype=torch.float64) * math.sqrt(3 / 4)
     assert torch.allclose(half.T.cov(), torch.eye(2, dtype=torch.float64))
-    assert frechet_distance(half, 2 * half + 3) == pytest.approx(20)
+    assert distance(half, 2 * half + 3) == pytest.approx(20)
     turned = half @ torch.tensor([[0.6, -0.8], [0.8, 0.6]], dtype=torch.float64)
-    assert frechet_distance(half, half) == pytest.approx(0, abs=1e-9)
-    assert frechet_distance(turned, 2 * turned) == pytest.approx(2)
+    assert distance(half, half) == pytest.approx(0, abs=1e-9)
+    assert distance(turned, 2 * turned) == pytest.approx(2)
     one = half[:, :1]
-    assert frechet_distance(one, one + 1) == pytest.approx(1)
+    assert distance(one, one + 1) == pytest.approx(1)
 
 
 def test_fewer_pictures_than_features_have_a_distance():
     torch.manual_seed(0)
     first, second = torch.randn(5, 40), torch.randn(6, 40)
-    assert 0 < frechet_distance(first, second) == pytest.approx(frechet_distance(second, first), rel=1e-6)
+    assert 0 < distance(first, second) == pytest.approx(distance(second, first), rel=1e-6)
     for wrong in (torch.randn(1, 40), torch.randn(5, 39), torch.randn(40), torch.full((5, 40), math.nan)):
         with pytest.raises(ValueError, match="expected"):
-            frechet_distance(first, wrong)
+            distance(first, wrong)
+
+
+def test_features_can_come_a_few_at_a_time():
+    torch.manual_seed(0)
+    features = torch.randn(50, 6) @ torch.randn(6, 6) + 3
+    mean, covariance = moments(features, at_once=7).mean_and_covariance
+    torch.testing.assert_close(mean, features.double().mean(dim=0))
+    torch.testing.assert_close(covariance, features.double().T.cov())
+    with pytest.raises(ValueError, match="expected"):
+        moments(features).add(torch.randn(3, 5))
 
 
 def test_spread_over_seeds_by_hand():

@@ -1,0 +1,81 @@
+"""Encoders of pictures, whose features tell two sets of pictures from each other."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+import torch
+import torch.nn.functional as F
+from PIL import Image
+from torch import Tensor
+
+from ..described import one_line
+from ..hub import local_folder
+from ..viz import from_image
+
+#: An autoencoder's latent is averaged to so many cells along each side.
+_CELLS = 4
+
+
+class Encoder(Protocol):
+    """Gives each picture's features."""
+
+    def __call__(self, pictures: Sequence[Image.Image]) -> Tensor:
+        """(pictures, numbers)."""
+
+
+class AutoencoderEncoder:
+    """The latents of an autoencoder of diffusers, averaged in a grid of 4 × 4: colours and where they are.
+
+    Args:
+        autoencoder: that of the model that drew, for pictures of one size.
+    """
+
+    def __init__(self, autoencoder: Any) -> None:
+        self._autoencoder = autoencoder
+
+    @torch.inference_mode()
+    def __call__(self, pictures: Sequence[Image.Image]) -> Tensor:
+        """See ``Encoder``."""
+        weight = next(self._autoencoder.parameters())
+        pixels = torch.stack([from_image(picture) for picture in pictures]).to(weight) * 2 - 1
+        latents = self._autoencoder.encode(pixels).latent_dist.mode()
+        return F.adaptive_avg_pool2d(latents.float(), _CELLS).flatten(1)
+
+
+class TransformersEncoder:
+    """A vision model of the transformers library, such as CLIP or DINOv2.
+
+    Args:
+        folder: with the model and its image processor, or its name in the local cache of Hugging Face; nothing is
+            downloaded.
+        device: of torch.
+
+    Raises:
+        ValueError: there is no such folder, or no such model in it.
+    """
+
+    def __init__(self, folder: str, device: str) -> None:
+        from transformers import AutoImageProcessor, AutoModel
+
+        place = local_folder(folder, "config.json")
+        try:
+            self._processor = AutoImageProcessor.from_pretrained(place, local_files_only=True)
+            self._model = AutoModel.from_pretrained(place, local_files_only=True).to(device).eval()
+        except Exception as error:  # damaged files end in whatever their classes make of them
+            raise ValueError(
+                f"--features {folder}: the folder of a vision model of the transformers library, such as CLIP or "
+                f"DINOv2, was expected. {one_line(error)}"
+            ) from error
+        if not hasattr(self._model, "get_image_features") and self._model.main_input_name != "pixel_values":
+            raise ValueError(f"--features {folder} holds {type(self._model).__name__}, which takes no pictures.")
+
+    @torch.inference_mode()
+    def __call__(self, pictures: Sequence[Image.Image]) -> Tensor:
+        """See ``Encoder``."""
+        inputs = self._processor(images=list(pictures), return_tensors="pt").to(self._model.device)
+        if hasattr(self._model, "get_image_features"):
+            features = self._model.get_image_features(**inputs)
+            return getattr(features, "pooler_output", features)
+        return self._model(**inputs).pooler_output
