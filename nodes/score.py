@@ -165,6 +165,8 @@ def _kept(latent: dict | None, best: list[int]) -> dict | None:
     if latent is None:
         return None
     batch = len(latent["samples"])
+    if (mask := latent.get("noise_mask")) is not None:  # ComfyUI repeats one of fewer pictures over the batch
+        latent = {**latent, "noise_mask": mask.repeat(-(-batch // len(mask)), *[1] * (mask.dim() - 1))[:batch]}
     kept = {
         key: value[best] if isinstance(value, Tensor) and len(value) == batch else value
         for key, value in latent.items()

@@ -153,13 +153,12 @@ class Steering:
             with torch.inference_mode(False), torch.no_grad(), self._care():
                 maps = probe(latent.detach().float().clone())
                 losses = torch.stack([self.loss(maps, relation, step.progress) for _, relation in due])
+                still = torch.zeros(len(latent), device=losses.device)
+                self._take_down(maps, losses, still, still.isfinite(), step, refinement, [number for number, _ in due])
         except self._stops:
             raise
         except Exception as error:
             _log.warning("Spatial Steering: step %d, nothing was seen after its last move: %s", step.number + 1, error)
-            return
-        still = torch.zeros(len(latent), device=losses.device)
-        self._take_down(maps, losses, still, still.isfinite(), step, refinement, [number for number, _ in due])
 
     def _look(self, latent: Tensor, probe: Probe, step: SamplingStep, refinement: int) -> Tensor | None:
         """The gradient to follow, zero for images that are done; none if all are."""

@@ -11,17 +11,30 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..files import save_text
-from .models import add_detector_option, add_model_options, load_detector, load_model, size_of
+from .models import (
+    add_detector_option,
+    add_model_options,
+    load_detector,
+    load_model,
+    size_of,
+    use_own_device,
+)
 from .options import MOST_SEEDS, MOST_SIDE, guidance_scale, path_told, positive, seed, steps, text, whole
 from .steering import LOSSES, NONE, add_settings, loss_of, schedule_of
 
 if TYPE_CHECKING:
     from diffusers import DiffusionPipeline
+    from torch import Tensor
 
+    from ..evaluation.detectors import ObjectDetector
     from ..evaluation.encoders import Encoder
     from ..evaluation.runs import Arm, EvaluationFolder
-    from ..evaluation.suites import Suite
+    from ..evaluation.suites import ScenePrompt, Suite
     from ..losses import SteeringLoss
+    from ..steering import Steering
+    from ..tokens import GroundedScene
+
+    MakeSteering = Callable[[GroundedScene], Steering]
 
 _VISOR, _GENEVAL, _T2I, _OWN, _MINIATURE = "visor", "geneval", "t2i_compbench", "own", "miniature"
 _CHAINS = ("3_objects_2_relations", "4_objects_2_relations", "4_objects_3_relations", "5_objects_3_relations")
@@ -31,6 +44,10 @@ _AUTOENCODER = "autoencoder"
 #: What is between the losses of an arm that adds several up.
 _PLUS = "+"
 _COUNT, _OWN_SEEDS = 200, (0, 1, 2, 3)
+#: Of what a detector finds; the rules ask for more, each for its own.
+_LEAST_SCORE = 0.1
+#: Of a picture to try things with, where the pipeline alone knows the size.
+_TRIED_SIZE = (64, 64)
 
 
 def add_evaluate_command(commands: argparse._SubParsersAction) -> None:
@@ -57,7 +74,7 @@ def add_evaluate_command(commands: argparse._SubParsersAction) -> None:
         "each, or JSON lines with prompt and relations",
     )
     what.add_argument("--count", type=positive, help=f"prompts of a suite that has more (default: {_COUNT})")
-    what.add_argument("--suite-seed", type=seed, default=0, help="of the choice among them (default: %(default)s)")
+    what.add_argument("--suite-seed", type=seed, help="of the choice among them (default: 0)")
     what.add_argument("--seed", type=seed, nargs="+", help="of the pictures (default: those of the suite)")
     how = evaluate.add_argument_group("sampling")
     how.add_argument(
@@ -113,16 +130,25 @@ def _evaluate(options: argparse.Namespace) -> None:
     from accelerate import PartialState
     from tqdm import tqdm
 
+    from ..backends.diffusers import check_device
     from ..evaluation.page import html_page
-    from ..evaluation.results import RULES, arm_results
+    from ..evaluation.results import RULES, arm_results, check_rule
     from ..evaluation.tables import markdown
 
-    suite, detector = _suite(options), load_detector(options)
+    suite = _suite(options)
+    rule = options.rule or (options.suite if options.suite in RULES else _VISOR)
+    check_rule(rule, suite)
+    check_device(options.device)
+    state = PartialState(cpu=options.device == "cpu")
+    use_own_device(options, state)
+    detector = load_detector(options, _LEAST_SCORE)
     detector.check([name for prompt in suite.prompts for name in prompt.objects])
     pipeline = load_model(options)
     encoder = _encoder(options, pipeline)
+    _try(detector, encoder, size_of(options))
     folder, arms = _folder_and_arms(options, suite, pipeline)
-    state = PartialState(cpu=options.device == "cpu")
+    for arm in arms:
+        folder.claim(arm, detector)
     numbers = range(state.process_index, len(suite.prompts), state.num_processes)
 
     def shown(stage: str, done: Iterator[int]) -> None:
@@ -135,15 +161,15 @@ def _evaluate(options: argparse.Namespace) -> None:
     state.wait_for_everyone()
     if not state.is_main_process:
         return
-    rule = options.rule or (options.suite if options.suite in RULES else _VISOR)
     results = arm_results(folder, [arm.name for arm in arms], RULES[rule])
     distances = {} if encoder is None else _distances(folder, [arm.name for arm in arms], encoder)
-    table = markdown(results, rule == _T2I, distances)
+    is_scored = rule == _T2I
+    table = markdown(results, is_scored, distances)
     told = {"suite": suite.name, "rule": rule, "arms": [result.as_json() for result in results]}
     told["frechet_distance"] = distances or None
     save_text(json.dumps(told, indent=1) + "\n", options.out / "results.json")
     save_text(table, options.out / "results.md")
-    save_text(html_page(folder, results, RULES[rule], options.gallery), options.out / "index.html")
+    save_text(html_page(folder, results, RULES[rule], is_scored, options.gallery), options.out / "index.html")
     print(table)
     print(path_told(options.out / "index.html"))
 
@@ -164,9 +190,9 @@ def _suite(options: argparse.Namespace) -> Suite:
         raise ValueError(
             f"--suite {name} needs --file FILE." if is_file else f"--file is for {', '.join(_FILES)}, not for {name}."
         )
-    if is_file and options.count is not None:
-        raise ValueError(f"--count: {name} is drawn whole. Give a shorter file.")
-    count, of_seed = options.count or _COUNT, options.suite_seed
+    if is_file and not options.count is options.suite_seed is None:
+        raise ValueError(f"--count and --suite-seed: {name} is drawn whole. Give a shorter file.")
+    count, of_seed = options.count or _COUNT, options.suite_seed or 0
     makers: dict[str, Callable[[], Suite]] = {
         _VISOR: lambda: visor_suite(count, of_seed),
         _GENEVAL: lambda: geneval_suite(options.file),
@@ -180,6 +206,16 @@ def _suite(options: argparse.Namespace) -> Suite:
     suite = makers[name]()
     seeds = tuple(dict.fromkeys(options.seed)) if options.seed else suite.seeds
     return Suite(suite.name, suite.prompts, seeds)
+
+
+def _try(detector: ObjectDetector, encoder: Encoder | None, size: tuple[int, int] | None) -> None:
+    """Whether pictures of this size can be looked at at all, before any is drawn."""
+    from PIL import Image
+
+    blank = Image.new("RGB", size or _TRIED_SIZE)
+    detector.find(blank, ())
+    if encoder is not None:
+        encoder([blank])
 
 
 def _encoder(options: argparse.Namespace, pipeline: DiffusionPipeline) -> Encoder | None:
@@ -212,7 +248,8 @@ def _folder_and_arms(
 ) -> tuple[EvaluationFolder, list[Arm]]:
     from torch import nn
 
-    from ..backends.diffusers import ground_prompt
+    from ..backends.diffusers import ground_prompt, steered
+    from ..backends.diffusers.pipelines import kind_of
     from ..evaluation.runs import Arm, EvaluationFolder
     from ..miniature.score import guidance_scale_of
     from ..weights import weights_hash
@@ -225,36 +262,50 @@ def _folder_and_arms(
         "size": size_of(options),
     }
     parts = (part for part in pipeline.components.values() if isinstance(part, nn.Module))
-    if set(options.loss) - {NONE}:
-        for prompt in suite.prompts:  # one that cannot be tied to its tokens is told before anything is drawn
-            ground_prompt(pipeline, prompt.text, prompt.scene)
-    folder = EvaluationFolder(options.out, suite, {"weights": weights_hash(parts), **sampling})
-    return folder, [Arm(*_way(name, options, pipeline, sampling)) for name in options.loss]
+    ways = [_way(name, options) for name in options.loss]
+    makers = [make for _, make in ways if make is not None]
+    if makers:  # what cannot be steered is told before anything is drawn
+        scenes = [ground_prompt(pipeline, prompt.text, prompt.scene) for prompt in suite.prompts]
+        for make in makers:
+            with steered(pipeline, make(scenes[0])):
+                pass
+    scheduler = pipeline.scheduler
+    told = {
+        "weights": weights_hash(parts),
+        "dtype": str(kind_of(pipeline).network_of(pipeline).dtype),
+        "scheduler": [type(scheduler).__name__, json.loads(json.dumps(dict(scheduler.config), default=str))],
+    }
+    folder = EvaluationFolder(options.out, suite, {**told, **sampling})
+    arms = [
+        Arm(name, description, partial(_draw, pipeline, sampling, make))
+        for name, (description, make) in zip(options.loss, ways)
+    ]
+    return folder, arms
 
 
-def _way(
-    name: str, options: argparse.Namespace, pipeline: DiffusionPipeline, sampling: dict[str, Any]
-) -> tuple[str, dict[str, Any], Any]:
-    """Name, description and drawing of an arm."""
-    from ..backends.diffusers import generate, ground_prompt
-    from ..evaluation.suites import ScenePrompt
+def _way(name: str, options: argparse.Namespace) -> tuple[dict[str, Any], MakeSteering | None]:
+    """Description of an arm, and what steers it, if it is steered."""
     from ..steering import Steering
 
     if name == NONE:
-        loss, schedule = None, None
-        description: dict[str, Any] = {"loss": NONE}
-    else:
-        chosen = argparse.Namespace(**{**vars(options), "loss": name.split(_PLUS), "weights": None})
-        loss, schedule = loss_of(chosen, options.model), schedule_of(options)
-        description = {"loss": _description(loss), "schedule": asdict(schedule)}
+        return {"loss": NONE}, None
+    chosen = argparse.Namespace(**{**vars(options), "loss": name.split(_PLUS), "weights": None})
+    loss, schedule = loss_of(chosen, options.model), schedule_of(options)
+    description = {"loss": _description(loss), "schedule": asdict(schedule)}
+    return description, partial(Steering, loss=loss, schedule=schedule)
 
-    def draw(prompt: ScenePrompt, seeds: Sequence[int]) -> Any:
-        steering = None
-        if loss is not None and schedule is not None:
-            steering = Steering(ground_prompt(pipeline, prompt.text, prompt.scene), loss, schedule)
-        return generate(pipeline, prompt.text, seeds, steering, **sampling)
 
-    return name, description, draw
+def _draw(
+    pipeline: DiffusionPipeline,
+    sampling: dict[str, Any],
+    make_steering: MakeSteering | None,
+    prompt: ScenePrompt,
+    seeds: Sequence[int],
+) -> Tensor:
+    from ..backends.diffusers import generate, ground_prompt
+
+    steering = make_steering and make_steering(ground_prompt(pipeline, prompt.text, prompt.scene))
+    return generate(pipeline, prompt.text, seeds, steering, **sampling)
 
 
 def _description(loss: SteeringLoss) -> Any:

@@ -5,9 +5,12 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
+import torch
+
 from ..miniature.folder import SHIPPED
 
 if TYPE_CHECKING:
+    from accelerate import PartialState
     from diffusers import DiffusionPipeline
 
     from ..evaluation.detectors import ObjectDetector
@@ -43,6 +46,13 @@ def add_detector_option(parser: argparse._ActionsContainer) -> None:
     )
 
 
+def use_own_device(options: argparse.Namespace, state: PartialState) -> None:
+    """Of several processes each takes the card that is its own, where ``--device`` names none by its number."""
+    device = torch.device(options.device)
+    if device.type == state.device.type and device.index is None:
+        options.device = str(state.device)
+
+
 def load_model(options: argparse.Namespace) -> DiffusionPipeline:
     """What ``--model`` names.
 
@@ -62,8 +72,11 @@ def size_of(options: argparse.Namespace) -> tuple[int, int] | None:
     return options.size or ((IMAGE_SIZE, IMAGE_SIZE) if options.model in SHIPPED else None)
 
 
-def load_detector(options: argparse.Namespace) -> ObjectDetector:
+def load_detector(options: argparse.Namespace, least_score: float | None = None) -> ObjectDetector:
     """What ``--detector`` names.
+
+    Args:
+        least_score: what a detector of transformers finds less surely is left out.
 
     Raises:
         ValueError: it cannot be loaded, or is the miniatures' and the model is none.
@@ -74,7 +87,7 @@ def load_detector(options: argparse.Namespace) -> ObjectDetector:
 
     check_device(options.device)
     if options.detector not in (None, _MINIATURE):
-        return TransformersDetector(options.detector, options.device)
+        return TransformersDetector(options.detector, options.device, least_score)
     if options.model not in SHIPPED:
         raise ValueError(
             f"The miniatures' detector knows only the miniatures' pictures, not those of {options.model}. Give "

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..miniature.folder import SHIPPED
 from ..training.recording import MOST_STEPS, RecordingSettings
-from .models import add_detector_option, add_model_options, load_detector, load_model
+from .models import add_detector_option, add_model_options, load_detector, load_model, use_own_device
 from .options import MOST_SIDE, guidance_scale, number, path_told, seed, steps, text, whole
 
 if TYPE_CHECKING:
@@ -90,6 +90,7 @@ def _record(options: argparse.Namespace) -> None:
     from accelerate import PartialState
     from tqdm import tqdm
 
+    from ..backends.diffusers import check_device
     from ..backends.diffusers.recording import recordable
     from ..layers import layers_on_the_way
     from ..training.dataset import read_manifest, write_dataset
@@ -100,6 +101,10 @@ def _record(options: argparse.Namespace) -> None:
         **{"layers": (), **{name: value for name, value in given.items() if value is not None}}
     )
 
+    check_device(options.device)
+    state = PartialState(cpu=options.device == "cpu")
+    use_own_device(options, state)
+
     @cache
     def load() -> DiffusionPipeline:
         return load_model(options)
@@ -107,7 +112,6 @@ def _record(options: argparse.Namespace) -> None:
     source = _source(options, load)
     model = recordable(load(), _size(options))
     settings = replace(settings, layers=settings.layers or layers_on_the_way(model.network))
-    state = PartialState(cpu=options.device == "cpu")
     shards = write_dataset(
         model,
         source,

@@ -88,6 +88,8 @@ def _verify(options: argparse.Namespace) -> None:
     detector = load_detector(options) if looks else None
     pipeline = load_model(options)
     prompts = _prompts(options.prompts)
+    if detector is not None:
+        detector.check([name for prompt in prompts for name in prompt.objects])
     tried = list(tqdm(_drawn(options, pipeline, detector, prompts), "drawing", len(prompts), unit="prompt"))
     rows = []
     for one in tried:
@@ -95,9 +97,9 @@ def _verify(options: argparse.Namespace) -> None:
         if one.trials is not None:
             frames = [RIGHT if trial.correct else WRONG if trial.present else MISSING for trial in one.trials]
         rows.append(SheetRow(one.prompt.text, torch.stack(one.pictures), frames))
-    save_picture(contact_sheet(rows, f"left: {_WAYS[0]}; right: {_WAYS[1]}"), options.out)
     for name, told in _report(options, pipeline, tried):
         print(f"| {name} | {told} |")
+    save_picture(contact_sheet(rows, f"left: {_WAYS[0]}; right: {_WAYS[1]}"), options.out)
 
 
 def _prompts(count: int) -> list[ScenePrompt]:
@@ -114,7 +116,7 @@ def _drawn(
     prompts: Sequence[ScenePrompt],
 ) -> Iterator[_Tried]:
     from ..backends.diffusers import generate, ground_prompt
-    from ..evaluation.visor import judge
+    from ..evaluation.visor import judge_any
     from ..miniature.score import guidance_scale_of
     from ..steering import Steering
     from ..viz import check_finite, to_image
@@ -134,7 +136,7 @@ def _drawn(
         trials = None
         if detector is not None:
             found = (detector.find(to_image(picture), prompt.objects) for picture in pictures)
-            first, second = (judge(prompt.relations, one) for one in found)
+            first, second = (judge_any(prompt.relations, one) for one in found)
             trials = first, second
         yield _Tried(prompt, (pictures[0], pictures[1]), (seconds[0], seconds[1]), steering, trials)
 
@@ -159,10 +161,10 @@ def _report(
     bound = tried[0].steering.bound_to(readable_network(network).layers)
     yield "layers read", " ".join(bound.loss.layers)
     yield "tokens", "; ".join(_tokens(one) for one in tried[:2])
-    sums = [(entry.mean_map.sum(dim=(-2, -1)) - 1).abs().max() for entry in probes]
-    sound = bool(probes) and all(entry.gradient_norm.isfinite().all() for entry in probes) and max(sums) < 1e-3
+    off = [(entry.mean_map.sum(dim=(-2, -1)) - 1).abs().max() for entry in probes]
+    sound = bool(probes) and bool(torch.stack(off).max() < 1e-3) and all(one.loss.isfinite().all() for one in probes)
     moved = sum(bool((entry.gradient_norm > 0).any()) for entry in probes)
-    yield "maps and gradients", f"{'finite' if sound else '**not finite, or no map**'}; {moved} moves"
+    yield "maps and losses", f"{'finite, each map sums to 1' if sound else '**not finite, or no map**'}; {moved} moves"
     yield "steps not steered", "none" if not unsteered else f"**{len(unsteered)}**: {unsteered[0]}"
     settled = [one.steering.trace[-1] for one in tried if one.steering.trace]
     stands = sum(_stands(one) for one in tried)

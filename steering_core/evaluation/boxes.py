@@ -22,7 +22,7 @@ class Box:
         """Of left, top, width and height in pixels of a picture of this size; what lies beyond it is cut off."""
         left, right = (min(max(x / width, 0.0), 1.0) for x in (box[0], box[0] + box[2]))
         top, bottom = (min(max(y / height, 0.0), 1.0) for y in (box[1], box[1] + box[3]))
-        return cls(left, top, right - left, bottom - top)
+        return cls(left, top, max(right - left, 0.0), max(bottom - top, 0.0))
 
     @property
     def sides(self) -> tuple[float, float, float, float]:

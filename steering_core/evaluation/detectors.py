@@ -35,7 +35,7 @@ class ObjectDetector(Protocol):
         """
 
     def find(self, picture: Image.Image, names: Sequence[str]) -> list[Found]:
-        """Every object of these names, with its place, best first."""
+        """Every object of these names, with its place, best first; under each name that its label may stand for."""
 
 
 class TransformersDetector:
@@ -44,12 +44,13 @@ class TransformersDetector:
     Args:
         folder: with the model, or its name in the local cache of Hugging Face; nothing is downloaded.
         device: of torch.
+        least_score: what is found less surely is left out; what suits the kind of detector when not given.
 
     Raises:
         ValueError: there is no such folder, or the model in it is no detector or damaged.
     """
 
-    def __init__(self, folder: str, device: str) -> None:
+    def __init__(self, folder: str, device: str, least_score: float | None = None) -> None:
         from transformers import (
             MODEL_FOR_OBJECT_DETECTION_MAPPING,
             MODEL_FOR_ZERO_SHOT_OBJECT_DETECTION_MAPPING,
@@ -81,7 +82,12 @@ class TransformersDetector:
         self._classes = list(config.id2label.values())
         # Grounding DINO was trained on text whose phrases end in a full stop.
         self._wording = "{}." if config.model_type.endswith("grounding-dino") else "a photo of {}"
+        self._threshold = (
+            (_OPEN_THRESHOLD if self._is_open else _CLOSED_THRESHOLD) if least_score is None else least_score
+        )
         self.description = f"{config.model_type} {weights_hash((self._pipeline.model,))}"
+        if least_score is not None:
+            self.description += f" from {least_score}"
 
     def check(self, names: Sequence[str]) -> None:
         """See ``ObjectDetector``; an open-vocabulary detector knows every name, one with classes also synonyms."""
@@ -91,18 +97,22 @@ class TransformersDetector:
     def find(self, picture: Image.Image, names: Sequence[str]) -> list[Found]:
         """See ``ObjectDetector``."""
         if self._is_open:
-            name_of = {self._wording.format(with_article(name)): name for name in names}
-            found = self._pipeline(picture, candidate_labels=list(name_of), threshold=_OPEN_THRESHOLD)
+            names_of = {self._wording.format(with_article(name)): [name] for name in names}
+            found = self._pipeline(picture, candidate_labels=list(names_of), threshold=self._threshold)
         else:
-            wanted = {canonical(name): name for name in names}
-            name_of = {label: wanted[canonical(label)] for label in self._classes if canonical(label) in wanted}
-            found = self._pipeline(picture, threshold=_CLOSED_THRESHOLD)
-        named = [one for one in found if one["label"] in name_of]
+            names_of = {label: names_for(label, names) for label in self._classes}
+            found = self._pipeline(picture, threshold=self._threshold)
         boxes = [
-            Found(name_of[one["label"]], _box(one["box"], picture.size), one["score"])
-            for one in sorted(named, key=lambda one: one["score"], reverse=True)
+            Found(name, _box(one["box"], picture.size), one["score"])
+            for one in sorted(found, key=lambda one: one["score"], reverse=True)
+            for name in names_of[one["label"]]
         ]
         return _each_once(boxes)
+
+
+def names_for(label: str, names: Sequence[str]) -> list[str]:
+    """Those of the names that a detector's label stands for: a person may be the girl and the woman."""
+    return [name for name in names if canonical(name) == canonical(label)]
 
 
 def check_known(names: Sequence[str], known: Sequence[str], detector: str) -> None:

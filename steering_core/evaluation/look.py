@@ -9,6 +9,7 @@ from typing import Any
 from ..tokens import GroundedRelation, GroundedScene
 from ..wording import several
 from .boxes import Box, Found
+from .names import COCO_NAMES, canonical
 
 
 @dataclass(frozen=True)
@@ -77,10 +78,19 @@ def seen_relations(scene: GroundedScene, look: Look) -> list[SeenRelation]:
 
 
 def label_of(phrase: str, labels: Iterable[str]) -> str | None:
-    """The label that a phrase of a prompt ends with: "red car" is a car. The longest of several; none if none does."""
+    """The label for what a phrase of a prompt ends with: "red car" is a car, and a sofa COCO's couch.
+
+    The most words decide: a hot dog is no dog, also where no label says so but COCO has a name for it.
+    """
     words = phrase.casefold().split()
-    fitting = [label for label in labels if words[-len(label.split()) :] == label.casefold().split()]
-    return max(fitting, key=len, default=None)
+    known = {canonical(label): label for label in labels}
+    for at in range(len(words)):
+        name = canonical(" ".join(words[at:]))
+        if name in known:
+            return known[name]
+        if name in COCO_NAMES:
+            return None
+    return None
 
 
 def read_boxes(boxes: Any, pictures: int, width: int, height: int) -> Look:
@@ -110,7 +120,7 @@ def read_boxes(boxes: Any, pictures: int, width: int, height: int) -> Look:
 def _found(box: Any, width: int, height: int) -> Found:
     try:
         label = box["label"]
-        place = Box(box["x"] / width, box["y"] / height, box["width"] / width, box["height"] / height)
+        place = Box.of_pixels((box["x"], box["y"], box["width"], box["height"]), width, height)
         score = float(box.get("score", 1.0))
     except (KeyError, TypeError, ValueError, AttributeError):
         label = None

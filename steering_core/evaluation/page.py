@@ -13,7 +13,7 @@ from ..viz import MISSING, RIGHT, WRONG, Colour
 from .results import ArmResult, Rule, Verdict, verdicts
 from .runs import EvaluationFolder
 from .statistics import Estimate
-from .tables import percent, points
+from .tables import decimal, percent, points
 
 #: Longest side of a picture on the page, in pixels, and how well it is kept.
 _SIDE, _QUALITY = 192, 80
@@ -44,10 +44,11 @@ show();
 """
 
 
-def html_page(folder: EvaluationFolder, results: Sequence[ArmResult], rule: Rule, pictures: int) -> str:
+def html_page(folder: EvaluationFolder, results: Sequence[ArmResult], rule: Rule, scored: bool, pictures: int) -> str:
     """The page.
 
     Args:
+        scored: whether the rule has a score of its own, which gets a column.
         pictures: at most so many of each arm, the same of all, spread over the prompts.
 
     Raises:
@@ -62,7 +63,7 @@ def html_page(folder: EvaluationFolder, results: Sequence[ArmResult], rule: Rule
         (
             f'<!doctype html>\n<html lang="en">\n<meta charset="utf-8">\n<title>{name}</title>',
             f"<style>{_STYLE}</style>\n<h1>{name}</h1>",
-            _table(results),
+            _table(results, scored),
             _plot(results),
             "<h2>Pictures</h2>",
             f'<div class="filters">{"".join(_filter(*one) for one in filters.items())}<span><b id="shown"></b> '
@@ -73,13 +74,14 @@ def html_page(folder: EvaluationFolder, results: Sequence[ArmResult], rule: Rule
     )
 
 
-def _table(results: Sequence[ArmResult]) -> str:
-    head = ["arm", "pictures", *_SHARES, "more right than the first"]
+def _table(results: Sequence[ArmResult], scored: bool) -> str:
+    head = ["arm", "pictures", *_SHARES, *["score"] * scored, "more right than the first"]
     rows = [f"<tr>{''.join(f'<th>{cell}' for cell in head)}"]
     for result in results:
         shares = (percent(getattr(result.all, name)) for name in _SHARES.values())
         gain = "" if result.gain is None else points(result.gain)
-        cells = (escape(result.name), str(result.all.pictures), *shares, gain)
+        score = [decimal(result.all.score)] * scored
+        cells = (escape(result.name), str(result.all.pictures), *shares, *score, gain)
         rows.append(f"<tr>{''.join(f'<td>{cell}' for cell in cells)}")
     return f"<table>{''.join(rows)}</table>"
 

@@ -7,13 +7,13 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ..relations import Relation
+from ..relations import CARDINAL_RELATIONS, Relation
 from .boxes import Found
 from .geneval import judge_geneval
 from .names import canonical
 from .runs import EvaluationFolder
 from .statistics import Estimate, difference, share
-from .suites import Triplet
+from .suites import Suite, Triplet
 from .t2i_compbench import t2i_compbench_score
 from .variety import spread_over_seeds
 from .visor import Trial, judge_any
@@ -44,12 +44,26 @@ def _geneval(relations: Sequence[Triplet], found: Sequence[Found], size: tuple[i
 
 def _t2i_compbench(relations: Sequence[Triplet], found: Sequence[Found], size: tuple[int, int]) -> Verdict:
     """Its score is the mean over the relations; right is what VISOR calls so, since it has no such word."""
-    scores = [t2i_compbench_score(triplet, found) for triplet in relations]
+    scores = [t2i_compbench_score(triplet, found, size) for triplet in relations]
     return Verdict(judge_any(relations, found), sum(scores) / len(scores))
 
 
-#: How a picture is judged.
+#: How a picture is judged …
 RULES: dict[str, Rule] = {VISOR: _visor, GENEVAL: _geneval, T2I_COMPBENCH: _t2i_compbench}
+#: … and the relations that a rule knows.
+_KNOWN = {VISOR: tuple(Relation), GENEVAL: CARDINAL_RELATIONS, T2I_COMPBENCH: (*CARDINAL_RELATIONS, Relation.NEAR)}
+
+
+def check_rule(rule: str, suite: Suite) -> None:
+    """Refuse a suite with relations that a rule does not know.
+
+    Raises:
+        ValueError: it has some; names the first prompt.
+    """
+    for prompt in suite.prompts:
+        for _, relation, _ in prompt.relations:
+            if relation not in _KNOWN[rule]:
+                raise ValueError(f'--rule {rule} knows no "{relation.phrase}", which {prompt.text!r} asks for.')
 
 
 @dataclass(frozen=True)
@@ -114,12 +128,8 @@ def verdicts(folder: EvaluationFolder, arm: str, number: int, rule: Rule) -> lis
     Raises:
         See ``EvaluationFolder.found``.
     """
-    relations = [
-        (canonical(subject), relation, canonical(object))
-        for subject, relation, object in folder.suite.prompts[number].relations
-    ]
     size, found = folder.found(arm, number)
-    return [rule(relations, one, size) for one in found]
+    return [rule(folder.suite.prompts[number].relations, one, size) for one in found]
 
 
 def arm_results(folder: EvaluationFolder, arms: Sequence[str], rule: Rule) -> list[ArmResult]:
@@ -168,7 +178,7 @@ def _result(
 def _spreads(folder: EvaluationFolder, arm: str) -> tuple[float, float]:
     """Of places and of sizes; nan where no object is in two pictures of a prompt."""
     spreads = [
-        spread_over_seeds(canonical(name), folder.found(arm, number)[1])
+        spread_over_seeds(name, folder.found(arm, number)[1])
         for number, prompt in enumerate(folder.suite.prompts)
         for name in prompt.objects
     ]

@@ -26,7 +26,6 @@ from ..viz import check_finite, to_image
 from .boxes import Box, Found
 from .detectors import ObjectDetector
 from .encoders import Encoder
-from .names import canonical
 from .suites import ScenePrompt, Suite
 from .variety import Moments
 
@@ -76,6 +75,15 @@ class EvaluationFolder:
         told = {"suite": suite.name, "seeds": list(suite.seeds), "sampling": dict(sampling), "prompts": prompts}
         _claim(folder / "run.json", told)
 
+    def claim(self, arm: Arm, detector: ObjectDetector) -> None:
+        """Before anything is drawn: that the folder has nothing of another arm of this name, or by another detector.
+
+        Raises:
+            ValueError: it has; says what.
+        """
+        _claim(self._arm(arm.name) / "arm.json", dict(arm.description))
+        _claim(self._arm(arm.name) / "detector.json", {"detector": detector.description})
+
     def draw(self, arm: Arm, numbers: Sequence[int], batch: int) -> Iterator[int]:
         """Draw what is not there of some prompts, and yield each one's number when it is.
 
@@ -84,11 +92,9 @@ class EvaluationFolder:
             batch: at most so many pictures at a time.
 
         Raises:
-            ValueError: the folder has pictures of an arm of this name that was another, or pictures came out with
-                values that are no numbers.
+            ValueError: pictures came out with values that are no numbers.
             OSError: a file cannot be written.
         """
-        _claim(self._arm(arm.name) / "arm.json", dict(arm.description))
         for number in numbers:
             missing = [seed for seed in self.suite.seeds if not self.picture(arm.name, number, seed).exists()]
             for first in range(0, len(missing), batch):
@@ -104,14 +110,12 @@ class EvaluationFolder:
         """Look for the objects of some prompts in their pictures, and yield each one's number when that is done.
 
         Raises:
-            ValueError: another detector has looked before.
             OSError: a picture cannot be read, or a file not be written.
         """
-        _claim(self._arm(arm) / "detector.json", {"detector": detector.description})
         for number in numbers:
             file = self._found_file(arm, number)
             if not file.exists():
-                names = [canonical(name) for name in self.suite.prompts[number].objects]
+                names = self.suite.prompts[number].objects
                 found, size = [], (0, 0)
                 for seed in self.suite.seeds:
                     with Image.open(self.picture(arm, number, seed), formats=["PNG"]) as picture:

@@ -10,7 +10,7 @@ import numpy as np
 
 from .visor import interval
 
-_RESAMPLES, _SEED = 2000, 0
+_RESAMPLES, _AT_ONCE, _SEED = 2000, 100, 0
 #: Sums over prompts, each (…,), to a figure (…,).
 Figure = Callable[..., np.ndarray]
 
@@ -44,8 +44,12 @@ def estimate(figure: Figure, *counts: Sequence[float]) -> Estimate:
     if table.ndim != 2 or not table.shape[1]:
         raise ValueError("Counts of the same prompts, one or more, were expected.")
     (value,) = figure(*table.sum(axis=1, keepdims=True))
-    resampled = np.random.default_rng(_SEED).integers(table.shape[1], size=(_RESAMPLES, table.shape[1]))
-    figures = figure(*table[:, resampled].sum(axis=-1))
+    rng, prompts = np.random.default_rng(_SEED), table.shape[1]
+    # How often each prompt is drawn, a few resamples at a time: all at once would not fit into memory.
+    drawn = (
+        rng.multinomial(prompts, np.full(prompts, 1 / prompts), size=_AT_ONCE) for _ in range(_RESAMPLES // _AT_ONCE)
+    )
+    figures = figure(*np.concatenate([times @ table.T for times in drawn]).T)
     told = figures[np.isfinite(figures)]
     low, high = np.percentile(told, (2.5, 97.5)) if len(told) else (np.nan, np.nan)
     return Estimate(float(value), float(low), float(high))
@@ -69,10 +73,12 @@ def share(counted: Sequence[float], out_of: Sequence[float]) -> Estimate:
 def difference(first: Sequence[float], second: Sequence[float], pictures: Sequence[float]) -> Estimate:
     """By how much the share of pictures that count is larger in a second run with the same prompts and seeds.
 
-    Prompts are resampled with both runs' pictures, so that what is hard for both is no noise.
+    Prompts are resampled with both runs' pictures, so that what is hard for both is no noise. Where all differ by the
+    same, resampling tells nothing, and the interval's ends are nan.
 
     Args:
         first, second: for each prompt, how many of its pictures count.
         pictures: for each prompt, how many there are in either run.
     """
-    return estimate(lambda one, other, all_: (other - one) / all_, first, second, pictures)
+    told = estimate(lambda one, other, all_: (other - one) / all_, first, second, pictures)
+    return told if told.low < told.high else Estimate(told.value, math.nan, math.nan)

@@ -12,34 +12,40 @@ from .suites.suite import Triplet
 _OF_AN_OBJECT, _OF_THE_RELATION, _LEAST = 0.25, 0.5, 0.5
 #: Boxes that overlap more than this (IoU) are worth less.
 _MOST_IOU = 0.1
-#: Centres at most so far apart along one axis are near: 150 pixels of 512.
+#: Centres at most so far apart along one axis are near: 150 pixels of a square picture's 512.
 _NEAR = 150 / 512
 
 
-def t2i_compbench_score(triplet: Triplet, found: Sequence[Found]) -> float:
+def t2i_compbench_score(triplet: Triplet, found: Sequence[Found], size: tuple[int, int]) -> float:
     """How well a picture shows a relation between two objects, in [0, 1].
 
     Args:
         triplet: a direction or nearness; the objects by the detector's names.
         found: of several objects of one name the surest counts.
+        size: (width, height) of the picture in pixels.
     """
     subject, relation, object = triplet
     best = {one.label: one for one in sorted(found, key=lambda one: one.score)}
     score = _OF_AN_OBJECT * sum(best[name].score for name in (subject, object) if name in best)
     if subject in best and object in best:
-        score += _OF_THE_RELATION * relation_score(relation, best[subject].box, best[object].box)
+        score += _OF_THE_RELATION * relation_score(relation, best[subject].box, best[object].box, size)
     return score if score >= _LEAST else 0.0
 
 
-def relation_score(relation: Relation, subject: Box, object: Box) -> float:
-    """How well two boxes stand in a direction, or near each other, in [0, 1]; distances in shares of the sides.
+def relation_score(relation: Relation, subject: Box, object: Box, size: tuple[int, int]) -> float:
+    """How well two boxes stand in a direction, or near each other, in [0, 1].
+
+    Args:
+        size: (width, height) of the picture in pixels. The side that *near* goes by is that of a square as large.
 
     Raises:
         ValueError: the relation is a diagonal, of which the benchmark knows nothing.
     """
-    dx, dy = (abs(ours - theirs) for ours, theirs in zip(subject.centre, object.centre))
+    offset = (ours - theirs for ours, theirs in zip(subject.centre, object.centre))
+    dx, dy = (abs(part) * side for part, side in zip(offset, size))
+    near = _NEAR * (size[0] * size[1]) ** 0.5
     if relation is Relation.NEAR:
-        return 1.0 if min(dx, dy) < _NEAR else _NEAR / max(dx, dy)
+        return 1.0 if min(dx, dy) < near else near / max(dx, dy)
     if relation not in CARDINAL_RELATIONS:
         raise ValueError(f'T2I-CompBench scores no "{relation.phrase}".')
     along, across = (dx, dy) if relation.direction[0] else (dy, dx)

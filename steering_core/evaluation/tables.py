@@ -44,6 +44,8 @@ def percent(one: Estimate) -> str:
 
 def points(one: Estimate) -> str:
     """Such as "+12.5 points (+8 to +17)"."""
+    if math.isnan(one.low):
+        return f"{100 * one.value:+.1f} points"
     return f"{100 * one.value:+.1f} points ({100 * one.low:+.0f} to {100 * one.high:+.0f})"
 
 
@@ -62,4 +64,4 @@ def _row(name: str, of_arms: Sequence[Figures]) -> list[str]:
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     lines = [head, ["---"] * len(head), *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    return "\n".join(f"| {' | '.join(cell.replace('|', '&#124;') for cell in line)} |" for line in lines)

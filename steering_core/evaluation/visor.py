@@ -82,7 +82,8 @@ def judge_any(relations: Sequence[tuple[str, Relation, str]], found: Sequence[Fo
     names = tuple(dict.fromkeys(name for subject, _, object in relations for name in (subject, object)))
     sure = sorted((one for one in found if one.score >= _LEAST_SCORE), key=lambda one: one.score, reverse=True)
     candidates = [[one.box.centre for one in sure if one.label == name][:_MOST_OF_A_NAME] for name in names]
-    choices = (dict(zip(names, centres)) for centres in itertools.product(*candidates))
+    # Names that are alike to the detector are found in the same places, and one object is not two.
+    choices = (dict(zip(names, at)) for at in itertools.product(*candidates) if len(set(at)) == len(names))
     correct = any(
         all(relation.holds(choice[subject], choice[object]) for subject, relation, object in relations)
         for choice in choices

@@ -22,6 +22,8 @@ from .world import IMAGE_SIZE
 _FIRST = ScenePrompt((("giraffe", Relation.ABOVE, "airplane"),))
 #: A picture of a miniature, its frame and its label.
 _ROW_HEIGHT = IMAGE_SIZE + 40
+#: That the legend's line stays within, in pixels.
+_LEGEND_WIDTH = 900
 _LEGEND = "green: as the prompt says; red: in the wrong place; brown: an object is missing"
 
 
@@ -57,7 +59,7 @@ def draw_demo(
 
 def sheet_size(count: int, models: int) -> tuple[int, int]:
     """(width, height) in pixels that the contact sheet of so many prompts and miniatures stays within."""
-    return models * len(SEEDS) * _ROW_HEIGHT, 2 * count * _ROW_HEIGHT + _ROW_HEIGHT
+    return max(models * len(SEEDS) * _ROW_HEIGHT, _LEGEND_WIDTH), 2 * count * _ROW_HEIGHT + _ROW_HEIGHT
 
 
 def _frame(trial: Trial) -> tuple[int, int, int]:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import cache
 
 from PIL import Image
 from torch import Tensor
 
 from ..evaluation.boxes import Found
-from ..evaluation.detectors import check_known
+from ..evaluation.detectors import check_known, names_for
 from ..evaluation.look import Look
 from ..viz import from_image
 from .detector import GlyphDetector
@@ -51,4 +52,4 @@ class MiniatureDetector:
     def find(self, picture: Image.Image, names: Sequence[str]) -> list[Found]:
         """See ``ObjectDetector``."""
         (found,) = _detector().detect(from_image(picture)[None])
-        return [one for one in found if one.label in names]
+        return [replace(one, label=name) for one in found for name in names_for(one.label, names)]

@@ -10,4 +10,4 @@ import torch
 def half_precision(device: str) -> AbstractContextManager[None]:
     """bf16 where that is faster: processors without instructions for it compute it twenty times slower than float32."""
     fast = torch.device(device).type != "cpu" or torch.ops.mkldnn._is_mkldnn_bf16_supported()
-    return torch.autocast(device, torch.bfloat16, enabled=fast)
+    return torch.autocast(torch.device(device).type, torch.bfloat16, enabled=fast)

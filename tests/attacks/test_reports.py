@@ -85,6 +85,19 @@ def test_a_phrase_is_known_by_its_last_words():
     assert label_of("carpet", labels) is None and label_of("dog", labels) is None
 
 
+def test_a_longer_name_is_no_shorter_one_and_a_synonym_is_known():
+    assert label_of("teddy bear", {"bear", "cat"}) is None and label_of("hot dog", {"dog"}) is None
+    assert label_of("a red sofa", {"couch", "tv"}) == "couch" and label_of("television", {"TV"}) == "TV"
+    frame = [box("bear", 45, 0), box("cat", 45, 90)]
+    scene = scene_of(("teddy bear", Relation.ABOVE, "cat"))
+    assert told(scene, read_boxes(frame, 1, 100, 200)) == [f"{CROSS} not seen: teddy bear above cat: no teddy bear"]
+
+
+def test_boxes_beyond_the_picture_are_cut_off():
+    ((found,),) = read_boxes([{"x": -10, "y": 90, "width": 30, "height": 30, "label": "dog"}], 1, 100, 100).found
+    assert found.box.sides == pytest.approx((0.0, 0.9, 0.2, 0.1))
+
+
 def box(label: str | None, x: float, y: float) -> dict:
     return {"x": x, "y": y, "width": 10, "height": 10, "score": 0.9, **({"label": label} if label else {})}
 
@@ -93,7 +106,9 @@ def test_boxes_of_one_picture_or_a_list_for_each_are_read():
     frame = [box("giraffe", 45, 0), box("airplane", 45, 90)]
     for boxes, pictures in ((frame, 1), ([frame], 1), ([frame, frame], 2)):
         look = read_boxes(boxes, pictures, 100, 200)
-        assert look.found[0][0] == Found("giraffe", Box(0.45, 0.0, 0.1, 0.05), 0.9)
+        first = look.found[0][0]
+        assert (first.label, first.score) == ("giraffe", 0.9)
+        assert first.box.sides == pytest.approx((0.45, 0.0, 0.1, 0.05))
         assert told(ABOVE, look)[0].startswith(TICK)
     assert read_boxes([[], []], 2, 100, 100).found == [[], []]
     assert told(ABOVE, read_boxes([], 1, 100, 100)) == [

@@ -71,6 +71,20 @@ def test_the_boxes_are_marked(server, scored):
     assert [not np.array_equal(*pair) for pair in zip(marked, drawn)] == [True] * BATCH
 
 
+def test_a_mask_of_one_picture_is_kept_for_every_one(server):
+    """ComfyUI repeats it over the batch; the kept latents have it for each of theirs."""
+    masked = core_node("SetLatentNoiseMask", samples=["sampler", 0], mask=["mask", 0])
+    entry = server.run(
+        _scored(
+            latent=["masked", 0],
+            masked=masked,
+            mask=core_node("SolidMask", value=0.5, width=128, height=128),
+            told=core_node("PreviewAny", source=["keep", 1]),
+        )
+    )
+    assert "noise_mask" in _text(entry, "told")
+
+
 def test_a_sampler_gives_kept_latents_the_noise_that_they_had(server, scored):
     """Emptied and drawn again with the same seed, they become the same pictures."""
     again, kept = (server.pictures(scored, node).astype(int) for node in ("shown_again", "kept"))

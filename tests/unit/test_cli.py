@@ -147,7 +147,7 @@ def test_verify_writes_pictures_and_a_table(tmp_path, capsys):
     assert told["model"].startswith("Stable Diffusion")
     assert told["layers read"].startswith("up.0")
     assert told["tokens"] == "dog: 1, teddy bear: 2; cat: 1, chair: 1"
-    assert told["maps and gradients"].startswith("finite; ") and told["steps not steered"] == "none"
+    assert told["maps and losses"].startswith("finite, each map sums to 1; ") and told["steps not steered"] == "none"
     assert told["attention stands as asked, at the last look"].endswith("of 2 prompts")
     assert {"unsteered, as a detector sees it", "steered, as a detector sees it"} < told.keys()
 

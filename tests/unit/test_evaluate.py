@@ -89,6 +89,17 @@ def test_a_changed_setting_is_noticed(evaluated, capsys, changed, named):
     assert named in error and "another --out folder" in error
 
 
+def test_another_detector_is_noticed(tmp_path):
+    class Another(Seeing):
+        description = "another"
+
+    folder = EvaluationFolder(tmp_path, Suite("mine", (DOG_ABOVE_CAT,), (0,)), {})
+    arm = Arm("none", {}, lambda prompt, seeds: torch.zeros(1, 3, 8, 8))
+    folder.claim(arm, Seeing())
+    with pytest.raises(ValueError, match=r"detector\.json was made with another detector"):
+        folder.claim(arm, Another())
+
+
 def test_a_way_more_is_drawn_beside_the_others(evaluated, capsys):
     before = pictures_in(evaluated)
     assert main([*SMALL, "--loss", "none,presence", "--out", str(evaluated)]) == 0
@@ -132,12 +143,19 @@ def test_two_processes_make_the_same_pictures_as_one(evaluated, tmp_path):
         (["--suite", "own", "--file", "no_such.txt"], "no_such.txt"),
         (["--model", "somewhere"], "--detector DIR"),
         (["--suite", "visor", "--count", "4"], "does not know"),
+        (["--suite", "own", "--file", "mine.txt", "--suite-seed", "1"], "--suite-seed"),
+        (["--suite", "own", "--file", "mine.txt", "--rule", "geneval"], "next to"),
+        (["--size", "256", "256"], "128"),
+        (["--loss", "none,learned", "--classifier", "other.safetensors"], "other.safetensors"),
+        (["--features", "nowhere"], "nowhere"),
     ],
 )
-def test_what_does_not_fit_is_told_before_anything_is_drawn(tmp_path, capsys, options, told):
+def test_what_does_not_fit_is_told_before_anything_is_drawn(tmp_path, capsys, monkeypatch, options, told):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine.txt").write_text("a dog next to a cat\n")
     assert main(["evaluate", "--out", str(tmp_path / "out"), *options]) == 2
     assert told in capsys.readouterr().err
-    assert not (tmp_path / "out").exists()
+    assert not list(tmp_path.rglob("*.png"))
 
 
 @pytest.mark.parametrize("arms", ["", "none,none", "none,unknown", "none+centroid", "centroid+centroid", "centroid,"])
@@ -176,6 +194,7 @@ def test_figures_are_those_of_the_pictures(tmp_path):
     folder = EvaluationFolder(tmp_path, suite, {})
     arms = (arm("first", "column", "row", "one", "column"), arm("second", "column", "column", "row", "row"))
     for one in arms:
+        folder.claim(one, Seeing())
         assert list(folder.draw(one, (0, 1), batch=2)) == [0, 1]
         assert list(folder.detect(one.name, Seeing(), (0, 1))) == [0, 1]
     first, second = arm_results(folder, ("first", "second"), RULES[VISOR])

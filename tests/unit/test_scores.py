@@ -79,20 +79,30 @@ def test_geneval_knows_what_is_sure_and_surest():
     ],
 )
 def test_t2i_compbench_scores_relations(relation, subject, score):
-    assert relation_score(relation, subject, around(0.5, 0.5)) == pytest.approx(score)
+    assert relation_score(relation, subject, around(0.5, 0.5), SQUARE) == pytest.approx(score)
 
 
 def test_t2i_compbench_adds_up_and_cuts_off():
     up, down = around(0.5, 0.1), around(0.5, 0.9)
     (triplet,) = ABOVE
-    assert t2i_compbench_score(triplet, [Found("dog", up, 0.8), Found("cat", down, 0.6)]) == pytest.approx(0.85)
-    assert t2i_compbench_score(triplet, [Found("dog", down, 0.8), Found("cat", up, 0.6)]) == 0.0  # 0.35
-    assert t2i_compbench_score(triplet, [Found("dog", down, 1.0), Found("cat", up, 1.0)]) == 0.5
-    assert t2i_compbench_score(triplet, [Found("dog", up, 1.0)]) == 0.0
+    assert t2i_compbench_score(triplet, [Found("dog", up, 0.8), Found("cat", down, 0.6)], SQUARE) == pytest.approx(0.85)
+    assert t2i_compbench_score(triplet, [Found("dog", down, 0.8), Found("cat", up, 0.6)], SQUARE) == 0.0  # 0.35
+    assert t2i_compbench_score(triplet, [Found("dog", down, 1.0), Found("cat", up, 1.0)], SQUARE) == 0.5
+    assert t2i_compbench_score(triplet, [Found("dog", up, 1.0)], SQUARE) == 0.0
     found = [Found("dog", down, 0.4), Found("dog", up, 0.8), Found("cat", down, 0.6)]
-    assert t2i_compbench_score(triplet, found) == pytest.approx(0.85)
+    assert t2i_compbench_score(triplet, found, SQUARE) == pytest.approx(0.85)
     with pytest.raises(ValueError, match="above and to the left of"):
-        relation_score(Relation.ABOVE_LEFT, up, down)
+        relation_score(Relation.ABOVE_LEFT, up, down, SQUARE)
+
+
+def test_t2i_compbench_measures_in_pixels():
+    """0.3 of 1024 to the side is more than 0.4 of 512 down."""
+    subject, object = around(0.2, 0.1), around(0.5, 0.5)
+    assert relation_score(Relation.LEFT_OF, subject, object, (1024, 512)) == 1.0
+    assert relation_score(Relation.LEFT_OF, subject, object, SQUARE) == 0.0
+    assert relation_score(Relation.NEAR, around(0.5, 0.9), around(0.2, 0.3), (1024, 512)) == pytest.approx(
+        150 / 512 * (1024 * 512) ** 0.5 / 307.2
+    )
 
 
 def test_an_interval_covers_what_resampling_prompts_covers():
@@ -126,8 +136,10 @@ def test_a_figure_of_nothing_is_none():
 def test_a_paired_difference_is_surer_than_two_intervals():
     rng = np.random.default_rng(0)
     first = rng.integers(0, 4, size=60)
-    gain = difference(first, first + 1, [4] * 60)
-    assert gain.value == gain.low == gain.high == pytest.approx(0.25)
+    gain = difference(first, first + rng.integers(0, 2, size=60), [4] * 60)
+    assert 0.05 < gain.low < gain.value < gain.high < 0.2 and gain.high - gain.low < 0.08
+    sure = difference(first, first + 1, [4] * 60)
+    assert sure.value == pytest.approx(0.25) and math.isnan(sure.low) and math.isnan(sure.high)
     apart = estimate(ratio, first, [4] * 60)
     assert apart.high - apart.low > 0.1
 

@@ -163,10 +163,21 @@ def test_lines_of_json_can_say_their_relations(tmp_path):
         {"prompt": " ", "relations": [["dog", "above", "cat"]]},
         {"prompt": "a dog", "relations": [["dog", "beneath", "cat"]]},
         {"relations": [["dog", "above", "cat"]]},
+        {"prompt": "a dog above a dog", "relations": [["dog", "above", "dog"]]},
+        {"prompt": "a dog above a cat", "relations": [["dog", "above", "bird"]]},
+        {"prompt": "a dog above a cat and a dog below a bird"},
     ):
         file.write_text(f"{json.dumps(said)}\n{json.dumps(wrong)}\n")
         with pytest.raises(ValueError, match=r"mine\.jsonl: line 2"):
             own_suite(file, (0,))
+
+
+def test_a_name_within_another_is_found_beside_it():
+    prompt = ScenePrompt((("teddy bär", Relation.LEFT_OF, "bär"),), "teddy bär links von einem bär")
+    (relation,) = prompt.scene.relations
+    assert (relation.subject.start, relation.object.start) == (0, 26)
+    (dogs,) = ScenePrompt((("dog", Relation.NEAR, "hot dog"),), "a hot dog on side of a dog").scene.relations
+    assert (dogs.subject.start, dogs.object.start) == (23, 2)
 
 
 def test_no_text_is_told(tmp_path):

@@ -64,9 +64,19 @@ def test_visors_own_evaluation_takes_any_pair_that_fits() -> None:
     assert judge_any(CAT_LEFT_OF_DOG, found[:2]) == ABSENT
 
 
+def test_one_object_under_two_names_is_not_two() -> None:
+    """A detector that knows persons only finds the girl and the woman in each of them."""
+    relations = [("girl", Relation.NEAR, "woman")]
+    one, other = (10, 10), (20, 10)
+    assert judge_any(relations, [at("girl", *one), at("woman", *one)]) == WRONG
+    both = [at(name, *place) for place in (one, other) for name in ("girl", "woman")]
+    assert judge_any(relations, both) == RIGHT
+    assert judge_any([("girl", Relation.RIGHT_OF, "woman")], both) == RIGHT
+
+
 def test_of_each_name_the_same_object_has_to_fit_all_relations() -> None:
     relations = [*CAT_LEFT_OF_DOG, ("dog", Relation.ABOVE, "cow")]
-    cat, cow = at("cat", 50, 50), at("cow", 50, 50)
+    cat, cow = at("cat", 50, 50), at("cow", 51, 50)
     left_but_above, right_but_below = at("dog", 10, 10), at("dog", 90, 90)
     assert judge_any(relations, [cat, cow, left_but_above, right_but_below]) == WRONG
     assert judge_any(relations, [cat, cow, left_but_above, at("dog", 90, 10)]) == RIGHT

@@ -39,6 +39,9 @@ def _from_text(line: str, source: str) -> ScenePrompt:
     scene = parse(line)
     if not scene.relations:
         raise ValueError(f"{source}: a prompt with a spatial relation was expected, not {brief(line)}.")
+    names = [span.text for span in scene.objects]
+    if twice := next((name for name in names if names.count(name) > 1), None):
+        raise ValueError(f"{source}: objects with names of their own were expected, and {twice!r} is two of them.")
     return ScenePrompt(tuple((one.subject.text, one.relation, one.object.text) for one in scene.relations), line)
 
 
@@ -48,6 +51,8 @@ def _from_json(line: str, source: str) -> ScenePrompt:
         return _from_text(entry.prompt, source)
     if not entry.relations or not entry.prompt.strip():
         raise ValueError(f"{source}: a prompt and one or more relations were expected, not {brief(line)}.")
+    if any(subject == object for subject, _, object in entry.relations):
+        raise ValueError(f"{source}: relations between two objects were expected, not {brief(entry.relations)}.")
     prompt = ScenePrompt(entry.relations, entry.prompt)
     try:
         prompt.scene  # noqa: B018, asked for its error

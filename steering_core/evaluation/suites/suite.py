@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from ...editing import find_phrase
-from ...relations import CARDINAL_RELATIONS, Relation, Scene, SpatialRelation, with_article
+from ...relations import CARDINAL_RELATIONS, Relation, Scene, Span, SpatialRelation, with_article
 
 #: (subject, relation, object), the objects by their names.
 Triplet = tuple[str, Relation, str]
@@ -49,7 +49,7 @@ class ScenePrompt:
         Raises:
             ValueError: the text does not have an object's name.
         """
-        spans = {name: find_phrase(self.text, name) for name in self.objects}
+        spans = _placed(self.text, self.objects)
         return Scene(
             self.text, tuple(SpatialRelation(spans[a], relation, spans[b]) for a, relation, b in self.relations)
         )
@@ -58,6 +58,22 @@ class ScenePrompt:
     def objects(self) -> tuple[str, ...]:
         """Their names, each once."""
         return tuple(dict.fromkeys(name for subject, _, object in self.relations for name in (subject, object)))
+
+
+def _placed(text: str, names: Iterable[str]) -> dict[str, Span]:
+    """Where each name stands in a text; one that is a part of another does not stand in it.
+
+    Raises:
+        ValueError: the text does not have a name.
+    """
+    spans: dict[str, Span] = {}
+    for name in sorted(names, key=len, reverse=True):
+        places = (find_phrase(text, name, occurrence) for occurrence in itertools.count())
+        taken = [(span.start, span.end) for span in spans.values()]
+        spans[name] = next(
+            one for one in places if not any(one.start < end and start < one.end for start, end in taken)
+        )
+    return spans
 
 
 @dataclass(frozen=True)
