@@ -21,11 +21,10 @@ from typing import Any
 
 import torch
 from diffusers import DiffusionPipeline
-from torch import nn
 from tqdm import tqdm
 
 from benchmarks.kept import KeptTallies
-from steering_core.backends.diffusers import ground_prompt, load_pipeline, steered
+from steering_core.backends.diffusers import ground_prompt, load_pipeline, pipeline_hash, steered
 from steering_core.cli.options import guidance_scale
 from steering_core.evaluation.suites import ScenePrompt
 from steering_core.evaluation.visor import interval, share_interval
@@ -37,7 +36,6 @@ from steering_core.miniature.prompts import unseen_pair_prompts
 from steering_core.miniature.score import SEEDS, STEPS, MakeSteering, Tally, draw, unsteered
 from steering_core.schedule import SteeringSchedule
 from steering_core.steering import Steering
-from steering_core.weights import weights_hash
 
 #: Prompts of a whole table of one relation.
 MEASURED_PROMPTS = 200
@@ -116,8 +114,7 @@ def add_guidance_option(parser: argparse.ArgumentParser) -> None:
 @cache
 def _hash_of(model: str | Path) -> str:
     """Of a miniature's weights, once in a process: each table asks for it."""
-    parts = load_pipeline(model, "cpu").components.values()
-    return weights_hash(part for part in parts if isinstance(part, nn.Module))
+    return pipeline_hash(load_pipeline(model, "cpu"))
 
 
 @contextmanager

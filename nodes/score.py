@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 import torch
 from comfy_api.latest import io, ui
 from torch import Tensor
 
-from ..steering_core.evaluation.look import Look, label_of, read_boxes
+from ..steering_core.evaluation.boxes import Found
+from ..steering_core.evaluation.look import label_of, read_boxes
 from ..steering_core.evaluation.ranking import ScoredPictures, score_pictures
 from ..steering_core.miniature.look import look_at
 from ..steering_core.tokens import GroundedScene
@@ -100,16 +103,20 @@ class SpatialScore(io.ComfyNode):
         height, width = images.shape[1:3]
         look = read_boxes(boxes, len(images), width, height)
         scored = score_pictures(relations, look)
-        marked = torch.stack([_marked(picture, relations, look, at) for at, picture in enumerate(images)])
+        numbers = {label_of(name, look.labels): number for number, name in enumerate(relations.names)}
+        marked = torch.stack([_marked(*pair, numbers) for pair in zip(images, look.found)])
         mean = sum(score.share for score in scored.scores) / len(scored.scores)
         return io.NodeOutput(marked, scored, mean, scored.told, ui=ui.PreviewImage(marked, cls=cls))
 
 
-def _marked(picture: Tensor, scene: GroundedScene, look: Look, at: int) -> Tensor:
-    """A picture (H, W, channels) with the boxes of the scene's objects, (H, W, 3)."""
-    numbers = {label_of(name, look.labels): number for number, name in enumerate(scene.names)}
+def _marked(picture: Tensor, found: Sequence[Found], numbers: Mapping[str | None, int]) -> Tensor:
+    """A picture (H, W, channels) with the boxes of the scene's objects, (H, W, 3).
+
+    Args:
+        numbers: of the scene's objects, by the detector's names.
+    """
     image = to_image(picture[..., :3].movedim(-1, 0))
-    known = [one for one in look.found[at] if one.label in numbers]
+    known = [one for one in found if one.label in numbers]
     mark_boxes(image, [(one.label, one.box.sides, object_colour(numbers[one.label])) for one in known])
     return from_image(image).movedim(0, -1)
 

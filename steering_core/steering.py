@@ -148,13 +148,13 @@ class Steering:
 
     def _look_back(self, latent: Tensor, probe: Probe, step: SamplingStep, refinement: int) -> None:
         """Take down what the last move has led to. It is only told of, so that it may fail."""
-        due = self.schedule.due(list(enumerate(self.scene.relations)), step.number)
+        due = self._due(step)
         try:
             with torch.inference_mode(False), torch.no_grad(), self._care():
                 maps = probe(latent.detach().float().clone())
                 losses = torch.stack([self.loss(maps, relation, step.progress) for _, relation in due])
                 still = torch.zeros(len(latent), device=losses.device)
-                self._take_down(maps, losses, still, still.isfinite(), step, refinement, [number for number, _ in due])
+                self._take_down(maps, losses, still, still.isfinite(), step, refinement)
         except self._stops:
             raise
         except Exception as error:
@@ -162,13 +162,13 @@ class Steering:
 
     def _look(self, latent: Tensor, probe: Probe, step: SamplingStep, refinement: int) -> Tensor | None:
         """The gradient to follow, zero for images that are done; none if all are."""
-        due = self.schedule.due(list(enumerate(self.scene.relations)), step.number)
+        due = self._due(step)
         maps, losses, gradient = self._probe(latent, probe, [relation for _, relation in due], step.progress)
         norm = gradient.flatten(1).norm(dim=1)
         finite = norm.isfinite() & losses.isfinite().all(dim=0)
         gradient = torch.where(_per_image(finite, gradient), gradient, 0.0)
         norm = torch.where(finite, norm, 0.0)
-        norms = self._take_down(maps, losses, norm, finite, step, refinement, [number for number, _ in due])
+        norms = self._take_down(maps, losses, norm, finite, step, refinement)
         if not (norms > 0).any():
             return None
         if self.schedule.normalize:
@@ -176,22 +176,19 @@ class Steering:
             gradient = gradient / _per_image(root_mean_square, gradient).clamp_min(torch.finfo(gradient.dtype).tiny)
         return gradient
 
+    def _due(self, step: SamplingStep) -> Sequence[tuple[int, GroundedRelation]]:
+        """The relations that a step works on, with their positions in the scene."""
+        return self.schedule.due(list(enumerate(self.scene.relations)), step.number)
+
     def _take_down(
-        self,
-        maps: TokenMaps,
-        losses: Tensor,
-        norm: Tensor,
-        finite: Tensor,
-        step: SamplingStep,
-        refinement: int,
-        relations: Sequence[int],
+        self, maps: TokenMaps, losses: Tensor, norm: Tensor, finite: Tensor, step: SamplingStep, refinement: int
     ) -> Tensor:
         """Add what was seen to the trace.
 
         Args:
+            losses: of the relations that are due, (relations, batch).
             norm: of each image's gradient, (batch,).
             finite: of each image, whether its gradient and losses are finite.
-            relations: those that were scored, as positions in the scene.
 
         Returns:
             ``norm`` on the CPU.
@@ -201,9 +198,8 @@ class Steering:
         loss, centres, norms, objects, strength, followed = _in_main_memory(*seen)
         if left_alone := (followed == 0).nonzero().flatten().tolist():
             self.leave_out(step.number, "the gradient of the steering loss is not finite", left_alone)
-        self.trace.append(
-            TraceEntry(step.number, refinement, tuple(relations), loss, centres, norms, objects, strength)
-        )
+        relations = tuple(number for number, _ in self._due(step))
+        self.trace.append(TraceEntry(step.number, refinement, relations, loss, centres, norms, objects, strength))
         return norms
 
     def _probe(

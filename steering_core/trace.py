@@ -176,7 +176,7 @@ class SteeringRun:
 
     def settled(self) -> list[Settled]:
         """Of each relation that was scored, in the scene's order."""
-        return _settled(self.scene, self.entries)
+        return settled(self.scene, self.entries)
 
     def lines(self, look: Look | None = None) -> list[tuple[str, int | None]]:
         """All that is known, a line each, with the number of the relation that it is of, if it is of one.
@@ -185,8 +185,8 @@ class SteeringRun:
             look: what was seen in the finished pictures, if anyone looked.
         """
         seen = [(str(one), number) for number, one in enumerate(seen_relations(self.scene, look))] if look else []
-        settled = [(one.in_words(self.steps), one.number) for one in self.settled()]
-        return [*seen, *settled, *((note, None) for note in self._notes())]
+        stood = [(one.in_words(self.steps), one.number) for one in self.settled()]
+        return [*seen, *stood, *((note, None) for note in self._notes())]
 
     def summary(self, look: Look | None = None) -> str:
         """``lines`` as one text."""
@@ -219,7 +219,7 @@ def trace_as_json(
         "prompt": scene.scene.prompt,
         "objects": list(scene.names),
         "relations": [scene.describe(relation) for relation in scene.relations],
-        "attention": [one.as_json() for one in _settled(scene, trace)],
+        "attention": [one.as_json() for one in settled(scene, trace)],
         "presence": _presence_as_json(trace[-1]) if trace else None,
         "trace": [entry.as_json() for entry in trace],
         "unsteered": [step.as_json() for step in unsteered],
@@ -269,7 +269,8 @@ def _scoring(entries: Sequence[TraceEntry], number: int) -> list[TraceEntry]:
     return [entry for entry in entries if number in entry.relations]
 
 
-def _settled(scene: GroundedScene, entries: Sequence[TraceEntry]) -> list[Settled]:
+def settled(scene: GroundedScene, entries: Sequence[TraceEntry]) -> list[Settled]:
+    """Of each relation that was scored in these probes, in the scene's order."""
     found = []
     for number, relation in enumerate(scene.relations):
         if scored := _scoring(entries, number):

@@ -11,6 +11,7 @@ import torch
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
+from .evaluation.visor import VERDICTS
 from .token_maps import resize
 from .tokens import GroundedScene
 from .trace import TraceEntry
@@ -18,6 +19,8 @@ from .trace import TraceEntry
 Colour = tuple[int, int, int]
 
 RIGHT, WRONG, MISSING = (46, 160, 67), (207, 34, 46), (154, 103, 0)
+#: By the verdict on a trial.
+VERDICT_COLOURS: dict[str, Colour] = dict(zip(VERDICTS, (RIGHT, WRONG, MISSING)))
 #: Ground and letters of pictures that are looked at on ComfyUI's dark canvas.
 DARK, LIGHT = (24, 24, 27), (228, 228, 231)
 _PAPER, _INK = (255, 255, 255), (36, 41, 47)

@@ -10,17 +10,21 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..evaluation.suites import CHAINS
+from ..evaluation.visor import LEAST_SCORE
 from ..files import save_text
 from .models import (
     add_detector_option,
     add_model_options,
+    add_sampling_options,
     load_detector,
     load_model,
+    own_process,
+    scale_of,
     size_of,
-    use_own_device,
 )
-from .options import MOST_SEEDS, MOST_SIDE, guidance_scale, path_told, positive, seed, steps, text, whole
-from .steering import LOSSES, NONE, add_settings, loss_of, schedule_of
+from .options import MOST_SEEDS, path_told, positive, seed, text, whole
+from .steering import LOSSES, NONE, add_settings, losses_added_up, schedule_of
 
 if TYPE_CHECKING:
     from diffusers import DiffusionPipeline
@@ -32,20 +36,14 @@ if TYPE_CHECKING:
     from ..evaluation.suites import ScenePrompt, Suite
     from ..losses import SteeringLoss
     from ..steering import Steering
-    from ..tokens import GroundedScene
-
-    MakeSteering = Callable[[GroundedScene], Steering]
 
 _VISOR, _GENEVAL, _T2I, _OWN, _MINIATURE = "visor", "geneval", "t2i_compbench", "own", "miniature"
-_CHAINS = ("3_objects_2_relations", "4_objects_2_relations", "4_objects_3_relations", "5_objects_3_relations")
 _FILES = (_GENEVAL, _T2I, _OWN)
 #: For ``--features``.
 _AUTOENCODER = "autoencoder"
 #: What is between the losses of an arm that adds several up.
 _PLUS = "+"
 _COUNT, _OWN_SEEDS = 200, (0, 1, 2, 3)
-#: Of what a detector finds; the rules ask for more, each for its own.
-_LEAST_SCORE = 0.1
 #: Of a picture to try things with, where the pipeline alone knows the size.
 _TRIED_SIZE = (64, 64)
 
@@ -63,7 +61,7 @@ def add_evaluate_command(commands: argparse._SubParsersAction) -> None:
     what = evaluate.add_argument_group("prompts")
     what.add_argument(
         "--suite",
-        choices=(_VISOR, *_FILES, *_CHAINS, _MINIATURE),
+        choices=(_VISOR, *_FILES, *CHAINS, _MINIATURE),
         default=_MINIATURE,
         help="of the field, generated, one's own, or pairs that the miniatures never saw (default: %(default)s)",
     )
@@ -85,9 +83,7 @@ def add_evaluate_command(commands: argparse._SubParsersAction) -> None:
         help=f"ways to be held against the first: {', '.join((NONE, *LOSSES))}, or several that add up, such as "
         f"{LOSSES[0]}{_PLUS}{LOSSES[2]} (default: {NONE},{LOSSES[0]})",
     )
-    how.add_argument("--steps", type=steps, default=25, help="denoising steps (default: %(default)s)")
-    how.add_argument("--cfg", type=guidance_scale, help="guidance scale (default: as for steer generate)")
-    how.add_argument("--size", type=whole(16, MOST_SIDE), nargs=2, metavar=("W", "H"), help="in pixels")
+    add_sampling_options(how)
     how.add_argument("--negative", type=text, default="", metavar="PROMPT", help="what no picture should show")
     how.add_argument(
         "--batch", type=whole(1, MOST_SEEDS), default=4, help="pictures of a prompt at a time (default: %(default)s)"
@@ -127,10 +123,8 @@ def _arms(value: str) -> tuple[str, ...]:
 
 
 def _evaluate(options: argparse.Namespace) -> None:
-    from accelerate import PartialState
     from tqdm import tqdm
 
-    from ..backends.diffusers import check_device
     from ..evaluation.page import html_page
     from ..evaluation.results import RULES, arm_results, check_rule
     from ..evaluation.tables import markdown
@@ -138,10 +132,8 @@ def _evaluate(options: argparse.Namespace) -> None:
     suite = _suite(options)
     rule = options.rule or (options.suite if options.suite in RULES else _VISOR)
     check_rule(rule, suite)
-    check_device(options.device)
-    state = PartialState(cpu=options.device == "cpu")
-    use_own_device(options, state)
-    detector = load_detector(options, _LEAST_SCORE)
+    state = own_process(options)
+    detector = load_detector(options, LEAST_SCORE)  # the lowest that a rule asks for
     detector.check([name for prompt in suite.prompts for name in prompt.objects])
     pipeline = load_model(options)
     encoder = _encoder(options, pipeline)
@@ -190,7 +182,7 @@ def _suite(options: argparse.Namespace) -> Suite:
         raise ValueError(
             f"--suite {name} needs --file FILE." if is_file else f"--file is for {', '.join(_FILES)}, not for {name}."
         )
-    if is_file and not options.count is options.suite_seed is None:
+    if is_file and (options.count, options.suite_seed) != (None, None):
         raise ValueError(f"--count and --suite-seed: {name} is drawn whole. Give a shorter file.")
     count, of_seed = options.count or _COUNT, options.suite_seed or 0
     makers: dict[str, Callable[[], Suite]] = {
@@ -201,7 +193,7 @@ def _suite(options: argparse.Namespace) -> Suite:
         _MINIATURE: lambda: Suite(
             f"miniature_{count}_{of_seed}", tuple(unseen_pair_prompts(count, of_seed)), _OWN_SEEDS
         ),
-        **{kind: partial(several_suite, kind, count, of_seed) for kind in _CHAINS},
+        **{kind: partial(several_suite, kind, count, of_seed) for kind in CHAINS},
     }
     suite = makers[name]()
     seeds = tuple(dict.fromkeys(options.seed)) if options.seed else suite.seeds
@@ -232,36 +224,31 @@ def _distances(folder: EvaluationFolder, arms: Sequence[str], encoder: Encoder) 
     """Of each arm's pictures from the first arm's."""
     from tqdm import tqdm
 
-    from ..evaluation.variety import frechet_distance
+    from ..evaluation.variety import Moments, frechet_distance
 
     moments = []
     for arm in arms:
-        *_, (_, of_all) = tqdm(
-            folder.moments(arm, encoder), f"comparing {arm}", len(folder.suite.prompts), unit="prompt"
-        )
-        moments.append(of_all)
+        of_arm = Moments()
+        read = folder.features(arm, encoder)
+        for features in tqdm(read, f"comparing {arm}", len(folder.suite.prompts), unit="prompt"):
+            of_arm.add(features)
+        moments.append(of_arm)
     return {arm: frechet_distance(moments[0], one) for arm, one in zip(arms, moments)}
 
 
 def _folder_and_arms(
     options: argparse.Namespace, suite: Suite, pipeline: DiffusionPipeline
 ) -> tuple[EvaluationFolder, list[Arm]]:
-    from torch import nn
-
-    from ..backends.diffusers import ground_prompt, steered
+    from ..backends.diffusers import ground_prompt, pipeline_hash, steered
     from ..backends.diffusers.pipelines import kind_of
     from ..evaluation.runs import Arm, EvaluationFolder
-    from ..miniature.score import guidance_scale_of
-    from ..weights import weights_hash
 
-    scale = guidance_scale_of(pipeline) if options.cfg is None else options.cfg
     sampling: dict[str, Any] = {
         "steps": options.steps,
-        "guidance_scale": scale,
+        "guidance_scale": scale_of(options, pipeline),
         "negative_prompt": options.negative,
         "size": size_of(options),
     }
-    parts = (part for part in pipeline.components.values() if isinstance(part, nn.Module))
     ways = [_way(name, options) for name in options.loss]
     makers = [make for _, make in ways if make is not None]
     if makers:  # what cannot be steered is told before anything is drawn
@@ -271,7 +258,7 @@ def _folder_and_arms(
                 pass
     scheduler = pipeline.scheduler
     told = {
-        "weights": weights_hash(parts),
+        "weights": pipeline_hash(pipeline),
         "dtype": str(kind_of(pipeline).network_of(pipeline).dtype),
         "scheduler": [type(scheduler).__name__, json.loads(json.dumps(dict(scheduler.config), default=str))],
     }
@@ -283,14 +270,14 @@ def _folder_and_arms(
     return folder, arms
 
 
-def _way(name: str, options: argparse.Namespace) -> tuple[dict[str, Any], MakeSteering | None]:
+def _way(name: str, options: argparse.Namespace) -> tuple[dict[str, Any], partial[Steering] | None]:
     """Description of an arm, and what steers it, if it is steered."""
     from ..steering import Steering
 
     if name == NONE:
         return {"loss": NONE}, None
-    chosen = argparse.Namespace(**{**vars(options), "loss": name.split(_PLUS), "weights": None})
-    loss, schedule = loss_of(chosen, options.model), schedule_of(options)
+    names = name.split(_PLUS)
+    loss, schedule = losses_added_up(names, [1.0] * len(names), options, options.model), schedule_of(options)
     description = {"loss": _description(loss), "schedule": asdict(schedule)}
     return description, partial(Steering, loss=loss, schedule=schedule)
 
@@ -298,13 +285,15 @@ def _way(name: str, options: argparse.Namespace) -> tuple[dict[str, Any], MakeSt
 def _draw(
     pipeline: DiffusionPipeline,
     sampling: dict[str, Any],
-    make_steering: MakeSteering | None,
+    make_steering: partial[Steering] | None,
     prompt: ScenePrompt,
     seeds: Sequence[int],
 ) -> Tensor:
     from ..backends.diffusers import generate, ground_prompt
 
-    steering = make_steering and make_steering(ground_prompt(pipeline, prompt.text, prompt.scene))
+    steering = None
+    if make_steering is not None:
+        steering = make_steering(ground_prompt(pipeline, prompt.text, prompt.scene))
     return generate(pipeline, prompt.text, seeds, steering, **sampling)
 
 

@@ -11,18 +11,14 @@ from ..described import brief
 from ..files import save_picture, save_text
 from ..steering import Steering
 from ..trace import trace_as_json
-from .models import add_model_options, load_model, size_of
+from .models import add_model_options, add_sampling_options, load_model, scale_of, size_of
 from .options import (
     MOST_SEEDS,
-    MOST_SIDE,
     check_picture,
     check_place,
-    guidance_scale,
     path_told,
     seed,
-    steps,
     text,
-    whole,
 )
 from .steering import LOSSES, NONE, add_steering_options, loss_of, schedule_of
 
@@ -32,17 +28,11 @@ def add_generate_command(commands: argparse._SubParsersAction) -> None:
     generate = commands.add_parser("generate", help="draw a prompt")
     generate.add_argument("prompt", type=text, help='such as "a giraffe above an airplane"')
     add_model_options(generate, single_files=True)
-    generate.add_argument(
-        "--size", type=whole(16, MOST_SIDE), nargs=2, metavar=("W", "H"), help="in pixels (default: the model's own)"
-    )
+    add_sampling_options(generate)
     generate.add_argument(
         "--negative", type=text, default="", metavar="PROMPT", help="what the picture should not show"
     )
     generate.add_argument("--seed", type=seed, nargs="+", default=[0], help="one picture for each (default: 0)")
-    generate.add_argument("--steps", type=steps, default=25, help="denoising steps (default: %(default)s)")
-    generate.add_argument(
-        "--cfg", type=guidance_scale, help="guidance scale (default: 5; for FLUX.1, and what has its shape, 3.5)"
-    )
     generate.add_argument(
         "--out",
         type=Path,
@@ -58,14 +48,13 @@ def add_generate_command(commands: argparse._SubParsersAction) -> None:
 
 def _generate(options: argparse.Namespace) -> None:
     from ..backends.diffusers import generate, ground_prompt
-    from ..miniature.score import guidance_scale_of
     from ..viz import check_finite, map_sheet, to_image
 
     files = _picture_files(options)
     _check_files(options, files)
     loss, schedule = loss_of(options, options.model), schedule_of(options)
     pipeline = load_model(options)
-    scale = guidance_scale_of(pipeline) if options.cfg is None else options.cfg
+    scale = scale_of(options, pipeline)
     size = size_of(options)
     scene = ground_prompt(pipeline, options.prompt)
     print(scene.summary())

@@ -1,4 +1,4 @@
-"""Options that name a model or a detector, of all commands that load one."""
+"""Options of models, sampling and detectors, of all commands that draw or look, and what they ask for."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from ..miniature.folder import SHIPPED
+from .options import MOST_SIDE, guidance_scale, steps, whole
 
 if TYPE_CHECKING:
     from accelerate import PartialState
@@ -28,6 +29,7 @@ def add_model_options(parser: argparse.ArgumentParser, single_files: bool) -> No
         default=_MINIATURE,
         help=f"{', '.join(kinds[:-1])}, or {kinds[-1]} (default: %(default)s)",
     )
+    parser.set_defaults(components=None)
     if single_files:
         parser.add_argument(
             "--components",
@@ -35,6 +37,17 @@ def add_model_options(parser: argparse.ArgumentParser, single_files: bool) -> No
             help="for a single file: folder or cached name of a pipeline of its kind, for what the file lacks",
         )
     parser.add_argument("--device", default="cpu", help="torch device, such as cuda (default: %(default)s)")
+
+
+def add_sampling_options(parser: argparse._ActionsContainer) -> None:
+    """``--steps``, ``--cfg`` and ``--size``."""
+    parser.add_argument("--steps", type=steps, default=25, help="denoising steps (default: %(default)s)")
+    parser.add_argument(
+        "--cfg", type=guidance_scale, help="guidance scale (default: 5; for FLUX.1, and what has its shape, 3.5)"
+    )
+    parser.add_argument(
+        "--size", type=whole(16, MOST_SIDE), nargs=2, metavar=("W", "H"), help="in pixels (default: the model's own)"
+    )
 
 
 def add_detector_option(parser: argparse._ActionsContainer) -> None:
@@ -46,11 +59,22 @@ def add_detector_option(parser: argparse._ActionsContainer) -> None:
     )
 
 
-def use_own_device(options: argparse.Namespace, state: PartialState) -> None:
-    """Of several processes each takes the card that is its own, where ``--device`` names none by its number."""
+def own_process(options: argparse.Namespace) -> PartialState:
+    """This process among those that share the work; ``--device`` becomes its own card, where it has no number.
+
+    Raises:
+        ValueError: the device cannot be used.
+    """
+    from accelerate import PartialState
+
+    from ..backends.diffusers import check_device
+
+    check_device(options.device)
+    state = PartialState(cpu=options.device == "cpu")
     device = torch.device(options.device)
     if device.type == state.device.type and device.index is None:
         options.device = str(state.device)
+    return state
 
 
 def load_model(options: argparse.Namespace) -> DiffusionPipeline:
@@ -61,8 +85,14 @@ def load_model(options: argparse.Namespace) -> DiffusionPipeline:
     """
     from ..backends.diffusers import load_pipeline
 
-    components = getattr(options, "components", None)
-    return load_pipeline(SHIPPED.get(options.model, options.model), options.device, components)
+    return load_pipeline(SHIPPED.get(options.model, options.model), options.device, options.components)
+
+
+def scale_of(options: argparse.Namespace, pipeline: DiffusionPipeline) -> float:
+    """The guidance scale that ``--cfg`` asks for, else what suits the pipeline."""
+    from ..miniature.score import guidance_scale_of
+
+    return guidance_scale_of(pipeline) if options.cfg is None else options.cfg
 
 
 def size_of(options: argparse.Namespace) -> tuple[int, int] | None:
@@ -81,11 +111,9 @@ def load_detector(options: argparse.Namespace, least_score: float | None = None)
     Raises:
         ValueError: it cannot be loaded, or is the miniatures' and the model is none.
     """
-    from ..backends.diffusers import check_device
     from ..evaluation.detectors import TransformersDetector
     from ..miniature.look import MiniatureDetector
 
-    check_device(options.device)
     if options.detector not in (None, _MINIATURE):
         return TransformersDetector(options.detector, options.device, least_score)
     if options.model not in SHIPPED:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..miniature.folder import SHIPPED
 from ..training.recording import MOST_STEPS, RecordingSettings
-from .models import add_detector_option, add_model_options, load_detector, load_model, use_own_device
+from .models import add_detector_option, add_model_options, load_detector, load_model, own_process, scale_of
 from .options import MOST_SIDE, guidance_scale, number, path_told, seed, steps, text, whole
 
 if TYPE_CHECKING:
@@ -87,10 +87,8 @@ def add_record_command(commands: argparse._SubParsersAction) -> None:
 
 
 def _record(options: argparse.Namespace) -> None:
-    from accelerate import PartialState
     from tqdm import tqdm
 
-    from ..backends.diffusers import check_device
     from ..backends.diffusers.recording import recordable
     from ..layers import layers_on_the_way
     from ..training.dataset import read_manifest, write_dataset
@@ -101,9 +99,7 @@ def _record(options: argparse.Namespace) -> None:
         **{"layers": (), **{name: value for name, value in given.items() if value is not None}}
     )
 
-    check_device(options.device)
-    state = PartialState(cpu=options.device == "cpu")
-    use_own_device(options, state)
+    state = own_process(options)
 
     @cache
     def load() -> DiffusionPipeline:
@@ -177,7 +173,6 @@ def _source(options: argparse.Namespace, load: Callable[[], DiffusionPipeline]) 
 
 def _generated(options: argparse.Namespace, load: Callable[[], DiffusionPipeline]) -> Source:
     from ..backends.diffusers import generate
-    from ..miniature.score import guidance_scale_of
     from ..miniature.world import OBJECTS
     from ..training.generated import GeneratedPictures
     from ..viz import check_finite, to_image
@@ -188,7 +183,7 @@ def _generated(options: argparse.Namespace, load: Callable[[], DiffusionPipeline
     objects = tuple(options.objects or OBJECTS)
     pipeline, side = load(), _size(options)
     size = None if side is None else (side, side)
-    scale = guidance_scale_of(pipeline) if options.cfg is None else options.cfg
+    scale = scale_of(options, pipeline)
     told = {"drawing_steps": options.drawing_steps, "cfg": scale}
 
     def draw(prompt: str, seed: int) -> Image.Image:

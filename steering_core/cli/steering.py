@@ -103,7 +103,14 @@ def loss_of(options: argparse.Namespace, model: str) -> SteeringLoss:
     weights = options.weights or [1.0] * len(wanted)
     if len(weights) != len(wanted):
         raise ValueError(f"--weights: {len(wanted)} were expected, one for each loss, not {len(weights)}.")
-    losses = [_LOSS_MAKERS[name](options, model) for name in wanted]
+    return losses_added_up(wanted, weights, options, model)
+
+
+def losses_added_up(
+    names: Sequence[str], weights: Sequence[float], options: argparse.Namespace, model: str
+) -> SteeringLoss:
+    """Losses by their names, with the settings of the options."""
+    losses = [_LOSS_MAKERS[name](options, model) for name in names]
     return losses[0] if len(losses) == 1 else CombinedLoss(tuple(zip(losses, weights)))
 
 

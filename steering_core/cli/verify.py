@@ -14,8 +14,17 @@ from typing import TYPE_CHECKING
 from ..files import save_picture
 from ..miniature.folder import SHIPPED
 from ..relations import CARDINAL_RELATIONS
-from .models import add_detector_option, add_model_options, load_detector, load_model, size_of
-from .options import MOST_SIDE, check_picture, guidance_scale, seed, steps, whole
+from ..trace import settled
+from .models import (
+    add_detector_option,
+    add_model_options,
+    add_sampling_options,
+    load_detector,
+    load_model,
+    scale_of,
+    size_of,
+)
+from .options import check_picture, seed, whole
 from .steering import LOSSES, add_steering_options, loss_of, schedule_of
 
 if TYPE_CHECKING:
@@ -55,9 +64,7 @@ def add_verify_command(commands: argparse._SubParsersAction) -> None:
     verify.add_argument("--out", type=Path, default=Path("verify.png"), help="pictures to write (default: %(default)s)")
     add_model_options(verify, single_files=True)
     add_detector_option(verify)
-    verify.add_argument("--steps", type=steps, default=25, help="denoising steps (default: %(default)s)")
-    verify.add_argument("--cfg", type=guidance_scale, help="guidance scale (default: as for steer generate)")
-    verify.add_argument("--size", type=whole(16, MOST_SIDE), nargs=2, metavar=("W", "H"), help="in pixels")
+    add_sampling_options(verify)
     verify.add_argument("--seed", type=seed, default=42, help="(default: %(default)s)")
     verify.add_argument(
         "--prompts", type=whole(1, len(_PAIRS)), default=len(_PAIRS), help="how many of the ten (default: all)"
@@ -81,9 +88,11 @@ def _verify(options: argparse.Namespace) -> None:
     import torch
     from tqdm import tqdm
 
-    from ..viz import MISSING, RIGHT, WRONG, SheetRow, contact_sheet
+    from ..backends.diffusers import check_device
+    from ..viz import VERDICT_COLOURS, SheetRow, contact_sheet
 
     check_picture(options.out)
+    check_device(options.device)
     looks = options.detector is not None or options.model in SHIPPED
     detector = load_detector(options) if looks else None
     pipeline = load_model(options)
@@ -95,7 +104,7 @@ def _verify(options: argparse.Namespace) -> None:
     for one in tried:
         frames = [(128, 128, 128)] * 2
         if one.trials is not None:
-            frames = [RIGHT if trial.correct else WRONG if trial.present else MISSING for trial in one.trials]
+            frames = [VERDICT_COLOURS[trial.verdict] for trial in one.trials]
         rows.append(SheetRow(one.prompt.text, torch.stack(one.pictures), frames))
     for name, told in _report(options, pipeline, tried):
         print(f"| {name} | {told} |")
@@ -117,20 +126,19 @@ def _drawn(
 ) -> Iterator[_Tried]:
     from ..backends.diffusers import generate, ground_prompt
     from ..evaluation.visor import judge_any
-    from ..miniature.score import guidance_scale_of
     from ..steering import Steering
     from ..viz import check_finite, to_image
 
     loss, schedule = loss_of(options, options.model), schedule_of(options)
-    scale = guidance_scale_of(pipeline) if options.cfg is None else options.cfg
+    scale, size = scale_of(options, pipeline), size_of(options)
     for number, prompt in enumerate(prompts):
         steering = Steering(ground_prompt(pipeline, prompt.text, prompt.scene), loss, schedule)
         pictures, seconds = [], []
         if not number:  # the first call of all is slower than the others
-            generate(pipeline, prompt.text, [options.seed], None, 1, scale, size=size_of(options))
+            generate(pipeline, prompt.text, [options.seed], None, 1, scale, size=size)
         for way in (None, steering):
             start = time.perf_counter()
-            drawn = generate(pipeline, prompt.text, [options.seed], way, options.steps, scale, size=size_of(options))
+            drawn = generate(pipeline, prompt.text, [options.seed], way, options.steps, scale, size=size)
             seconds.append(time.perf_counter() - start)
             pictures.append(check_finite(drawn)[0])
         trials = None
@@ -166,9 +174,9 @@ def _report(
     moved = sum(bool((entry.gradient_norm > 0).any()) for entry in probes)
     yield "maps and losses", f"{'finite, each map sums to 1' if sound else '**not finite, or no map**'}; {moved} moves"
     yield "steps not steered", "none" if not unsteered else f"**{len(unsteered)}**: {unsteered[0]}"
-    settled = [one.steering.trace[-1] for one in tried if one.steering.trace]
-    stands = sum(_stands(one) for one in tried)
-    yield "attention stands as asked, at the last look", f"{stands} of {len(settled)} prompts"
+    stood = [relation for one in tried for relation in settled(one.steering.scene, one.steering.trace)]
+    stands = sum(bool(relation.stands.all()) for relation in stood)
+    yield "attention stands as asked, at the last look", f"{stands} of {len(stood)} prompts"
     before, after = (sum(one.seconds[at] for one in tried) / len(tried) for at in range(2))
     yield "time of a picture", f"{before:.2f} s unsteered, {after:.2f} s steered ({after / before:.2f} ×)"
     if on_card:
@@ -183,11 +191,3 @@ def _report(
 def _tokens(one: _Tried) -> str:
     scene = one.steering.scene
     return ", ".join(f"{name}: {len(tokens)}" for name, tokens in zip(scene.names, scene.tokens))
-
-
-def _stands(one: _Tried) -> bool:
-    ((subject, relation, object),) = ((r.subject, r.relation, r.object) for r in one.steering.scene.relations)
-    if not one.steering.trace:
-        return False
-    centres = one.steering.trace[-1].centroids[0].tolist()
-    return relation.holds(tuple(centres[subject]), tuple(centres[object]))

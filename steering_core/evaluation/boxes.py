@@ -34,6 +34,11 @@ class Box:
         """(x, y)."""
         return self.left + self.width / 2, self.top + self.height / 2
 
+    def offset_from(self, other: Box, size: tuple[int, int]) -> Point:
+        """From the other's centre to this one's, in pixels of a picture of this (width, height)."""
+        (x, y), (other_x, other_y) = self.centre, other.centre
+        return (x - other_x) * size[0], (y - other_y) * size[1]
+
     @property
     def area(self) -> float:
         """As a share of the picture's."""

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 
 from ..relations import Relation
-from .boxes import Box, Found, Point
+from .boxes import Box, Found
 from .suites.suite import Triplet
 from .visor import Trial
 
@@ -40,13 +40,9 @@ def positions(subject: Box, object: Box, size: tuple[int, int]) -> set[Relation]
     The offset of the centres is brought nearer to 0 by a tenth of both boxes' sizes, and divided by its length as
     it was.
     """
-    offset = _offset(subject, object, size)
-    x, y = (
-        math.copysign(max(abs(part) - _OF_THE_SIZES * both, 0.0), part)
-        for part, both in zip(
-            offset, ((subject.width + object.width) * size[0], (subject.height + object.height) * size[1])
-        )
-    )
+    offset = subject.offset_from(object, size)
+    sizes = (subject.width + object.width) * size[0], (subject.height + object.height) * size[1]
+    x, y = (math.copysign(max(abs(part) - _OF_THE_SIZES * both, 0.0), part) for part, both in zip(offset, sizes))
     length = math.hypot(*offset)
     if not (x or y):
         return set()
@@ -57,9 +53,3 @@ def positions(subject: Box, object: Box, size: tuple[int, int]) -> set[Relation]
         Relation.BELOW: y / length,
     }
     return {relation for relation, share in told.items() if share > _LEAST_SHARE}
-
-
-def _offset(subject: Box, object: Box, size: tuple[int, int]) -> Point:
-    """From the object's centre to the subject's, in pixels."""
-    (first_x, first_y), (second_x, second_y) = subject.centre, object.centre
-    return (first_x - second_x) * size[0], (first_y - second_y) * size[1]

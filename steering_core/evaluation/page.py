@@ -9,8 +9,8 @@ from html import escape
 
 from PIL import Image
 
-from ..viz import MISSING, RIGHT, WRONG, Colour
-from .results import ArmResult, Rule, Verdict, verdicts
+from ..viz import VERDICT_COLOURS
+from .results import ArmResult, Rule, verdicts
 from .runs import EvaluationFolder
 from .statistics import Estimate
 from .tables import decimal, percent, points
@@ -19,7 +19,6 @@ from .tables import decimal, percent, points
 _SIDE, _QUALITY = 192, 80
 #: Of the plot, in pixels.
 _WIDTH, _ROW, _LEFT = 640, 18, 200
-_VERDICTS: dict[str, Colour] = {"right": RIGHT, "wrong": WRONG, "missing": MISSING}
 _SHARES = {"OA": "oa", "VISOR-cond": "visor_cond", "VISOR-uncond": "visor_uncond"}
 
 _STYLE = """
@@ -57,7 +56,7 @@ def html_page(folder: EvaluationFolder, results: Sequence[ArmResult], rule: Rule
     """
     arms = [result.name for result in results]
     relations = list(results[0].by_relation)
-    filters = {"arm": arms, "relation": relations, "verdict": list(_VERDICTS)}
+    filters = {"arm": arms, "relation": relations, "verdict": list(VERDICT_COLOURS)}
     name = escape(folder.suite.name)
     return "\n".join(
         (
@@ -125,19 +124,14 @@ def _figures(folder: EvaluationFolder, arms: Sequence[str], rule: Rule, pictures
         prompt, seed = suite.prompts[number], suite.seeds[place]
         relations = " ".join(dict.fromkeys(relation.value for _, relation, _ in prompt.relations))
         for arm in arms:
-            verdict = _verdict(verdicts(folder, arm, number, rule)[place])
-            colour = "#{:02x}{:02x}{:02x}".format(*_VERDICTS[verdict])
-            with Image.open(folder.picture(arm, number, seed), formats=["PNG"]) as picture:
-                source = _data(picture.convert("RGB"))
+            verdict = verdicts(folder, arm, number, rule)[place].trial.verdict
+            colour = "#{:02x}{:02x}{:02x}".format(*VERDICT_COLOURS[verdict])
+            source = _data(folder.read_picture(arm, number, seed))
             yield (
                 f'<figure data-arm="{escape(arm)}" data-relation="{relations}" data-verdict="{verdict}">'
                 f'<img src="{source}" style="border-color: {colour}" alt="{escape(prompt.text)}">'
                 f"<figcaption>{escape(prompt.text)}<br>{escape(arm)}, seed {seed}: {verdict}</figcaption></figure>\n"
             )
-
-
-def _verdict(verdict: Verdict) -> str:
-    return "right" if verdict.trial.correct else "wrong" if verdict.trial.present else "missing"
 
 
 def _data(picture: Image.Image) -> str:

@@ -59,15 +59,18 @@ def score_pictures(scene: GroundedScene, look: Look) -> ScoredPictures:
         told = "; ".join(map(str, relations)) or "the prompt states no relation"
         raise ValueError(f"No picture can be scored: {told}.")
     seen = [relation.seen for relation in relations if relation.seen is not None]
-    clearness = [_clearness(scene, judged, look, picture) for picture in look.found]
+    labels = [label_of(name, look.labels) for name in scene.names]
+    clearness = [_clearness(judged, labels, picture) for picture in look.found]
     shares = [sum(of_picture) / len(seen) for of_picture in zip(*seen)]
     return ScoredPictures(tuple(relations), tuple(map(PictureScore, shares, clearness)))
 
 
-def _clearness(
-    scene: GroundedScene, relations: Sequence[GroundedRelation], look: Look, picture: Sequence[Found]
-) -> float:
-    labels = [label_of(name, look.labels) for name in scene.names]
+def _clearness(relations: Sequence[GroundedRelation], labels: Sequence[str | None], picture: Sequence[Found]) -> float:
+    """Of a picture.
+
+    Args:
+        labels: the detector's names for the scene's objects.
+    """
     surest = {one.label: one.box.centre for one in sorted(picture, key=lambda one: one.score)}
     centres = [surest.get(label or "") for label in labels]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -129,7 +130,7 @@ def verdicts(folder: EvaluationFolder, arm: str, number: int, rule: Rule) -> lis
         See ``EvaluationFolder.found``.
     """
     size, found = folder.found(arm, number)
-    return [rule(folder.suite.prompts[number].relations, one, size) for one in found]
+    return _judged(folder, number, rule, size, found)
 
 
 def arm_results(folder: EvaluationFolder, arms: Sequence[str], rule: Rule) -> list[ArmResult]:
@@ -138,56 +139,74 @@ def arm_results(folder: EvaluationFolder, arms: Sequence[str], rule: Rule) -> li
     Raises:
         See ``EvaluationFolder.found``.
     """
-    counts = {
-        arm: [_counts(verdicts(folder, arm, at, rule)) for at in range(len(folder.suite.prompts))] for arm in arms
-    }
+    read = {arm: [_read(folder, arm, at, rule) for at in range(len(folder.suite.prompts))] for arm in arms}
+    counts = {arm: [counts for counts, _ in of_prompts] for arm, of_prompts in read.items()}
     first = counts[arms[0]]
-    return [_result(folder, arm, counts[arm], None if arm == arms[0] else first) for arm in arms]
+    return [
+        _result(folder.suite, arm, counts[arm], [spread for _, spreads in read[arm] for spread in spreads], first)
+        for arm in arms
+    ]
 
 
-def _counts(verdicts: Sequence[Verdict]) -> PromptCounts:
-    return PromptCounts(
-        len(verdicts),
-        sum(verdict.trial.present for verdict in verdicts),
-        sum(verdict.trial.correct for verdict in verdicts),
-        sum(verdict.score for verdict in verdicts),
+def _judged(
+    folder: EvaluationFolder, number: int, rule: Rule, size: tuple[int, int], found: Sequence[Sequence[Found]]
+) -> list[Verdict]:
+    return [rule(folder.suite.prompts[number].relations, one, size) for one in found]
+
+
+def _read(
+    folder: EvaluationFolder, arm: str, number: int, rule: Rule
+) -> tuple[PromptCounts, list[tuple[float, float]]]:
+    """Counts of a prompt's pictures, and how each object's place and size differ between them."""
+    size, found = folder.found(arm, number)
+    judged = _judged(folder, number, rule, size, found)
+    counts = PromptCounts(
+        len(judged),
+        sum(verdict.trial.present for verdict in judged),
+        sum(verdict.trial.correct for verdict in judged),
+        sum(verdict.score for verdict in judged),
     )
+    return counts, [spread_over_seeds(name, found) for name in folder.suite.prompts[number].objects]
 
 
 def _result(
-    folder: EvaluationFolder, arm: str, counts: Sequence[PromptCounts], first: Sequence[PromptCounts] | None
+    suite: Suite,
+    arm: str,
+    counts: Sequence[PromptCounts],
+    spreads: Sequence[tuple[float, float]],
+    first: Sequence[PromptCounts],
 ) -> ArmResult:
-    prompts = folder.suite.prompts
-    relations = {one: [one in {triplet[1] for triplet in prompt.relations} for prompt in prompts] for one in Relation}
-    names = sorted({canonical(name) for prompt in prompts for name in prompt.objects})
-    objects = {name: [name in map(canonical, prompt.objects) for prompt in prompts] for name in names}
+    """Of an arm.
+
+    Args:
+        first: the counts of the first arm, with which this one's are compared; its own for that one.
+    """
+    by_relation, by_object = defaultdict(list), defaultdict(list)
+    for prompt, one in zip(suite.prompts, counts):
+        for relation in {relation for _, relation, _ in prompt.relations}:
+            by_relation[relation].append(one)
+        for name in set(map(canonical, prompt.objects)):
+            by_object[name].append(one)
     gain = None
-    if first is not None:
+    if first is not counts:
         theirs, ours = ([one.correct for one in of] for of in (first, counts))
         gain = difference(theirs, ours, [one.pictures for one in counts])
+    places, sizes = zip(*spreads)
     return ArmResult(
         arm,
         figures(counts),
-        {relation.value: figures(_chosen(counts, those)) for relation, those in relations.items() if any(those)},
-        {name: figures(_chosen(counts, those)) for name, those in objects.items()},
+        {relation.value: figures(by_relation[relation]) for relation in Relation if relation in by_relation},
+        {name: figures(of_name) for name, of_name in sorted(by_object.items())},
         gain,
-        *_spreads(folder, arm),
+        _mean(places),
+        _mean(sizes),
     )
 
 
-def _spreads(folder: EvaluationFolder, arm: str) -> tuple[float, float]:
-    """Of places and of sizes; nan where no object is in two pictures of a prompt."""
-    spreads = [
-        spread_over_seeds(name, folder.found(arm, number)[1])
-        for number, prompt in enumerate(folder.suite.prompts)
-        for name in prompt.objects
-    ]
-    places, sizes = ([value for value in values if not math.isnan(value)] for values in zip(*spreads))
-    return tuple(sum(values) / len(values) if values else math.nan for values in (places, sizes))  # type: ignore[return-value]
-
-
-def _chosen(counts: Iterable[PromptCounts], those: Iterable[bool]) -> list[PromptCounts]:
-    return [one for one, is_chosen in zip(counts, those) if is_chosen]
+def _mean(values: Iterable[float]) -> float:
+    """Of those that are numbers; nan where none is."""
+    told = [value for value in values if not math.isnan(value)]
+    return sum(told) / len(told) if told else math.nan
 
 
 def figures(counts: Sequence[PromptCounts]) -> Figures:

@@ -27,7 +27,6 @@ from .boxes import Box, Found
 from .detectors import ObjectDetector
 from .encoders import Encoder
 from .suites import ScenePrompt, Suite
-from .variety import Moments
 
 #: Draws a prompt with some seeds: (seeds, 3, H, W) in [0, 1].
 Draw = Callable[[ScenePrompt, Sequence[int]], Tensor]
@@ -118,9 +117,8 @@ class EvaluationFolder:
                 names = self.suite.prompts[number].objects
                 found, size = [], (0, 0)
                 for seed in self.suite.seeds:
-                    with Image.open(self.picture(arm, number, seed), formats=["PNG"]) as picture:
-                        size = picture.size
-                        seen = detector.find(picture.convert("RGB"), names)
+                    picture = self.read_picture(arm, number, seed)
+                    size, seen = picture.size, detector.find(picture, names)
                     found.append([[one.label, *one.box.sides, one.score] for one in seen])
                 file.parent.mkdir(parents=True, exist_ok=True)
                 save_text(json.dumps({"size": size, "found": found}), file)
@@ -139,21 +137,23 @@ class EvaluationFolder:
             raise ValueError(f"{file}: what {len(self.suite.seeds)} pictures show was expected; remove it.")
         return read.size, [[Found(label, Box(*box), score) for label, *box, score in one] for one in read.found]
 
-    def moments(self, arm: str, encoder: Encoder) -> Iterator[tuple[int, Moments]]:
-        """Features of all of an arm's pictures, prompt by prompt, taken together; yields each prompt's number with
-        what there is by then.
+    def features(self, arm: str, encoder: Encoder) -> Iterator[Tensor]:
+        """Features of an arm's pictures, prompt by prompt, (seeds, numbers).
 
         Raises:
             OSError: a picture cannot be read.
         """
-        moments = Moments()
         for number in range(len(self.suite.prompts)):
-            pictures = []
-            for seed in self.suite.seeds:
-                with Image.open(self.picture(arm, number, seed), formats=["PNG"]) as picture:
-                    pictures.append(picture.convert("RGB"))
-            moments.add(encoder(pictures))
-            yield number, moments
+            yield encoder([self.read_picture(arm, number, seed) for seed in self.suite.seeds])
+
+    def read_picture(self, arm: str, number: int, seed: int) -> Image.Image:
+        """The picture of a prompt with a seed, in RGB.
+
+        Raises:
+            OSError: it cannot be read.
+        """
+        with Image.open(self.picture(arm, number, seed), formats=["PNG"]) as picture:
+            return picture.convert("RGB")
 
     def picture(self, arm: str, number: int, seed: int) -> Path:
         """Where the picture of a prompt with a seed stands."""

@@ -41,8 +41,7 @@ def relation_score(relation: Relation, subject: Box, object: Box, size: tuple[in
     Raises:
         ValueError: the relation is a diagonal, of which the benchmark knows nothing.
     """
-    offset = (ours - theirs for ours, theirs in zip(subject.centre, object.centre))
-    dx, dy = (abs(part) * side for part, side in zip(offset, size))
+    dx, dy = map(abs, subject.offset_from(object, size))
     near = _NEAR * (size[0] * size[1]) ** 0.5
     if relation is Relation.NEAR:
         return 1.0 if min(dx, dy) < near else near / max(dx, dy)

@@ -14,8 +14,10 @@ from dataclasses import dataclass
 from ..relations import Relation
 from .boxes import Found, Point
 
+#: On a trial, the best first.
+VERDICTS = ("right", "wrong", "missing")
 #: What is found less surely counts as not found, in VISOR's own evaluation …
-_LEAST_SCORE = 0.1
+LEAST_SCORE = 0.1
 #: … and of what is found oftener than this, the surest are tried.
 _MOST_OF_A_NAME = 8
 #: The 97.5 % quantile of the standard normal distribution.
@@ -33,6 +35,12 @@ class Trial:
 
     present: bool
     correct: bool
+
+    @property
+    def verdict(self) -> str:
+        """One of ``VERDICTS``."""
+        right, wrong, missing = VERDICTS
+        return right if self.correct else wrong if self.present else missing
 
 
 @dataclass(frozen=True)
@@ -80,7 +88,7 @@ def judge_any(relations: Sequence[tuple[str, Relation, str]], found: Sequence[Fo
         relations: (subject, relation, object), the objects by the detector's names.
     """
     names = tuple(dict.fromkeys(name for subject, _, object in relations for name in (subject, object)))
-    sure = sorted((one for one in found if one.score >= _LEAST_SCORE), key=lambda one: one.score, reverse=True)
+    sure = sorted((one for one in found if one.score >= LEAST_SCORE), key=lambda one: one.score, reverse=True)
     candidates = [[one.box.centre for one in sure if one.label == name][:_MOST_OF_A_NAME] for name in names]
     # Names that are alike to the detector are found in the same places, and one object is not two.
     choices = (dict(zip(names, at)) for at in itertools.product(*candidates) if len(set(at)) == len(names))

@@ -11,9 +11,9 @@ from tqdm import tqdm
 
 from ..backends.diffusers import load_pipeline
 from ..evaluation.suites import ScenePrompt
-from ..evaluation.visor import Trial, VisorScores
+from ..evaluation.visor import VisorScores
 from ..relations import Relation
-from ..viz import MISSING, RIGHT, WRONG, SheetRow, contact_sheet
+from ..viz import VERDICT_COLOURS, SheetRow, contact_sheet
 from .detector import GlyphDetector
 from .prompts import unseen_pair_prompts
 from .score import SEEDS, MakeSteering, Tally, draw, unsteered
@@ -51,7 +51,7 @@ def draw_demo(
                 draw(pipeline, detector, prompt, way[model], tallies[model, name])
                 for model, pipeline in pipelines.items()
             ]
-            frames = [_frame(trial) for one in drawn for trial in one.trials]
+            frames = [VERDICT_COLOURS[trial.verdict] for one in drawn for trial in one.trials]
             rows.append(SheetRow(f"{prompt.text}: {name}", torch.cat([one.pictures for one in drawn]), frames))
     legend = f"{', '.join(folders)}, {len(SEEDS)} pictures each; {_LEGEND}"
     return contact_sheet(rows, legend), {names: tally.scores for names, tally in tallies.items()}
@@ -60,7 +60,3 @@ def draw_demo(
 def sheet_size(count: int, models: int) -> tuple[int, int]:
     """(width, height) in pixels that the contact sheet of so many prompts and miniatures stays within."""
     return max(models * len(SEEDS) * _ROW_HEIGHT, _LEGEND_WIDTH), 2 * count * _ROW_HEIGHT + _ROW_HEIGHT
-
-
-def _frame(trial: Trial) -> tuple[int, int, int]:
-    return RIGHT if trial.correct else WRONG if trial.present else MISSING

@@ -6,8 +6,8 @@ with steered(pipeline, steering):
     image = pipeline(prompt).images[0]
 """
 
-from .loading import check_device, generate, load_pipeline
+from .loading import check_device, generate, load_pipeline, pipeline_hash
 from .sampling import steered
 from .text import ground_prompt
 
-__all__ = ["check_device", "generate", "ground_prompt", "load_pipeline", "steered"]
+__all__ = ["check_device", "generate", "ground_prompt", "load_pipeline", "pipeline_hash", "steered"]

@@ -14,11 +14,12 @@ import torch
 from diffusers import DiffusionPipeline
 from diffusers.utils import is_accelerate_available
 from safetensors import SafetensorError, safe_open
-from torch import Tensor
+from torch import Tensor, nn
 
 from ...described import brief, described, one_line, read_json
 from ...hub import local_folder
 from ...steering import Steering
+from ...weights import weights_hash
 from .pipelines import PIPELINES, PipelineKind, kind_named, kind_of
 from .sampling import steered
 from .schedulers import check_steps
@@ -118,6 +119,11 @@ class _ModelIndex:
     """What a pipeline's folder says of itself."""
 
     _class_name: str
+
+
+def pipeline_hash(pipeline: DiffusionPipeline) -> str:
+    """``weights_hash`` of all networks of a pipeline."""
+    return weights_hash(part for part in pipeline.components.values() if isinstance(part, nn.Module))
 
 
 def check_device(device: str) -> None:

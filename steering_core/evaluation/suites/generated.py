@@ -9,8 +9,12 @@ from ..names import COCO_NAMES
 from .suite import ScenePrompt, Suite, chained
 
 #: Objects of the chains, by the names of their suites: three objects and two relations …
-CHAINS = {"3_objects_2_relations": (3,), "4_objects_2_relations": (2, 2), "4_objects_3_relations": (4,)}
-CHAINS["5_objects_3_relations"] = (2, 3)
+CHAINS: dict[str, tuple[int, ...]] = {
+    "3_objects_2_relations": (3,),
+    "4_objects_2_relations": (2, 2),
+    "4_objects_3_relations": (4,),
+    "5_objects_3_relations": (2, 3),
+}
 _SEEDS = tuple(range(42, 46))
 
 
