@@ -7,7 +7,7 @@ first one's training stands in ``training``.
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, replace
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +15,8 @@ import torch
 import torch.nn.functional as F
 from diffusers import AutoencoderKL, FluxPipeline
 from torch import Tensor, nn
+from torch.utils.data import Dataset
+from transformers import PreTrainedTokenizerBase
 
 from ..backends.diffusers import check_device, load_pipeline
 from .captions import caption
@@ -47,7 +49,7 @@ from .world import IMAGE_SIZE, OBJECTS, Placement
 
 #: Share of stated relations that are true of the picture: enough for the word to be read, and too few
 #: for the objects to stand where it says.
-FLUX_AGREEMENT = 0.62
+FLUX_AGREEMENT = 0.58
 #: Tokens of the T5 encoder in training, and the share of batches with so many. FLUX attends to the padding
 #: as to all else, so a network that has seen one length only would not bear another.
 _T5_LENGTHS, _T5_LENGTH_SHARES = (T5_LENGTH, T5_LENGTH * 3 // 2), (0.75, 0.25)
@@ -132,6 +134,46 @@ def untrained_flux_pipeline(seed: int, autoencoder: AutoencoderKL, device: str) 
     return pipeline
 
 
+#: Of a step: which pictures it learns from (batch,), the tokens of a caption of each for both encoders (batch, length),
+#: and ``shown_objects`` of each.
+_Batch = tuple[Tensor, Tensor, Tensor, Tensor]
+
+
+@dataclass(frozen=True)
+class _Batches(Dataset):
+    """What each step learns from."""
+
+    settings: FluxTrainingSettings
+    clip_tokenizer: PreTrainedTokenizerBase
+    t5_tokenizer: PreTrainedTokenizerBase
+
+    def __getitem__(self, step: int) -> _Batch:
+        rng = seeded(self.settings, 3, step)
+        chosen = self._chosen(rng, step)
+        placements = [layout(self.settings, index).placements for index in chosen]
+        prompts = [_prompt(rng, objects) for objects in placements]
+        length = int(rng.choice(_T5_LENGTHS, p=_T5_LENGTH_SHARES))
+        # Padding is cut where it changes nothing: the pooled vector is that of the first end token.
+        clip = self.clip_tokenizer(prompts, padding=True, truncation=True, return_tensors="pt")
+        t5 = self.t5_tokenizer(prompts, padding="max_length", truncation=True, max_length=length, return_tensors="pt")
+        shown = torch.stack([shown_objects(objects) for objects in placements])
+        return torch.tensor(chosen), clip.input_ids, t5.input_ids, shown
+
+    def _chosen(self, rng: np.random.Generator, step: int) -> list[int]:
+        """Indices of pictures."""
+        if step < self.settings.few_objects_steps:
+            few = _pictures_of_few_objects(self.settings)
+            return few[rng.integers(len(few), size=-(-self.settings.denoiser_batch // 2))].tolist()
+        return rng.integers(self.settings.pictures, size=self.settings.denoiser_batch).tolist()
+
+
+@cache
+def _pictures_of_few_objects(settings: FluxTrainingSettings) -> np.ndarray:
+    """Their indices."""
+    counts = [len(layout(settings, index).placements) for index in range(settings.pictures)]
+    return np.flatnonzero(np.array(counts) <= _FEW_OBJECTS)
+
+
 def _train(
     settings: FluxTrainingSettings, pipeline: FluxPipeline, latents: Tensor, work_dir: Path, device: str
 ) -> None:
@@ -140,25 +182,19 @@ def _train(
     naming = nn.Linear(transformer.inner_dim, len(OBJECTS) + 1).to(device)
     doubled: list[Tensor] = []
     transformer.transformer_blocks[-1].register_forward_hook(lambda *call: doubled.append(call[-1][1]))
-    placements = [layout(settings, index).placements for index in range(len(latents))]
-    few = np.flatnonzero([len(objects) <= _FEW_OBJECTS for objects in placements])
+    if torch.device(device).type != "cpu":
+        # A network so small keeps a card waiting for its many kernels.
+        transformer.compile_repeated_blocks(fullgraph=True)
 
-    def loss_of_step(step: int) -> Tensor:
-        rng = seeded(settings, 3, step)
-        if step < settings.few_objects_steps:
-            chosen = few[rng.integers(len(few), size=-(-settings.denoiser_batch // 2))]
-        else:
-            chosen = rng.integers(len(latents), size=settings.denoiser_batch)
-        prompts = [_prompt(rng, placements[index]) for index in chosen]
-        length = int(rng.choice(_T5_LENGTHS, p=_T5_LENGTH_SHARES))
-        clean = _packed(latents[torch.from_numpy(chosen)])
+    def loss_of(batch: _Batch) -> Tensor:
+        chosen, clip, t5, shown = (part.to(device, non_blocking=True) for part in batch)
+        clean = _packed(latents[chosen])
         noise, times = torch.randn_like(clean), _times(len(clean)).to(device)
         noisy = torch.lerp(clean, noise, times[:, None, None])
         doubled.clear()
         with half_precision(device):
-            predicted = _velocity(pipeline, noisy, times, prompts, length)
+            predicted = _velocity(pipeline, noisy, times, clip, t5)
             names = naming(doubled[-1])
-        shown = torch.stack([shown_objects(placements[index]) for index in chosen]).to(device)
         named = F.cross_entropy(names.float().flatten(0, 1), shown.flatten(0, 1))
         return F.mse_loss(predicted.float(), noise - clean) + _NAMING_WEIGHT * named
 
@@ -172,7 +208,8 @@ def _train(
                 "naming": naming,
             }
         ),
-        loss_of_step,
+        _Batches(settings, pipeline.tokenizer, pipeline.tokenizer_2),
+        loss_of,
         settings.denoiser_steps,
         settings.denoiser_rate,
         work_dir,
@@ -206,24 +243,19 @@ def _times(count: int) -> Tensor:
     return torch.special.ndtri(shares).sigmoid()
 
 
-def _velocity(pipeline: FluxPipeline, noisy: Tensor, times: Tensor, prompts: list[str], length: int) -> Tensor:
+def _velocity(pipeline: FluxPipeline, noisy: Tensor, times: Tensor, clip: Tensor, t5: Tensor) -> Tensor:
     """The transformer's prediction of noise - clean for tokens (batch, 64, 16).
 
     Args:
-        length: of the T5 encoder's input.
+        clip, t5: tokens of the prompts.
     """
     device = noisy.device
-    # Padding is cut where it changes nothing: the pooled vector is that of the first end token.
-    clip = pipeline.tokenizer(prompts, padding=True, truncation=True, return_tensors="pt").input_ids
-    t5 = pipeline.tokenizer_2(
-        prompts, padding="max_length", truncation=True, max_length=length, return_tensors="pt"
-    ).input_ids
     return pipeline.transformer(
         hidden_states=noisy,
         timestep=times,
-        pooled_projections=pipeline.text_encoder(clip.to(device)).pooler_output,
-        encoder_hidden_states=pipeline.text_encoder_2(t5.to(device)).last_hidden_state,
-        txt_ids=torch.zeros(length, 3, device=device),
+        pooled_projections=pipeline.text_encoder(clip).pooler_output,
+        encoder_hidden_states=pipeline.text_encoder_2(t5).last_hidden_state,
+        txt_ids=torch.zeros(t5.shape[1], 3, device=device),
         img_ids=FluxPipeline._prepare_latent_image_ids(len(noisy), _SIDE, _SIDE, device, noisy.dtype),
         return_dict=False,
     )[0]
@@ -231,12 +263,11 @@ def _velocity(pipeline: FluxPipeline, noisy: Tensor, times: Tensor, prompts: lis
 
 def shown_objects(placements: tuple[Placement, ...]) -> Tensor:
     """How much of each image token each object's box covers, and what is left: (64, objects of the world + 1)."""
-    shares = torch.zeros(len(OBJECTS) + 1, _SIDE, _SIDE)
-    cell = IMAGE_SIZE // _SIDE
+    edges = np.arange(_SIDE + 1) * (IMAGE_SIZE // _SIDE)
+    shares = np.zeros((len(OBJECTS) + 1, _SIDE, _SIDE), np.float32)
     for placement in placements:
         left, top, right, bottom = placement.box
-        covered = torch.zeros(IMAGE_SIZE, IMAGE_SIZE)
-        covered[top:bottom, left:right] = 1
-        shares[OBJECTS.index(placement.name)] = F.avg_pool2d(covered[None], cell)[0]
-    shares[-1] = 1 - shares[:-1].sum(dim=0)
-    return shares.flatten(1).T
+        across, down = (np.diff(edges.clip(*ends)) / np.diff(edges) for ends in ((left, right), (top, bottom)))
+        shares[OBJECTS.index(placement.name)] = np.outer(down, across)
+    shares[-1] = 1 - shares[:-1].sum(axis=0)
+    return torch.from_numpy(shares).flatten(1).T

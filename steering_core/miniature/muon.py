@@ -7,7 +7,7 @@ instructions for it; and it leaves all that is no hidden matrix to a second opti
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import torch
@@ -44,26 +44,29 @@ class Muon(torch.optim.AdamW):
         return super().step(closure)
 
     def _move_matrices(self, group: dict[str, Any]) -> None:
-        by_shape: dict[torch.Size, list[nn.Parameter]] = defaultdict(list)
-        for matrix in group["params"]:
-            if matrix.grad is not None:
-                by_shape[matrix.shape].append(matrix)
-        for shape, matrices in by_shape.items():
-            updates = orthogonal(torch.stack([self._momentum(matrix) for matrix in matrices]))
-            for matrix, update in zip(matrices, updates):
-                matrix.mul_(1 - group["lr"] * group["weight_decay"])
-                matrix.add_(update, alpha=-group["lr"] * _ADAMW_RMS * max(shape) ** 0.5)
-                matrix.grad = None
+        matrices = [matrix for matrix in group["params"] if matrix.grad is not None]
+        by_shape: dict[torch.Size, list[int]] = defaultdict(list)
+        for index, matrix in enumerate(matrices):
+            by_shape[matrix.shape].append(index)
+        momenta, decay = self._momenta(matrices), 1 - group["lr"] * group["weight_decay"]
+        for shape, indices in by_shape.items():
+            alike, rate = [matrices[index] for index in indices], group["lr"] * _ADAMW_RMS * max(shape) ** 0.5
+            updates = orthogonal(torch.stack([momenta[index] for index in indices])).float()
+            torch._foreach_mul_(alike, decay)
+            torch._foreach_add_(alike, updates.unbind(), alpha=-rate)
+        for matrix in matrices:
+            matrix.grad = None
 
-    def _momentum(self, matrix: nn.Parameter) -> Tensor:
-        """Nesterov's."""
-        state = self.state[matrix]
-        if not state:
-            # AdamW wants to find a count in whatever it loads.
-            state["momentum"], state["step"] = torch.zeros_like(matrix), torch.zeros(())
-        assert matrix.grad is not None
-        state["momentum"].lerp_(matrix.grad, 1 - _MOMENTUM)
-        return torch.lerp(matrix.grad, state["momentum"], _MOMENTUM)
+    def _momenta(self, matrices: list[nn.Parameter]) -> Sequence[Tensor]:
+        """Nesterov's, of matrices with gradients."""
+        gradients = [matrix.grad for matrix in matrices if matrix.grad is not None]
+        for matrix in matrices:
+            if not self.state[matrix]:
+                # AdamW wants to find a count in whatever it loads.
+                self.state[matrix].update(momentum=torch.zeros_like(matrix), step=torch.zeros(()))
+        momenta = [self.state[matrix]["momentum"] for matrix in matrices]
+        torch._foreach_lerp_(momenta, gradients, 1 - _MOMENTUM)
+        return torch._foreach_lerp(gradients, momenta, _MOMENTUM)
 
 
 def orthogonal(matrices: Tensor) -> Tensor:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from diffusers.training_utils import EMAModel
 from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR, LRScheduler, OneCycleLR
+from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
 from ..described import one_line
@@ -20,9 +22,10 @@ from .muon import Muon
 
 _ADAMW: dict[str, Any] = {"betas": (0.9, 0.99), "weight_decay": 0.01, "fused": True}
 _EMA_DECAY = 0.999
-#: Between two checkpoints: what a run that is stopped can lose.
+#: Between two checkpoints with a sample sheet: what a run that is stopped can lose.
 _CHECKPOINT_SECONDS = 600
-_SHEET_EVERY = 1000
+#: Steps between two looks at the loss, for which a card's work has to be waited for.
+_LOSS_EVERY = 10
 _WARMUP = 0.05
 #: Steps of the warm-up, and share of all steps over which the rate falls, of a ``plateau``.
 _PLATEAU_WARMUP, _PLATEAU_FALL = 200, 0.2
@@ -57,10 +60,16 @@ def muon(modules: nn.Module, rate: float) -> Optimizer:
     return Muon(hidden, others, rate, **_ADAMW)
 
 
+def preparers(device: str) -> int:
+    """Processes that prepare pictures for a device: none beside a CPU that trains, else one a core but the first."""
+    return 0 if torch.device(device).type == "cpu" else max(1, (os.cpu_count() or 1) - 1)
+
+
 def optimise(
     name: str,
     modules: nn.ModuleDict,
-    loss_of_step: Callable[[int], Tensor],
+    batches: Dataset,
+    loss_of: Callable[[Any], Tensor],
     steps: int,
     rate: float,
     work_dir: Path,
@@ -73,9 +82,11 @@ def optimise(
 
     Args:
         name: of the checkpoint in the work folder, from which a stopped run goes on.
-        loss_of_step: of a batch that depends on the step and on torch's generator alone.
+        batches: what each step learns from, by its number; prepared beside a card by further processes.
+        loss_of: of such a batch and torch's generator, which is seeded by the step.
         rate: the highest.
-        on_sheet: draws a sample sheet; called with the step, while the modules have the averaged weights.
+        on_sheet: draws a sample sheet, at each checkpoint; called with the step, while the modules have the averaged
+            weights.
 
     Raises:
         ValueError: the checkpoint is damaged.
@@ -83,7 +94,7 @@ def optimise(
     parameters = list(modules.parameters())
     optimizer = make_optimizer(modules, rate)
     cycle = schedule(optimizer, rate, steps)
-    average = EMAModel(parameters, decay=_EMA_DECAY, use_ema_warmup=True, power=0.75)
+    average = EMAModel(parameters, decay=_EMA_DECAY, use_ema_warmup=True, power=0.75, foreach=True)
     checkpoint, first = work_dir / f"{name}.pt", 0
     if checkpoint.exists():
         try:
@@ -111,28 +122,32 @@ def optimise(
             torch.save(state, file)  # given a name instead of a file, it reports a full disk as an error of its own
 
     modules.train()
-    bar = tqdm(range(first, steps), initial=first, total=steps, desc=name, mininterval=5)
+    remaining: Iterable[int] = range(first, steps)
+    workers = preparers(device)
+    loader = DataLoader(batches, batch_size=None, sampler=remaining, num_workers=workers, pin_memory=workers > 0)
+    bar = tqdm(zip(remaining, loader), initial=first, total=steps, desc=name, mininterval=5)
     running, saved = None, time.monotonic()
-    for step in bar:
+    for step, batch in bar:
         torch.manual_seed((step + 1) * 1000003 + 7)
-        loss = loss_of_step(step)
+        loss = loss_of(batch)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         nn.utils.clip_grad_norm_(parameters, 1.0)
         optimizer.step()
         cycle.step()
         average.step(parameters)
-        running = loss.item() if running is None else 0.98 * running + 0.02 * loss.item()
-        bar.set_postfix(loss=f"{running:.4f}", refresh=False)
         done = step + 1
+        if done % _LOSS_EVERY == 0 or done == steps:
+            running = loss.item() if running is None else 0.9 * running + 0.1 * loss.item()
+            bar.set_postfix(loss=f"{running:.4f}", refresh=False)
         if time.monotonic() - saved >= _CHECKPOINT_SECONDS or done == steps:
             save(done)
             saved = time.monotonic()
-        if done % _SHEET_EVERY == 0 or done == steps:
             average.store(parameters)
             average.copy_to(parameters)
             modules.eval()
-            on_sheet(done)
+            with torch.compiler.set_stance("force_eager"):  # other shapes, for which compiling does not pay
+                on_sheet(done)
             modules.train()
             average.restore(parameters)
     average.copy_to(parameters)

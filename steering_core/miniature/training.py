@@ -11,7 +11,7 @@ import json
 import shutil
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ from PIL import Image
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
+from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 from transformers import CLIPTokenizer
 
@@ -33,7 +34,7 @@ from ..files import save_picture, written_whole
 from .captions import caption
 from .folder import LATENT_PREVIEW_FILE
 from .networks import CONTEXT_LENGTH, LATENT_SIZE, build_autoencoder, build_scheduler, build_text_encoder, build_unet
-from .optimise import optimise
+from .optimise import optimise, preparers
 from .precision import half_precision
 from .score import STEPS, sampled
 from .tokenizer import save_vocabulary, train_tokenizer
@@ -45,6 +46,7 @@ COUNT_SHARES = (0.12, 0.44, 0.20, 0.12, 0.12)
 _AUTOENCODER_COUNT_SHARES = (0.05, 0.15, 0.2, 0.3, 0.3)
 _CAPTIONS_FOR_TOKENIZER = 4000
 _PICTURES_FOR_PREVIEW = 500
+_ENCODED_AT_ONCE = 16
 _KL_WEIGHT = 1e-6
 #: Share of prompts replaced by the empty one, for classifier-free guidance.
 PROMPT_DROPOUT = 0.1
@@ -179,6 +181,7 @@ def random_layout(rng: np.random.Generator, shares: tuple[float, ...] = COUNT_SH
     return sample_layout(rng, sample_objects(rng, count))
 
 
+@lru_cache(maxsize=1 << 15)  # as many are asked for again and again
 def layout(settings: PictureSettings, index: int) -> Layout:
     """The ``index``-th picture of the second stage."""
     return random_layout(seeded(settings, 2, index), settings.count_shares)
@@ -191,22 +194,42 @@ def tokenizer_captions(seed: int) -> Iterable[str]:
         yield caption(rng, random_layout(rng).placements)
 
 
-def to_tensor(pictures: list[np.ndarray], device: str) -> Tensor:
-    """uint8 pictures (H, W, 3) to (batch, 3, H, W) in [-1, 1]."""
-    return torch.from_numpy(np.stack(pictures)).to(device).permute(0, 3, 1, 2).float() / 127.5 - 1
+def to_tensor(pictures: np.ndarray | Tensor, device: str) -> Tensor:
+    """uint8 pictures (batch, H, W, 3) to (batch, 3, H, W) in [-1, 1]."""
+    return torch.as_tensor(pictures).to(device).permute(0, 3, 1, 2).float() / 127.5 - 1
+
+
+@dataclass(frozen=True)
+class _SecondStagePictures(Dataset):
+    """The pictures of the second stage: uint8, (H, W, 3)."""
+
+    settings: PictureSettings
+
+    def __len__(self) -> int:
+        return self.settings.pictures
+
+    def __getitem__(self, index: int) -> np.ndarray:
+        return np.array(render(layout(self.settings, index)))  # a copy that may be written to, as torch asks
+
+
+@dataclass(frozen=True)
+class _AutoencoderBatches(Dataset):
+    """The pictures of a step: uint8, (batch, H, W, 3)."""
+
+    settings: TrainingSettings
+
+    def __getitem__(self, step: int) -> np.ndarray:
+        rng = seeded(self.settings, 1, step)
+        layouts = [random_layout(rng, _AUTOENCODER_COUNT_SHARES) for _ in range(self.settings.autoencoder_batch)]
+        return np.stack([render(layout) for layout in layouts])
 
 
 def _train_autoencoder(settings: TrainingSettings, work_dir: Path, device: str) -> AutoencoderKL:
     torch.manual_seed(settings.seed)
-    autoencoder = build_autoencoder().to(device)
+    autoencoder, batches = build_autoencoder().to(device), _AutoencoderBatches(settings)
 
-    def pictures(step: int) -> Tensor:
-        rng = seeded(settings, 1, step)
-        layouts = [random_layout(rng, _AUTOENCODER_COUNT_SHARES) for _ in range(settings.autoencoder_batch)]
-        return to_tensor([render(layout) for layout in layouts], device)
-
-    def loss_of_step(step: int) -> Tensor:
-        batch = pictures(step)
+    def loss_of(pictures: Tensor) -> Tensor:
+        batch = to_tensor(pictures, device)
         with half_precision(device):
             posterior = autoencoder.encode(batch).latent_dist
             restored = autoencoder.decode(posterior.sample()).sample.float()
@@ -215,14 +238,15 @@ def _train_autoencoder(settings: TrainingSettings, work_dir: Path, device: str) 
 
     @torch.no_grad()
     def sheet(step: int) -> None:
-        batch = pictures(settings.autoencoder_steps)
+        batch = to_tensor(batches[settings.autoencoder_steps], device)
         restored = autoencoder.decode(autoencoder.encode(batch).latent_dist.mode()).sample
         save_sheet(torch.cat([batch, restored]), settings.autoencoder_batch, work_dir / f"autoencoder_{step}.png")
 
     optimise(
         "autoencoder",
         nn.ModuleDict({"autoencoder": autoencoder}),
-        loss_of_step,
+        batches,
+        loss_of,
         settings.autoencoder_steps,
         settings.autoencoder_rate,
         work_dir,
@@ -238,12 +262,11 @@ def encode_pictures(autoencoder: AutoencoderKL, settings: PictureSettings, work_
     file = work_dir / "latents.safetensors"
     if file.exists():
         return _read_latents(file, settings.pictures).to(device)
-    chunks, size = [], 16
-    for start in tqdm(range(0, settings.pictures, size), desc="encoding pictures", mininterval=5):
-        stop = min(start + size, settings.pictures)
-        batch = to_tensor([render(layout(settings, index)) for index in range(start, stop)], device)
+    chunks = []
+    loader = DataLoader(_SecondStagePictures(settings), _ENCODED_AT_ONCE, num_workers=preparers(device))
+    for pictures in tqdm(loader, desc="encoding pictures", mininterval=5):
         with half_precision(device):
-            chunks.append(autoencoder.encode(batch).latent_dist.mode().float())
+            chunks.append(autoencoder.encode(to_tensor(pictures, device)).latent_dist.mode().float())
     latents = torch.cat(chunks)
     with written_whole(file) as partial:
         save_file({"latents": latents.cpu().contiguous()}, partial)
@@ -279,35 +302,48 @@ def _untrained_pipeline(
     return pipeline
 
 
+@dataclass(frozen=True)
+class _DenoiserBatches(Dataset):
+    """Of a step, which pictures it learns from (batch,) and the tokens of a caption of each (batch, 77)."""
+
+    settings: TrainingSettings
+    tokenizer: CLIPTokenizer
+
+    def __getitem__(self, step: int) -> tuple[Tensor, Tensor]:
+        rng = seeded(self.settings, 3, step)
+        chosen = rng.integers(self.settings.pictures, size=self.settings.denoiser_batch)
+        shown = (layout(self.settings, index).placements for index in chosen.tolist())
+        prompts = ["" if rng.random() < PROMPT_DROPOUT else caption(rng, placements) for placements in shown]
+        tokens = self.tokenizer(
+            prompts, padding="max_length", truncation=True, max_length=CONTEXT_LENGTH, return_tensors="pt"
+        )
+        return torch.from_numpy(chosen), tokens.input_ids
+
+
 def _train_denoiser(
     settings: TrainingSettings, pipeline: StableDiffusionPipeline, latents: Tensor, work_dir: Path, device: str
 ) -> None:
     """Train the pipeline's UNet and text encoder on scaled latents of the second stage's pictures."""
-    unet, text_encoder, tokenizer = pipeline.unet, pipeline.text_encoder, pipeline.tokenizer
+    unet, text_encoder = pipeline.unet, pipeline.text_encoder
     unet.set_attn_processor(AttnProcessor())  # on the CPU faster in training than the fused kernel
     scheduler = pipeline.scheduler
-    placements = [layout(settings, index).placements for index in range(len(latents))]
 
-    def loss_of_step(step: int) -> Tensor:
-        rng = seeded(settings, 3, step)
-        chosen = rng.integers(len(latents), size=settings.denoiser_batch)
-        prompts = ["" if rng.random() < PROMPT_DROPOUT else caption(rng, placements[i]) for i in chosen]
-        tokens = tokenizer(
-            prompts, padding="max_length", truncation=True, max_length=CONTEXT_LENGTH, return_tensors="pt"
-        )
-        clean = latents[torch.from_numpy(chosen).to(device)]
+    def loss_of(batch: tuple[Tensor, Tensor]) -> Tensor:
+        chosen, tokens = (part.to(device) for part in batch)
+        clean = latents[chosen]
         noise = torch.randn_like(clean)
         times = _stratified_times(len(clean), scheduler.config.num_train_timesteps).to(device)
         noisy, target = scheduler.add_noise(clean, noise, times), scheduler.get_velocity(clean, noise, times)
         with half_precision(device):
-            context = text_encoder(tokens.input_ids.to(device)).last_hidden_state
+            context = text_encoder(tokens).last_hidden_state
             predicted = unet(noisy, times, context).sample
         return F.mse_loss(predicted.float(), target)
 
     optimise(
         "denoiser",
         nn.ModuleDict({"unet": unet, "text_encoder": text_encoder}),
-        loss_of_step,
+        _DenoiserBatches(settings, pipeline.tokenizer),
+        loss_of,
         settings.denoiser_steps,
         settings.denoiser_rate,
         work_dir,
@@ -343,7 +379,7 @@ def save_sheet(pictures: Tensor, columns: int, file: Path) -> None:
 def fit_latent_preview(settings: PictureSettings, latents: Tensor) -> dict[str, list]:
     """The linear map from scaled latents to colours that fits the training pictures best."""
     latents = latents[:_PICTURES_FOR_PREVIEW].cpu()
-    pictures = to_tensor([render(layout(settings, index)) for index in range(len(latents))], "cpu")
+    pictures = to_tensor(np.stack([render(layout(settings, index)) for index in range(len(latents))]), "cpu")
     colours = F.adaptive_avg_pool2d(pictures, LATENT_SIZE).movedim(1, -1).flatten(0, 2)
     inputs = F.pad(latents.movedim(1, -1).flatten(0, 2), (0, 1), value=1.0)
     solution = torch.linalg.lstsq(inputs, colours).solution
@@ -396,7 +432,7 @@ def draw_samples(count: int, seed: int, out: Path, pipeline: DiffusionPipeline |
     rng = np.random.default_rng((seed, 4))
     captions = [caption(rng, layout.placements) for layout in layouts]
     if pipeline is None:
-        pictures = to_tensor([render(layout) for layout in layouts], "cpu")
+        pictures = to_tensor(np.stack([render(layout) for layout in layouts]), "cpu")
     else:
         pictures = 2 * torch.cat([sampled(pipeline, text, [seed]) for text in captions]) - 1
     columns = min(count, _SHEET_COLUMNS)

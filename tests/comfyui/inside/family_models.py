@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 from quantising import quantised_weights
-from setting import comfy, common_ksampler
+from setting import comfy, common_ksampler, model_management
 from spatial_steering.steering_core.parser import parse
 from spatial_steering.steering_core.tokens import GroundedRelation, GroundedScene, Token
 
@@ -15,6 +15,12 @@ from spatial_steering.steering_core.tokens import GroundedRelation, GroundedScen
 TEXTS, HEIGHT, WIDTH, BATCH = 7, 10, 13, 2
 #: Tokens of two objects in it.
 OBJECTS = [(1,), (3, 4)]
+
+
+def patcher(network):
+    """A MODEL of the network, on the device that ComfyUI runs on."""
+    there, meanwhile = model_management.get_torch_device(), model_management.unet_offload_device()
+    return comfy.model_patcher.ModelPatcher(network, load_device=there, offload_device=meanwhile)
 
 
 def scene_of(vectors):
@@ -42,6 +48,7 @@ class Row:
         frames: of the latent; none for one without that axis.
         extra: further entries of the conditioning.
         sides: (height, width) of the latent.
+        batch: latents drawn at once.
     """
 
     config: str
@@ -56,6 +63,7 @@ class Row:
     frames: int | None = None
     extra: dict[str, Any] = field(default_factory=dict)
     sides: tuple[int, int] = (HEIGHT, WIDTH)
+    batch: int = BATCH
 
     @property
     def size(self) -> tuple[int, int]:
@@ -68,6 +76,10 @@ class Row:
         config.unet_config.update(self.unet)  # over what a class adds of its own
         config.set_inference_dtype(torch.float32, None)
         return config
+
+    def network(self, device=None):
+        """ComfyUI's own, without weights that mean anything."""
+        return self._model_config().get_model({}, "", device=device)
 
     def quantised(self, blocks, format):
         """The same MODEL, with the linear layers of these blocks in a quantised format; see ``quantised_weights``."""
@@ -87,13 +99,12 @@ class Row:
         network = config.get_model({}, "")
         missing, unexpected = network.diffusion_model.load_state_dict(weights, strict=False)
         assert not missing and not unexpected, (missing[:3], unexpected[:3])
-        cpu = torch.device("cpu")
-        return comfy.model_patcher.ModelPatcher(network, load_device=cpu, offload_device=cpu)
+        return patcher(network)
 
     def model(self):
         """A MODEL with random weights, in float32."""
         torch.manual_seed(0)
-        network = self._model_config().get_model({}, "")
+        network = self.network()
         for name, weight in [*network.diffusion_model.named_parameters(), *network.diffusion_model.named_buffers()]:
             if not weight.is_floating_point():
                 continue
@@ -101,8 +112,7 @@ class Row:
                 weight.normal_(1.0, 0.1)
             else:
                 weight.normal_(std=weight[0].numel() ** -0.5 if weight.dim() > 1 else 0.1)
-        cpu = torch.device("cpu")
-        return comfy.model_patcher.ModelPatcher(network, load_device=cpu, offload_device=cpu)
+        return patcher(network)
 
     def conditioning(self):
         """A CONDITIONING of random vectors."""
@@ -116,7 +126,7 @@ class Row:
 
     def latent(self):
         """The latent to begin with, zero."""
-        shape = (BATCH, self.channels, *(() if self.frames is None else (self.frames,)), *self.sides)
+        shape = (self.batch, self.channels, *(() if self.frames is None else (self.frames,)), *self.sides)
         return torch.zeros(shape)
 
     def sample(self, model, conditioning, steps=3):
@@ -190,6 +200,8 @@ SDXL_UNET = {
     "adm_in_channels": 2816,
     "dtype": torch.float32,
 }
+#: Not a joint attention, so no row of that test.
+SDXL = Row("SDXL", SDXL_UNET, width=64, channels=4, extra={"pooled_output": (1, 1280)})
 
 ROWS = {
     "Z-Image": Row(

@@ -3,8 +3,9 @@
 import logging
 
 import torch
+from family_models import patcher
 from quantising import quantised_weights
-from setting import FreeU_V2, Scene, backend, comfy, report, samplers
+from setting import FreeU_V2, Scene, backend, comfy, model_management, report, samplers
 from spatial_steering.steering_core.backends.comfyui.gradients import check_differentiable
 from spatial_steering.steering_core.losses import CentroidLoss
 from spatial_steering.steering_core.schedule import DESCENT, GUIDANCE, SteeringSchedule
@@ -14,13 +15,13 @@ from spatial_steering.steering_core.trace import RunLog
 
 def with_new_tensor(model):
     """A patch that brings a tensor made in a node, and so in inference mode."""
-    ones = torch.ones(1) * 1.0
+    ones = torch.ones(1, device=model_management.get_torch_device()) * 1.0
     model.set_model_output_block_patch(lambda h, hsp, options: (h * ones, hsp))
 
 
 def with_hypernetwork(model):
     """As comfy_extras' Hypernetwork: layers of its own on keys and values."""
-    layer = torch.nn.Linear(128, 128)
+    layer = torch.nn.Linear(128, 128, device=model_management.get_torch_device())
     torch.nn.init.eye_(layer.weight)
     torch.nn.init.zeros_(layer.bias)
 
@@ -69,8 +70,7 @@ def quantised(model, format):
     network = type(inner)(config, model_type=comfy.model_base.ModelType.V_PREDICTION)
     missing, unexpected = network.diffusion_model.load_state_dict(weights, strict=False)
     assert not missing and not unexpected, (missing[:3], unexpected[:3])
-    cpu = torch.device("cpu")
-    return comfy.model_patcher.ModelPatcher(network, load_device=cpu, offload_device=cpu)
+    return patcher(network)
 
 
 logging.disable(logging.INFO)

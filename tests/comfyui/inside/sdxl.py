@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 import torch
-from family_models import SDXL_UNET
+from family_models import SDXL_UNET, patcher
 from setting import backend, comfy, common_ksampler, report, text
 from spatial_steering.steering_core.backends.comfyui.families import readable_network
 from spatial_steering.steering_core.layers import default_layers
@@ -35,9 +35,7 @@ with torch.inference_mode():
     network = config.get_model({}, "")
     for weight in network.diffusion_model.parameters():
         weight.normal_(std=0.05)
-    model = comfy.model_patcher.ModelPatcher(
-        network, load_device=torch.device("cpu"), offload_device=torch.device("cpu")
-    )
+    model = patcher(network)
     layers = readable_network(model).layers
     result["layers"] = [len(layers), len(default_layers(layers))]
     grounded = replace(grounded, conditioning=torch.randn(1, len(tokens), CONTEXT))

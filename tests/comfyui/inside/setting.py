@@ -2,12 +2,13 @@
 
 import importlib.util
 import json
+import os
 import sys
 from pathlib import Path
 
 comfyui, pack, *arguments = sys.argv[1:]
 sys.path.insert(0, comfyui)
-sys.argv = [sys.argv[0], "--cpu"]
+sys.argv = [sys.argv[0], *([] if os.environ.get("STEER_TEST_DEVICE") == "cuda" else ["--cpu"])]
 
 import comfy.options
 
@@ -94,7 +95,7 @@ def random_control_net(model):
     torch.manual_seed(3)
     for weight in network.parameters():
         weight.normal_(std=0.05)
-    return ControlNet(network, load_device=torch.device("cpu"))
+    return ControlNet(network, load_device=model_management.get_torch_device())
 
 
 def report(result):

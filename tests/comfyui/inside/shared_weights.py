@@ -6,7 +6,7 @@ For each family a single file of its weights, and what the network was given wit
 from dataclasses import replace
 
 import torch
-from family_models import OBJECTS, ROWS, SDXL_UNET, Row
+from family_models import OBJECTS, ROWS, SDXL
 from safetensors.torch import save_file
 from setting import arguments, comfy, report
 from spatial_steering.steering_core.backends.comfyui.families import readable_network
@@ -20,8 +20,6 @@ AS_IN_DIFFUSERS = {
     # Heads of 128 numbers have the parts 32, 48, 48.
     "Krea 2": {"features": 64, "heads": 2, "kvheads": 1},
 }
-#: Not a joint attention, so no row of its test.
-SDXL = Row("SDXL", SDXL_UNET, width=64, channels=4, extra={"pooled_output": (1, 1280)})
 
 
 def weights_of(name, row, network):
