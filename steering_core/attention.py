@@ -9,11 +9,22 @@ the size positions × keys is kept.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from functools import lru_cache
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.nn.attention import SDPBackend, sdpa_kernel
+
+#: PyTorch's kernels of attention whose gradient can be trusted. Not cuDNN's, which PyTorch prefers on an H100 or H200
+#: in half precision: there its gradient was not finite, or read memory that is not its own (PyTorch 2.11, H200).
+_DIFFERENTIABLE = (SDPBackend.FLASH_ATTENTION, SDPBackend.EFFICIENT_ATTENTION, SDPBackend.MATH)
+
+
+def differentiable_attention() -> AbstractContextManager[None]:
+    """In this context PyTorch attends by kernels whose gradient can be trusted."""
+    return sdpa_kernel(list(_DIFFERENTIABLE))
 
 
 def token_columns(

@@ -168,7 +168,7 @@ def _started(comfyui: Install, base: Path) -> Iterator[Server]:
     command = [
         str(comfyui.python),
         "main.py",
-        *([] if os.environ.get("STEER_TEST_DEVICE") == "cuda" else ["--cpu"]),
+        "--deterministic" if os.environ.get("STEER_TEST_DEVICE") == "cuda" else "--cpu",
         "--disable-auto-launch",
         "--base-directory",
         str(base),

@@ -16,6 +16,7 @@ from torch.optim.lr_scheduler import LambdaLR, LRScheduler, OneCycleLR
 from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
+from ..attention import differentiable_attention
 from ..described import one_line
 from ..files import written_whole
 from .muon import Muon
@@ -129,7 +130,8 @@ def optimise(
     running, saved = None, time.monotonic()
     for step, batch in bar:
         torch.manual_seed((step + 1) * 1000003 + 7)
-        loss = loss_of(batch)
+        with differentiable_attention():
+            loss = loss_of(batch)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         nn.utils.clip_grad_norm_(parameters, 1.0)

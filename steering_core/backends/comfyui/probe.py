@@ -6,12 +6,15 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+import comfy.ops
 import comfy.samplers
 import torch
 from comfy.ldm.modules.attention import attention_pytorch
 from comfy.model_patcher import create_model_options_clone
 from torch import Tensor, nn
+from torch.nn.attention import SDPBackend
 
+from ...attention import differentiable_attention
 from ...families import ReadableNetwork, uncompiled
 from ...probe import MapCollector, ProbeComplete
 from ...token_maps import TokenMaps
@@ -74,6 +77,8 @@ def probe_model(
             network.reading(layers, collector, conditioning),
             _without_override(guider.inner_model.diffusion_model),
             torch.compiler.set_stance("force_eager"),
+            differentiable_attention(),
+            _without_cudnn(),
         ):
             comfy.samplers.calc_cond_batch(
                 guider.inner_model, [[condition]], x, x.new_full((len(x),), sigma, dtype=torch.float32), options
@@ -85,6 +90,18 @@ def probe_model(
 
 def _differentiable_attention(kernel: Callable[..., Tensor], *args: Any, **kwargs: Any) -> Tensor:
     return attention_pytorch(*args, **kwargs)
+
+
+@contextmanager
+def _without_cudnn() -> Iterator[None]:
+    """In this context ComfyUI does not name cuDNN's kernel when it attends: see ``differentiable_attention``."""
+    kernels = getattr(comfy.ops, "SDPA_BACKEND_PRIORITY", [])  # on a card alone, and named anew in each call
+    before = list(kernels)
+    kernels[:] = [kernel for kernel in kernels if kernel is not SDPBackend.CUDNN_ATTENTION]
+    try:
+        yield
+    finally:
+        kernels[:] = before
 
 
 @contextmanager

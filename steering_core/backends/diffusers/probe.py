@@ -10,6 +10,7 @@ import torch
 from diffusers.models.attention_dispatch import AttentionBackendName
 from torch import nn
 
+from ...attention import differentiable_attention
 from ...layers import check_layers, default_layers
 from ...probe import MapCollector, ProbeComplete
 from ...token_maps import TokenMaps
@@ -46,6 +47,7 @@ def probe_network(
     with (
         readable.reading(wanted, collector, tokens=0),
         torch.compiler.set_stance("force_eager"),
+        differentiable_attention(),
         _native_attention(modules),
         not_trained(modules),
         suppress(ProbeComplete),

@@ -93,7 +93,7 @@ def family(name):
                 )
                 told["sum"] = (total.sum(dim=1) - 1).abs().max().item()
             generator = torch.Generator().manual_seed(5)
-            weights = {layer: torch.randn(maps[layer].shape, generator=generator) for layer in wanted}
+            weights = {layer: torch.randn(maps[layer].shape, generator=generator).to(x) for layer in wanted}
 
             def value(x):
                 maps = probe(x, OBJECTS, wanted).layers

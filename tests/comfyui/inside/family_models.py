@@ -7,10 +7,12 @@ from typing import Any
 
 import torch
 from quantising import quantised_weights
-from setting import comfy, common_ksampler, model_management
+from setting import comfy, common_ksampler, model_management, on_card
 from spatial_steering.steering_core.parser import parse
 from spatial_steering.steering_core.tokens import GroundedRelation, GroundedScene, Token
 
+#: A card's kernels of quantised weights know no other precision than it is used with.
+COMPUTED_IN = torch.bfloat16 if on_card else torch.float32
 #: Tokens of every conditioning, and cells of the latent's sides: not square, and odd where patches are padded.
 TEXTS, HEIGHT, WIDTH, BATCH = 7, 10, 13, 2
 #: Tokens of two objects in it.
@@ -85,13 +87,13 @@ class Row:
         """The same MODEL, with the linear layers of these blocks in a quantised format; see ``quantised_weights``."""
         config = self._model_config()
         config.quant_config = {"mixed_ops": True}
-        config.set_inference_dtype(torch.float32, torch.float32)
+        config.set_inference_dtype(COMPUTED_IN, COMPUTED_IN)
         return self._with_weights(config, quantised_weights(self.model().model.diffusion_model, blocks, format))
 
     def cast(self):
         """The same MODEL, with weights in bf16 that are cast to float32 layer by layer."""
         config = self._model_config()
-        config.set_inference_dtype(torch.bfloat16, torch.float32)
+        config.set_inference_dtype(torch.bfloat16, COMPUTED_IN)
         return self._with_weights(config, self.model().model.diffusion_model.state_dict())
 
     @staticmethod

@@ -22,7 +22,7 @@ def error(loss):
 
 def not_a_number(loss):
     """Of the first picture alone."""
-    return loss * torch.tensor([torch.nan, *[1.0] * (len(loss) - 1)])
+    return loss * loss.new_tensor([torch.nan, *[1.0] * (len(loss) - 1)])
 
 
 def cancel(loss):

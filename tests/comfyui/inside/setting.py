@@ -8,7 +8,8 @@ from pathlib import Path
 
 comfyui, pack, *arguments = sys.argv[1:]
 sys.path.insert(0, comfyui)
-sys.argv = [sys.argv[0], *([] if os.environ.get("STEER_TEST_DEVICE") == "cuda" else ["--cpu"])]
+on_card = os.environ.get("STEER_TEST_DEVICE") == "cuda"
+sys.argv = [sys.argv[0], *(["--deterministic"] if on_card else ["--cpu"])]
 
 import comfy.options
 
@@ -26,6 +27,10 @@ from comfy_extras.nodes_model_advanced import (  # noqa: F401, for the scripts
     ModelSamplingDiscrete,
     ModelSamplingSD3,
 )
+
+if on_card:  # as main.py does
+    os.environ["CUBLAS_WORKSPACE_CONFIG"] = ":4096:8"
+    torch.use_deterministic_algorithms(True, warn_only=True)
 
 from nodes import ControlNetApplyAdvanced, common_ksampler  # noqa: F401, for the scripts
 
