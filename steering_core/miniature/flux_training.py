@@ -182,9 +182,6 @@ def _train(
     naming = nn.Linear(transformer.inner_dim, len(OBJECTS) + 1).to(device)
     doubled: list[Tensor] = []
     transformer.transformer_blocks[-1].register_forward_hook(lambda *call: doubled.append(call[-1][1]))
-    if torch.device(device).type != "cpu":
-        # A network so small keeps a card waiting for its many kernels.
-        transformer.compile_repeated_blocks(fullgraph=True)
 
     def loss_of(batch: _Batch) -> Tensor:
         chosen, clip, t5, shown = (part.to(device, non_blocking=True) for part in batch)

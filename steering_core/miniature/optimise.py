@@ -148,8 +148,7 @@ def optimise(
             average.store(parameters)
             average.copy_to(parameters)
             modules.eval()
-            with torch.compiler.set_stance("force_eager"):  # other shapes, for which compiling does not pay
-                on_sheet(done)
+            on_sheet(done)
             modules.train()
             average.restore(parameters)
     average.copy_to(parameters)

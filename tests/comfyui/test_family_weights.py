@@ -8,9 +8,18 @@ import pytest
 FAMILIES = {"FLUX.1": "_blocks.", "Z-Image": "layers.", "Qwen-Image": "transformer_blocks."}
 
 
+def told_by(comfyui, script):
+    return comfyui.run(script, *(argument for pair in FAMILIES.items() for argument in pair))
+
+
 @pytest.fixture(scope="module")
 def results(comfyui):
-    return comfyui.run("family_weights.py", *(argument for pair in FAMILIES.items() for argument in pair))
+    return told_by(comfyui, "family_weights.py")
+
+
+@pytest.fixture(scope="module")
+def kept(comfyui):
+    return told_by(comfyui, "kept.py")
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -28,3 +37,11 @@ def test_it_is_steered(results, family, kind):
 @pytest.mark.parametrize("format", ["convrot_w4a4", "asym_w4a8_int8"])
 def test_formats_without_a_gradient_are_refused(results, family, format):
     assert format in results[family][format] and "no gradient passes" in results[family][format]
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("kind", ["cast", "float8_e4m3fn", "int8_tensorwise", "nvfp4"])
+def test_no_copy_of_a_weight_is_kept_for_backward(kept, family, kind):
+    told, plain = kept[family][kind], kept[family]["plain"]
+    assert told["bytes"] < 1.02 * plain["bytes"]
+    assert told["like the gradient of full precision"] > 0.95

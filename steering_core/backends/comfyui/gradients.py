@@ -7,9 +7,11 @@ from contextlib import contextmanager
 from functools import cache, partial
 from typing import Any
 
+import comfy.ops
 import comfy.samplers
 import torch
 from torch import Tensor, nn
+from torch.autograd.function import FunctionCtx, once_differentiable
 from torch.utils._python_dispatch import is_traceable_wrapper_subclass
 
 from ...care import ordinary_alias
@@ -113,6 +115,56 @@ def make_cast_weights_ordinary(network: nn.Module) -> None:
             tensor = getattr(part, name, None)
             if isinstance(tensor, Tensor) and _is_inference(tensor):
                 setattr(part, name, _ordinary(tensor))
+
+
+@contextmanager
+def weights_cast_again(network: nn.Module) -> Iterator[None]:
+    """In this context no linear layer's cast, streamed or dequantised weight is kept for backward.
+
+    There it is made anew from the stored one, as each forward makes it: kept, the copies of all layers would take as
+    much memory as the whole model in the precision that it is computed in.
+    """
+    layers = [part for part in network.modules() if _is_linear(part)]
+    for layer in layers:
+        vars(layer)["forward"] = partial(_linear, layer)
+    try:
+        yield
+    finally:
+        for layer in layers:
+            del vars(layer)["forward"]
+
+
+def _is_linear(part: nn.Module) -> bool:
+    """A linear layer of ComfyUI's own, of which the gradient is its weight's matter alone."""
+    is_own = type(part).__module__ == comfy.ops.__name__ and hasattr(part, "in_features")
+    return is_own and "forward" not in vars(part) and getattr(part, "pre_quant_scale", None) is None
+
+
+def _linear(layer: Any, input: Tensor) -> Tensor:
+    """The layer's forward."""
+    forward, weight = partial(type(layer).forward, layer), layer.weight
+    is_kept_anyway = weight.dtype == input.dtype and weight.device == input.device and not layer.weight_function
+    if not (torch.is_grad_enabled() and input.requires_grad) or (is_kept_anyway and not _parts(weight)):
+        return forward(input)
+    return _LinearCastAgain.apply(input, layer, forward)
+
+
+class _LinearCastAgain(torch.autograd.Function):
+    """A linear layer that keeps its module for backward, and nothing else."""
+
+    @staticmethod
+    def forward(ctx: FunctionCtx, input: Tensor, layer: Any, forward: Callable[[Tensor], Tensor]) -> Tensor:
+        ctx.layer = layer
+        return ordinary_alias(forward(input.detach()))  # no view, of which none may be changed in place later
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: FunctionCtx, gradient: Tensor) -> tuple[Tensor, None, None]:
+        weight, bias, lent = comfy.ops.cast_bias_weight(ctx.layer, gradient, offloadable=True)
+        plain = weight.dequantize() if _parts(weight) else weight
+        product = gradient @ plain.to(gradient.dtype)
+        comfy.ops.uncast_bias_weight(ctx.layer, weight, bias, lent)
+        return product, None, None
 
 
 def _is_inference(tensor: Tensor) -> bool:

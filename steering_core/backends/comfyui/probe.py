@@ -18,7 +18,7 @@ from ...attention import differentiable_attention
 from ...families import ReadableNetwork, uncompiled
 from ...probe import MapCollector, ProbeComplete
 from ...token_maps import TokenMaps
-from .gradients import make_cast_weights_ordinary, make_rope_differentiable
+from .gradients import make_cast_weights_ordinary, make_rope_differentiable, weights_cast_again
 from .text import Condition
 
 try:
@@ -74,6 +74,7 @@ def probe_model(
     conditioning = 0 if vectors is None else vectors.shape[1]
     try:
         with (
+            weights_cast_again(guider.inner_model.diffusion_model),
             network.reading(layers, collector, conditioning),
             _without_override(guider.inner_model.diffusion_model),
             torch.compiler.set_stance("force_eager"),
