@@ -49,3 +49,9 @@ def test_quantised_weights_are_steered(result, format):
 @pytest.mark.parametrize("format", ["convrot_w4a4", "asym_w4a8_int8"])
 def test_formats_without_a_backward_are_refused_by_name(result, format):
     assert format in result["quantised"][format] and "no gradient passes" in result["quantised"][format]
+
+
+def test_a_probe_attends_by_kernels_whose_gradient_can_be_trusted(result):
+    before, meanwhile, after = result["kernels"]
+    assert "CUDNN_ATTENTION" in before and before == after
+    assert meanwhile == [kernel for kernel in before if kernel != "CUDNN_ATTENTION"]

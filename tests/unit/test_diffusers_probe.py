@@ -197,6 +197,14 @@ def test_a_probe_walks_through_the_network_once(tiny, monkeypatch):
     assert sum(module is tiny.unet for module in walks) == 1
 
 
+def test_a_probe_attends_by_kernels_whose_gradient_can_be_trusted(tiny):
+    seen = []
+    tiny.unet.mid_block.register_forward_pre_hook(lambda *call: seen.append(torch.backends.cuda.cudnn_sdp_enabled()))
+    before = torch.backends.cuda.cudnn_sdp_enabled()
+    probe_unet(tiny.unet, **inputs())
+    assert (before, seen, torch.backends.cuda.cudnn_sdp_enabled()) == (True, [False], True)
+
+
 def test_masked_text_is_not_attended(tiny):
     mask = torch.ones(2, 77)
     mask[:, 6:20] = 0

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import logging
 from concurrent.futures import ThreadPoolExecutor
 
@@ -134,6 +135,15 @@ def test_a_miniature_of_this_shape_is_trained_on(trained, tmp_path):
         assert before.keys() == after.keys()
         for key, weight in before.items():
             torch.testing.assert_close(after[key], weight, rtol=1e-3, atol=1e-6)
+
+
+def test_a_training_by_the_command_line(tmp_path):
+    few = ["--pictures", "4", "--denoiser-steps", "1", "--denoiser-batch", "2"]
+    shares = ["--count-shares", "0", "0.5", "0.5", "0", "0"]
+    out = tmp_path / "out"
+    assert main(["miniature", "train", "--shape", "flux", "--out", str(out), "--device", "cpu", *few, *shares]) == 0
+    assert json.loads((tmp_path / "out.work" / "run.json").read_text())["count_shares"] == [0, 0.5, 0.5, 0, 0]
+    assert load_pipeline(out, "cpu").transformer.config.num_layers == 3
 
 
 def test_rate_rises_stays_and_falls():

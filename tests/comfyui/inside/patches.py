@@ -11,6 +11,7 @@ from spatial_steering.steering_core.losses import CentroidLoss
 from spatial_steering.steering_core.schedule import DESCENT, GUIDANCE, SteeringSchedule
 from spatial_steering.steering_core.steering import Steering
 from spatial_steering.steering_core.trace import RunLog
+from torch.nn.attention import SDPBackend
 
 
 def with_new_tensor(model):
@@ -73,6 +74,24 @@ def quantised(model, format):
     return patcher(network)
 
 
+def kernels_of_a_probe(scene):
+    """Those that ComfyUI names on a card, before a run, in its probes and after it."""
+    comfy.ops.SDPA_BACKEND_PRIORITY = [SDPBackend.FLASH_ATTENTION, SDPBackend.CUDNN_ATTENTION, SDPBackend.MATH]
+    seen = [list(comfy.ops.SDPA_BACKEND_PRIORITY)]
+    patched = scene.model.clone()
+
+    def look(q, k, v, extra_options):
+        if torch.is_grad_enabled() and len(seen) == 1:
+            seen.append(list(comfy.ops.SDPA_BACKEND_PRIORITY))
+        return q, k, v
+
+    patched.set_model_attn2_patch(look)
+    scene.sample(backend.steer_model(patched, Steering(scene.grounded, CentroidLoss(), SteeringSchedule())))
+    seen.append(list(comfy.ops.SDPA_BACKEND_PRIORITY))
+    del comfy.ops.SDPA_BACKEND_PRIORITY
+    return [[kernel.name for kernel in kernels] for kernels in seen]
+
+
 logging.disable(logging.INFO)
 with torch.inference_mode():
     scene, result = Scene(batch=2), {}
@@ -107,6 +126,8 @@ with torch.inference_mode():
             # These change nothing of what the model computes: so neither of what steering does.
             "as plain": (run.latent - plain.latent).abs().max().item(),
         }
+
+    result["kernels"] = kernels_of_a_probe(scene)
 
     log = RunLog()
     steering = Steering(scene.grounded, CentroidLoss(), SteeringSchedule(refinements=1))
