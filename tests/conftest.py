@@ -38,10 +38,10 @@ class Install:
     folder: Path
     python: Path
 
-    def run(self, script: str, *arguments: str) -> Any:
-        """Run a script of ``inside/`` with this install; returns the JSON that it prints last."""
+    def run(self, script: str, *arguments: str, pack: Path = PACK) -> Any:
+        """Run a script of ``inside/`` with this install and a pack; returns the JSON that it prints last."""
         done = subprocess.run(
-            [str(self.python), str(_INSIDE / script), str(self.folder), str(PACK), *arguments],
+            [str(self.python), str(_INSIDE / script), str(self.folder), str(pack), *arguments],
             capture_output=True,
             text=True,
             env=_environment(),
@@ -86,6 +86,16 @@ def comfyui() -> Install:
     if folder is None or not (folder / "main.py").exists():
         pytest.skip("no ComfyUI: set COMFYUI_PATH, or comfy-cli's default workspace")
     return Install(folder, _python(folder))
+
+
+@pytest.fixture(scope="session")
+def comfy() -> str:
+    """comfy-cli's command."""
+    beside = Path(sys.executable).with_name("comfy")
+    command = str(beside) if beside.exists() else shutil.which("comfy")
+    if command is None:
+        pytest.skip("no comfy-cli: pip install comfy-cli")
+    return command
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,6 @@ import json
 import runpy
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -31,16 +30,6 @@ STABLE_DIFFUSION = "v1-5-pruned-emaonly-fp16.safetensors"
 SIDE = 64
 #: Nodes that need no example: a layout or an edit begins where the artist does.
 BY_HAND = {"SpatialSteeringSpatialRelation", "SpatialSteeringEditRelations"}
-
-
-@pytest.fixture(scope="module")
-def comfy():
-    """comfy-cli's command."""
-    beside = Path(sys.executable).with_name("comfy")
-    command = str(beside) if beside.exists() else shutil.which("comfy")
-    if command is None:
-        pytest.skip("no comfy-cli: pip install comfy-cli")
-    return command
 
 
 @pytest.fixture(scope="module")

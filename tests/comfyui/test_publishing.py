@@ -1,0 +1,41 @@
+"""What comfy-cli would publish of the pack: all that runs, and nothing else."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import zipfile
+from pathlib import Path
+
+import pytest
+
+PACK = Path(__file__).resolve().parents[2]
+#: Nothing of a checkout that git would not list: there is no repository in the copy.
+LEFT = shutil.ignore_patterns(".*_cache", ".git", ".venv", ".dev", "*.egg-info", "__pycache__")
+
+
+@pytest.fixture(scope="module")
+def published(comfy, tmp_path_factory):
+    """The folder as it would be unpacked in custom_nodes."""
+    root = tmp_path_factory.mktemp("published")
+    shutil.copytree(PACK, root / "checkout", ignore=LEFT)
+    subprocess.run(
+        [comfy, "--skip-prompt", "node", "pack"], cwd=root / "checkout", check=True, capture_output=True, timeout=120
+    )
+    with zipfile.ZipFile(root / "checkout" / "node.zip") as archive:
+        archive.extractall(root / "pack")
+    return root / "pack"
+
+
+def test_only_what_runs_is_published(published):
+    runs = {"__init__.py", "nodes", "steering_core", "models", "web", "locales", "example_workflows"}
+    told = {"pyproject.toml", "README.md", "LICENSE"}
+    assert {file.name for file in published.iterdir()} == runs | told
+
+
+def test_what_is_published_runs(comfyui, published):
+    result = comfyui.run("importing.py", pack=published)
+    assert result["nodes"] == comfyui.run("importing.py")["nodes"] and result["printed"] == ""
+    for folder in ("models", "web", "locales", "example_workflows"):
+        files = [file.relative_to(PACK / folder) for file in (PACK / folder).rglob("*") if file.is_file()]
+        assert [file for file in files if not (published / folder / file).exists()] == []
