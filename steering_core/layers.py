@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -41,11 +42,15 @@ def default_layers(layers: Sequence[AttentionLayer]) -> tuple[str, ...]:
     Of deep transformers, as SDXL has them, the second to fourth layer of the coarsest level's second transformer,
     which InfSplign's released code reads.
 
-    Of a transformer the second quarter of its depth. Which layers serve best there was not measured on real weights.
+    Of a transformer the second quarter of its depth. In the miniature of FLUX's shape that is the last double block
+    and the first single one, which served best by far of all layers there and of the sets that were tried
+    (``python -m benchmarks.tune --model flux_miniature --layers each …``, docs/measured.md). Which layers serve best
+    with real weights was not measured.
     """
     decoder = [layer for layer in layers if layer.stage == "up"]
     if not decoder:
-        return tuple(layer.name for layer in layers[len(layers) // 4 : max(1, len(layers) // 2)])
+        first = min(math.ceil(len(layers) / 4), len(layers) - 1)
+        return tuple(layer.name for layer in layers[first : max(first + 1, math.ceil(len(layers) / 2))])
     levels = sorted({layer.level for layer in decoder}, reverse=True)
     coarsest = [layer.name for layer in decoder if layer.level == levels[0]]
     if len(coarsest) > _TRANSFORMERS * _DEEP:

@@ -60,6 +60,13 @@ def _run(comfy: str, server, workflow: Path) -> tuple[dict, list[np.ndarray]]:
     return entry, [np.asarray(Image.open(picture)) for picture in pictures]
 
 
+@pytest.mark.parametrize("workflow", WORKFLOWS, ids=lambda file: file.stem)
+def test_notes_read_the_same_however_values_are_restored(workflow):
+    nodes = json.loads(workflow.read_text())["nodes"]
+    notes = [node for node in nodes if node["type"] == "MarkdownNote"]
+    assert notes and all(note["widgets_values"] == [note["widgets_values_named"]["text"]] for note in notes)
+
+
 @pytest.mark.parametrize(
     "workflow", [file for file in WORKFLOWS if file.stem not in WITH_FILES], ids=lambda file: file.stem
 )

@@ -39,8 +39,12 @@ def test_unknown_or_no_layers_are_refused_with_the_known_ones(wanted):
         check_layers(wanted, STABLE_DIFFUSION)
 
 
+SMALL_FLUX = [f"double.{number}" for number in range(3)] + [f"single.{number}" for number in range(4)]
+
+
 def test_default_of_a_transformer_is_the_second_quarter_of_its_depth():
     flux = PUBLISHED_NETWORKS["flux_dev"]
     chosen = default_layers(flux)
-    assert (chosen[0], chosen[-1], len(chosen)) == ("double.14", "single.8", 14)
+    assert (chosen[0], chosen[-1], len(chosen)) == ("double.15", "single.9", 14)
+    assert default_layers([layer for layer in flux if layer.name in SMALL_FLUX]) == ("double.2", "single.0")
     assert default_layers(flux[:1]) == ("double.0",)
