@@ -44,8 +44,8 @@ from steering_core.schedule import DESCENT, GUIDANCE
 _QUICK_PROMPTS = 2
 _COLUMNS = ("oa", "visor_cond", "visor_uncond", "visor_1", "visor_2", "visor_3", "visor_4", "time_ratio")
 _UPDATES = (GUIDANCE, DESCENT)
-#: Where fewer ways are measured: the best function by both update rules.
-_BEST_WAYS = (UNSTEERED, *(centroid_way("gelu", update) for update in _UPDATES))
+#: Of the centroid loss, where fewer ways are measured.
+_BEST_FUNCTION = "gelu"
 #: Prompts and ways of a table.
 _Kind = tuple[list[ScenePrompt], tuple[Way, ...]]
 #: Titles of the tables, by their keys in the JSON.
@@ -81,6 +81,7 @@ def main() -> None:
         help=f"of the sampling; for each number its own tables (default: {STEPS})",
     )
     add_guidance_option(parser)
+    parser.add_argument("--step-size", type=float, metavar="SIZE", help="of latent descent (default: the schedule's)")
     parser.add_argument(
         "--prompts",
         type=positive,
@@ -93,14 +94,15 @@ def main() -> None:
     add_keep_option(parser)
     options = parser.parse_args()
     model = SHIPPED.get(options.model, options.model)
-    learned = _learned_ways(options.classifier)
+    step_sizes = {update: options.step_size if update == DESCENT else None for update in _UPDATES}
+    learned = _learned_ways(options.classifier, step_sizes)
     try:
         # Before the processes start, whose errors come as tracebacks.
         check_ways(learned, unseen_pair_prompts(1, PROMPT_SEED)[0], load_pipeline(model, "cpu"))
         kept = kept_tallies(options.keep)
     except (ValueError, OSError) as error:
         parser.error(str(error))
-    kinds = _kinds(_QUICK_PROMPTS if options.quick else options.prompts, options.functions, learned)
+    kinds = _kinds(_QUICK_PROMPTS if options.quick else options.prompts, options.functions, learned, step_sizes)
     with drawing_processes(options.jobs) as pool:
         tables = {
             steps: _tables(kinds, pool, Sampling(model, steps, options.guidance), kept) for steps in options.steps
@@ -113,21 +115,35 @@ def main() -> None:
             print(f"{title}, {steps} steps\n{table(told[key], _COLUMNS)}\n")
 
 
-def _learned_ways(classifier: Path | None) -> tuple[Way, ...]:
+#: By update rule; none for the schedule's own.
+_StepSizes = dict[str, float | None]
+
+
+def _learned_ways(classifier: Path | None, step_sizes: _StepSizes) -> tuple[Way, ...]:
     """Those of a classifier by both update rules; none without one."""
     if classifier is None:
         return ()
-    return tuple(learned_way(name, update, classifier) for name in LEARNED_LOSSES for update in _UPDATES)
+    return tuple(
+        learned_way(name, update, classifier, step_size=step_size)
+        for name in LEARNED_LOSSES
+        for update, step_size in step_sizes.items()
+    )
 
 
-def _kinds(count: int, functions: Sequence[str], learned: tuple[Way, ...]) -> dict[str, _Kind]:
+def _centroid_ways(functions: Sequence[str], step_sizes: _StepSizes) -> tuple[Way, ...]:
+    """Unsteered, and with these functions by both update rules."""
+    ways = (centroid_way(function, *how) for how in step_sizes.items() for function in functions)
+    return (UNSTEERED, *ways)
+
+
+def _kinds(count: int, functions: Sequence[str], learned: tuple[Way, ...], step_sizes: _StepSizes) -> dict[str, _Kind]:
     """What each table is made of, by the keys of ``_TITLES``. The learned losses know nothing of "next to"."""
-    ways = (UNSTEERED, *(centroid_way(function, update) for update in _UPDATES for function in functions))
+    best = _centroid_ways([_BEST_FUNCTION], step_sizes)
     near = max(1, count // len(CARDINAL_RELATIONS))  # as often as each of the other relations
     return {
-        "rows": (unseen_pair_prompts(count, PROMPT_SEED), (*ways, *learned)),
-        "two_relations": (chained_prompts(max(1, count // 2), (3,), PROMPT_SEED), (*_BEST_WAYS, *learned)),
-        "near": (unseen_pair_prompts(near, PROMPT_SEED, (Relation.NEAR,)), _BEST_WAYS),
+        "rows": (unseen_pair_prompts(count, PROMPT_SEED), (*_centroid_ways(functions, step_sizes), *learned)),
+        "two_relations": (chained_prompts(max(1, count // 2), (3,), PROMPT_SEED), (*best, *learned)),
+        "near": (unseen_pair_prompts(near, PROMPT_SEED, (Relation.NEAR,)), best),
     }
 
 

@@ -36,8 +36,8 @@ class LoadMiniatureModel(io.ComfyNode):
                     optional=True,
                     tooltip=(
                         "Stable Diffusion: a UNet with cross-attention; 25 steps and cfg 5 suit it. FLUX: a "
-                        "transformer in which text and image share an attention, and a rectified flow; 25 steps, cfg "
-                        "3.5 and a step_size of 0.1 suit it."
+                        "transformer in which text and image share an attention, and a rectified flow; 25 steps and "
+                        "cfg 3.5 suit it."
                     ),
                 )
             ],
