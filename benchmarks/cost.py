@@ -173,9 +173,9 @@ def _draw_steered(case: Case, steps: int, guidance: float) -> None:
 
 def _check_steered(steering: Steering, steps: int) -> None:
     """A step that fails, or has nowhere to move to, would cost too little."""
-    looks_back = _SCHEDULE.is_last_of_few(SamplingStep(steering.trace[-1].step, steps, 0.0))
-    moves = steering.trace[:-1] if looks_back else steering.trace
-    if steering.unsteered or not all((entry.gradient_norm > 0).all() for entry in moves):
+    last = max((entry.step for entry in steering.trace), default=0)
+    moves = steering.trace[:-1] if _SCHEDULE.is_last_of_few(SamplingStep(last, steps, 0.0)) else steering.trace
+    if steering.unsteered or not moves or not all((entry.gradient_norm > 0).all() for entry in moves):
         raise RuntimeError(f"Not every step was steered: {[str(step) for step in steering.unsteered]}.")
 
 

@@ -15,7 +15,6 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -30,8 +29,7 @@ from benchmarks.measuring import (
     rows,
     table,
 )
-from benchmarks.named_losses import named_loss
-from benchmarks.ways import learned_way
+from benchmarks.ways import centroid_way, learned_way
 from steering_core.classifier import CLASSIFIERS_DIR, MINIATURE_CLASSIFIER
 from steering_core.cli.options import positive
 from steering_core.evaluation.suites import ScenePrompt
@@ -46,27 +44,29 @@ HELD_OUT_OBJECTS = OBJECTS[:8]
 _QUICK_PROMPTS = 2
 
 
-def _ways(update: str) -> tuple[Way, ...]:
-    """Unsteered, and the three losses by an update rule, at the settings that served best on other prompts
+def _ways(schedule: SteeringSchedule) -> tuple[Way, ...]:
+    """Unsteered, and the three losses by a schedule, at the settings that served best on other prompts
     (``python -m benchmarks.tune``)."""
     return (
         UNSTEERED,
-        Way("centroid", partial(named_loss, "gelu"), SteeringSchedule(update)),
-        learned_way("learned", update, MINIATURE_CLASSIFIER),
-        learned_way("combined", update, MINIATURE_CLASSIFIER),
+        centroid_way("gelu", schedule, "centroid"),
+        learned_way("learned", schedule, MINIATURE_CLASSIFIER),
+        learned_way("combined", schedule, MINIATURE_CLASSIFIER),
     )
 
 
-#: Noise guidance is the best update for the centroid loss with one relation, latent descent with several.
+#: Noise guidance is the best update for the centroid loss with one relation, latent descent with several, where a step
+#: of twice the default was measured.
+_GUIDED, _DESCENDED = SteeringSchedule(GUIDANCE), SteeringSchedule(DESCENT, step_size=0.2)
 _ONE_RELATION = (
-    *_ways(GUIDANCE),
-    learned_way("learned", GUIDANCE, _CLASSIFIERS / "true_prompts_only.safetensors", ", true prompts only"),
-    learned_way("learned", GUIDANCE, _CLASSIFIERS / "without_8_objects.safetensors", ", without 8 objects"),
+    *_ways(_GUIDED),
+    learned_way("learned", _GUIDED, _CLASSIFIERS / "true_prompts_only.safetensors", ", true prompts only"),
+    learned_way("learned", _GUIDED, _CLASSIFIERS / "without_8_objects.safetensors", ", without 8 objects"),
 )
 _SEVERAL_RELATIONS = (
-    *_ways(DESCENT),
-    learned_way("learned", DESCENT, _SEVERAL_OBJECTS, ", several objects"),
-    learned_way("combined", DESCENT, _SEVERAL_OBJECTS, ", several objects"),
+    *_ways(_DESCENDED),
+    learned_way("learned", _DESCENDED, _SEVERAL_OBJECTS, ", several objects"),
+    learned_way("combined", _DESCENDED, _SEVERAL_OBJECTS, ", several objects"),
 )
 #: Title and chains of objects of the tables with several relations.
 _CHAINS = {

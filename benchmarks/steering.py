@@ -39,11 +39,10 @@ from steering_core.miniature.folder import SHIPPED
 from steering_core.miniature.prompts import chained_prompts, unseen_pair_prompts
 from steering_core.miniature.score import STEPS
 from steering_core.relations import CARDINAL_RELATIONS, Relation
-from steering_core.schedule import DESCENT, GUIDANCE
+from steering_core.schedule import GUIDANCE, SteeringSchedule
 
 _QUICK_PROMPTS = 2
 _COLUMNS = ("oa", "visor_cond", "visor_uncond", "visor_1", "visor_2", "visor_3", "visor_4", "time_ratio")
-_UPDATES = (GUIDANCE, DESCENT)
 #: Of the centroid loss, where fewer ways are measured.
 _BEST_FUNCTION = "gelu"
 #: Prompts and ways of a table.
@@ -94,15 +93,16 @@ def main() -> None:
     add_keep_option(parser)
     options = parser.parse_args()
     model = SHIPPED.get(options.model, options.model)
-    step_sizes = {update: options.step_size if update == DESCENT else None for update in _UPDATES}
-    learned = _learned_ways(options.classifier, step_sizes)
+    descent = SteeringSchedule() if options.step_size is None else SteeringSchedule(step_size=options.step_size)
+    schedules = (SteeringSchedule(GUIDANCE), descent)
+    learned = _learned_ways(options.classifier, schedules)
     try:
         # Before the processes start, whose errors come as tracebacks.
         check_ways(learned, unseen_pair_prompts(1, PROMPT_SEED)[0], load_pipeline(model, "cpu"))
         kept = kept_tallies(options.keep)
     except (ValueError, OSError) as error:
         parser.error(str(error))
-    kinds = _kinds(_QUICK_PROMPTS if options.quick else options.prompts, options.functions, learned, step_sizes)
+    kinds = _kinds(_QUICK_PROMPTS if options.quick else options.prompts, options.functions, learned, schedules)
     with drawing_processes(options.jobs) as pool:
         tables = {
             steps: _tables(kinds, pool, Sampling(model, steps, options.guidance), kept) for steps in options.steps
@@ -115,33 +115,26 @@ def main() -> None:
             print(f"{title}, {steps} steps\n{table(told[key], _COLUMNS)}\n")
 
 
-#: By update rule; none for the schedule's own.
-_StepSizes = dict[str, float | None]
-
-
-def _learned_ways(classifier: Path | None, step_sizes: _StepSizes) -> tuple[Way, ...]:
-    """Those of a classifier by both update rules; none without one."""
+def _learned_ways(classifier: Path | None, schedules: Sequence[SteeringSchedule]) -> tuple[Way, ...]:
+    """Those of a classifier; none without one."""
     if classifier is None:
         return ()
-    return tuple(
-        learned_way(name, update, classifier, step_size=step_size)
-        for name in LEARNED_LOSSES
-        for update, step_size in step_sizes.items()
-    )
+    return tuple(learned_way(name, schedule, classifier) for name in LEARNED_LOSSES for schedule in schedules)
 
 
-def _centroid_ways(functions: Sequence[str], step_sizes: _StepSizes) -> tuple[Way, ...]:
-    """Unsteered, and with these functions by both update rules."""
-    ways = (centroid_way(function, *how) for how in step_sizes.items() for function in functions)
-    return (UNSTEERED, *ways)
+def _centroid_ways(functions: Sequence[str], schedules: Sequence[SteeringSchedule]) -> tuple[Way, ...]:
+    """Unsteered, and with these functions."""
+    return (UNSTEERED, *(centroid_way(function, schedule) for schedule in schedules for function in functions))
 
 
-def _kinds(count: int, functions: Sequence[str], learned: tuple[Way, ...], step_sizes: _StepSizes) -> dict[str, _Kind]:
+def _kinds(
+    count: int, functions: Sequence[str], learned: tuple[Way, ...], schedules: Sequence[SteeringSchedule]
+) -> dict[str, _Kind]:
     """What each table is made of, by the keys of ``_TITLES``. The learned losses know nothing of "next to"."""
-    best = _centroid_ways([_BEST_FUNCTION], step_sizes)
+    best = _centroid_ways([_BEST_FUNCTION], schedules)
     near = max(1, count // len(CARDINAL_RELATIONS))  # as often as each of the other relations
     return {
-        "rows": (unseen_pair_prompts(count, PROMPT_SEED), (*_centroid_ways(functions, step_sizes), *learned)),
+        "rows": (unseen_pair_prompts(count, PROMPT_SEED), (*_centroid_ways(functions, schedules), *learned)),
         "two_relations": (chained_prompts(max(1, count // 2), (3,), PROMPT_SEED), (*best, *learned)),
         "near": (unseen_pair_prompts(near, PROMPT_SEED, (Relation.NEAR,)), best),
     }

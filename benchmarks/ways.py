@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -16,12 +17,12 @@ LEARNED_LOSSES = {"learned": "learned", "combined": "gelu + 0.5 learned + 0.5 pr
 _TARGET = 0.1
 
 
-def centroid_way(function: str, update: str, step_size: float | None = None) -> Way:
-    """Steering with a centroid loss, at the defaults where no step size is given."""
-    return Way(function, partial(named_loss, function), SteeringSchedule(update, step_size=step_size))
+def centroid_way(function: str, schedule: SteeringSchedule, name: str = "") -> Way:
+    """Steering with a centroid loss, which tables name by its function or by another name."""
+    return Way(name or function, partial(named_loss, function), schedule)
 
 
-def learned_way(name: str, update: str, classifier: Path, told: str = "", step_size: float | None = None) -> Way:
+def learned_way(name: str, schedule: SteeringSchedule, classifier: Path, told: str = "") -> Way:
     """Steering with one of ``LEARNED_LOSSES``, by a classifier of which the table tells something."""
     make_loss = partial(named_loss, LEARNED_LOSSES[name], classifier)
-    return Way(name + told, make_loss, SteeringSchedule(update, step_size=step_size, target=_TARGET))
+    return Way(name + told, make_loss, replace(schedule, target=_TARGET))

@@ -51,7 +51,7 @@ class SteeringScheduleNode(io.ComfyNode):
                 io.DynamicCombo.Input(
                     "preset",
                     options=[io.DynamicCombo.Option(name, _inputs(preset)) for name, preset in _PRESETS.items()],
-                    tooltip="balanced is what was measured on the miniature. gentle moves less and stops earlier, "
+                    tooltip="balanced serves both miniatures. gentle moves less and stops earlier, "
                     "closer to the unsteered picture. strong moves more and longer: slower, and harder on details. "
                     "Choosing one sets all inputs but order.",
                 ),

@@ -8,23 +8,28 @@ the size positions × keys is kept.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import lru_cache
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch.nn.attention import SDPBackend, sdpa_kernel
-
-#: PyTorch's kernels of attention whose gradient can be trusted. Not cuDNN's, which PyTorch prefers on an H100 or H200
-#: in half precision: there its gradient was not finite, or read memory that is not its own (PyTorch 2.11, H200).
-_DIFFERENTIABLE = (SDPBackend.FLASH_ATTENTION, SDPBackend.EFFICIENT_ATTENTION, SDPBackend.MATH)
 
 
-def differentiable_attention() -> AbstractContextManager[None]:
-    """In this context PyTorch attends by kernels whose gradient can be trusted."""
-    return sdpa_kernel(list(_DIFFERENTIABLE))
+@contextmanager
+def differentiable_attention() -> Iterator[None]:
+    """In this context PyTorch attends by kernels whose gradient can be trusted.
+
+    Not by cuDNN's, which it prefers on an H100 or H200 in half precision: there the gradient was not finite, or read
+    memory that is not its own (PyTorch 2.11, H200).
+    """
+    is_enabled = torch.backends.cuda.cudnn_sdp_enabled()
+    torch.backends.cuda.enable_cudnn_sdp(False)
+    try:
+        yield
+    finally:
+        torch.backends.cuda.enable_cudnn_sdp(is_enabled)
 
 
 def token_columns(

@@ -57,7 +57,7 @@ def tolerant() -> Iterator[None]:
 def sparing() -> Iterator[None]:
     """As ``tolerant``, with what backward needs kept in main memory and not on the device.
 
-    Copies of weights that were cast or streamed for one layer leave the device with the activations.
+    Copies of weights that were made for one layer, where any are kept, leave the device with the activations.
     """
     with saved_tensors_hooks(_to_main_memory, _to_its_device), _Differentiable():
         yield

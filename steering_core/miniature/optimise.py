@@ -25,6 +25,7 @@ _ADAMW: dict[str, Any] = {"betas": (0.9, 0.99), "weight_decay": 0.01, "fused": T
 _EMA_DECAY = 0.999
 #: Between two checkpoints with a sample sheet: what a run that is stopped can lose.
 _CHECKPOINT_SECONDS = 600
+_MOST_PREPARERS = 15
 #: Steps between two looks at the loss, for which a card's work has to be waited for.
 _LOSS_EVERY = 10
 _WARMUP = 0.05
@@ -63,7 +64,7 @@ def muon(modules: nn.Module, rate: float) -> Optimizer:
 
 def preparers(device: str) -> int:
     """Processes that prepare pictures for a device: none beside a CPU that trains, else one a core but the first."""
-    return 0 if torch.device(device).type == "cpu" else max(1, (os.cpu_count() or 1) - 1)
+    return 0 if torch.device(device).type == "cpu" else min(_MOST_PREPARERS, max(1, (os.cpu_count() or 1) - 1))
 
 
 def optimise(
@@ -124,7 +125,7 @@ def optimise(
 
     modules.train()
     remaining: Iterable[int] = range(first, steps)
-    workers = preparers(device)
+    workers = preparers(device) if remaining else 0
     loader = DataLoader(batches, batch_size=None, sampler=remaining, num_workers=workers, pin_memory=workers > 0)
     bar = tqdm(zip(remaining, loader), initial=first, total=steps, desc=name, mininterval=5)
     running, saved = None, time.monotonic()

@@ -26,6 +26,7 @@ from torch import Tensor
 from torch.nn import Module
 from torch.utils.data import DataLoader, Dataset
 
+from ..attention import differentiable_attention
 from ..classifier import ClassifierSettings, MapLayout, RelationClassifier
 from ..described import described
 from ..files import written_whole
@@ -168,7 +169,7 @@ def _train_epoch(
     for maps, step, relation in loader:
         if augment:
             maps, relation = augmented(maps, relation)
-        with accelerator.autocast():
+        with differentiable_attention(), accelerator.autocast():
             loss = F.cross_entropy(model(maps.float(), step), relation)
         optimizer.zero_grad()
         accelerator.backward(loss)

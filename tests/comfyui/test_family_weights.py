@@ -40,8 +40,8 @@ def test_formats_without_a_gradient_are_refused(results, family, format):
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-@pytest.mark.parametrize("kind", ["cast", "float8_e4m3fn", "int8_tensorwise", "nvfp4"])
+@pytest.mark.parametrize("kind", ["cast", "patched", "float8_e4m3fn", "int8_tensorwise", "nvfp4"])
 def test_no_copy_of_a_weight_is_kept_for_backward(kept, family, kind):
     told, plain = kept[family][kind], kept[family]["plain"]
     assert told["bytes"] < 1.02 * plain["bytes"]
-    assert told["like the gradient of full precision"] > 0.95
+    assert told["off by"] < (0.05 if kind == "int8_tensorwise" else 1e-4)

@@ -43,6 +43,7 @@ from steering_core.layers import AttentionLayer
 from steering_core.losses import CentroidLoss, CombinedLoss, LearnedLoss, PresenceLoss
 from steering_core.miniature.folder import MINIATURE_DIR
 from steering_core.miniature.prompts import unseen_pair_prompts
+from steering_core.schedule import SteeringSchedule
 from steering_core.miniature.score import Tally
 from steering_core.relations import CARDINAL_RELATIONS
 from steering_core.token_maps import TokenMaps
@@ -164,7 +165,7 @@ class Counting(ThreadPoolExecutor):
 
 def test_a_stopped_run_goes_on(tmp_path):
     file, prompts = tmp_path / "kept.jsonl", unseen_pair_prompts(3, 0)
-    ways, sampling = (UNSTEERED, centroid_way("gelu", "descent")), Sampling(steps=2)
+    ways, sampling = (UNSTEERED, centroid_way("gelu", SteeringSchedule())), Sampling(steps=2)
     with Counting(1) as pool:
         stopped = measured(prompts, ways, pool, sampling, KeptTallies(file))
         first = [next(stopped), next(stopped)]
@@ -178,8 +179,8 @@ def test_a_stopped_run_goes_on(tmp_path):
         assert pool.drawn == 2
         other_settings = [
             (ways, dataclasses.replace(sampling, guidance_scale=1.0)),
-            ((UNSTEERED, centroid_way("gelu", "guidance")), sampling),
-            ((UNSTEERED, learned_way("learned", "descent", MINIATURE_CLASSIFIER)), sampling),
+            ((UNSTEERED, centroid_way("gelu", SteeringSchedule("guidance"))), sampling),
+            ((UNSTEERED, learned_way("learned", SteeringSchedule(), MINIATURE_CLASSIFIER)), sampling),
         ]
         for number, (other_ways, other) in enumerate(other_settings, 3):
             list(measured(prompts[:1], other_ways, pool, other, KeptTallies(file)))

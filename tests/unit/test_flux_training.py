@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import logging
+import pickle
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -146,6 +147,15 @@ def test_a_training_by_the_command_line(tmp_path):
     assert load_pipeline(out, "cpu").transformer.config.num_layers == 3
 
 
+def test_batches_are_the_same_in_another_process(trained):
+    """Where processes are spawned, what makes batches is pickled."""
+    pipeline = load_pipeline(trained[0], "cpu")
+    batches = flux_training._Batches(SETTINGS, pipeline.tokenizer, pipeline.tokenizer_2)
+    there = pickle.loads(pickle.dumps(batches))
+    for step in range(3):
+        assert all(torch.equal(one, other) for one, other in zip(batches[step], there[step]))
+
+
 def test_rate_rises_stays_and_falls():
     optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=1.0)
     schedule = optimise.plateau(optimizer, 1.0, 1000)
@@ -228,7 +238,7 @@ def test_it_is_steered_by_the_tokens_of_its_t5_encoder(trained):
 
 
 def test_the_benchmarks_draw_with_it(trained):
-    ways = UNSTEERED, centroid_way("gelu", GUIDANCE)
+    ways = UNSTEERED, centroid_way("gelu", SteeringSchedule(GUIDANCE))
     with ThreadPoolExecutor(1) as pool:
         told = rows(ways, measured(unseen_pair_prompts(1, 0), ways, pool, Sampling(trained[0], 2, 2.0)))
     assert [(row["loss"], row["images"]) for row in told] == [("none", 4), ("gelu", 4)]

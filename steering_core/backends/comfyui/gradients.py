@@ -135,9 +135,13 @@ def weights_cast_again(network: nn.Module) -> Iterator[None]:
 
 
 def _is_linear(part: nn.Module) -> bool:
-    """A linear layer of ComfyUI's own, of which the gradient is its weight's matter alone."""
+    """A linear layer of ComfyUI's own that only multiplies with its weight and adds its bias."""
     is_own = type(part).__module__ == comfy.ops.__name__ and hasattr(part, "in_features")
-    return is_own and "forward" not in vars(part) and getattr(part, "pre_quant_scale", None) is None
+    if not is_own or "forward" in vars(part):
+        return False
+    # One scales the input, the other, of a ComfyUI of 2025, the product; a layer for fp8 products changes its input.
+    is_scaled = any(getattr(part, name, None) is not None for name in ("pre_quant_scale", "scale_weight"))
+    return not is_scaled and "fp8_ops" not in type(part).__qualname__
 
 
 def _linear(layer: Any, input: Tensor) -> Tensor:
@@ -161,10 +165,11 @@ class _LinearCastAgain(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: FunctionCtx, gradient: Tensor) -> tuple[Tensor, None, None]:
         weight, bias, lent = comfy.ops.cast_bias_weight(ctx.layer, gradient, offloadable=True)
-        plain = weight.dequantize() if _parts(weight) else weight
-        product = gradient @ plain.to(gradient.dtype)
-        comfy.ops.uncast_bias_weight(ctx.layer, weight, bias, lent)
-        return product, None, None
+        try:
+            plain = weight.dequantize() if _parts(weight) else weight
+            return gradient @ plain.to(gradient.dtype), None, None
+        finally:
+            comfy.ops.uncast_bias_weight(ctx.layer, weight, bias, lent)
 
 
 def _is_inference(tensor: Tensor) -> bool:

@@ -1,11 +1,13 @@
 """Memory that a probe's graph keeps beside the stored weights, and its gradient: FAMILY BLOCKS …"""
 
+from contextlib import nullcontext
+
 import torch
 from family_models import OBJECTS, ROWS
 from setting import arguments, quant_ops, report
+from spatial_steering.steering_core.backends.comfyui import probe
 from spatial_steering.steering_core.backends.comfyui.families import readable_network
-from spatial_steering.steering_core.backends.comfyui.gradients import ordinary_weights
-from spatial_steering.steering_core.backends.comfyui.probe import probe_model
+from spatial_steering.steering_core.backends.comfyui.gradients import ordinary_weights, weights_cast_again
 from spatial_steering.steering_core.layers import default_layers
 from torch.autograd.graph import saved_tensors_hooks
 
@@ -34,8 +36,25 @@ def plain(tensor):
     return not isinstance(tensor, quant_ops.QuantizedTensor)
 
 
+def patched(model):
+    """The model with another weight in each linear layer while it computes, as a LoRA beside stored weights is."""
+    for part in model.model.diffusion_model.modules():
+        if hasattr(part, "weight_function") and hasattr(part, "in_features"):
+            part.weight_function = [lambda weight: 1.1 * weight]
+    return model
+
+
 def probed(row, model):
-    """Bytes kept, and the gradient."""
+    """Bytes kept, the gradient, and the one of autograd that keeps what it likes."""
+    kept, gradient = _probed(row, model)
+    probe.weights_cast_again = lambda network: nullcontext()
+    try:
+        return kept, gradient, _probed(row, model)[1]
+    finally:
+        probe.weights_cast_again = weights_cast_again
+
+
+def _probed(row, model):
     readable, found = readable_network(model), []
 
     def look(executor, guider, sigmas, extra_args, callback, noise, *rest, **named):
@@ -46,7 +65,9 @@ def probed(row, model):
             kept = Kept(guider.inner_model.diffusion_model)
             leaf = (noise * sigma).clone().requires_grad_()
             with saved_tensors_hooks(kept, lambda tensor: tensor):
-                maps = probe_model(guider, condition, leaf.clone(), sigma, options, OBJECTS, readable, layers).layers
+                maps = probe.probe_model(
+                    guider, condition, leaf.clone(), sigma, options, OBJECTS, readable, layers
+                ).layers
                 value = sum((seen * torch.linspace(0, 1, seen.numel()).view_as(seen)).sum() for seen in maps.values())
             (gradient,) = torch.autograd.grad(value, leaf)
         found.extend((kept.bytes, gradient.flatten()))
@@ -61,12 +82,12 @@ def probed(row, model):
 def family(name, blocks):
     """Each kind of its weights, beside the plain ones."""
     row = ROWS[name]
-    bytes, expected = probed(row, row.model())
-    result = {"plain": {"bytes": bytes, "like the gradient of full precision": 1.0}}
-    for kind in ("cast", *FORMATS):
-        bytes, gradient = probed(row, row.cast() if kind == "cast" else row.quantised(blocks, kind))
-        alike = torch.corrcoef(torch.stack([gradient, expected]))[0, 1].item()
-        result[kind] = {"bytes": bytes, "like the gradient of full precision": alike}
+    models = {"plain": row.model(), "cast": row.cast(), "patched": patched(row.cast())}
+    models |= {format: row.quantised(blocks, format) for format in FORMATS}
+    result = {}
+    for kind, model in models.items():
+        bytes, gradient, expected = probed(row, model)
+        result[kind] = {"bytes": bytes, "off by": ((gradient - expected).norm() / expected.norm()).item()}
     return result
 
 

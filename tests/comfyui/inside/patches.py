@@ -76,7 +76,8 @@ def quantised(model, format):
 
 def kernels_of_a_probe(scene):
     """Those that ComfyUI names on a card, before a run, in its probes and after it."""
-    comfy.ops.SDPA_BACKEND_PRIORITY = [SDPBackend.FLASH_ATTENTION, SDPBackend.CUDNN_ATTENTION, SDPBackend.MATH]
+    if not hasattr(comfy.ops, "SDPA_BACKEND_PRIORITY"):  # there on a card alone, and never read elsewhere
+        comfy.ops.SDPA_BACKEND_PRIORITY = [SDPBackend.FLASH_ATTENTION, SDPBackend.CUDNN_ATTENTION, SDPBackend.MATH]
     seen = [list(comfy.ops.SDPA_BACKEND_PRIORITY)]
     patched = scene.model.clone()
 
@@ -88,7 +89,6 @@ def kernels_of_a_probe(scene):
     patched.set_model_attn2_patch(look)
     scene.sample(backend.steer_model(patched, Steering(scene.grounded, CentroidLoss(), SteeringSchedule())))
     seen.append(list(comfy.ops.SDPA_BACKEND_PRIORITY))
-    del comfy.ops.SDPA_BACKEND_PRIORITY
     return [[kernel.name for kernel in kernels] for kernels in seen]
 
 
