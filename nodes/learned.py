@@ -8,7 +8,7 @@ import folder_paths
 import torch
 from comfy_api.latest import io
 
-from ..steering_core.classifier import CLASSIFIERS_DIR, RelationClassifier, load_classifier
+from ..steering_core.classifier import CLASSIFIERS_DIR, MINIATURE_CLASSIFIER, RelationClassifier, load_classifier
 from ..steering_core.losses import LearnedLoss
 from .losses import weight_input, weighted
 from .types import CATEGORY, Classifier, loss_output
@@ -39,6 +39,7 @@ class LoadRelationClassifier(io.ComfyNode):
                 io.Combo.Input(
                     "classifier_name",
                     options=folder_paths.get_filename_list(FOLDER),
+                    default=MINIATURE_CLASSIFIER.name,
                     tooltip="A file in ComfyUI's models/relation_classifiers, or one that ships with this pack.",
                 ),
             ],

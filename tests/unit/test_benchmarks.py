@@ -43,9 +43,9 @@ from steering_core.layers import AttentionLayer
 from steering_core.losses import CentroidLoss, CombinedLoss, LearnedLoss, PresenceLoss
 from steering_core.miniature.folder import MINIATURE_DIR
 from steering_core.miniature.prompts import unseen_pair_prompts
-from steering_core.schedule import SteeringSchedule
 from steering_core.miniature.score import Tally
 from steering_core.relations import CARDINAL_RELATIONS
+from steering_core.schedule import SteeringSchedule
 from steering_core.token_maps import TokenMaps
 
 ROOT = Path(__file__).resolve().parents[2]
