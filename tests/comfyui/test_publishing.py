@@ -11,7 +11,7 @@ import pytest
 
 PACK = Path(__file__).resolve().parents[2]
 #: Nothing of a checkout that git would not list: there is no repository in the copy.
-LEFT = shutil.ignore_patterns(".*_cache", ".git", ".venv", ".dev", "*.egg-info", "__pycache__")
+LEFT = shutil.ignore_patterns(".*_cache", ".git", ".venv", ".dev", "*.egg-info", "__pycache__", "demo.png", "cost.png")
 
 
 @pytest.fixture(scope="module")

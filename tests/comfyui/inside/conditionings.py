@@ -6,6 +6,7 @@ from spatial_steering.steering_core.evaluation.visor import judge
 from spatial_steering.steering_core.losses import CentroidLoss
 from spatial_steering.steering_core.miniature.detector import GlyphDetector
 from spatial_steering.steering_core.relations import Relation
+from spatial_steering.steering_core.schedule import SteeringSchedule
 from spatial_steering.steering_core.steering import Steering, SteeringError
 from spatial_steering.steering_core.trace import RunLog
 
@@ -32,7 +33,7 @@ with torch.inference_mode():
 
     def run(positive, wanted=relations, negative=scene.negative):
         """The steered run of a positive conditioning, or the error that it ends with."""
-        model = backend.steer_model(scene.model, Steering(wanted, CentroidLoss()), log)
+        model = backend.steer_model(scene.model, Steering(wanted, CentroidLoss(), SteeringSchedule(step_size=0.2)), log)
         try:
             return log.run_of(sampled(model, positive, negative))
         except SteeringError as error:
