@@ -32,7 +32,7 @@ from benchmarks.measuring import (
 )
 from benchmarks.ways import LEARNED_LOSSES, centroid_way, learned_way
 from steering_core.backends.diffusers import load_pipeline
-from steering_core.cli.options import positive
+from steering_core.cli.options import number, positive
 from steering_core.evaluation.suites import ScenePrompt
 from steering_core.losses.centroid import FUNCTIONS
 from steering_core.miniature.folder import SHIPPED
@@ -80,7 +80,9 @@ def main() -> None:
         help=f"of the sampling; for each number its own tables (default: {STEPS})",
     )
     add_guidance_option(parser)
-    parser.add_argument("--step-size", type=float, metavar="SIZE", help="of latent descent (default: the schedule's)")
+    parser.add_argument(
+        "--step-size", type=number(0, 100), metavar="SIZE", help="of latent descent (default: the schedule's)"
+    )
     parser.add_argument(
         "--prompts",
         type=positive,

@@ -6,7 +6,6 @@ import argparse
 import json
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 from ..files import save_picture
 from .options import check_picture, number, whole
@@ -15,15 +14,6 @@ _SEED = whole(0, 2**32 - 1)
 #: Memory for the latents of all pictures is 4 kB each.
 _MOST_PICTURES = 200_000
 _MOST_TRAINING_STEPS = 10_000_000
-
-
-class _AsTuple(argparse.Action):
-    """Of settings, which are hashed."""
-
-    def __call__(
-        self, parser: Any, namespace: argparse.Namespace, values: Any, option_string: str | None = None
-    ) -> None:
-        setattr(namespace, self.dest, tuple(values))
 
 
 def add_miniature_commands(commands: argparse._SubParsersAction) -> None:
@@ -54,7 +44,6 @@ def add_miniature_commands(commands: argparse._SubParsersAction) -> None:
         "--count-shares",
         type=number(0, 1),
         nargs="+",
-        action=_AsTuple,
         metavar="SHARE",
         help="shares of these pictures with 1, 2, ... objects",
     )

@@ -81,7 +81,8 @@ class PictureSettings:
     count_shares: tuple[float, ...] = COUNT_SHARES
 
     def __post_init__(self) -> None:
-        shares = self.count_shares
+        shares = tuple(self.count_shares)
+        object.__setattr__(self, "count_shares", shares)  # whatever sequence it was, settings are hashed
         # Asked so that what is no number fails as well.
         if len(shares) != MAX_OBJECTS or not min(shares) >= 0 or not abs(sum(shares) - 1) <= 1e-6:
             raise ValueError(f"count_shares must be {MAX_OBJECTS} numbers that add up to 1, not {shares}.")
@@ -194,6 +195,11 @@ def tokenizer_captions(seed: int) -> Iterable[str]:
         yield caption(rng, random_layout(rng).placements)
 
 
+def rendered(layouts: Iterable[Layout]) -> np.ndarray:
+    """The pictures of layouts: uint8, (batch, H, W, 3)."""
+    return np.stack([render(layout) for layout in layouts])
+
+
 def to_tensor(pictures: np.ndarray | Tensor, device: str) -> Tensor:
     """uint8 pictures (batch, H, W, 3) to (batch, 3, H, W) in [-1, 1]."""
     return torch.as_tensor(pictures).to(device).permute(0, 3, 1, 2).float() / 127.5 - 1
@@ -220,8 +226,7 @@ class _AutoencoderBatches(Dataset):
 
     def __getitem__(self, step: int) -> np.ndarray:
         rng = seeded(self.settings, 1, step)
-        layouts = [random_layout(rng, _AUTOENCODER_COUNT_SHARES) for _ in range(self.settings.autoencoder_batch)]
-        return np.stack([render(layout) for layout in layouts])
+        return rendered(random_layout(rng, _AUTOENCODER_COUNT_SHARES) for _ in range(self.settings.autoencoder_batch))
 
 
 def _train_autoencoder(settings: TrainingSettings, work_dir: Path, device: str) -> AutoencoderKL:
@@ -379,7 +384,7 @@ def save_sheet(pictures: Tensor, columns: int, file: Path) -> None:
 def fit_latent_preview(settings: PictureSettings, latents: Tensor) -> dict[str, list]:
     """The linear map from scaled latents to colours that fits the training pictures best."""
     latents = latents[:_PICTURES_FOR_PREVIEW].cpu()
-    pictures = to_tensor(np.stack([render(layout(settings, index)) for index in range(len(latents))]), "cpu")
+    pictures = to_tensor(rendered(layout(settings, index) for index in range(len(latents))), "cpu")
     colours = F.adaptive_avg_pool2d(pictures, LATENT_SIZE).movedim(1, -1).flatten(0, 2)
     inputs = F.pad(latents.movedim(1, -1).flatten(0, 2), (0, 1), value=1.0)
     solution = torch.linalg.lstsq(inputs, colours).solution
@@ -432,7 +437,7 @@ def draw_samples(count: int, seed: int, out: Path, pipeline: DiffusionPipeline |
     rng = np.random.default_rng((seed, 4))
     captions = [caption(rng, layout.placements) for layout in layouts]
     if pipeline is None:
-        pictures = to_tensor(np.stack([render(layout) for layout in layouts]), "cpu")
+        pictures = to_tensor(rendered(layouts), "cpu")
     else:
         pictures = 2 * torch.cat([sampled(pipeline, text, [seed]) for text in captions]) - 1
     columns = min(count, _SHEET_COLUMNS)

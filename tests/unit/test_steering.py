@@ -10,7 +10,7 @@ from toys import Calls, pair_scene, toy_probe
 from steering_core.layers import AttentionLayer, check_layers
 from steering_core.losses import CentroidLoss, CombinedLoss, PresenceLoss
 from steering_core.relations import Relation
-from steering_core.schedule import DEFAULT_STEP_SIZE, DESCENT, GUIDANCE, IN_TURN, SamplingStep, SteeringSchedule
+from steering_core.schedule import GUIDANCE, IN_TURN, SamplingStep, SteeringSchedule
 from steering_core.steering import LEAST_ALPHA, Steering, bounded_shift
 
 STEPS = 16
@@ -244,10 +244,10 @@ def test_a_step_has_its_size_in_half_precision_however_small_the_gradient(dtype)
         return 1e-12 * CentroidLoss()(maps, relation, progress)
 
     latent = latents().to(dtype)
-    moved = steering(loss=loss, target=-1.0).descend(latent, toy_probe, 1.0, at(0))
+    moved = steering(loss=loss, target=-1.0, step_size=0.2).descend(latent, toy_probe, 1.0, at(0))
     assert moved.dtype is dtype
     length = (moved.float() - latent.float()).flatten(1).pow(2).mean(dim=1).sqrt()
-    torch.testing.assert_close(length, torch.full((3,), DEFAULT_STEP_SIZE[DESCENT]), rtol=0.01, atol=0)
+    torch.testing.assert_close(length, torch.full((3,), 0.2), rtol=0.01, atol=0)
 
 
 def test_probes_get_float32_and_the_shift_of_the_noise_comes_in_it():

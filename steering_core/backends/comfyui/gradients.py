@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from functools import cache, partial
 from typing import Any
@@ -108,9 +108,9 @@ def ordinary_weights(guider: comfy.samplers.CFGGuider) -> Iterator[None]:
             store[name] = tensor
 
 
-def make_cast_weights_ordinary(network: nn.Module) -> None:
-    """The same for the copies on the GPU that ComfyUI's dynamic memory keeps at its modules."""
-    for part in network.modules():
+def make_cast_weights_ordinary(modules: Iterable[nn.Module]) -> None:
+    """The same for the copies on the GPU that ComfyUI's dynamic memory keeps at a network's modules."""
+    for part in modules:
         for name in ("_v_weight", "_v_bias"):
             tensor = getattr(part, name, None)
             if isinstance(tensor, Tensor) and _is_inference(tensor):
@@ -118,13 +118,13 @@ def make_cast_weights_ordinary(network: nn.Module) -> None:
 
 
 @contextmanager
-def weights_cast_again(network: nn.Module) -> Iterator[None]:
-    """In this context no linear layer's cast, streamed or dequantised weight is kept for backward.
+def weights_cast_again(modules: Iterable[nn.Module]) -> Iterator[None]:
+    """In this context no cast, streamed or dequantised weight of a linear layer among these is kept for backward.
 
     There it is made anew from the stored one, as each forward makes it: kept, the copies of all layers would take as
     much memory as the whole model in the precision that it is computed in.
     """
-    layers = [part for part in network.modules() if _is_linear(part)]
+    layers = [part for part in modules if _is_linear(part)]
     for layer in layers:
         vars(layer)["forward"] = partial(_linear, layer)
     try:

@@ -69,14 +69,16 @@ def probe_model(
         patches = transformer_options.get("patches", {})
         name = "input_block_patch_after_skip"
         transformer_options["patches"] = {**patches, name: [*patches.get(name, ()), lambda h, _: h.clone()]}
-    make_cast_weights_ordinary(guider.inner_model.diffusion_model)
+    diffusion_model = guider.inner_model.diffusion_model
+    modules = list(diffusion_model.modules())  # one walk: in a large network each takes milliseconds
+    make_cast_weights_ordinary(modules)
     vectors = condition.get("cross_attn")
     conditioning = 0 if vectors is None else vectors.shape[1]
     try:
         with (
-            weights_cast_again(guider.inner_model.diffusion_model),
+            weights_cast_again(modules),
             network.reading(layers, collector, conditioning),
-            _without_override(guider.inner_model.diffusion_model),
+            _without_override(diffusion_model),
             torch.compiler.set_stance("force_eager"),
             differentiable_attention(),
             _without_cudnn(),

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from family_models import ROWS, SDXL, scene_of
 from quantising import quantised_weights
-from setting import arguments, comfy, model_management, report
+from setting import arguments, comfy, model_management, on_card, report
 from spatial_steering.steering_core.backends.comfyui.sampling import steer_model
 from spatial_steering.steering_core.losses import CentroidLoss
 from spatial_steering.steering_core.schedule import SteeringSchedule
@@ -82,7 +82,6 @@ def weights_of(row, full, precision):
 def measured(row, model, conditioning):
     """Latents, seconds and peak gigabytes of a picture of four steps, the second time that it is drawn."""
     row.sample(model, conditioning, steps=1)
-    on_card = torch.cuda.is_available()
     if on_card:
         torch.cuda.reset_peak_memory_stats()
     begin = time.perf_counter()
@@ -105,7 +104,7 @@ row = replace(
     batch=1,
 )
 with torch.inference_mode():
-    model = comfy.sd.load_diffusion_model_state_dict(weights_of(row, FULL[name], precision))
+    model = comfy.sd.load_diffusion_model_state_dict(weights_of(row, full, precision))
     conditioning = row.conditioning()
     plain, unsteered = measured(row, model, conditioning)
     steering = Steering(

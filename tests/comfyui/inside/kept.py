@@ -47,7 +47,7 @@ def patched(model):
 def probed(row, model):
     """Bytes kept, the gradient, and the one of autograd that keeps what it likes."""
     kept, gradient = _probed(row, model)
-    probe.weights_cast_again = lambda network: nullcontext()
+    probe.weights_cast_again = lambda modules: nullcontext()
     try:
         return kept, gradient, _probed(row, model)[1]
     finally:
