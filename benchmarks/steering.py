@@ -39,7 +39,7 @@ from steering_core.miniature.folder import SHIPPED
 from steering_core.miniature.prompts import chained_prompts, unseen_pair_prompts
 from steering_core.miniature.score import STEPS
 from steering_core.relations import CARDINAL_RELATIONS, Relation
-from steering_core.schedule import GUIDANCE, SteeringSchedule
+from steering_core.schedule import DESCENT, GUIDANCE, SteeringSchedule
 
 _QUICK_PROMPTS = 2
 _COLUMNS = ("oa", "visor_cond", "visor_uncond", "visor_1", "visor_2", "visor_3", "visor_4", "time_ratio")
@@ -81,8 +81,9 @@ def main() -> None:
     )
     add_guidance_option(parser)
     parser.add_argument(
-        "--step-size", type=number(0, 100), metavar="SIZE", help="of latent descent (default: the schedule's)"
+        "--step-size", type=number(0, 100), metavar="SIZE", help="of latent descent (default: each step finds its own)"
     )
+    parser.add_argument("--guidance-step-size", type=number(0, 100), metavar="SIZE", help="of noise guidance, likewise")
     parser.add_argument(
         "--prompts",
         type=positive,
@@ -95,8 +96,10 @@ def main() -> None:
     add_keep_option(parser)
     options = parser.parse_args()
     model = SHIPPED.get(options.model, options.model)
-    descent = SteeringSchedule() if options.step_size is None else SteeringSchedule(step_size=options.step_size)
-    schedules = (SteeringSchedule(GUIDANCE), descent)
+    schedules = (
+        SteeringSchedule(GUIDANCE, step_size=options.guidance_step_size),
+        SteeringSchedule(DESCENT, step_size=options.step_size),
+    )
     learned = _learned_ways(options.classifier, schedules)
     try:
         # Before the processes start, whose errors come as tracebacks.

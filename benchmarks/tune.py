@@ -61,7 +61,8 @@ def main() -> None:
     parser.add_argument("--steps", type=positive, default=STEPS, help="of the sampling (default: %(default)s)")
     add_guidance_option(parser)
     parser.add_argument("--update", choices=(DESCENT, GUIDANCE), default=DESCENT)
-    parser.add_argument("--step-sizes", type=float, nargs="+", default=[None], help="(default: the update's)")
+    parser.add_argument("--step-sizes", type=float, nargs="+", default=[None], help="(default: steps find their own)")
+    parser.add_argument("--strengths", type=float, nargs="+", default=[SteeringSchedule.strength], help="of such steps")
     parser.add_argument("--ends", type=float, nargs="+", default=[SteeringSchedule.end], help="ends of the window")
     parser.add_argument(
         "--refinements", type=positive, nargs="+", default=[None], help="(default: as many as the steps want)"
@@ -90,19 +91,26 @@ def main() -> None:
 
 def _ways(options: argparse.Namespace, pipeline: DiffusionPipeline) -> Iterator[Way]:
     """Every combination of the settings."""
-    for loss, layers, keys, step_size, end, refinements, target in itertools.product(
+    for loss, layers, keys, step_size, strength, end, refinements, target in itertools.product(
         options.losses,
         _sets_of_layers(options.layers, pipeline),
         options.softmax_over,
         options.step_sizes,
+        options.strengths,
         options.ends,
         options.refinements,
         options.targets,
     ):
         schedule = SteeringSchedule(
-            update=options.update, step_size=step_size, end=end, refinements=refinements, target=target
+            update=options.update,
+            step_size=step_size,
+            strength=strength,
+            end=end,
+            refinements=refinements,
+            target=target,
         )
-        name = f"{loss}, step size {schedule.step_size}, end {end}, target {target}"
+        size = f"strength {strength}" if step_size is None else f"step size {step_size}"
+        name = f"{loss}, {size}, end {end}, target {target}"
         name += f", refinements {refinements or 'by default'}"
         name += f", layers {' '.join(layers) or 'by default'}, softmax over {keys}"
         make_loss = partial(named_loss, loss, options.classifier, layers, over_all_keys=keys == _ALL)

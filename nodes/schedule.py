@@ -8,11 +8,13 @@ from typing import Any
 
 from comfy_api.latest import io
 
-from ..steering_core.schedule import DEFAULT_STEP_SIZE, DESCENT, GUIDANCE, IN_TURN, TOGETHER, SteeringSchedule
+from ..steering_core.schedule import DESCENT, GUIDANCE, IN_TURN, LARGEST_MOVE, TOGETHER, SteeringSchedule
 from .types import CATEGORY, Schedule, complaint
 
 #: The update rules by the names that nodes give them.
 UPDATES = {"latent_descent": DESCENT, "noise_guidance": GUIDANCE}
+#: Where they are not to be found by the steps themselves; of noise guidance, what served the first miniature.
+_STEP_SIZES = {DESCENT: LARGEST_MOVE, GUIDANCE: 0.5}
 
 
 @dataclass(frozen=True)
@@ -208,7 +210,7 @@ def read_update(update: dict) -> dict:
 def _step_size(update: str, strength: float, effect: str) -> io.Input:
     return io.Float.Input(
         "step_size",
-        default=round(DEFAULT_STEP_SIZE[update] * strength, 3),
+        default=round(_STEP_SIZES[update] * strength, 3),
         min=0.0,
         max=10.0,
         step=0.01,

@@ -10,9 +10,10 @@ from typing import TypeVar
 DESCENT, GUIDANCE = "descent", "guidance"
 TOGETHER, IN_TURN = "together", "in_turn"
 
-#: Step sizes that served both miniatures (``python -m benchmarks.tune``): of descent 0.2 served the first one no better
-#: beyond the noise, and spoiled pictures of the second.
-DEFAULT_STEP_SIZE = {DESCENT: 0.1, GUIDANCE: 0.5}
+#: What a step that finds its own size moves the latent by at most: root mean square, in units of the noise that is in
+#: it. It served both miniatures by both rules (``python -m benchmarks.tune``); twice as much spoiled pictures of the
+#: second.
+LARGEST_MOVE = 0.1
 #: So many moves served best on the miniature where one or two steps are steered (``python -m benchmarks.tune --steps 4
 #: --refinements 1 4 7``).
 _MOVES = 4
@@ -29,11 +30,14 @@ class SamplingStep:
         steps: how many the run has.
         progress: share of the diffusion time that is done before it: 0 at the strongest noise, 1 at the
             clean image, whatever the spacing of the steps.
+        removes: share of the noise that it takes away, in (0, 1]: 1 - sigma'/sigma, from sigma to sigma', in the
+            units of d = (x - x0)/sigma. Only noise guidance asks for it.
     """
 
     number: int
     steps: int
     progress: float
+    removes: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -49,9 +53,12 @@ class SteeringSchedule:
             in which the window begins is.
         step_size: s. For a normalised gradient, the root mean square of the shift: in units of
             the noise level for ``descent``, of the predicted noise's scale for ``guidance``.
-            A good default for the rule when not given.
-        decay: share of s that is lost from the first steered step to the end of the window, evenly: 0 keeps
-            s, 1 fades steering out, which leaves the details of later steps to the model.
+            When not given, each step finds its own size: as far as the loss's slope says that the target is
+            (a Newton step on the displacement), and no further than ``strength`` lets it.
+        strength: of steps that find their own size, what the latent moves by at most, in units of
+            ``LARGEST_MOVE``; the same for both rules, every model and every number of steps.
+        decay: share of the size that is lost from the first steered step to the end of the window, evenly: 0 keeps
+            it, 1 fades steering out, which leaves the details of later steps to the model.
         normalize: scale each image's gradient to root mean square 1, so that s means the same
             for every model; without it s multiplies the gradient itself, as the papers do.
         refinements: at most so many descents within one step; ``guidance`` needs none. When not given, one, and more
@@ -67,7 +74,8 @@ class SteeringSchedule:
     update: str = DESCENT
     start: float = 0.0
     end: float = 0.25
-    step_size: float = None  # type: ignore[assignment]  # replaced when the object is made
+    step_size: float | None = None
+    strength: float = 1.0
     decay: float = 0.0
     normalize: bool = True
     refinements: int | None = None
@@ -75,16 +83,20 @@ class SteeringSchedule:
     order: str = TOGETHER
 
     def __post_init__(self) -> None:
-        if self.update not in DEFAULT_STEP_SIZE:
+        if self.update not in (DESCENT, GUIDANCE):
             raise ValueError(f"update must be {DESCENT} or {GUIDANCE}, not {self.update!r}.")
         if self.order not in (TOGETHER, IN_TURN):
             raise ValueError(f"order must be {TOGETHER} or {IN_TURN}, not {self.order!r}.")
         if not 0 <= self.start < self.end <= 1:
             raise ValueError(f"The window must satisfy 0 <= start < end <= 1, not {self.start} to {self.end}.")
-        if self.step_size is None:
-            object.__setattr__(self, "step_size", DEFAULT_STEP_SIZE[self.update])
-        if not 0 <= self.step_size < math.inf:
+        if self.step_size is not None and not 0 <= self.step_size < math.inf:
             raise ValueError(f"step_size must be 0 or more, not {self.step_size}.")
+        if not 0 <= self.strength < math.inf:
+            raise ValueError(f"strength must be 0 or more, not {self.strength}.")
+        if self.step_size is not None and self.strength != 1:
+            raise ValueError("strength is of steps that find their own size; with a step_size it must be left out.")
+        if self.step_size is None and not self.normalize:
+            raise ValueError("step_size is needed where the gradient is not normalised.")
         if math.isnan(self.target):
             raise ValueError("target must be a number.")
         if not 0 <= self.decay <= 1:
@@ -112,10 +124,11 @@ class SteeringSchedule:
         steered = self.steered_steps(step.steps)
         return self.refinements is None and len(steered) <= _MOVES // 2 and step.number == steered[-1]
 
-    def step_size_at(self, step: SamplingStep) -> float:
-        """s at a step of the window."""
+    def size_at(self, step: SamplingStep) -> float:
+        """s at a step of the window; of one that finds its own size the largest move, in units of the noise."""
+        size = self.strength * LARGEST_MOVE if self.step_size is None else self.step_size
         done = max(0.0, step.number / step.steps - self.start) / (self.end - self.start)
-        return self.step_size * (1 - self.decay * done)
+        return size * (1 - self.decay * done)
 
     def due(self, relations: Sequence[Item], step: int) -> Sequence[Item]:
         """The relations that step ``step`` works on."""

@@ -74,7 +74,13 @@ def add_settings(parser: argparse.ArgumentParser) -> None:
         default=SteeringSchedule.end,
         help="share of the steps after which it stops (default: %(default)s)",
     )
-    schedule.add_argument("--step-size", type=number(0, 100), help="strength (default: the update rule's)")
+    schedule.add_argument(
+        "--strength",
+        type=number(0, 100),
+        default=SteeringSchedule.strength,
+        help="how far a step that finds its own size may go, beside what served best (default: %(default)s)",
+    )
+    schedule.add_argument("--step-size", type=number(0, 100), help="of all steps (default: each finds its own)")
     schedule.add_argument(
         "--refinements",
         type=whole(1, 100),
@@ -146,6 +152,7 @@ def schedule_of(options: argparse.Namespace) -> SteeringSchedule:
         start=options.start,
         end=options.end,
         step_size=options.step_size,
+        strength=options.strength,
         refinements=options.refinements,
         target=options.target,
         order=options.order,

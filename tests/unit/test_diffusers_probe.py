@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 
 import diffusers
@@ -34,7 +35,7 @@ from toys import PROMPT
 from steering_core.backends.diffusers import sampling as backend
 from steering_core.backends.diffusers import steered
 from steering_core.backends.diffusers.probe import probe_network
-from steering_core.backends.diffusers.schedulers import noise_level, prediction_per_noise
+from steering_core.backends.diffusers.schedulers import is_flow, noise_level, prediction_per_noise, removed_share
 from steering_core.losses import CentroidLoss
 from steering_core.schedule import DESCENT, GUIDANCE
 from steering_core.steering import LEAST_ALPHA, Steering, SteeringError
@@ -407,13 +408,13 @@ def test_half_precision_is_steered_by_full_steps(tiny, update, dtype):
             shifts.append((moved.float() - latent.float()) / noise_level)
             return moved
 
-        def noise_shift(self, latent, probe, step):
-            shifts.append(super().noise_shift(latent, probe, step))
+        def noise_shift(self, latent, probe, noise_level, step):
+            shifts.append(super().noise_shift(latent, probe, noise_level, step))
             return shifts[-1]
 
-    steering = make_steering(tiny, loss=Small("gelu"), update=update, target=-1.0)
+    steering = make_steering(tiny, loss=Small("gelu"), update=update, target=-1.0, step_size=0.1)
     steering = Told(steering.scene, steering.loss, steering.schedule)
-    full = sample(tiny, make_steering(tiny, update=update))
+    full = sample(tiny, make_steering(tiny, update=update, step_size=0.1))
     tiny.to(dtype)
     moved = sample(tiny, steering)
     assert moved.dtype is dtype and moved.isfinite().all() and steering.unsteered == []
@@ -441,6 +442,28 @@ def test_a_compiled_network_is_steered_as_if_it_were_not(tiny, update, way):
 
 
 # Predictions.
+
+
+@pytest.mark.parametrize(
+    "name", ["DDIM", "EulerDiscrete", "DPMSolverMultistep", "HeunDiscrete", "FlowMatchEulerDiscrete"]
+)
+def test_the_shares_that_steps_remove_lead_to_no_noise(name):
+    scheduler = getattr(diffusers, f"{name}Scheduler")()
+    scheduler.set_timesteps(10)
+    left, shares = 1.0, []
+    for index, timestep in enumerate(scheduler.timesteps):
+        if timestep in scheduler.timesteps[:index]:
+            continue  # a second look at the same noise
+        if is_flow(scheduler):
+            scheduler._step_index = index
+        level, share = noise_level(scheduler, timestep), removed_share(scheduler, timestep)
+        noise = level.sigma / (1 if is_flow(scheduler) else level.alpha)
+        shares.append((noise, share))
+        assert 0 < share <= 1
+        left *= 1 - share
+    assert left == 0
+    for (noise, share), (following, _) in itertools.pairwise(shares):
+        assert following == pytest.approx(noise * (1 - share), rel=1e-3)
 
 
 @pytest.mark.parametrize("prediction_type", ["epsilon", "v_prediction", "sample"])

@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from steering_core.schedule import DEFAULT_STEP_SIZE, DESCENT, GUIDANCE, IN_TURN, SamplingStep, SteeringSchedule
+from steering_core.schedule import DESCENT, GUIDANCE, IN_TURN, LARGEST_MOVE, SamplingStep, SteeringSchedule
 
 
 @pytest.mark.parametrize(
@@ -36,10 +36,12 @@ def test_relations_are_due_together_or_in_turn():
     assert [list(in_turn.due("abc", step)) for step in range(4)] == [["a"], ["b"], ["c"], ["a"]]
 
 
-@pytest.mark.parametrize("update", [DESCENT, GUIDANCE])
-def test_step_size_has_a_default_for_each_rule(update):
-    assert SteeringSchedule(update=update).step_size == DEFAULT_STEP_SIZE[update]
-    assert SteeringSchedule(update=update, step_size=0.0).step_size == 0.0
+def test_steps_that_find_their_own_size_have_one_largest_move_for_both_rules():
+    step = SamplingStep(0, 25, 0.0)
+    for update in (DESCENT, GUIDANCE):
+        assert SteeringSchedule(update).size_at(step) == LARGEST_MOVE
+        assert SteeringSchedule(update, strength=2.0).size_at(step) == 2 * LARGEST_MOVE
+        assert SteeringSchedule(update, step_size=0.3).size_at(step) == 0.3
 
 
 @pytest.mark.parametrize(
@@ -53,6 +55,10 @@ def test_step_size_has_a_default_for_each_rule(update):
         ({"end": math.nan}, "window"),
         ({"step_size": -1.0}, "step_size"),
         ({"step_size": math.nan}, "step_size"),
+        ({"strength": -1.0}, "strength"),
+        ({"strength": math.inf}, "strength"),
+        ({"strength": 0.5, "step_size": 0.1}, "strength"),
+        ({"normalize": False}, "step_size"),
         ({"refinements": 0}, "refinements"),
     ],
 )
@@ -75,4 +81,4 @@ def test_settings_out_of_range_are_named(settings, named):
 def test_a_window_always_holds_a_step(start, end, steps, steered):
     schedule = SteeringSchedule(start=start, end=end, decay=1.0, step_size=2.0)
     assert schedule.steered_steps(steps) == steered
-    assert schedule.step_size_at(SamplingStep(steered[0], steps, 0.0)) <= 2.0
+    assert schedule.size_at(SamplingStep(steered[0], steps, 0.0)) <= 2.0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial, wraps
 from math import prod
 from typing import Any
@@ -20,7 +21,14 @@ from ...token_maps import TokenMaps
 from .families import readable_network
 from .pipelines import FIRST_HALF, PipelineKind, kind_of
 from .probe import probe_network
-from .schedulers import check_scheduler, keeps_moved_latent, moved_sample, noise_level, prediction_per_noise
+from .schedulers import (
+    check_scheduler,
+    keeps_moved_latent,
+    moved_sample,
+    noise_level,
+    prediction_per_noise,
+    removed_share,
+)
 
 #: Inputs of the network that have the pictures of one adapter in their first axis, or none.
 _NOT_BATCHED = ("ip_adapter_masks",)
@@ -143,7 +151,8 @@ class _SteeredRun:
             return self._probe(self._with_latent(part, moved.to(whole.dtype)))
 
         if uses_guidance(self._steering):
-            shift = self._steering.noise_shift(latent, probe, step)
+            step = replace(step, removes=removed_share(self._scheduler, given.get("timestep", 0)))
+            shift = self._steering.noise_shift(latent, probe, level.sigma, step)
             self._bend = None if shift is None else shift * prediction_per_noise(self._scheduler, level)
         elif keeps_moved_latent(self._scheduler):
             moved = self._steering.descend(latent, probe, level.sigma, step)

@@ -6,6 +6,7 @@ alpha + sigma = 1 on a flow.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,6 +25,9 @@ _PREDICTION_PER_NOISE = {
     "sample": lambda alpha, sigma: -sigma / max(alpha, LEAST_ALPHA),
     "flow_prediction": lambda alpha, sigma: 1.0,
 }
+
+
+_SAME_TIME = 1e-3
 
 
 @dataclass(frozen=True)
@@ -100,13 +104,42 @@ def noise_level(scheduler: SchedulerMixin, timestep: Tensor | float) -> NoiseLev
         sigma = float(scheduler.sigmas[index])
         # Pipelines divide the time evenly; where a schedule is shifted, sigma is no measure of it.
         return NoiseLevel(1 - sigma, sigma, index / (len(scheduler.sigmas) - 1))
-    products = scheduler.alphas_cumprod.double().cpu()
-    time = min(max(float(timestep), 0.0), len(products) - 1.0)
-    low = int(time)
-    high = min(low + 1, len(products) - 1)
-    product = torch.lerp(products[low], products[high], time - low).item()
+    power = _signal_power(scheduler, float(timestep))
     progress = 1 - float(timestep) / (scheduler.config.num_train_timesteps - 1)
-    return NoiseLevel(product**0.5, (1 - product) ** 0.5, progress)
+    return NoiseLevel(power**0.5, (1 - power) ** 0.5, progress)
+
+
+def removed_share(scheduler: SchedulerMixin, timestep: Tensor | float) -> float:
+    """Of its noise, what the step takes away that the scheduler takes next: in (0, 1].
+
+    In units of the image: of sigma/alpha on a diffusion schedule, of sigma on a flow.
+
+    Args:
+        timestep: see ``noise_level``.
+    """
+    if is_flow(scheduler):
+        now, *later = scheduler.sigmas[scheduler.step_index or scheduler.begin_index or 0 :].tolist()
+        return 1 - max((sigma for sigma in later if sigma < now), default=0.0) / now
+    time = float(timestep)
+    now = _noise_per_signal(_signal_power(scheduler, time))
+    # Some schedulers hold their times in single precision, and some come to one twice.
+    later = [one for one in scheduler.timesteps.tolist() if one < time - _SAME_TIME]
+    left = _noise_per_signal(_signal_power(scheduler, max(later))) if later else 0.0
+    return 1.0 if math.isinf(now) else 1 - left / now
+
+
+def _signal_power(scheduler: SchedulerMixin, time: float) -> float:
+    """alpha² at a time, which may lie between trained ones."""
+    products = scheduler.alphas_cumprod.double().cpu()
+    within = min(max(time, 0.0), len(products) - 1.0)
+    low = int(within)
+    high = min(low + 1, len(products) - 1)
+    return torch.lerp(products[low], products[high], within - low).item()
+
+
+def _noise_per_signal(power: float) -> float:
+    """sigma/alpha of alpha²."""
+    return ((1 - power) / power) ** 0.5 if power > 0 else math.inf
 
 
 def prediction_per_noise(scheduler: SchedulerMixin, level: NoiseLevel) -> float:
