@@ -24,6 +24,7 @@ from diffusers import DiffusionPipeline
 from tqdm import tqdm
 
 from benchmarks.kept import KeptTallies
+from benchmarks.logits import scaled_logits
 from steering_core.backends.diffusers import ground_prompt, load_pipeline, pipeline_hash, steered
 from steering_core.cli.options import guidance_scale
 from steering_core.evaluation.suites import ScenePrompt
@@ -51,11 +52,13 @@ class Way:
         loss: its name in the tables.
         make_loss: makes it, in the process that draws; none for unsteered sampling.
         schedule: of the steering.
+        logit_scale: see ``scaled_logits``.
     """
 
     loss: str
     make_loss: partial[SteeringLoss] | None = None
     schedule: SteeringSchedule = field(default_factory=SteeringSchedule)
+    logit_scale: float = 1.0
 
     @property
     def update(self) -> str:
@@ -73,7 +76,8 @@ class Way:
         """All that it depends on, as plain values; of a classifier, a hash of its file."""
         made_from = [self.make_loss.args, self.make_loss.keywords] if self.make_loss else []
         plain = json.loads(json.dumps(made_from, default=sha256_of))
-        return {"loss": self.loss, "made_from": plain, "schedule": asdict(self.schedule)}
+        told = {"loss": self.loss, "made_from": plain, "schedule": asdict(self.schedule)}
+        return {**told, "logit_scale": self.logit_scale}
 
 
 #: What all others are held against.
@@ -197,7 +201,8 @@ def _measure(prompt: ScenePrompt, ways: Sequence[Way], sampling: Sampling) -> li
     tallies = [Tally() for _ in ways]
     drawing, steps, scale = pipeline(sampling.model), sampling.steps, sampling.guidance_scale
     for way, tally in zip(ways, tallies):
-        draw(drawing, detector(), prompt, way.make_steering, tally, steps=steps, guidance_scale=scale)
+        with scaled_logits(way.logit_scale):
+            draw(drawing, detector(), prompt, way.make_steering, tally, steps=steps, guidance_scale=scale)
     return tallies
 
 

@@ -63,6 +63,14 @@ def main() -> None:
     parser.add_argument("--update", choices=(DESCENT, GUIDANCE), default=DESCENT)
     parser.add_argument("--step-sizes", type=float, nargs="+", default=[None], help="(default: steps find their own)")
     parser.add_argument("--strengths", type=float, nargs="+", default=[SteeringSchedule.strength], help="of such steps")
+    parser.add_argument(
+        "--logit-scales",
+        type=float,
+        nargs="+",
+        default=[Way.logit_scale],
+        metavar="SCALE",
+        help="of the attention that steering reads, as a stand-in for other models (default: 1)",
+    )
     parser.add_argument("--ends", type=float, nargs="+", default=[SteeringSchedule.end], help="ends of the window")
     parser.add_argument(
         "--refinements", type=positive, nargs="+", default=[None], help="(default: as many as the steps want)"
@@ -91,7 +99,7 @@ def main() -> None:
 
 def _ways(options: argparse.Namespace, pipeline: DiffusionPipeline) -> Iterator[Way]:
     """Every combination of the settings."""
-    for loss, layers, keys, step_size, strength, end, refinements, target in itertools.product(
+    for loss, layers, keys, step_size, strength, end, refinements, target, logits in itertools.product(
         options.losses,
         _sets_of_layers(options.layers, pipeline),
         options.softmax_over,
@@ -100,6 +108,7 @@ def _ways(options: argparse.Namespace, pipeline: DiffusionPipeline) -> Iterator[
         options.ends,
         options.refinements,
         options.targets,
+        options.logit_scales,
     ):
         schedule = SteeringSchedule(
             update=options.update,
@@ -112,9 +121,9 @@ def _ways(options: argparse.Namespace, pipeline: DiffusionPipeline) -> Iterator[
         size = f"strength {strength}" if step_size is None else f"step size {step_size}"
         name = f"{loss}, {size}, end {end}, target {target}"
         name += f", refinements {refinements or 'by default'}"
-        name += f", layers {' '.join(layers) or 'by default'}, softmax over {keys}"
+        name += f", layers {' '.join(layers) or 'by default'}, softmax over {keys}, logits times {logits}"
         make_loss = partial(named_loss, loss, options.classifier, layers, over_all_keys=keys == _ALL)
-        yield Way(name, make_loss, schedule)
+        yield Way(name, make_loss, schedule, logits)
 
 
 def _sets_of_layers(sets: Sequence[str], pipeline: DiffusionPipeline) -> Iterator[tuple[str, ...]]:

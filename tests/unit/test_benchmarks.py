@@ -18,12 +18,15 @@ from toy_recording import ToyModel, ToySource, record_toy
 from benchmarks import cost, leak, research, steering, tune
 from benchmarks.inversion import coming_back
 from benchmarks.kept import KeptTallies
+from benchmarks.logits import scaled_logits
 from benchmarks.measuring import UNSTEERED, Sampling, drawing_processes, measured
 from benchmarks.memory import peak_memory
 from benchmarks.named_losses import named_loss
 from benchmarks.shapes import SHAPES, made
 from benchmarks.warnings import Picture, rates_of
 from benchmarks.ways import centroid_way, learned_way
+from steering_core import probe
+from steering_core.attention import token_columns
 from steering_core.backends.diffusers import load_pipeline
 from steering_core.backends.diffusers.families import readable_network
 from steering_core.backends.diffusers.pipelines import kind_of
@@ -274,6 +277,15 @@ def test_layers_and_keys_are_swept(monkeypatch, capsys):
     with pytest.raises(SystemExit):
         tune.main()
     assert "up.99" in capsys.readouterr().err
+
+
+def test_logits_are_scaled_where_steering_reads_them_and_not_for_the_network():
+    q, k = torch.randn(2, 1, 2, 9, 8, generator=torch.Generator().manual_seed(0))
+    plain = token_columns(q, k, [[1], [2, 3]])
+    with scaled_logits(2.0):
+        torch.testing.assert_close(probe.token_columns(q, k, [[1], [2, 3]]), token_columns(2 * q, k, [[1], [2, 3]]))
+        assert torch.equal(token_columns(q, k, [[1], [2, 3]]), plain)
+    assert probe.token_columns is token_columns
 
 
 def test_peak_memory_is_what_is_held_at_once():
