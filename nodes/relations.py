@@ -56,7 +56,7 @@ class SpatialRelationParser(io.ComfyNode):
     def execute(cls, clip, text: str) -> io.NodeOutput:
         """Encode the text and tie its relations to the tokens."""
         conditioning, scene = encode_prompt(clip, text)
-        return io.NodeOutput(conditioning, scene, scene.summary())
+        return io.NodeOutput(conditioning, scene, scene.summary(), ui={"prompt": [scene.scene.prompt]})
 
 
 class SpatialRelation(io.ComfyNode):

@@ -40,8 +40,11 @@ export function addSceneWidget(node, name, type, { minHeight, makeView }) {
 
   let value = {}
   let scene = null
-  let followed
-  let done
+  const follow = followScene(node, words.noParser, (next, missing) => {
+    scene = next
+    if (scene) hold(value)
+    else say(missing)
+  })
 
   const widget = node.addDOMWidget(name, type, element, {
     getValue: () => value,
@@ -51,7 +54,7 @@ export function addSceneWidget(node, name, type, { minHeight, makeView }) {
   })
   // A prompt that was changed just now may not have been read yet; what is sent fits it.
   widget.serializeValue = async () => {
-    await follow(found())
+    await follow()
     return value
   }
 
@@ -79,6 +82,21 @@ export function addSceneWidget(node, name, type, { minHeight, makeView }) {
     app.canvas.emitAfterChange()
   }
 
+  return widget
+}
+
+/**
+ * Follows the scene of a node for as long as the node is in a graph.
+ *
+ * @param unconnected what to say where nothing upstream reads a prompt
+ * @param show called with each new scene, or with null and what to say in its place
+ * @returns looks at once; the promise is kept when what was found is shown
+ */
+export function followScene(node, unconnected, show) {
+  const words = texts()
+  let followed
+  let done
+
   function found() {
     const source = upstream(node)
     return JSON.stringify(source && { ...source, prompt: source.prompt ?? node.properties.prompt })
@@ -95,7 +113,7 @@ export function addSceneWidget(node, name, type, { minHeight, makeView }) {
   async function update(json) {
     const source = JSON.parse(json)
     let next = null
-    let missing = source ? words.unknownPrompt : words.noParser
+    let missing = source ? words.unknownPrompt : unconnected
     if (source?.prompt !== undefined) {
       try {
         next = await read(source)
@@ -103,10 +121,7 @@ export function addSceneWidget(node, name, type, { minHeight, makeView }) {
         missing = (error instanceof DamagedValue ? words.damagedBefore : words.failed)(error.message)
       }
     }
-    if (json !== followed) return
-    scene = next
-    if (scene) hold(value)
-    else say(missing)
+    if (json === followed) show(next, missing)
   }
 
   // Nothing tells a node of what changes further up, so it looks, and follows once the change has come to rest.
@@ -124,7 +139,7 @@ export function addSceneWidget(node, name, type, { minHeight, makeView }) {
   after(node, "onExecuted", (output) => {
     if (output?.prompt && upstream(node)?.prompt === undefined) [node.properties.prompt] = output.prompt
   })
-  return widget
+  return () => follow(found())
 }
 
 function after(node, method, then) {
