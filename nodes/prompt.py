@@ -10,9 +10,7 @@ from ..steering_core.losses import CentroidLoss
 from ..steering_core.schedule import DEFAULT_STEP_SIZE, SteeringSchedule
 from .sampling import steered
 from .schedule import UPDATES
-from .types import CATEGORY, LayoutOfScene, Relations, Trace, complaint
-
-_DESCENT, _GUIDANCE = UPDATES
+from .types import CATEGORY, LayoutOfScene, Relations, Trace, advanced, complaint
 
 
 class SpatialPrompt(io.ComfyNode):
@@ -25,7 +23,17 @@ class SpatialPrompt(io.ComfyNode):
             node_id="SpatialSteeringSpatialPrompt",
             display_name="Spatial Prompt",
             category=CATEGORY,
-            search_aliases=["where", "position", "place objects", "composition", "regional prompt", "layout"],
+            search_aliases=[
+                "where",
+                "position",
+                "place objects",
+                "composition",
+                "regional",
+                "area",
+                "bounding box",
+                "layout",
+                "prompt encode",
+            ],
             description=(
                 "A prompt whose objects come where it says. In place of CLIP Text Encode: connect the model through "
                 "this node to any sampler, and CONDITIONING to its positive input. Drag the objects where the words "
@@ -67,12 +75,12 @@ class SpatialPrompt(io.ComfyNode):
                     step=0.05,
                     tooltip="How far apart the objects' centres are to be, as a share of the picture's side.",
                 ),
-                io.Combo.Input(
-                    "update",
-                    options=[_DESCENT, _GUIDANCE],
-                    default=_DESCENT,
-                    advanced=True,
-                    tooltip="latent_descent serves all samplers but lcm, which wants noise_guidance.",
+                advanced(
+                    io.Combo.Input(
+                        "update",
+                        options=list(UPDATES),
+                        tooltip="latent_descent serves all samplers but lcm, which wants noise_guidance.",
+                    )
                 ),
                 LayoutOfScene.Input(
                     "layout",

@@ -9,7 +9,7 @@ from typing import Any
 from comfy_api.latest import io
 
 from ..steering_core.schedule import DEFAULT_STEP_SIZE, DESCENT, GUIDANCE, IN_TURN, TOGETHER, SteeringSchedule
-from .types import CATEGORY, Schedule, complaint
+from .types import CATEGORY, Schedule, advanced, complaint
 
 #: The update rules by the names that nodes give them.
 UPDATES = {"latent_descent": DESCENT, "noise_guidance": GUIDANCE}
@@ -51,7 +51,8 @@ class SteeringScheduleNode(io.ComfyNode):
                 io.DynamicCombo.Input(
                     "preset",
                     options=[io.DynamicCombo.Option(name, _inputs(preset)) for name, preset in _PRESETS.items()],
-                    tooltip="balanced serves both miniatures. gentle moves less and stops earlier, "
+                    tooltip="balanced serves both miniatures, in few steps too: where only one or two are steered, it "
+                    "moves the objects several times in each. gentle moves less and stops earlier, "
                     "closer to the unsteered picture. strong moves more and longer: slower, and harder on details. "
                     "Choosing one sets all inputs but order.",
                 ),
@@ -125,21 +126,22 @@ def _inputs(preset: _Preset) -> list[io.Input]:
     return [
         update_input(preset.strength, targets=True),
         *window_inputs(preset.end),
-        decay,
+        advanced(decay),
     ]
 
 
 def window_inputs(end: float = SteeringSchedule.end) -> list[io.Input]:
     """The part of the steps that is steered."""
+    start = io.Float.Input(
+        "start_percent",
+        default=SteeringSchedule.start,
+        min=0.0,
+        max=0.99,
+        step=0.01,
+        tooltip="Where in the steps steering begins, as a share from 0 to 1. Places are decided early.",
+    )
     return [
-        io.Float.Input(
-            "start_percent",
-            default=SteeringSchedule.start,
-            min=0.0,
-            max=0.99,
-            step=0.01,
-            tooltip="Where in the steps steering begins, as a share from 0 to 1. Places are decided early.",
-        ),
+        advanced(start),
         io.Float.Input(
             "end_percent",
             default=end,
@@ -154,12 +156,13 @@ def window_inputs(end: float = SteeringSchedule.end) -> list[io.Input]:
 
 def order_input() -> io.Input:
     """Several relations together, or in turn."""
-    return io.Combo.Input(
+    order = io.Combo.Input(
         "order",
         options=[TOGETHER, IN_TURN],
         default=TOGETHER,
         tooltip="With several relations: all in each step, or one after the other, step by step.",
     )
+    return advanced(order)
 
 
 def update_input(strength: float = 1.0, *, targets: bool = False):
@@ -174,17 +177,18 @@ def update_input(strength: float = 1.0, *, targets: bool = False):
         _step_size(GUIDANCE, strength, "How strongly the predicted noise is bent, in units of its own scale"),
         *([_target()] if targets else []),
     ]
+    refinements = io.Int.Input(
+        "refinements",
+        default=0,
+        min=0,
+        max=50,
+        tooltip="At most so many moves before each steered step. 0: one, or where only one or two steps are "
+        "steered, four or two. More lowers the loss further, takes longer (each about as long as a step), and can "
+        "cost an object.",
+    )
     descent = [
         _step_size(DESCENT, strength, "How far the latent moves at once, in units of the noise that is in it"),
-        io.Int.Input(
-            "refinements",
-            default=0,
-            min=0,
-            max=50,
-            tooltip="At most so many moves before each steered step. 0: one, or where only one or two steps are "
-            "steered, four or two. More lowers the loss further, takes longer (each about as long as a step), and can "
-            "cost an object.",
-        ),
+        advanced(refinements),
         _target(),
     ]
     return io.DynamicCombo.Input(
@@ -217,7 +221,7 @@ def _step_size(update: str, strength: float, effect: str) -> io.Input:
 
 
 def _target() -> io.Input:
-    return io.Float.Input(
+    target = io.Float.Input(
         "target",
         default=SteeringSchedule.target,
         min=-10.0,
@@ -226,3 +230,4 @@ def _target() -> io.Input:
         tooltip="A relation is left alone when its loss is at most this. 0: when it holds by the margin; less: "
         "GELU and leaky ReLU go on beyond that.",
     )
+    return advanced(target)

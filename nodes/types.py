@@ -57,6 +57,12 @@ class LayoutOfScene(io.ComfyTypeIO):
     Input = _SceneWidgetInput
 
 
+def advanced(one: io.Input) -> io.Input:
+    """The input as one that the front end may fold away. (ComfyUI's own parameter for that came with 0.9.2.)"""
+    one.extra_dict["advanced"] = True
+    return one
+
+
 def complaint(check: Callable[[], Any]) -> bool | str:
     """What ``validate_inputs`` answers: the message of a ValueError that a check raises, or that all is well."""
     try:

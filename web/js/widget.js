@@ -7,6 +7,8 @@ import "./style.js"
 import { texts } from "./text.js"
 
 const LOOK_MILLISECONDS = 300
+/** What the front end leaves free around such a widget, in pixels. */
+const MARGIN = 10
 
 /** An element with properties and children; a shorthand. */
 export function make(tag, properties = {}, ...children) {
@@ -36,6 +38,8 @@ export function addSceneWidget(node, name, type, { minHeight, makeView }) {
   const view = makeView(change)
   const element = make("div", { className: "spatial-steering" }, view.element, hint)
   view.element.hidden = true
+  // Nodes 2.0 share a node's height out among its widgets by what their elements ask for.
+  element.style.minHeight = `${minHeight - 2 * MARGIN}px`
   element.addEventListener("wheel", zoomCanvas)
 
   let value = {}
