@@ -7,6 +7,7 @@ from comfy_api.latest import ComfyExtension, io
 from .learned import LearnedRelationLoss, LoadRelationClassifier
 from .losses import CentroidLossNode, CombineLosses, PresenceLossNode
 from .miniature import LoadMiniatureModel
+from .prompt import SpatialPrompt
 from .relations import EditRelations, SceneLayout, SpatialRelation, SpatialRelationParser
 from .report import SteeringReport, TokenMapPreview
 from .routes import add_routes
@@ -18,6 +19,7 @@ from .training import RecordRelationMaps, TrainRelationClassifier
 #: All nodes by their ids, which saved workflows refer to: they never change.
 NODE_CLASS_MAPPINGS: dict[str, type[io.ComfyNode]] = {
     "SpatialSteeringLoadMiniatureModel": LoadMiniatureModel,
+    "SpatialSteeringSpatialPrompt": SpatialPrompt,
     "SpatialSteeringRelationParser": SpatialRelationParser,
     "SpatialSteeringSpatialRelation": SpatialRelation,
     "SpatialSteeringEditRelations": EditRelations,

@@ -10,6 +10,7 @@ from comfy_execution.utils import get_executing_context
 from server import PromptServer
 from torch import Tensor
 
+from ..steering_core.plan import plan
 from ..steering_core.steering import Steering
 from ..steering_core.viz import mark_path, object_colour
 
@@ -33,7 +34,9 @@ _LOOK_ALIKES = str.maketrans(
 
 
 class LiveView:
-    """Puts the centroids on the sampler's preview of a steered step, and its relations and losses under the node.
+    """Says under a sampler's node what it is going to steer, and at each steered step how far that has come.
+
+    The centroids are put on the sampler's preview of a steered step.
 
     Previews are made as ComfyUI's are, and only where it makes them.
     """
@@ -41,6 +44,10 @@ class LiveView:
     def __init__(self) -> None:
         self._method: LatentPreviewMethod | None = None
         self._previewer: latent_preview.LatentPreviewer | None = None
+
+    def begins(self, steering: Steering, steps: int) -> None:
+        """See ``BeginListener``."""
+        show_text(plan(steering, steps))
 
     def __call__(
         self, steering: Steering, step: int, steps: int, denoised: Tensor, latent_format: LatentFormat

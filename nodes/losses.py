@@ -6,7 +6,7 @@ from comfy_api.latest import io
 
 from ..steering_core.losses import CentroidLoss, CombinedLoss, PresenceLoss, SteeringLoss
 from ..steering_core.losses.centroid import FUNCTIONS, ORTHOGONAL_NORMS, PAPER_SETTINGS
-from .types import CATEGORY, Loss, loss_output
+from .types import CATEGORY, Loss, advanced, loss_output
 
 #: Keys that the softmax of a map runs over.
 TEXT, ALL = "text", "all"
@@ -38,31 +38,20 @@ class CentroidLossNode(io.ComfyNode):
                         "objects are level, and never stops."
                     ),
                 ),
-                io.DynamicCombo.Input(
-                    "orthogonal",
-                    options=[_orthogonal_option(norm) for norm in ORTHOGONAL_NORMS],
-                    tooltip=(
-                        "Keeps the objects level across the relation's axis, so that left of is not also far above. "
-                        "none: leave that to the model; l1: firm; l2: gentle near level."
-                    ),
+                advanced(_orthogonal_input()),
+                advanced(
+                    _weight(
+                        "presence_weight",
+                        "Pulls each object's attention together. Meant against missing objects; on the miniature no "
+                        "difference was found. 0 to 10; 0: off.",
+                    )
                 ),
-                io.Float.Input(
-                    "presence_weight",
-                    default=0.0,
-                    min=0.0,
-                    max=10.0,
-                    step=0.05,
-                    tooltip="Pulls each object's attention together. Meant against missing objects; on the miniature "
-                    "no difference was found. 0 to 10; 0: off.",
-                ),
-                io.Float.Input(
-                    "balance_weight",
-                    default=0.0,
-                    min=0.0,
-                    max=10.0,
-                    step=0.05,
-                    tooltip="Asks that both objects' attention is spread alike. Meant against one crowding out the "
-                    "other; on the miniature no difference was found. 0 to 10; 0: off.",
+                advanced(
+                    _weight(
+                        "balance_weight",
+                        "Asks that both objects' attention is spread alike. Meant against one crowding out the other; "
+                        "on the miniature no difference was found. 0 to 10; 0: off.",
+                    )
                 ),
                 _softmax_input(),
             ],
@@ -87,9 +76,25 @@ class CentroidLossNode(io.ComfyNode):
         return io.NodeOutput(CentroidLoss(**function, **orthogonal, **weights, over_all_keys=softmax_over == ALL))
 
 
-def _softmax_input() -> io.Combo.Input:
+def _orthogonal_input() -> io.DynamicCombo.Input:
+    return io.DynamicCombo.Input(
+        "orthogonal",
+        options=[_orthogonal_option(norm) for norm in ORTHOGONAL_NORMS],
+        tooltip=(
+            "Keeps the objects level across the relation's axis, so that left of is not also far above. "
+            "none: leave that to the model; l1: firm; l2: gentle near level."
+        ),
+    )
+
+
+def _weight(name: str, tooltip: str) -> io.Float.Input:
+    """Of a term that is off by default."""
+    return io.Float.Input(name, default=0.0, min=0.0, max=10.0, step=0.05, tooltip=tooltip)
+
+
+def _softmax_input() -> io.Input:
     """Which keys of a joint attention share its weight; workflows made before it have none."""
-    return io.Combo.Input(
+    keys = io.Combo.Input(
         "softmax_over",
         options=[TEXT, ALL],
         default=TEXT,
@@ -100,6 +105,7 @@ def _softmax_input() -> io.Combo.Input:
             "Without effect on Stable Diffusion 1, 2 and SDXL. Losses that are combined need the same choice."
         ),
     )
+    return advanced(keys)
 
 
 def _others(name: str) -> list[str]:
@@ -108,15 +114,16 @@ def _others(name: str) -> list[str]:
 
 def _function_option(name: str) -> io.DynamicCombo.Option:
     """One choice of f, with the inputs that it reads."""
+    alpha = io.Float.Input(
+        "alpha",
+        default=PAPER_SETTINGS[name]["alpha"],
+        min=0.01,
+        max=100.0,
+        step=0.05,
+        tooltip="How steeply the loss grows with the distance that is missing; more than 0.",
+    )
     inputs: list[io.Input] = [
-        io.Float.Input(
-            "alpha",
-            default=PAPER_SETTINGS[name]["alpha"],
-            min=0.01,
-            max=100.0,
-            step=0.05,
-            tooltip="How steeply the loss grows with the distance that is missing; more than 0.",
-        ),
+        advanced(alpha),
         io.Float.Input(
             "margin",
             default=PAPER_SETTINGS[name]["margin"],
@@ -127,16 +134,15 @@ def _function_option(name: str) -> io.DynamicCombo.Option:
         ),
     ]
     if name == "leaky_relu":
-        inputs.append(
-            io.Float.Input(
-                "leaky_slope",
-                default=CentroidLoss.leaky_slope,
-                min=0.0,
-                max=1.0,
-                step=0.01,
-                tooltip="How much it counts that the relation holds by more than the margin, 0 (not) to 1 (as before).",
-            )
+        slope = io.Float.Input(
+            "leaky_slope",
+            default=CentroidLoss.leaky_slope,
+            min=0.0,
+            max=1.0,
+            step=0.01,
+            tooltip="How much it counts that the relation holds by more than the margin, 0 (not) to 1 (as before).",
         )
+        inputs.append(advanced(slope))
     return io.DynamicCombo.Option(name, inputs)
 
 

@@ -56,7 +56,7 @@ class SpatialRelationParser(io.ComfyNode):
     def execute(cls, clip, text: str) -> io.NodeOutput:
         """Encode the text and tie its relations to the tokens."""
         conditioning, scene = encode_prompt(clip, text)
-        return io.NodeOutput(conditioning, scene, scene.summary())
+        return io.NodeOutput(conditioning, scene, scene.summary(), ui={"prompt": [scene.scene.prompt]})
 
 
 class SpatialRelation(io.ComfyNode):
@@ -157,7 +157,18 @@ class SceneLayout(io.ComfyNode):
             node_id="SpatialSteeringSceneLayout",
             display_name="Scene Layout",
             category=CATEGORY,
-            search_aliases=["drag objects", "place objects", "composition", "canvas", "regions", "layout"],
+            search_aliases=[
+                "where",
+                "position",
+                "place objects",
+                "drag objects",
+                "composition",
+                "canvas",
+                "regional",
+                "area",
+                "bounding box",
+                "layout",
+            ],
             description=(
                 "The objects of the prompt on a small canvas: drag them to where they should be. Their places become "
                 "relations, which take the place of those read from the prompt. Two that touch are to be near each "

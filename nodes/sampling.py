@@ -10,7 +10,7 @@ from nodes import common_ksampler
 from ..steering_core.backends.comfyui.miniature import is_miniature
 from ..steering_core.backends.comfyui.sampling import steer_model
 from ..steering_core.backends.comfyui.text import CARRIED
-from ..steering_core.losses import SteeringLoss
+from ..steering_core.losses import CentroidLoss, SteeringLoss
 from ..steering_core.miniature.look import look_at
 from ..steering_core.schedule import SteeringSchedule
 from ..steering_core.steering import Steering
@@ -39,7 +39,7 @@ class ApplySpatialSteering(io.ComfyNode):
             inputs=[
                 io.Model.Input("model", tooltip="The model that is to draw. It is not changed."),
                 _relations_input(),
-                Loss.Input("steering_loss", tooltip="How a relation is scored: from Centroid Loss, for instance."),
+                _loss_input(),
                 Schedule.Input(
                     "steering_schedule",
                     optional=True,
@@ -58,12 +58,12 @@ class ApplySpatialSteering(io.ComfyNode):
     def execute(
         cls,
         model,
-        steering_loss: SteeringLoss,
         relations: GroundedScene | None = None,
+        steering_loss: SteeringLoss | None = None,
         steering_schedule: SteeringSchedule | None = None,
     ) -> io.NodeOutput:
         """Steer a clone of the model."""
-        return io.NodeOutput(*_steered(model, relations, steering_loss, steering_schedule or SteeringSchedule()))
+        return io.NodeOutput(*steered(model, relations, steering_loss, steering_schedule or SteeringSchedule()))
 
 
 class SteeredKSampler(io.ComfyNode):
@@ -130,7 +130,7 @@ class SteeredKSampler(io.ComfyNode):
                     "mostly settled, and steering moves little.",
                 ),
                 _relations_input(),
-                Loss.Input("steering_loss", tooltip="How a relation is scored: from Centroid Loss, for instance."),
+                _loss_input(),
                 update_input(),
                 *window_inputs(),
                 order_input(),
@@ -168,18 +168,18 @@ class SteeredKSampler(io.ComfyNode):
         negative,
         latent_image,
         denoise: float,
-        steering_loss: SteeringLoss,
         update: dict,
         start_percent: float,
         end_percent: float,
         order: str,
         relations: GroundedScene | None = None,
+        steering_loss: SteeringLoss | None = None,
     ) -> io.NodeOutput:
         """Sample with a steered clone of the model."""
         schedule = SteeringSchedule(start=start_percent, end=end_percent, order=order, **read_update(update))
-        steered, log = _steered(model, relations, steering_loss, schedule)
+        steered_model, log = steered(model, relations, steering_loss, schedule)
         (samples,) = common_ksampler(
-            steered, seed, steps, cfg, sampler_name, scheduler, positive, negative, latent_image, denoise=denoise
+            steered_model, seed, steps, cfg, sampler_name, scheduler, positive, negative, latent_image, denoise=denoise
         )
         return io.NodeOutput(samples, log)
 
@@ -193,8 +193,22 @@ def _relations_input() -> io.Input:
     )
 
 
-def _steered(model, relations: GroundedScene | None, loss: SteeringLoss, schedule: SteeringSchedule):
-    """The steered clone of a model, and the log that its samplers fill."""
-    log = RunLog(look_at if is_miniature(model) else None)
+def _loss_input() -> io.Input:
+    return Loss.Input(
+        "steering_loss",
+        optional=True,
+        tooltip="How a relation is scored: from Centroid Loss, for instance. Without it: Centroid Loss at its defaults.",
+    )
+
+
+def steered(model, relations: GroundedScene | None, loss: SteeringLoss | None, schedule: SteeringSchedule):
+    """The steered clone of a model, and the log that its samplers fill.
+
+    Args:
+        relations: none for those that the sampler's positive conditioning carries.
+        loss: none for the centroid loss at its defaults.
+    """
+    log, live = RunLog(look_at if is_miniature(model) else None), LiveView()
     scene = CARRIED if relations is None else relations
-    return steer_model(model, Steering(scene, loss, schedule), log, LiveView()), log
+    steering = Steering(scene, CentroidLoss() if loss is None else loss, schedule)
+    return steer_model(model, steering, log, on_begin=live.begins, on_step=live), log

@@ -9,10 +9,15 @@ from typing import Any
 from comfy_api.latest import io
 
 from ..steering_core.schedule import DESCENT, GUIDANCE, IN_TURN, LARGEST_MOVE, TOGETHER, SteeringSchedule
-from .types import CATEGORY, Schedule, complaint
+from .types import CATEGORY, Schedule, advanced, complaint
 
 #: The update rules by the names that nodes give them.
-UPDATES = {"latent_descent": DESCENT, "noise_guidance": GUIDANCE}
+UPDATES = {
+    "automatic": DESCENT,
+    "automatic_guidance": GUIDANCE,
+    "latent_descent": DESCENT,
+    "noise_guidance": GUIDANCE,
+}
 #: Where they are not to be found by the steps themselves; of noise guidance, what served the first miniature.
 _STEP_SIZES = {DESCENT: LARGEST_MOVE, GUIDANCE: 0.5}
 
@@ -53,7 +58,8 @@ class SteeringScheduleNode(io.ComfyNode):
                 io.DynamicCombo.Input(
                     "preset",
                     options=[io.DynamicCombo.Option(name, _inputs(preset)) for name, preset in _PRESETS.items()],
-                    tooltip="balanced serves both miniatures. gentle moves less and stops earlier, "
+                    tooltip="balanced serves both miniatures, in few steps too: where only one or two are steered, it "
+                    "moves the objects several times in each. gentle moves less and stops earlier, "
                     "closer to the unsteered picture. strong moves more and longer: slower, and harder on details. "
                     "Choosing one sets all inputs but order.",
                 ),
@@ -127,21 +133,22 @@ def _inputs(preset: _Preset) -> list[io.Input]:
     return [
         update_input(preset.strength, targets=True),
         *window_inputs(preset.end),
-        decay,
+        advanced(decay),
     ]
 
 
 def window_inputs(end: float = SteeringSchedule.end) -> list[io.Input]:
     """The part of the steps that is steered."""
+    start = io.Float.Input(
+        "start_percent",
+        default=SteeringSchedule.start,
+        min=0.0,
+        max=0.99,
+        step=0.01,
+        tooltip="Where in the steps steering begins, as a share from 0 to 1. Places are decided early.",
+    )
     return [
-        io.Float.Input(
-            "start_percent",
-            default=SteeringSchedule.start,
-            min=0.0,
-            max=0.99,
-            step=0.01,
-            tooltip="Where in the steps steering begins, as a share from 0 to 1. Places are decided early.",
-        ),
+        advanced(start),
         io.Float.Input(
             "end_percent",
             default=end,
@@ -156,12 +163,13 @@ def window_inputs(end: float = SteeringSchedule.end) -> list[io.Input]:
 
 def order_input() -> io.Input:
     """Several relations together, or in turn."""
-    return io.Combo.Input(
+    order = io.Combo.Input(
         "order",
         options=[TOGETHER, IN_TURN],
         default=TOGETHER,
         tooltip="With several relations: all in each step, or one after the other, step by step.",
     )
+    return advanced(order)
 
 
 def update_input(strength: float = 1.0, *, targets: bool = False):
@@ -172,32 +180,31 @@ def update_input(strength: float = 1.0, *, targets: bool = False):
         targets: whether noise guidance has a target too. (Steered KSampler's has none: a widget more would shift
             the values that workflows of version 0.1.0 hold by position.)
     """
-    guidance = [
-        _step_size(GUIDANCE, strength, "How strongly the predicted noise is bent, in units of its own scale"),
-        *([_target()] if targets else []),
-    ]
-    descent = [
-        _step_size(DESCENT, strength, "How far the latent moves at once, in units of the noise that is in it"),
-        io.Int.Input(
-            "refinements",
-            default=0,
-            min=0,
-            max=50,
-            tooltip="At most so many moves before each steered step. 0: one, or where only one or two steps are "
-            "steered, four or two. More lowers the loss further, takes longer (each about as long as a step), and can "
-            "cost an object.",
-        ),
-        _target(),
-    ]
+    refinements = io.Int.Input(
+        "refinements",
+        default=0,
+        min=0,
+        max=50,
+        tooltip="At most so many moves before each steered step. 0: one, or where only one or two steps are "
+        "steered, four or two. More lowers the loss further, takes longer (each about as long as a step), and can "
+        "cost an object.",
+    )
+    guided = [_target()] if targets else []
+    descended = [advanced(refinements), _target()]
+    bent = "How strongly the predicted noise is bent, in units of its own scale"
+    moved = "How far the latent moves at once, in units of the noise that is in it"
     return io.DynamicCombo.Input(
         "update",
         options=[
-            io.DynamicCombo.Option("latent_descent", descent),
-            io.DynamicCombo.Option("noise_guidance", guidance),
+            io.DynamicCombo.Option("automatic", [_strength(strength), *descended]),
+            io.DynamicCombo.Option("automatic_guidance", [_strength(strength), *guided]),
+            io.DynamicCombo.Option("latent_descent", [_step_size(DESCENT, strength, moved), *descended]),
+            io.DynamicCombo.Option("noise_guidance", [_step_size(GUIDANCE, strength, bent), *guided]),
         ],
         tooltip=(
-            "latent_descent moves the latent before a step, and can repeat that until the relation holds. "
-            "noise_guidance bends the noise that the model predicts, each time the sampler asks it."
+            "automatic finds out at each step how far the latent has to move; automatic_guidance does the same by "
+            "bending the noise that the model predicts, which the sampler lcm needs. latent_descent and "
+            "noise_guidance are the same two by a step size of your own."
         ),
     )
 
@@ -205,6 +212,18 @@ def update_input(strength: float = 1.0, *, targets: bool = False):
 def read_update(update: dict) -> dict:
     """The choice of the rule and its settings, as ``SteeringSchedule`` takes them."""
     return {**update, "update": UPDATES[update["update"]], "refinements": update.get("refinements") or None}
+
+
+def _strength(strength: float) -> io.Input:
+    return io.Float.Input(
+        "strength",
+        default=strength,
+        min=0.0,
+        max=10.0,
+        step=0.05,
+        tooltip="How far the objects may be moved at once: 1 as measured best, the same on every model; 0 not at all. "
+        "Objects still in the wrong place: more. Smeared or odd details: less.",
+    )
 
 
 def _step_size(update: str, strength: float, effect: str) -> io.Input:
@@ -219,7 +238,7 @@ def _step_size(update: str, strength: float, effect: str) -> io.Input:
 
 
 def _target() -> io.Input:
-    return io.Float.Input(
+    target = io.Float.Input(
         "target",
         default=SteeringSchedule.target,
         min=-10.0,
@@ -228,3 +247,4 @@ def _target() -> io.Input:
         tooltip="A relation is left alone when its loss is at most this. 0: when it holds by the margin; less: "
         "GELU and leaky ReLU go on beyond that.",
     )
+    return advanced(target)

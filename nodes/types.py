@@ -37,8 +37,8 @@ Dataset = io.Custom("RELATION_DATASET")
 class _SceneWidgetInput(io.WidgetInput):
     """An input whose widget the pack's own front end draws; it holds JSON, at first ``{}``, and takes no link."""
 
-    def __init__(self, id: str, tooltip: str) -> None:
-        super().__init__(id, tooltip=tooltip, default={}, socketless=True)
+    def __init__(self, id: str, tooltip: str, optional: bool = False) -> None:
+        super().__init__(id, optional=optional, tooltip=tooltip, default={}, socketless=True)
 
 
 @io.comfytype(io_type="RELATION_EDITS")
@@ -55,6 +55,12 @@ class LayoutOfScene(io.ComfyTypeIO):
 
     Type = dict
     Input = _SceneWidgetInput
+
+
+def advanced(one: io.Input) -> io.Input:
+    """The input as one that the front end may fold away. (ComfyUI's own parameter for that came with 0.9.2.)"""
+    one.extra_dict["advanced"] = True
+    return one
 
 
 def complaint(check: Callable[[], Any]) -> bool | str:

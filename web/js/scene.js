@@ -3,10 +3,13 @@
 import { api } from "../../../scripts/api.js"
 import { DamagedValue, faultOfEdits, faultOfLayout } from "./damage.js"
 
-const PARSER = "SpatialSteeringRelationParser"
+const SPATIAL_PROMPT = "SpatialSteeringSpatialPrompt"
+/** The nodes that read a prompt, which is their widget "text". */
+const READERS = ["SpatialSteeringRelationParser", SPATIAL_PROMPT]
 
-/** What the nodes after the parser make of a scene, given the values of their widgets. */
+/** What nodes make of a scene, given the values of their widgets. */
 const STEPS = {
+  [SPATIAL_PROMPT]: laidOut,
   SpatialSteeringSpatialRelation: withRelation,
   SpatialSteeringEditRelations: edited,
   SpatialSteeringSceneLayout: laidOut,
@@ -16,24 +19,26 @@ const NEVER = 2
 const BYPASS = 4
 
 /**
- * What is upstream of a node's relations, as plain JSON: what is equal gives equal scenes.
+ * Where a node's scene comes from, as plain JSON: what is equal gives equal scenes. It is read from the node's own
+ * prompt, or upstream of its relations, or else of its positive conditioning.
  *
  * @returns {{prompt: string | undefined, steps: {type: string, title: string, values: object}[]} | null} null without
- *   a parser; the prompt is undefined where it comes by a link.
+ *   a node that reads a prompt; the prompt is undefined where it comes by a link.
  */
 export function upstream(node) {
   const steps = []
   const seen = new Set()
   let place = { node, hosts: [] }
+  if (READERS.includes(node.type)) return { prompt: valuesOf(place).text, steps }
   while (!seen.has(place.node)) {
     seen.add(place.node)
-    place = origin(place, place.node.inputs?.find(({ name }) => name === "relations"))
+    place = origin(place, named(place, "relations")) ?? readerOf(place, named(place, "positive"))
     if (!place) return null
-    const { type, title, widgets = [] } = place.node
-    const values = () => Object.fromEntries(widgets.map((widget) => [widget.name, valueOf(place, widget)]))
-    if (type === PARSER) return { prompt: values().text, steps }
+    const { type, title } = place.node
+    const values = valuesOf(place)
+    if (Object.hasOwn(STEPS, type)) steps.unshift({ type, title, values })
+    if (READERS.includes(type)) return { prompt: values.text, steps }
     if (!Object.hasOwn(STEPS, type)) return null
-    steps.unshift({ type, title, values: values() })
   }
   return null
 }
@@ -71,6 +76,22 @@ export function positions({ objects }, layout) {
 
 // A place is a node, and the subgraph nodes that were entered on the way to it.
 
+function named({ node }, name) {
+  return node.inputs?.find((input) => input.name === name)
+}
+
+/** The place that read the prompt of a conditioning, past the nodes that hand the conditioning on. */
+function readerOf(place, input, seen = new Set()) {
+  const before = origin(place, input)
+  if (!before || seen.has(before.node)) return undefined
+  seen.add(before.node)
+  if (READERS.includes(before.node.type)) return before
+  for (const slot of before.node.inputs ?? []) {
+    const found = slot.type === "CONDITIONING" && readerOf(before, slot, seen)
+    if (found) return found
+  }
+}
+
 /** The place that the values of an input come from, past reroutes, bypassed nodes and borders of subgraphs. */
 function origin({ node, hosts }, input) {
   const link = input && node.graph?.getLink(input.link)
@@ -96,6 +117,11 @@ function outside({ node: { graph }, hosts }) {
   const { rootGraph } = graph
   const nodes = [rootGraph, ...rootGraph.subgraphs.values()].flatMap(({ nodes }) => nodes)
   return { node: hosts.at(-1) ?? nodes.find(({ subgraph }) => subgraph === graph), hosts: hosts.slice(0, -1) }
+}
+
+/** The values of a node's widgets, by their names. */
+function valuesOf(place) {
+  return Object.fromEntries((place.node.widgets ?? []).map((widget) => [widget.name, valueOf(place, widget)]))
 }
 
 /** The value of a widget; of one that a subgraph shows outside, that one's; undefined if it comes from a node. */

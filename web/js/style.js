@@ -46,6 +46,12 @@ sheet.replaceSync(`
 }
 .spatial-steering .foot input[aria-disabled="true"] { opacity: 0.4; cursor: default; }
 
+.spatial-steering .reading {
+  margin: 0; padding: 0 10px; overflow: auto; font-size: 11px; white-space: pre-line; overflow-wrap: anywhere;
+  color: var(--input-text);
+}
+.spatial-steering .reading.nothing { color: var(--descrip-text); font-style: italic; }
+
 .spatial-steering .rows { display: flex; flex-direction: column; gap: 4px; overflow: auto; }
 .spatial-steering .row { display: flex; flex-wrap: wrap; gap: 6px; align-items: center; padding: 2px; }
 .spatial-steering .row.off > :not(input) { opacity: 0.4; text-decoration: line-through; }

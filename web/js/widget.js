@@ -7,6 +7,8 @@ import "./style.js"
 import { texts } from "./text.js"
 
 const LOOK_MILLISECONDS = 300
+/** What the front end leaves free around such a widget, in pixels. */
+const MARGIN = 10
 
 /** An element with properties and children; a shorthand. */
 export function make(tag, properties = {}, ...children) {
@@ -36,12 +38,17 @@ export function addSceneWidget(node, name, type, { minHeight, makeView }) {
   const view = makeView(change)
   const element = make("div", { className: "spatial-steering" }, view.element, hint)
   view.element.hidden = true
+  // Nodes 2.0 share a node's height out among its widgets by what their elements ask for.
+  element.style.minHeight = `${minHeight - 2 * MARGIN}px`
   element.addEventListener("wheel", zoomCanvas)
 
   let value = {}
   let scene = null
-  let followed
-  let done
+  const follow = followScene(node, words.noParser, (next, missing) => {
+    scene = next
+    if (scene) hold(value)
+    else say(missing)
+  })
 
   const widget = node.addDOMWidget(name, type, element, {
     getValue: () => value,
@@ -51,7 +58,7 @@ export function addSceneWidget(node, name, type, { minHeight, makeView }) {
   })
   // A prompt that was changed just now may not have been read yet; what is sent fits it.
   widget.serializeValue = async () => {
-    await follow(found())
+    await follow()
     return value
   }
 
@@ -79,6 +86,21 @@ export function addSceneWidget(node, name, type, { minHeight, makeView }) {
     app.canvas.emitAfterChange()
   }
 
+  return widget
+}
+
+/**
+ * Follows the scene of a node for as long as the node is in a graph.
+ *
+ * @param unconnected what to say where nothing upstream reads a prompt
+ * @param show called with each new scene, or with null and what to say in its place
+ * @returns looks at once; the promise is kept when what was found is shown
+ */
+export function followScene(node, unconnected, show) {
+  const words = texts()
+  let followed
+  let done
+
   function found() {
     const source = upstream(node)
     return JSON.stringify(source && { ...source, prompt: source.prompt ?? node.properties.prompt })
@@ -95,7 +117,7 @@ export function addSceneWidget(node, name, type, { minHeight, makeView }) {
   async function update(json) {
     const source = JSON.parse(json)
     let next = null
-    let missing = source ? words.unknownPrompt : words.noParser
+    let missing = source ? words.unknownPrompt : unconnected
     if (source?.prompt !== undefined) {
       try {
         next = await read(source)
@@ -103,10 +125,7 @@ export function addSceneWidget(node, name, type, { minHeight, makeView }) {
         missing = (error instanceof DamagedValue ? words.damagedBefore : words.failed)(error.message)
       }
     }
-    if (json !== followed) return
-    scene = next
-    if (scene) hold(value)
-    else say(missing)
+    if (json === followed) show(next, missing)
   }
 
   // Nothing tells a node of what changes further up, so it looks, and follows once the change has come to rest.
@@ -124,7 +143,7 @@ export function addSceneWidget(node, name, type, { minHeight, makeView }) {
   after(node, "onExecuted", (output) => {
     if (output?.prompt && upstream(node)?.prompt === undefined) [node.properties.prompt] = output.prompt
   })
-  return widget
+  return () => follow(found())
 }
 
 function after(node, method, then) {

@@ -41,13 +41,20 @@ _log = logging.getLogger(__name__)
 
 #: Of ComfyUI's samplers: (step, denoised, x, steps), the latents (batch, channels, H, W).
 SamplerCallback = Callable[[int, Tensor, Tensor, int], None]
+#: Is told of a run that begins: the steering, tied to its scene, and how many steps there are.
+BeginListener = Callable[[Steering, int], None]
 #: Is told of a steered step: the steering with its trace, the step from 0, how many there are, the denoised latent
 #: (batch, channels, H, W) and its format.
 StepListener = Callable[[Steering, int, int, Tensor, LatentFormat], None]
 
 
 def steer_model(
-    model: ModelPatcher, steering: Steering, log: RunLog | None = None, on_step: StepListener | None = None
+    model: ModelPatcher,
+    steering: Steering,
+    log: RunLog | None = None,
+    *,
+    on_begin: BeginListener | None = None,
+    on_step: StepListener | None = None,
 ) -> ModelPatcher:
     """A clone of the model whose samplers are steered, with any sampler node.
 
@@ -63,6 +70,7 @@ def steer_model(
         steering: its trace is that of the last run. With the scene ``CARRIED``, each run is steered by the
             relations that its positive conditioning carries.
         log: is given every run that ends well.
+        on_begin: called before the first step of a run, also of one in which nothing is steered.
         on_step: called after each step of the window.
 
     Raises:
@@ -75,7 +83,7 @@ def steer_model(
             "model: it is steered already. Give the model itself to one steering node only, with all relations: "
             "chain them with Spatial Relation, and add losses up with Combine Losses."
         )
-    steered = _SteeredModel(model, steering, log or RunLog(), on_step)
+    steered = _SteeredModel(model, steering, log or RunLog(), on_begin, on_step)
     clone = model.clone()
     clone.add_wrapper_with_key(wrappers.OUTER_SAMPLE, _WRAPPER_KEY, steered.outer_sample)
     clone.add_wrapper_with_key(wrappers.SAMPLER_SAMPLE, _WRAPPER_KEY, steered.sample)
@@ -85,8 +93,16 @@ def steer_model(
 class _SteeredModel:
     """Stands between a model's guiders and their samplers; for one run after the other."""
 
-    def __init__(self, model: ModelPatcher, steering: Steering, log: RunLog, on_step: StepListener | None) -> None:
-        self._model, self._steering, self._log, self._on_step = model, steering, log, on_step
+    def __init__(
+        self,
+        model: ModelPatcher,
+        steering: Steering,
+        log: RunLog,
+        on_begin: BeginListener | None,
+        on_step: StepListener | None,
+    ) -> None:
+        self._model, self._steering, self._log = model, steering, log
+        self._on_begin, self._on_step = on_begin, on_step
         if steering.scene is not CARRIED:
             self._bound(steering)  # what cannot be steered is said before the sampler's node runs
         self._run: _SteeredRun | None = None
@@ -102,7 +118,7 @@ class _SteeredModel:
         if network is not None:
             check_width(conditions, network.text_width)
             tie(conditions, bound.scene)
-        self._run = run = _SteeredRun(bound, network, self._on_step)
+        self._run = run = _SteeredRun(bound, network, self._on_begin, self._on_step)
         latent = executor(*args, **kwargs)
         self._log.add(run.ended(latent))
         return latent
@@ -123,8 +139,15 @@ class _SteeredModel:
 class _SteeredRun:
     """One run of a sampler."""
 
-    def __init__(self, steering: Steering, network: ReadableNetwork | None, on_step: StepListener | None) -> None:
-        self._steering, self._network, self._on_step = steering, network, on_step
+    def __init__(
+        self,
+        steering: Steering,
+        network: ReadableNetwork | None,
+        on_begin: BeginListener | None,
+        on_step: StepListener | None,
+    ) -> None:
+        self._steering, self._network = steering, network
+        self._on_begin, self._on_step = on_begin, on_step
         self._steps = 0
         self._predictions: dict[int, Tensor] = {}
 
@@ -147,6 +170,7 @@ class _SteeredRun:
     ) -> Tensor:
         """Wrapper of ``Sampler.sample``."""
         self._steps = steps = len(sigmas) - 1
+        _tell(self._on_begin, self._steering, steps)
         rest = (self._watching(callback, guider), noise, latent_image, denoise_mask, disable_pbar)
         active = self._steering.schedule.steered_steps(steps)
         if not (self._steering.scene.relations and active):
@@ -190,22 +214,9 @@ class _SteeredRun:
                 prediction = guider.inner_model.process_latent_out(denoised.float()).cpu()
                 self._predictions.update(dict.fromkeys(probed, prediction))
             if told := probed | left_out:
-                self._tell(max(told), denoised, guider.inner_model.latent_format)
+                _tell(self._on_step, self._steering, max(told), self._steps, denoised, guider.inner_model.latent_format)
 
         return watch
-
-    def _tell(self, step: int, denoised: Tensor, latent_format: LatentFormat) -> None:
-        """Tell the listener of a step; what fails there costs what it shows, not the picture."""
-        if self._on_step is None:
-            return
-        try:
-            self._on_step(self._steering, step, self._steps, denoised, latent_format)
-        except _STOPS:
-            raise
-        except Exception:
-            _log.warning(
-                "Spatial Steering: step %d cannot be shown. The picture is sampled on.", step + 1, exc_info=True
-            )
 
     def _prediction_shift(
         self,
@@ -341,6 +352,18 @@ class _SteeredRun:
             )
 
         return x * scale, probe
+
+
+def _tell(listener: Callable[..., None] | None, *told: Any) -> None:
+    """Tell a listener of a run; what fails there costs what it shows, not the picture."""
+    if listener is None:
+        return
+    try:
+        listener(*told)
+    except _STOPS:
+        raise
+    except Exception:
+        _log.warning("Spatial Steering: what is steered cannot be shown. The picture is sampled on.", exc_info=True)
 
 
 def _mask_at(

@@ -54,7 +54,7 @@ def encode_prompt(clip: CLIP, prompt: str, scene: Scene | None = None) -> tuple[
     """
     encoders, tokens = encoders_of(clip), clip.tokenize(prompt)
     conditioning = clip.encode_from_tokens_scheduled(tokens)
-    scene = scene or parse(_without_embeddings(prompt))
+    scene = scene or read_prompt(prompt)
     grounded = ground(scene, _tokens(clip, encoders, prompt, tokens, lambda: conditioning[0]))
     grounded = replace(grounded, conditioning=conditioning[0][0])
     return [[vectors, {**extra, RELATIONS_ENTRY: grounded}] for vectors, extra in conditioning], grounded
@@ -65,9 +65,9 @@ def ground_prompt(clip: CLIP, prompt: str, scene: Scene | None = None) -> Ground
     return encode_prompt(clip, prompt, scene)[1]
 
 
-def _without_embeddings(prompt: str) -> str:
-    """The prompt with blanks for textual inversions, whose names are no words of it."""
-    return re.sub(r"embedding:\S+", lambda found: " " * len(found.group()), prompt)
+def read_prompt(prompt: str) -> Scene:
+    """The relations that a prompt states; in place of textual inversions, whose names are no words of it, are blanks."""
+    return parse(re.sub(r"embedding:\S+", lambda found: " " * len(found.group()), prompt))
 
 
 def prompt_tokens(clip: CLIP, prompt: str) -> list[Token]:
@@ -153,8 +153,10 @@ def carried_relations(conditions: Mapping[str, Sequence[Condition]]) -> Grounded
     ]
     if not found:
         raise SteeringError(
-            "positive: it carries no relations. Connect the conditioning of Spatial Relation Parser to the sampler's "
-            "positive input, or its relations to the node that steers."
+            "positive: it carries no relations. Connect the conditioning of Spatial Relation Parser or Spatial Prompt "
+            "to the sampler's positive input, or the relations to the node that steers. If it is connected already, a "
+            "node between has dropped them: Conditioning (Concat) keeps those of its conditioning_to alone, and "
+            "Conditioning (Average) likewise."
         )
     stated = {scene.scene.prompt: scene for scene in found if scene.relations}
     if len(stated) > 1:

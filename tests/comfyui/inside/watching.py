@@ -16,7 +16,7 @@ with torch.inference_mode():
             told, log = [], RunLog()
             steering = Steering(scene.grounded, CentroidLoss(), SteeringSchedule(update, end=0.34, refinements=1))
             model = backend.steer_model(
-                scene.model, steering, log, lambda _, step, steps, *rest, told=told: told.append([step, steps])
+                scene.model, steering, log, on_step=lambda _, step, steps, *rest, told=told: told.append([step, steps])
             )
             run = log.run_of(scene.sample(model, sampler, STEPS))
             result[f"{sampler} {update}"] = {

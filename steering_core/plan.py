@@ -1,0 +1,38 @@
+"""What a run is going to steer, said before its first step."""
+
+from __future__ import annotations
+
+from .described import shortened
+from .steering import Steering
+
+#: Letters of a prompt, and of all relations together, that are shown.
+_PROMPT_SHOWN, _RELATIONS_SHOWN = 80, 200
+
+
+def plan(steering: Steering, steps: int) -> str:
+    """The relations and the steps that steer them, on one line; or why a run steers nothing.
+
+    Args:
+        steps: of the run, 1 or more.
+    """
+    scene, schedule = steering.scene, steering.schedule
+    if not scene.relations:
+        prompt = shortened(scene.scene.prompt, _PROMPT_SHOWN)
+        return f'nothing to steer: no spatial relation was found in "{prompt}"'
+    if schedule.step_size == 0:
+        return "nothing to steer: the strength is 0"
+    told = "; ".join(scene.describe(relation) for relation in scene.relations)
+    return f"steering {shortened(told, _RELATIONS_SHOWN)} · {_window(steering, steps)}"
+
+
+def _window(steering: Steering, steps: int) -> str:
+    """The steered steps, counted from 1, and a word where they lie outside the window that was asked for."""
+    schedule = steering.schedule
+    steered = schedule.steered_steps(steps)
+    first, last = steered[0], steered[-1]
+    named = f"step {first + 1}" if first == last else f"steps {first + 1} to {last + 1}"
+    # Where no step begins in the window, the one in which it lies takes its place.
+    why = (
+        f" (none begins between {schedule.start:.0%} and {schedule.end:.0%})" if first / steps < schedule.start else ""
+    )
+    return f"{named} of {steps}{why}"

@@ -1,0 +1,40 @@
+/** What was read of the prompt, and is going to be steered, said on the nodes themselves. */
+
+import { app } from "../../../scripts/app.js"
+import { labels, sentence, texts } from "./text.js"
+import { followScene, make } from "./widget.js"
+
+const HEIGHT = 34
+/** What each node says where nothing that reads a prompt is connected to it; the parser reads its own. */
+const UNCONNECTED = {
+  SpatialSteeringRelationParser: "noRelations",
+  SpatialSteeringSteeredKSampler: "noPrompt",
+  SpatialSteeringApplySpatialSteering: "fromPositive",
+}
+
+app.registerExtension({
+  name: "spatialsteering.Reading",
+  nodeCreated(node) {
+    if (Object.hasOwn(UNCONNECTED, node.comfyClass)) addReading(node, UNCONNECTED[node.comfyClass])
+  },
+})
+
+/** Adds the line; it holds no value, so that neither the workflow nor what is sent to the server has it. */
+function addReading(node, unconnected) {
+  const words = texts()
+  const said = make("p", { className: "reading scrolls", ariaLive: "polite", textContent: words.reading })
+  const element = make("div", { className: "spatial-steering" }, said)
+  const height = () => HEIGHT
+  const widget = node.addDOMWidget("reading", "SPATIAL_STEERING_READING", element, {
+    serialize: false,
+    getMinHeight: height,
+    getMaxHeight: height,
+  })
+  widget.serialize = false
+  followScene(node, words[unconnected], (scene, missing) => {
+    const names = scene && labels(scene)
+    const relations = scene?.relations.map((relation) => sentence(scene, names, relation)) ?? []
+    said.textContent = relations.join("\n") || (scene ? words.nothingToSteer : missing)
+    said.classList.toggle("nothing", !relations.length)
+  })
+}
