@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import runpy
 import shutil
 import subprocess
 from pathlib import Path
@@ -12,6 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tools import comfy_test
 from tools.locales import schema_inputs
 
 PACK = Path(__file__).resolve().parents[2]
@@ -140,11 +140,21 @@ def test_workflow_has_a_thumbnail_and_a_note(workflow):
     assert any(node["type"] == "MarkdownNote" for node in json.loads(workflow.read_text())["nodes"])
 
 
-@pytest.mark.parametrize("workflow", WORKFLOWS, ids=lambda file: file.stem)
-def test_comfy_test_runs_the_same_workflow(workflow):
-    make = runpy.run_path(str(PACK / "workflows" / "make.py"))
-    reduced = make["reduced"](json.loads(workflow.read_text()))
-    assert json.loads(make["target"](workflow).read_text()) == reduced
+def test_comfy_test_gets_every_example_in_a_form_that_it_reads(tmp_path):
+    comfy_test.export(tmp_path / "pack")
+
+    assert {file.name for file in (tmp_path / "pack" / "workflows").iterdir()} == {file.name for file in WORKFLOWS}
+    assert (tmp_path / "pack" / "comfy-test.toml").read_text().count('cpu = "all"') == 1
+    for workflow in WORKFLOWS:
+        nodes = json.loads((tmp_path / "pack" / "workflows" / workflow.name).read_text())["nodes"]
+        kept = [node for node in json.loads(workflow.read_text())["nodes"] if node["type"] != "MarkdownNote"]
+        assert nodes == [{key: value for key, value in node.items() if key != "widgets_values"} for node in kept]
+
+
+def test_comfyui_finds_no_templates_but_the_examples():
+    """Of the folders that its app/custom_node_manager.py looks into, the pack has this one."""
+    looked_into = {"example_workflows", "example", "examples", "workflow", "workflows"}
+    assert {folder for folder in looked_into if (PACK / folder).exists()} == {"example_workflows"}
 
 
 def _ours(server) -> dict:
