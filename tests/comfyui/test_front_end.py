@@ -50,7 +50,7 @@ _BOXES = """async nodes2 => {
         return [node.id, [...place, box.width / scale, box.height / scale]]
     })
 }"""
-_ALL_DRAWN = "() => app.graph._nodes.every(node => document.querySelector(`[data-node-id=\"${node.id}\"]`))"
+_ALL_DRAWN = '() => app.graph._nodes.every(node => document.querySelector(`[data-node-id="${node.id}"]`))'
 _COLOURS = """types => types.map(type => [
     LGraphCanvas.link_type_colors[type],
     app.canvas.default_connection_color_byType[type],
