@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import pytest
 _RELEASED = Path(__file__).parent / "released"
 WORKFLOWS = sorted((Path(__file__).resolve().parents[2] / "example_workflows").glob("*.json"))
 _FIRST_STEPS, _FIVE_OBJECTS = (
-    next(file for file in WORKFLOWS if file.stem == name) for name in ("first_steps", "five_objects")
+    next(file for file in WORKFLOWS if file.stem == name) for name in ("01 First steps", "04 Five objects")
 )
 _MISSING = "() => app.graph._nodes.filter(n => !(n.type in LiteGraph.registered_node_types)).map(n => n.type)"
 _WIDGETS = """() => Object.fromEntries(app.graph._nodes.filter(n => n.widgets).map(
@@ -34,6 +35,27 @@ _CHOOSE = """([type, name, value]) => {
 }"""
 _PROMPT = "async () => (await app.graphToPrompt()).output"
 _SET_MODE = """([type, mode]) => { app.graph._nodes.find(node => node.type === type).mode = mode }"""
+_SET = "([name, value]) => app.extensionManager.setting.set(name, value)"
+#: Of each node its id, and its box with the title, in the canvas's units, as the renderer in use draws it.
+_BOXES = """async nodes2 => {
+    const drawn = nodes2 ? document : null
+    const { scale, offset } = app.canvas.ds
+    return app.graph._nodes.map(node => {
+        if (!drawn) {
+            node.updateArea(app.canvas.ctx)
+            return [node.id, [...node.boundingRect]]
+        }
+        const box = drawn.querySelector(`[data-node-id="${node.id}"]`).getBoundingClientRect()
+        const place = [box.left / scale - offset[0], box.top / scale - offset[1]]
+        return [node.id, [...place, box.width / scale, box.height / scale]]
+    })
+}"""
+_ALL_DRAWN = '() => app.graph._nodes.every(node => document.querySelector(`[data-node-id="${node.id}"]`))'
+_COLOURS = """types => types.map(type => [
+    LGraphCanvas.link_type_colors[type],
+    app.canvas.default_connection_color_byType[type],
+    getComputedStyle(document.documentElement).getPropertyValue(`--color-datatype-${type}`),
+])"""
 _PICTURES = "() => app.graph._nodes.filter(n => n.type === 'SaveImage').map(n => n.imgs?.length ?? 0)"
 
 
@@ -79,6 +101,54 @@ def test_workflow_opens_without_a_missing_node_or_widget_error(page, workflow):
                 values = values[: len(node["widgets_values"])]
             assert values == node["widgets_values"], node["type"]
     assert page.errors == []
+
+
+def _hidden(boxes) -> list[tuple[str, str]]:
+    """Pairs of nodes of which one lies on the other."""
+    return [
+        (one, other)
+        for (one, (x, y, width, height)), (other, (to_x, to_y, to_width, to_height)) in itertools.combinations(boxes, 2)
+        if x < to_x + to_width and to_x < x + width and y < to_y + to_height and to_y < y + height
+    ]
+
+
+@pytest.fixture(scope="module", params=[False, True], ids=["canvas", "nodes_2.0"])
+def nodes2(request, page):
+    """Whether nodes are drawn by Nodes 2.0: elements of HTML, larger than on the canvas."""
+    page.evaluate(_SET, ["Comfy.VueNodes.Enabled", request.param])
+    yield request.param
+    page.evaluate(_SET, ["Comfy.VueNodes.Enabled", False])
+
+
+@pytest.mark.parametrize("workflow", WORKFLOWS, ids=lambda file: file.stem)
+def test_no_node_hides_another(page, nodes2, workflow):
+    _open(page, workflow)
+    if nodes2:
+        page.wait_for_function(_ALL_DRAWN)
+    # Nodes of HTML grow to their contents over the next frames.
+    page.wait_for_timeout(1000 if nodes2 else 100)
+    boxes = page.evaluate(_BOXES, nodes2)
+
+    assert len(boxes) == len(json.loads(workflow.read_text())["nodes"])
+    assert all(width > 100 and height > 30 for _, (_, _, width, height) in boxes)
+    assert _hidden(boxes) == []
+    assert page.errors == []
+
+
+@pytest.mark.parametrize("palette", ["dark", "light"])
+def test_the_types_of_the_pack_have_colours_of_their_own(page, server, palette):
+    ours = [node for node in server.get("/object_info").values() if node["category"] == "Spatial Steering"]
+    slots = {kind for node in ours for kind in node["output"]}
+    types = sorted(kind for kind in slots if kind.startswith(("RELATION", "SPATIAL_", "STEERING_")))
+    assert len(types) == 7
+
+    page.evaluate(_SET, ["Comfy.ColorPalette", palette])
+    page.wait_for_timeout(500)
+    colours = page.evaluate(_COLOURS, types)
+    page.evaluate(_SET, ["Comfy.ColorPalette", "dark"])
+
+    assert all(link and link == slot == html.strip() for link, slot, html in colours), colours
+    assert len({link for link, _, _ in colours}) == len(types)
 
 
 def test_only_the_inputs_that_the_choice_uses_are_shown(page):

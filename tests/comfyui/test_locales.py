@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,7 +12,9 @@ import pytest
 
 from tools.locales import node_definitions
 
-LOCALES = Path(__file__).resolve().parents[2] / "locales"
+_PACK = Path(__file__).resolve().parents[2]
+LOCALES = _PACK / "locales"
+DOCS = _PACK / "web" / "docs"
 _CHINESE = re.compile("[\u4e00-\u9fff]")
 _SYNTAX = re.compile("[{}@|]")
 
@@ -55,3 +58,17 @@ def test_comfyui_serves_both_languages(server):
         expected = _read(language)
         assert {node: served[language]["nodeDefs"][node] for node in expected} == expected
     assert served["zh"]["nodeCategories"]["Spatial Steering"] == "\u7a7a\u95f4\u5f15\u5bfc"
+
+
+def test_comfyui_serves_help_in_chinese_where_the_front_end_asks_first(server):
+    for node, schema in server.get("/object_info").items():
+        if node.startswith("SpatialSteering"):
+            pack = schema["python_module"].removeprefix("custom_nodes.")
+            address = f"http://127.0.0.1:{server.port}/extensions/{pack}/docs"
+            page = (DOCS / node / "zh.md").read_bytes()
+            with urllib.request.urlopen(f"{address}/{node}/zh.md") as answer:
+                assert answer.read() == page
+            # Pictures stand where the English page has them: the front end resolves them from docs.
+            (picture,) = re.findall(r"!\[.+\]\((.+)\)", page.decode("utf-8"))
+            with urllib.request.urlopen(f"{address}/{picture}") as answer:
+                assert answer.headers["Content-Type"] == "image/jpeg"

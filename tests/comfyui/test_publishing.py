@@ -9,16 +9,16 @@ from pathlib import Path
 
 import pytest
 
+from tools.comfy_test import BESIDE
+
 PACK = Path(__file__).resolve().parents[2]
-#: Nothing of a checkout that git would not list: there is no repository in the copy.
-LEFT = shutil.ignore_patterns(".*_cache", ".git", ".venv", ".dev", "*.egg-info", "__pycache__", "demo.png", "cost.png")
 
 
 @pytest.fixture(scope="module")
 def published(comfy, tmp_path_factory):
     """The folder as it would be unpacked in custom_nodes."""
     root = tmp_path_factory.mktemp("published")
-    shutil.copytree(PACK, root / "checkout", ignore=LEFT)
+    shutil.copytree(PACK, root / "checkout", ignore=shutil.ignore_patterns(*BESIDE))
     subprocess.run(
         [comfy, "--skip-prompt", "node", "pack"], cwd=root / "checkout", check=True, capture_output=True, timeout=120
     )
