@@ -41,8 +41,10 @@ class CentroidLoss:
     is the sum of its two axes; for ``near``, d is how far the distance falls short of
     ``NEAR_DISTANCE``.
 
-    A place in the picture is a relation to its middle: at a side, d is how far the centroid lies beyond the middle, in
-    a corner the sum of both axes, and in the center how far its distance falls short of ``CENTER_DISTANCE``.
+    A place in the picture is a relation to its middle, with the same margin: at a side, d is how far the centroid lies
+    beyond the middle, and in a corner the sum of both axes. In the center, d is how far the root mean square distance
+    of the map's mass from the middle falls short of ``CENTER_DISTANCE``, for the centroid of attention that is nowhere
+    yet lies in the middle too: by the centroid alone the miniature put few objects there.
 
     Attributes:
         function: f, one of ``FUNCTIONS``.
@@ -103,7 +105,7 @@ class CentroidLoss:
         terms = []
         for layer in layers:
             objects = threshold_at_mean(layer[:, list(relation.ends)].mean(dim=2))
-            terms.append(self._placement(centroids(objects), relation.relation))
+            terms.append(self._placement(objects, relation.relation))
             is_coarsest = layer.shape[-2] * layer.shape[-1] == coarsest
             if self.presence_weight and is_coarsest:
                 terms.append(self.presence_weight * variances(objects).sum(dim=1))
@@ -112,11 +114,15 @@ class CentroidLoss:
                 terms.append(self.balance_weight * (spread[:, 0] - spread[:, 1]).abs())
         return torch.stack(terms).sum(dim=0) / len(layers)
 
-    def _placement(self, centres: Tensor, relation: Relation | Place) -> Tensor:
-        """Spatial and orthogonal term of centroids (batch, 2, 2), or of a place (batch, 1, 2): eq. 9 and 11."""
+    def _placement(self, objects: Tensor, relation: Relation | Place) -> Tensor:
+        """Spatial and orthogonal term of thresholded maps (batch, 2, H, W), or of a place (batch, 1, H, W): eq. 9, 11."""
         is_place = isinstance(relation, Place)
+        centres = centroids(objects)
         difference = centres[:, 0] - (centres.new_tensor(MIDDLE) if is_place else centres[:, 1])
         signs = relation.direction
+        if relation is Place.AT_CENTER:
+            distance = (difference.square().sum(dim=-1) + variances(objects)[:, 0]).sqrt()
+            return self._penalty(relation.reach - distance)
         if not any(signs):
             return self._penalty(relation.reach - difference.norm(dim=-1))
         terms = [self._penalty(difference[:, axis] * sign) for axis, sign in enumerate(signs) if sign]

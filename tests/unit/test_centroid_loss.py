@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F
 
 from steering_core.losses.centroid import FUNCTIONS, PAPER_SETTINGS, CentroidLoss
-from steering_core.relations import NEAR_DISTANCE, Place, Relation
+from steering_core.relations import CENTER_DISTANCE, NEAR_DISTANCE, Place, Relation
 from steering_core.token_maps import TokenMaps, centroids, threshold_at_mean, variances
 from steering_core.tokens import GroundedRelation
 
@@ -75,6 +75,16 @@ def test_a_place_is_scored_by_how_far_the_centre_lies_beyond_the_middle(place, x
         value = loss(two_blobs(other, (x, y)), GroundedRelation(1, place), 0.0)
         expected = sum(max(0.0, 0.75 * (0.3 - displacement)) for displacement in displacements)
         torch.testing.assert_close(value, torch.tensor([expected]), atol=1e-3, rtol=0)
+
+
+@pytest.mark.parametrize(("x", "width"), [(0.5, 0.08), (0.5, 0.15), (0.7, 0.08)])
+def test_the_center_is_scored_by_how_far_the_attention_is_from_the_middle(x, width):
+    maps = two_blobs((x, 0.5), (0.9, 0.9), width=width)
+    value = CentroidLoss("relu", margin=0.25)(maps, GroundedRelation(0, Place.AT_CENTER), 0.0)
+    mass = threshold_at_mean(maps.layers["up.0"].mean(dim=2))[0, 0]
+    axis = (torch.arange(16) + 0.5) / 16 - 0.5
+    distance = ((mass * (axis[None, :] ** 2 + axis[:, None] ** 2)).sum() / mass.sum()).sqrt()
+    torch.testing.assert_close(value[0], 0.75 * (0.25 - (CENTER_DISTANCE - distance)), atol=1e-5, rtol=0)
 
 
 @pytest.mark.parametrize("place", list(Place))

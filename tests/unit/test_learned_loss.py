@@ -67,7 +67,7 @@ def test_a_relation_it_does_not_know_is_refused_before_sampling():
 
 
 def test_a_place_is_refused_before_sampling_with_what_to_do():
-    with pytest.raises(ValueError, match='does not know "on the left", a place .* Combine it with the centroid loss'):
+    with pytest.raises(ValueError, match=r'does not know "on the left", a place .* Combine it with the centroid loss'):
         LearnedLoss(small()).bound_to(NETWORK, [Relation.ABOVE, Place.AT_LEFT])
 
 
