@@ -8,7 +8,7 @@ from comfy_api.latest import io
 
 from ..steering_core.backends.comfyui.text import encode_prompt
 from ..steering_core.editing import edited, laid_out, read_edits, read_layout, with_relation
-from ..steering_core.relations import Relation, Scene
+from ..steering_core.relations import STEERED_NAMES, Place, Scene, check_object, relation_named
 from ..steering_core.tokens import GroundedScene, ground
 from .types import CATEGORY, LayoutOfScene, RelationEdits, Relations, complaint
 
@@ -26,8 +26,9 @@ class SpatialRelationParser(io.ComfyNode):
             search_aliases=["left of", "right of", "above", "below", "parse prompt", "clip text encode"],
             description=(
                 "Encodes the prompt, as CLIP Text Encode does, and reads the spatial relations in it: left, right, "
-                "above, below, diagonals, next to, between. Connect them to Apply Spatial Steering or Steered "
-                "KSampler. A prompt without relations is fine: it is then sampled unsteered."
+                "above, below, diagonals, next to, between; and places in the picture, such as on the left. Connect "
+                "them to Apply Spatial Steering or Steered KSampler. A prompt without relations is fine: it is then "
+                "sampled unsteered."
             ),
             inputs=[
                 io.Clip.Input("clip", tooltip="The text encoder of the model that will sample."),
@@ -37,8 +38,8 @@ class SpatialRelationParser(io.ComfyNode):
                     dynamic_prompts=True,
                     tooltip=(
                         'The prompt, in English if its relations are to be read: "a giraffe above an airplane" or "a '
-                        'cup to the left of a book and a clock below a cat". Name each object; weights like (dog:1.2) '
-                        "are understood."
+                        'cup to the left of a book and a clock in the upper right corner". Name each object; weights '
+                        "like (dog:1.2) are understood."
                     ),
                 ),
             ],
@@ -48,7 +49,10 @@ class SpatialRelationParser(io.ComfyNode):
                     display_name="relations",
                     tooltip="The relations found, for Apply Spatial Steering or Steered KSampler.",
                 ),
-                io.String.Output(display_name="summary", tooltip="What was understood, in words."),
+                io.String.Output(
+                    display_name="summary",
+                    tooltip="What was understood, in words; also what is not steered: behind, in front of.",
+                ),
             ],
         )
 
@@ -71,8 +75,9 @@ class SpatialRelation(io.ComfyNode):
             category=CATEGORY,
             search_aliases=["left of", "right of", "above", "below", "triplet", "manual relation", "add relation"],
             description=(
-                "Adds one relation by hand, for a scene whose prompt does not say it, or says it in another language. "
-                "Chain several, beginning with Spatial Relation Parser, which encodes the prompt."
+                "Adds one relation by hand, or one object's place in the picture, for a scene whose prompt does not "
+                "say it, or says it in another language. Chain several, beginning with Spatial Relation Parser, which "
+                "encodes the prompt."
             ),
             inputs=[
                 Relations.Input(
@@ -85,30 +90,43 @@ class SpatialRelation(io.ComfyNode):
                 ),
                 io.Combo.Input(
                     "relation",
-                    options=[relation.value for relation in Relation],
-                    tooltip="Where it is to lie, seen from the other object. Left and right are the picture's.",
+                    options=list(STEERED_NAMES),
+                    tooltip="Where it is to lie, seen from the other object; or with at_… where in the picture, and "
+                    "then object stays empty. Left and right are the picture's.",
                 ),
                 io.String.Input(
-                    "object", default="", tooltip="The object that it lies left of, above …, with the prompt's words."
+                    "object",
+                    default="",
+                    tooltip="The object that it lies left of, above …, with the prompt's words. Empty with at_…",
                 ),
             ],
             outputs=_relation_outputs(),
         )
 
     @classmethod
-    def validate_inputs(cls, subject: str | None = None, object: str | None = None) -> bool | str:
-        """Refuse names that make no relation before anything runs; what comes by a link is known only then."""
-        for name, value in (("subject", subject), ("object", object)):
-            if value is not None and not value.strip():
-                return f"{name}: words of the prompt that name an object were expected, such as dog; nothing was given."
-        if subject is not None and object is not None and subject.strip().casefold() == object.strip().casefold():
+    def validate_inputs(
+        cls, subject: str | None = None, relation: str | None = None, object: str | None = None
+    ) -> bool | str:
+        """Refuse what makes no relation before anything runs; what comes by a link is known only then."""
+        if relation is not None and relation not in STEERED_NAMES:
+            return f"relation: one of {', '.join(STEERED_NAMES)} was expected, and {relation!r} was given."
+        if subject is not None and not subject.strip():
+            return "subject: words of the prompt that name an object were expected, such as dog; nothing was given."
+        if relation is None or object is None:
+            return True
+        if isinstance(relation_named(relation), Place):
+            return complaint(lambda: check_object(relation_named(relation), object.strip() or None))
+        if not object.strip():
+            return "object: words of the prompt that name an object were expected, such as dog; nothing was given."
+        if subject is not None and subject.strip().casefold() == object.strip().casefold():
             return f"subject and object: two objects were expected, and both are {subject!r}."
         return True
 
     @classmethod
     def execute(cls, relations: GroundedScene, subject: str, relation: str, object: str) -> io.NodeOutput:
         """Add the relation."""
-        return _with_scene(relations, with_relation(relations.scene, subject, Relation(relation), object))
+        scene = with_relation(relations.scene, subject, relation_named(relation), object.strip() or None)
+        return _with_scene(relations, scene)
 
 
 class EditRelations(io.ComfyNode):
@@ -123,8 +141,8 @@ class EditRelations(io.ComfyNode):
             category=CATEGORY,
             search_aliases=["change relations", "switch off relation", "correct parser", "toggle"],
             description=(
-                "Lists the relations that were read from the prompt, before anything is sampled. Switch one off, or "
-                "choose another in its place."
+                "Lists the relations and places that were read from the prompt, before anything is sampled. Switch one "
+                "off, or choose another in its stead."
             ),
             inputs=[
                 Relations.Input("relations", tooltip="From Spatial Relation Parser or Spatial Relation."),
@@ -172,7 +190,7 @@ class SceneLayout(io.ComfyNode):
             description=(
                 "The objects of the prompt on a small canvas: drag them to where they should be. Their places become "
                 "relations, which take the place of those read from the prompt. Two that touch are to be near each "
-                "other."
+                "other. What the prompt says of an object's place in the picture, such as on the left, stays."
             ),
             inputs=[
                 Relations.Input(

@@ -11,13 +11,14 @@ from typing import Any, NamedTuple
 from .described import shortened
 from .parser import objects, parse
 from .parts import Part
-from .relations import Relation, Scene, Span, SpatialRelation
+from .relations import STEERED_NAMES, Place, Relation, Scene, Span, SpatialRelation, check_object, ends, relation_named
 
 #: Most objects of a layout: each pair of them can be related.
 MOST_PLACED = 64
 #: Most letters of a name that is looked for letter by letter.
 _LONGEST_NAME = 300
 _RELATIONS = tuple(relation.value for relation in Relation)
+_PLACES = tuple(place.value for place in Place)
 
 
 def find_phrase(prompt: str, phrase: str, occurrence: int = 0, known: Sequence[Span] | None = None) -> Span:
@@ -54,29 +55,30 @@ def _times(count: int) -> str:
     return "once" if count == 1 else f"{count} times"
 
 
-def with_relation(scene: Scene, subject: str, relation: Relation, object: str) -> Scene:
-    """The scene with one relation more, between two phrases of its prompt.
+def with_relation(scene: Scene, subject: str, relation: Relation | Place, object: str | None = None) -> Scene:
+    """The scene with one relation more, between two phrases of its prompt; or with one's place, and no object.
 
     Raises:
-        ValueError: a phrase is not in the prompt, or both are the same.
+        ValueError: a phrase is not in the prompt, both are the same, or an object is missing or too many.
     """
+    check_object(relation, object)
     known = objects(scene.prompt)
-    spans = [find_phrase(scene.prompt, phrase, known=known) for phrase in (subject, object)]
-    return replace(scene, relations=_distinct(*scene.relations, _between(spans[0], relation, spans[1])))
+    spans = [find_phrase(scene.prompt, phrase, known=known) for phrase in ends(subject, object)]
+    return replace(scene, relations=_distinct(*scene.relations, _between(spans[0], relation, *spans[1:])))
 
 
 class RelationEdit(NamedTuple):
     """What is wanted in the place of a relation that was read."""
 
-    read: tuple[str, Relation, str]
-    wanted: Relation
+    read: tuple[str, Relation | Place, str | None]
+    wanted: Relation | Place
     on: bool
 
 
 def read_edits(value: Any) -> list[RelationEdit]:
     """Edits from their JSON: ``{"relations": [{"subject", "relation", "object", "wanted", "on"}, …]}``.
 
-    ``{}`` and None hold none.
+    The object of a place is null, and what is wanted in its stead another place. ``{}`` and None hold none.
 
     Raises:
         ValueError: the value has another form; says where.
@@ -86,12 +88,17 @@ def read_edits(value: Any) -> list[RelationEdit]:
 
 
 def _read_edit(row: Part) -> RelationEdit:
-    read = row["subject"].text(), _read_relation(row["relation"]), row["object"].text()
-    return RelationEdit(read, _read_relation(row["wanted"]), row["on"].switch())
+    subject, relation = row["subject"].text(), _read_relation(row["relation"])
+    if isinstance(relation, Place):
+        row["object"].nothing()
+        wanted = row["wanted"].one_of(_PLACES)
+        return RelationEdit((subject, relation, None), Place(wanted), row["on"].switch())
+    object, wanted = row["object"].text(), row["wanted"].one_of(_RELATIONS)
+    return RelationEdit((subject, relation, object), Relation(wanted), row["on"].switch())
 
 
-def _read_relation(part: Part) -> Relation:
-    return Relation(part.one_of(_RELATIONS))
+def _read_relation(part: Part) -> Relation | Place:
+    return relation_named(part.one_of(STEERED_NAMES))
 
 
 def edited(scene: Scene, edits: Iterable[RelationEdit]) -> Scene:
@@ -99,12 +106,12 @@ def edited(scene: Scene, edits: Iterable[RelationEdit]) -> Scene:
 
     A relation without an edit stays; an edit of what is not read any more is passed over.
     """
-    left = defaultdict[tuple[str, Relation, str], deque[RelationEdit]](deque)
+    left = defaultdict[tuple[str, Relation | Place, str | None], deque[RelationEdit]](deque)
     for edit in edits:
         left[edit.read].append(edit)
     kept = []
     for relation in scene.relations:
-        same = left[relation.subject.text, relation.relation, relation.object.text]
+        same = left[relation.subject.text, relation.relation, relation.object_text]
         if not same:
             kept.append(relation)
             continue
@@ -150,7 +157,7 @@ def _read_placed(part: Part) -> tuple[str, int]:
 
 def _read_triplet(part: Part, objects: int) -> tuple[int, Relation, int]:
     subject, relation, object = part.items(3, 3)
-    triplet = subject.index(objects), _read_relation(relation), object.index(objects)
+    triplet = subject.index(objects), Relation(relation.one_of(_RELATIONS)), object.index(objects)
     if triplet[0] == triplet[2]:
         raise part.unlike("a relation of two objects")
     return triplet
@@ -158,6 +165,8 @@ def _read_triplet(part: Part, objects: int) -> tuple[int, Relation, int]:
 
 def laid_out(scene: Scene, layout: Layout) -> Scene:
     """The scene with the relations of a layout in place of its own; as it is where the layout is empty.
+
+    A layout tells how objects lie to each other: what the scene states of their places in the picture stays.
 
     Raises:
         ValueError: an object is not in the prompt.
@@ -167,11 +176,14 @@ def laid_out(scene: Scene, layout: Layout) -> Scene:
     known = objects(scene.prompt)
     spans = [find_phrase(scene.prompt, *named, known) for named in layout.objects]
     between = (_between(spans[a], relation, spans[b]) for a, relation, b in layout.relations)
-    return replace(scene, relations=_distinct(*between))
+    stated = (relation for relation in scene.relations if isinstance(relation.relation, Place))
+    return replace(scene, relations=_distinct(*stated, *between))
 
 
 def described(prompt: str) -> dict[str, Any]:
     """What a front end needs of a prompt, as JSON: its objects, and its relations by their positions among these.
+
+    The object of a place is null.
 
     Raises:
         TypeError: the prompt is not a string.
@@ -186,21 +198,26 @@ def described(prompt: str) -> dict[str, Any]:
     return {
         "objects": named,
         "relations": [
-            [positions[relation.subject], relation.relation.value, positions[relation.object]]
+            [
+                positions[relation.subject],
+                relation.relation.value,
+                None if relation.object is None else positions[relation.object],
+            ]
             for relation in parse(prompt).relations
         ],
     }
 
 
 def vocabulary() -> list[dict[str, Any]]:
-    """All relations as JSON: name, words, and the signs (dx, dy) of subject minus object, y downward."""
+    """All relations and places as JSON: name, words, the signs (dx, dy) of subject minus object, or of a place minus
+    the picture's middle, y downward, and whether it is a place."""
     return [
-        {"name": relation.value, "phrase": relation.phrase, "direction": list(relation.direction)}
-        for relation in Relation
+        {"name": one.value, "phrase": one.phrase, "direction": list(one.direction), "place": isinstance(one, Place)}
+        for one in (*Relation, *Place)
     ]
 
 
-def _between(subject: Span, relation: Relation, object: Span) -> SpatialRelation:
+def _between(subject: Span, relation: Relation | Place, object: Span | None = None) -> SpatialRelation:
     if subject == object:
         raise ValueError(f'"{subject.text}" was given as both subject and object. Name two objects.')
     return SpatialRelation(subject, relation, object)

@@ -10,8 +10,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice, product, takewhile
 from typing import NamedTuple
 
-from .marks import Mark, Word, read_marks
-from .relations import Relation, Scene, Span, SpatialRelation
+from .marks import PLACES, Mark, Word, read_marks
+from .relations import Depth, DepthRelation, Place, Relation, Scene, Span, SpatialRelation
 from .words import (
     ABSTRACT_ENDINGS,
     ADVERBS,
@@ -48,13 +48,14 @@ from .words import (
     STANDS,
     SUPPORTS,
     TRANSITIVES,
+    UNPLACED,
     X,
     Y,
 )
 
 
 def parse(prompt: str) -> Scene:
-    """Find the spatial relations of a prompt, in time linear in its length.
+    """Find what a prompt states of the places of things, in time linear in its length.
 
     Reading rules:
 
@@ -67,7 +68,11 @@ def parse(prompt: str) -> Scene:
     - "Above A is B", "above A there is B" and "above A, B" mean B above A.
     - "X between A and B" and "X flanked by A and B" read from left to right: X is right of A and
       left of B. Between two of a kind ("between candles") it is near them.
-    - "A on the left and B on the right" relates neighbours whose places in the image differ.
+    - "A on the left", "in the upper right corner A", "left: A, right: B" and "A left, B right" are places in the
+      image, whatever else is there. "A to the left, B to the right" and "A on top, B at the bottom" may be meant beside
+      a third, and only relate the two, as neighbours.
+    - "A in front of B", "behind B" and "in the foreground", "foreground: A" state depth.
+    - What is "with B on the left" or "with B at the top" may be A's part: no place is read there.
     - "A on B" means A above B where B can bear a thing: no ground, wall, state, time or part of a body.
     - "A with B above it" and "A with B to its left" relate B to A. "It" and "its" stand for what the
       relation before them ended with or else was named last, their own subject aside; "him", "her"
@@ -81,14 +86,18 @@ def parse(prompt: str) -> Scene:
     phrase that emphasis divides, as in "(red:1.2) dog" or "robot (chrome:1.3)", the part with the noun.
 
     Returns:
-        The scene; its relations are in reading order, and none if the prompt states none.
+        The scene; its relations and what it states of depth are in reading order, and none if the prompt states none.
 
     Raises:
         TypeError: the prompt is not a string.
     """
     reader = _Reader(prompt)
-    found = (relation for words in _sentences(prompt) for relation in reader.read(words))
-    return Scene(prompt, tuple(dict.fromkeys(found)))
+    found = dict.fromkeys(stated for words in _sentences(prompt) for stated in reader.read(words))
+    return Scene(
+        prompt,
+        tuple(stated for stated in found if isinstance(stated, SpatialRelation)),
+        tuple(stated for stated in found if isinstance(stated, DepthRelation)),
+    )
 
 
 def objects(prompt: str) -> tuple[Span, ...]:
@@ -108,6 +117,7 @@ def objects(prompt: str) -> tuple[Span, ...]:
 
 
 _BY_DIRECTION = {relation.direction: relation for relation in Relation}
+_PLACES = {place.direction: place for place in Place}
 _BETWEEN = (Relation.RIGHT_OF, Relation.LEFT_OF)
 #: Conjuncts beyond these are ignored, to bound the pairs of "A and B … above C and D …".
 _MOST_CONJUNCTS = 12
@@ -121,10 +131,11 @@ _TOKEN = re.compile(
     r"""(?P<weight>:\s*[-+]?(?:\d+(?:\.\d*)?|\.\d+)\s*(?=[)\]}]))
     | (?P<end>[.!?;\u3002\uff01\uff1f\uff1b]|\n[^\S\n]*\n|\b(?-i:BREAK)\b(?!-))
     | (?P<line>\n(?![^\S\n]*of\b))
+    | (?P<heading>(?<![^\s,.;|])(?:the\ )?(?:PLACES|foreground|background)(?=:\s):)
     | (?P<pause>[,:|\uff0c\u3001–—]|-(?=\s)|<[^<>]*>|embedding:\S+|\b(?:HEADINGS):(?=\s)|__\w+?__)
     | (?P<word>\b(?:st|mr|mrs|ms|dr)\.(?=\ \w)|\d+(?:[.,]\d+)*\w*|\w+(?:['’-]\w+)*|&|\\\()""".replace(
         "HEADINGS", "|".join(sorted(HEADINGS))
-    ),
+    ).replace("PLACES", PLACES),
     re.VERBOSE | re.IGNORECASE,
 )
 #: Words that a line may break after without a pause.
@@ -162,11 +173,22 @@ def _sentences(prompt: str) -> Iterator[list[Word]]:
         if match.lastgroup == "end":
             yield words
             words = []
+        elif match.lastgroup == "heading":
+            words += _heading(match)
         elif match.lastgroup == "word":
             words += _split(match.group(), match.start())
         elif match.lastgroup == "pause" or (match.lastgroup == "line" and words and words[-1].text not in _HANGING):
             words.append(Word(",", match.start(), match.end()))
     yield words
+
+
+def _heading(match: re.Match[str]) -> Iterator[Word]:
+    """ "Left side: a dog" says the same as ", in left side, a dog"."""
+    start, end = match.span()
+    yield from (Word(",", start, start), Word("in", start, start))
+    for word in re.finditer(r"\w+", match.group()):
+        yield Word(word.group().lower(), start + word.start(), start + word.end())
+    yield Word(",", end - 1, end)
 
 
 def _split(word: str, start: int) -> Iterator[Word]:
@@ -179,6 +201,8 @@ def _split(word: str, start: int) -> Iterator[Word]:
 def _marks(prompt: str, words: Sequence[Word]) -> list[Mark]:
     """What relates two phrases; of the many uses of "on" those by which one thing bears another."""
     marks = list(read_marks(words))
+    if len({mark.x for mark in marks if mark.kind == "bare"}) < 2:  # "a town left in ruins", "turn right"
+        marks = [mark for mark in marks if mark.kind != "bare"]
     ends = [*(mark.start for mark in marks[1:]), len(words)]
     return [mark for mark, end in zip(marks, ends) if mark.kind != "on" or _bears(prompt, words, mark, end)]
 
@@ -349,7 +373,7 @@ class _Reader:
         self._prompt = prompt
         self._topic: tuple[_Phrase, ...] = ()
 
-    def read(self, words: Sequence[Word]) -> Iterator[SpatialRelation]:
+    def read(self, words: Sequence[Word]) -> Iterator[SpatialRelation | DepthRelation]:
         marks = _marks(self._prompt, words)
         segments = list(_segments(self._prompt, words, marks, self._topic))
         subjects, objects, placed = tuple[_Phrase, ...](), tuple[_Phrase, ...](), list[tuple[_Phrase, Mark]]()
@@ -368,9 +392,14 @@ class _Reader:
                 aside = subjects if fresh or left.breaks_off else (*subjects, *earlier)
                 others = named if mark.pronoun in _PERSONAL else named[::-1]
                 objects = _referent(mark.pronoun, [*recent, *others], aside)
-            if mark.kind == "place" and subjects:
-                placed.append((subjects[-1], mark))
-                yield from _relate_places(*placed[-2:])
+            if mark.is_of_one:
+                if subjects:
+                    placed.append((subjects[-1], mark))
+                    yield from _relate_places(*placed[-2:])
+                    yield from _placed(subjects[-1], mark, left.companion if subjects[-1] in left.heads else None)
+            elif mark.depth:
+                for subject, thing in product(subjects, objects):
+                    yield from _relate(subject, mark.depth, thing)
             elif mark.kind == "between":
                 yield from _relate_between(subjects, objects)
             else:
@@ -395,7 +424,7 @@ def _subjects(
     To its left are first the objects of an ``earlier`` mark, whose ``subjects`` may go on, and then ``fresh`` heads.
     """
     alone = not fresh and not earlier
-    paused = mark.kind == "place" or (alone and not subjects) or left.tail[-2:] == ("and", ",")
+    paused = mark.is_of_one or (alone and not subjects) or left.tail[-2:] == ("and", ",")
     if (alone or left.breaks_off or mark.pronoun in RELATIVES) and _inverts(after, paused=paused):
         return tuple(after[:1])
     owned = left.companion is not None and left.companion.joints[-1] == "whose"
@@ -410,7 +439,8 @@ def _subjects(
 
 def _is_about_subject(mark: Mark, left: _Segment) -> bool:
     """Whether the mark's pronoun rather stands for a clause's subject than for what was named last."""
-    return mark.pronoun in _PERSONAL or (mark.pronoun == "its" and left.companion is not None)
+    of_several = mark.depth is not None and mark.pronoun in _PLURAL  # "A in front of B, C behind them": behind both
+    return of_several or mark.pronoun in _PERSONAL or (mark.pronoun == "its" and left.companion is not None)
 
 
 def _referent(pronoun: str, candidates: Iterable[_Phrase], aside: Sequence[_Phrase]) -> tuple[_Phrase, ...]:
@@ -422,7 +452,7 @@ def _referent(pronoun: str, candidates: Iterable[_Phrase], aside: Sequence[_Phra
 
 def _objects(mark: Mark, right: _Segment, *, final: bool) -> tuple[_Phrase, ...]:
     """The phrases that follow the mark at once; those that "and" adds, unless they are the next mark's subjects."""
-    if mark.kind == "place" or not right.heads or right.heads[0].joints:
+    if mark.is_of_one or not right.heads or right.heads[0].joints:
         return ()
     linked = list(takewhile(lambda phrase: phrase.joints in _LINKED, right.heads[1:_MOST_CONJUNCTS]))
     if mark.kind == "between":
@@ -449,15 +479,32 @@ def _is_placeless(noun: str) -> bool:
     return noun in PLACELESS or (noun.endswith(ABSTRACT_ENDINGS) and noun not in CONCRETE)
 
 
-def _relate_places(*placed: tuple[_Phrase, Mark]) -> Iterator[SpatialRelation]:
-    """Relate two phrases on the axes that both their places fix."""
+def _placed(subject: _Phrase, mark: Mark, companion: _Phrase | None) -> Iterator[SpatialRelation | DepthRelation]:
+    """Where a phrase is in the picture, or how near, unless that is meant of its companion."""
+    beside = companion is not None and companion.joints[-1] in {"with", "whose", "at"}
+    if mark.kind == "layer":
+        named = companion if companion is not None and beside else subject
+        if mark.depth and not _is_placeless(named.noun):
+            yield DepthRelation(named.span, mark.depth, None)
+    elif mark.kind != "aside" and not (_is_placeless(subject.noun) or subject.noun in UNPLACED | BODY):
+        place = _PLACES[mark.x or 0, mark.y or 0]
+        if companion is None or not (beside or mark.y is not None or place is Place.AT_CENTER):
+            yield SpatialRelation(subject.span, place, None)
+
+
+def _relate_places(*placed: tuple[_Phrase, Mark]) -> Iterator[SpatialRelation | DepthRelation]:
+    """Relate two neighbours, one of which is said to be aside, on the axes that both marks fix."""
     (first, a), (second, b) = placed[0], placed[-1]
+    if "aside" not in (a.kind, b.kind):
+        return
     x, y = (0 if p is None or q is None else (p > q) - (p < q) for p, q in ((a.x, b.x), (a.y, b.y)))
     if x or y:
         yield from _relate(first, _BY_DIRECTION[x, y], second)
 
 
-def _relate_between(subjects: Sequence[_Phrase], things: Sequence[_Phrase]) -> Iterator[SpatialRelation]:
+def _relate_between(
+    subjects: Sequence[_Phrase], things: Sequence[_Phrase]
+) -> Iterator[SpatialRelation | DepthRelation]:
     """Right of the first and left of the second; near several of one name, whose middle the subject is in."""
     for subject in subjects:
         if subject.noun in BONDS:
@@ -469,6 +516,10 @@ def _relate_between(subjects: Sequence[_Phrase], things: Sequence[_Phrase]) -> I
                 yield from _relate(subject, relation, thing)
 
 
-def _relate(subject: _Phrase, relation: Relation, thing: _Phrase) -> Iterator[SpatialRelation]:
-    if subject.span != thing.span and not _is_placeless(subject.noun) and not _is_placeless(thing.noun):
+def _relate(subject: _Phrase, relation: Relation | Depth, thing: _Phrase) -> Iterator[SpatialRelation | DepthRelation]:
+    if subject.span == thing.span or _is_placeless(subject.noun) or _is_placeless(thing.noun):
+        return
+    if isinstance(relation, Depth):
+        yield DepthRelation(subject.span, relation, thing.span)
+    else:
         yield SpatialRelation(subject.span, relation, thing.span)

@@ -89,6 +89,15 @@ class Part:
             raise self.unlike("a number from 0 to 1")
         return float(self.value)
 
+    def nothing(self) -> None:
+        """Null.
+
+        Raises:
+            ValueError: something is here.
+        """
+        if self.value is not None:
+            raise self.unlike("null")
+
     def one_of(self, choices: Sequence[str]) -> str:
         """One of several texts.
 

@@ -9,6 +9,9 @@ import math
 from dataclasses import dataclass
 from enum import Enum
 from functools import cached_property
+from typing import TypeVar
+
+End = TypeVar("End")
 
 
 class Relation(str, Enum):
@@ -46,6 +49,11 @@ class Relation(str, Enum):
         """The relation in words, to be put between two noun phrases."""
         return _PHRASES[self]
 
+    @property
+    def reach(self) -> float:
+        """Of a relation without a direction: how far apart centres may be that stand in it, in widths of the image."""
+        return NEAR_DISTANCE
+
     def holds(self, subject: tuple[float, float], object: tuple[float, float]) -> bool:
         """Whether two centres (x, y) stand in this relation, as VISOR judges it.
 
@@ -62,14 +70,84 @@ class Relation(str, Enum):
         InfSplign eq. 8: how far the subject lies to the relation's side; of a diagonal the smaller of its
         two directions. For ``NEAR``, by how much the distance is less than ``NEAR_DISTANCE``.
         """
-        dx, dy = subject[0] - object[0], subject[1] - object[1]
-        if self is Relation.NEAR:
-            return NEAR_DISTANCE - math.hypot(dx, dy)
-        return min(part * sign for part, sign in zip((dx, dy), self.direction) if sign)
+        return _displacement(self, (subject[0] - object[0], subject[1] - object[1]))
 
+
+class Place(str, Enum):
+    """Where an object lies in the picture: a relation of it to the picture's middle, and to no other object."""
+
+    AT_LEFT = "at_left"
+    AT_RIGHT = "at_right"
+    AT_TOP = "at_top"
+    AT_BOTTOM = "at_bottom"
+    AT_CENTER = "at_center"
+    AT_TOP_LEFT = "at_top_left"
+    AT_TOP_RIGHT = "at_top_right"
+    AT_BOTTOM_LEFT = "at_bottom_left"
+    AT_BOTTOM_RIGHT = "at_bottom_right"
+
+    @property
+    def direction(self) -> tuple[int, int]:
+        """Signs (dx, dy) of the object minus the middle; 0 where an axis is free, and both for ``AT_CENTER``."""
+        return _PLACE_DIRECTIONS[self]
+
+    @property
+    def phrase(self) -> str:
+        """The place in words, to be put after a noun phrase."""
+        return _PLACE_PHRASES[self]
+
+    @property
+    def reach(self) -> float:
+        """Of the center: how far from the middle a centre may be that lies there, in widths of the image."""
+        return CENTER_DISTANCE
+
+    def holds(self, subject: tuple[float, float]) -> bool:
+        """Whether a centre (x, y) lies there.
+
+        As VISOR judges relations: at a side when it lies strictly beyond the middle to that side, in a corner when it
+        does so on both axes; in the center when it is at most ``CENTER_DISTANCE`` from the middle.
+        """
+        displacement = self.displacement(subject)
+        return displacement >= 0 if self is Place.AT_CENTER else displacement > 0
+
+    def displacement(self, subject: tuple[float, float]) -> float:
+        """By how much a centre (x, y) lies there, in widths of the image, negative where it doesn't.
+
+        How far it is beyond the middle, 0.5 at the picture's edge; of a corner the smaller of both axes. For
+        ``AT_CENTER``, by how much its distance to the middle is less than ``CENTER_DISTANCE``.
+        """
+        return _displacement(self, (subject[0] - MIDDLE[0], subject[1] - MIDDLE[1]))
+
+
+class Depth(str, Enum):
+    """What is nearer to the viewer. It is read and told, but nothing steers it: no axis of the picture holds it."""
+
+    IN_FRONT_OF = "in_front_of"
+    BEHIND = "behind"
+    IN_FOREGROUND = "in_foreground"
+    IN_BACKGROUND = "in_background"
+
+    @property
+    def phrase(self) -> str:
+        """In words, to be put after a noun phrase, and before another where it relates two."""
+        return _DEPTH_PHRASES[self]
+
+
+def _displacement(relation: Relation | Place, offset: tuple[float, float]) -> float:
+    """How far an offset (dx, dy) goes in a relation's direction; without one, how far it falls short of its reach."""
+    if not any(relation.direction):
+        return relation.reach - math.hypot(*offset)
+    return min(part * sign for part, sign in zip(offset, relation.direction) if sign)
+
+
+#: Of the picture, (x, y).
+MIDDLE = (0.5, 0.5)
 
 #: Centres at most this far apart, in widths of the image, count as near each other.
 NEAR_DISTANCE = 0.5
+#: A centre at most this far from the middle, in widths of the image, lies in the center: a circle somewhat larger than
+#: the middle one of nine fields.
+CENTER_DISTANCE = 0.2
 
 _DIRECTIONS = {
     Relation.LEFT_OF: (-1, 0),
@@ -96,6 +174,61 @@ _PHRASES = {
     Relation.NEAR: "next to",
 }
 
+_PLACE_DIRECTIONS = {
+    Place.AT_LEFT: (-1, 0),
+    Place.AT_RIGHT: (1, 0),
+    Place.AT_TOP: (0, -1),
+    Place.AT_BOTTOM: (0, 1),
+    Place.AT_CENTER: (0, 0),
+    Place.AT_TOP_LEFT: (-1, -1),
+    Place.AT_TOP_RIGHT: (1, -1),
+    Place.AT_BOTTOM_LEFT: (-1, 1),
+    Place.AT_BOTTOM_RIGHT: (1, 1),
+}
+
+_PLACE_PHRASES = {
+    Place.AT_LEFT: "on the left",
+    Place.AT_RIGHT: "on the right",
+    Place.AT_TOP: "at the top",
+    Place.AT_BOTTOM: "at the bottom",
+    Place.AT_CENTER: "in the center",
+    Place.AT_TOP_LEFT: "in the upper left corner",
+    Place.AT_TOP_RIGHT: "in the upper right corner",
+    Place.AT_BOTTOM_LEFT: "in the lower left corner",
+    Place.AT_BOTTOM_RIGHT: "in the lower right corner",
+}
+
+_DEPTH_PHRASES = {
+    Depth.IN_FRONT_OF: "in front of",
+    Depth.BEHIND: "behind",
+    Depth.IN_FOREGROUND: "in the foreground",
+    Depth.IN_BACKGROUND: "in the background",
+}
+
+
+def ends(subject: End, object: End | None) -> tuple[End, ...]:
+    """What a relation is of: subject and object, or the subject alone where it is a place, which has no object."""
+    return (subject,) if object is None else (subject, object)
+
+
+def in_words(subject: str, phrase: str, object: str | None) -> str:
+    """What is said of a subject, and of an object if it needs one, as a clause."""
+    return " ".join((subject, phrase) if object is None else (subject, phrase, object))
+
+
+def relation_named(name: str) -> Relation | Place:
+    """The relation or place of a name such as "left_of" or "at_left".
+
+    Raises:
+        ValueError: there is none.
+    """
+    return Place(name) if name in _PLACE_NAMES else Relation(name)
+
+
+_PLACE_NAMES = frozenset(place.value for place in Place)
+#: All that can be steered, by name.
+STEERED_NAMES = (*(relation.value for relation in Relation), *(place.value for place in Place))
+
 
 def with_article(name: str) -> str:
     """ "a dog", "an airplane"."""
@@ -116,29 +249,83 @@ class Span:
 
 
 @dataclass(frozen=True)
-class SpatialRelation:
-    """One triplet of a prompt: subject, relation, object."""
+class Statement:
+    """What a prompt says of a subject, and of an object if it needs one."""
 
     subject: Span
-    relation: Relation
-    object: Span
+    relation: Relation | Place | Depth
+    object: Span | None
+
+    @property
+    def ends(self) -> tuple[Span, ...]:
+        """Subject and object; the subject alone where there is no object."""
+        return ends(self.subject, self.object)
+
+    @property
+    def object_text(self) -> str | None:
+        """The object's phrase."""
+        return None if self.object is None else self.object.text
 
     def __str__(self) -> str:
-        return f"{self.subject.text} {self.relation.phrase} {self.object.text}"
+        return in_words(self.subject.text, self.relation.phrase, self.object_text)
+
+
+@dataclass(frozen=True)
+class SpatialRelation(Statement):
+    """One triplet of a prompt: subject, relation, object; or subject and place, and no object.
+
+    Raises:
+        ValueError: a relation lacks its object, or a place has one.
+    """
+
+    relation: Relation | Place
+
+    def __post_init__(self) -> None:
+        check_object(self.relation, self.object)
+
+
+@dataclass(frozen=True)
+class DepthRelation(Statement):
+    """What a prompt says of depth, which is not steered. The foreground and the background have no object."""
+
+    relation: Depth
 
 
 @dataclass(frozen=True)
 class Scene:
-    """A prompt and the spatial relations that it states, in reading order."""
+    """A prompt and what it states of places.
+
+    Attributes:
+        relations: between objects and of objects to the picture, in reading order.
+        depth: what else it states, in reading order; it is told and not steered.
+    """
 
     prompt: str
     relations: tuple[SpatialRelation, ...]
+    depth: tuple[DepthRelation, ...] = ()
 
     @cached_property
     def objects(self) -> tuple[Span, ...]:
         """The distinct object phrases of the relations, in reading order."""
-        spans = {span for r in self.relations for span in (r.subject, r.object)}
+        spans = {span for relation in self.relations for span in relation.ends}
         return tuple(sorted(spans, key=lambda span: span.start))
+
+    @property
+    def unsteered(self) -> tuple[str, ...]:
+        """A line for each depth: that it was read, and is not steered."""
+        return tuple(f"read, but not steered: {depth}" for depth in self.depth)
+
+
+def check_object(relation: Relation | Place, object: Span | str | int | None) -> None:
+    """Refuse what is neither a relation of two objects nor a place of one.
+
+    Raises:
+        ValueError: names the relation, and says what is too many or missing.
+    """
+    if isinstance(relation, Place) and object is not None:
+        raise ValueError(f"object: none was expected with {relation.value}, a place in the picture. Leave it empty.")
+    if isinstance(relation, Relation) and object is None:
+        raise ValueError(f"object: {relation.value} relates two objects, and none was given. Name one.")
 
 
 def relation_scene(subject: str, relation: Relation, object: str) -> Scene:

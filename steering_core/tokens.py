@@ -12,7 +12,7 @@ from itertools import accumulate, pairwise
 from torch import Tensor
 
 from .described import shortened
-from .relations import Relation, Scene, Span
+from .relations import Place, Relation, Scene, Span, ends, in_words
 from .search import occurrences
 
 _INCOMPLETE = "\N{REPLACEMENT CHARACTER}"
@@ -43,11 +43,16 @@ class Token:
 
 @dataclass(frozen=True)
 class GroundedRelation:
-    """A relation between two objects of a ``GroundedScene``, by their positions there."""
+    """A relation between two objects of a ``GroundedScene``, by their positions there; of a place no object."""
 
     subject: int
-    relation: Relation
-    object: int
+    relation: Relation | Place
+    object: int | None = None
+
+    @property
+    def ends(self) -> tuple[int, ...]:
+        """Subject and object; of a place the subject alone."""
+        return ends(self.subject, self.object)
 
 
 @dataclass(frozen=True)
@@ -58,7 +63,7 @@ class GroundedScene:
         scene: the prompt and its relations.
         sequence: all tokens of the conditioning, to which other relations can be tied (``ground``).
         tokens: for each object the indices of its tokens.
-        relations: between the objects.
+        relations: between the objects, and of objects to the picture.
         conditioning: the encoded prompt that the tokens count in, (1, tokens, width), where a backend ties the
             relations to a conditioning by its content.
     """
@@ -76,13 +81,14 @@ class GroundedScene:
 
     def describe(self, relation: GroundedRelation) -> str:
         """The relation in words."""
-        return f"{self.names[relation.subject]} {relation.relation.phrase} {self.names[relation.object]}"
+        other = None if relation.object is None else self.names[relation.object]
+        return in_words(self.names[relation.subject], relation.relation.phrase, other)
 
     def summary(self) -> str:
-        """All relations in words, a line each; or that there is none."""
-        if not self.relations:
-            return f'No spatial relation was found in "{self.scene.prompt}": sampling will not be steered.'
-        return "\n".join(self.describe(relation) for relation in self.relations)
+        """All relations in words, a line each, or that there is none; and what was read that is not steered."""
+        told = [self.describe(relation) for relation in self.relations]
+        none = f'No spatial relation was found in "{self.scene.prompt}": sampling will not be steered.'
+        return "\n".join([*(told or [none]), *self.scene.unsteered])
 
 
 def ground(scene: Scene, tokens: Sequence[Token]) -> GroundedScene:
@@ -107,7 +113,10 @@ def ground(scene: Scene, tokens: Sequence[Token]) -> GroundedScene:
         scene=scene,
         sequence=tuple(tokens),
         tokens=tuple(located),
-        relations=tuple(GroundedRelation(numbers[r.subject], r.relation, numbers[r.object]) for r in scene.relations),
+        relations=tuple(
+            GroundedRelation(numbers[r.subject], r.relation, None if r.object is None else numbers[r.object])
+            for r in scene.relations
+        ),
     )
 
 

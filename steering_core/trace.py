@@ -13,6 +13,7 @@ from torch import Tensor
 
 from .evaluation.look import Look, seen_relations
 from .presence import Presence
+from .relations import in_words
 from .tokens import GroundedRelation, GroundedScene
 from .wording import several
 
@@ -94,7 +95,7 @@ class Settled:
 
     Attributes:
         number: of the relation in the scene.
-        subject, phrase, object: the relation in words.
+        subject, phrase, object: the relation in words; of a place no object.
         step: of the last look, from 0.
         before, after: the relation's loss at the first and at the last probe that scored it, (batch,).
         stands: whether the centroids of the last look stand in the relation, (batch,).
@@ -103,7 +104,7 @@ class Settled:
     number: int
     subject: str
     phrase: str
-    object: str
+    object: str | None
     step: int
     before: Tensor
     after: Tensor
@@ -112,7 +113,7 @@ class Settled:
     @property
     def relation(self) -> str:
         """In words."""
-        return f"{self.subject} {self.phrase} {self.object}"
+        return in_words(self.subject, self.phrase, self.object)
 
     def in_words(self, steps: int) -> str:
         """One line, of a run of so many steps."""
@@ -120,7 +121,7 @@ class Settled:
         if pictures > 1:
             where = f"{self.relation} in {stand} of {pictures} pictures"
         else:
-            where = self.relation if stand else f"{self.subject} not {self.phrase} {self.object}"
+            where = self.relation if stand else in_words(self.subject, f"not {self.phrase}", self.object)
         before, after = (float(loss[loss.isfinite()].mean()) for loss in (self.before, self.after))
         fall = f" (loss {before:.2f} \N{RIGHTWARDS ARROW} {after:.2f})" if math.isfinite(before + after) else ""
         return f"attention: {where} at the last look, step {self.step + 1} of {steps}{fall}"
@@ -160,7 +161,7 @@ class SteeringRun:
         relation = self.scene.relations[number]
         return torch.tensor(
             [
-                [relation.relation.displacement(image[relation.subject], image[relation.object]) for image in centres]
+                [relation.relation.displacement(*(image[end] for end in relation.ends)) for image in centres]
                 for centres in (entry.centroids.tolist() for entry in self.entries)
             ]
         )
@@ -197,11 +198,12 @@ class SteeringRun:
         if not self.scene.relations:
             return [self.scene.summary()]
         left_out = [several([str(step) for step in self.unsteered])] if self.unsteered else []
+        left_out += self.scene.scene.unsteered
         if self.entries:
             return [*_present(self.scene, self.entries[-1]), *left_out]
         if not self.steps:
             return ["The run had no steps: nothing was sampled, and nothing steered."]
-        return left_out or [f"None of the {self.steps} steps was steered."]
+        return left_out if self.unsteered else [f"None of the {self.steps} steps was steered.", *left_out]
 
     def as_json(self, look: Look | None = None) -> dict[str, Any]:
         """All that is known of the run, in plain lists and numbers; what is not a finite number is None."""
@@ -219,6 +221,7 @@ def trace_as_json(
         "prompt": scene.scene.prompt,
         "objects": list(scene.names),
         "relations": [scene.describe(relation) for relation in scene.relations],
+        "read_not_steered": [str(depth) for depth in scene.scene.depth],
         "attention": [one.as_json() for one in settled(scene, trace)],
         "presence": _presence_as_json(trace[-1]) if trace else None,
         "trace": [entry.as_json() for entry in trace],
@@ -281,7 +284,7 @@ def settled(scene: GroundedScene, entries: Sequence[TraceEntry]) -> list[Settled
                     number,
                     scene.names[relation.subject],
                     relation.relation.phrase,
-                    scene.names[relation.object],
+                    None if relation.object is None else scene.names[relation.object],
                     last.step,
                     scored[0].loss_of(number),
                     scored[-1].loss_of(number),
@@ -292,7 +295,7 @@ def settled(scene: GroundedScene, entries: Sequence[TraceEntry]) -> list[Settled
 
 
 def _stands(relation: GroundedRelation, centres: Sequence[tuple[float, float]]) -> bool:
-    return relation.relation.holds(centres[relation.subject], centres[relation.object])
+    return relation.relation.holds(*(centres[end] for end in relation.ends))
 
 
 def _present(scene: GroundedScene, last: TraceEntry) -> list[str]:

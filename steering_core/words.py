@@ -89,6 +89,9 @@ FRAMES = _set("""photo photograph picture image painting drawing illustration re
     library cafe café bar shop studio workshop bay canyon desert town cityscape seascape vista interior selfie polaroid
     fresco tintype daguerreotype icon sticker mosaic doodle linocut lithograph clipart caricature postcard comic panel
     footage capture visualization frame mockup""")
+#: What a picture shows as a whole: "in the middle of the square".
+SCENES = _set("""room kitchen bathroom bedroom street park garden plaza square courtyard hall stage arena landscape
+    clearing""")
 SHOWING = _set("of with where which showing shows featuring features depicting depicts containing")
 
 # What is no thing to place.
@@ -111,6 +114,9 @@ STYLE = _set("""masterpiece quality style resolution detail details detailed bok
     raw 4k 8k 16k focus background backdrop composition mood atmosphere aesthetic cover absurdres highres best wallpaper
     photorealistic cinematic foreground exposure dof angle""")
 PLACELESS = ABSTRACT | TIMES | LIGHT | STYLE
+#: What is at no place of the picture though it may be on the left: who stands there in politics, and room for text.
+UNPLACED = _set("""politician politicians party parties voter voters senator candidate candidates activist activists
+    space view profile side sides turn""")
 HEADINGS = _set("""subject subjects style lighting light camera mood scene prompt title object objects foreground
     background setting composition weather palette colors lens medium character environment details description""")
 #: What goes on between two, and stands between them in no picture.

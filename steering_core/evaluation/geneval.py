@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from ..relations import Relation
+from ..relations import Relation, ends
 from .boxes import Box, Found
 from .suites.suite import Triplet
 from .visor import Trial
@@ -27,9 +27,10 @@ def judge_geneval(relations: Sequence[Triplet], found: Sequence[Found], size: tu
     """
     sure = sorted((one for one in found if one.score > _LEAST_SCORE), key=lambda one: one.score)
     boxes = {one.label: one.box for one in sure}
-    present = all(name in boxes for subject, _, object in relations for name in (subject, object))
+    present = all(name in boxes for subject, _, object in relations for name in ends(subject, object))
     correct = present and all(
-        relation in positions(boxes[subject], boxes[object], size) for subject, relation, object in relations
+        object is not None and relation in positions(boxes[subject], boxes[object], size)
+        for subject, relation, object in relations
     )
     return Trial(present, correct)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -134,7 +135,7 @@ def _found(box: Any, width: int, height: int) -> Found:
 
 def _seen(scene: GroundedScene, relation: GroundedRelation, look: Look, labels: list[str | None]) -> SeenRelation:
     words = scene.describe(relation)
-    for number in (relation.subject, relation.object):
+    for number in relation.ends:
         label, name = labels[number], scene.names[number]
         if label is None and look.known:
             return SeenRelation(words, unjudged=f"{look.by} does not know '{name}'")
@@ -149,15 +150,15 @@ def _failure(
     scene: GroundedScene, relation: GroundedRelation, labels: list[str | None], picture: Sequence[Found]
 ) -> str | None:
     """Why a relation is not seen in a picture."""
-    ends = (relation.subject, relation.object)
-    subjects, objects = ([one.box.centre for one in picture if one.label == labels[end]] for end in ends)
-    missing = [scene.names[end] for end, centres in zip(ends, (subjects, objects)) if not centres]
+    ends = relation.ends
+    found = [[one.box.centre for one in picture if one.label == labels[end]] for end in ends]
+    missing = [scene.names[end] for end, centres in zip(ends, found) if not centres]
     if missing:
         return f"no {' and no '.join(missing)}"
-    holds = [relation.relation.holds(subject, object) for subject in subjects for object in objects]
+    holds = [relation.relation.holds(*centres) for centres in itertools.product(*found)]
     if all(holds):
         return None
     if any(holds):
-        numbers = (f"{len(centres)} × {scene.names[end]}" for end, centres in zip(ends, (subjects, objects)))
+        numbers = (f"{len(centres)} × {scene.names[end]}" for end, centres in zip(ends, found))
         return f"unclear, {' and '.join(numbers)}"
     return f"not {relation.relation.phrase}"

@@ -75,7 +75,8 @@ def _clearness(relations: Sequence[GroundedRelation], labels: Sequence[str | Non
     centres = [surest.get(label or "") for label in labels]
 
     def of(relation: GroundedRelation) -> float:
-        subject, object = centres[relation.subject], centres[relation.object]
-        return -1.0 if subject is None or object is None else relation.relation.displacement(subject, object)
+        of_ends = [centres[end] for end in relation.ends]
+        found = [centre for centre in of_ends if centre is not None]
+        return relation.relation.displacement(*found) if len(found) == len(of_ends) else -1.0
 
     return min(map(of, relations))

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ..relations import CARDINAL_RELATIONS, Relation
+from ..relations import CARDINAL_RELATIONS, Place, Relation
 from .boxes import Found
 from .geneval import judge_geneval
 from .names import canonical
@@ -52,7 +52,11 @@ def _t2i_compbench(relations: Sequence[Triplet], found: Sequence[Found], size: t
 #: How a picture is judged …
 RULES: dict[str, Rule] = {VISOR: _visor, GENEVAL: _geneval, T2I_COMPBENCH: _t2i_compbench}
 #: … and the relations that a rule knows.
-_KNOWN = {VISOR: tuple(Relation), GENEVAL: CARDINAL_RELATIONS, T2I_COMPBENCH: (*CARDINAL_RELATIONS, Relation.NEAR)}
+_KNOWN: dict[str, tuple[Relation | Place, ...]] = {
+    VISOR: (*Relation, *Place),
+    GENEVAL: CARDINAL_RELATIONS,
+    T2I_COMPBENCH: (*CARDINAL_RELATIONS, Relation.NEAR),
+}
 
 
 def check_rule(rule: str, suite: Suite) -> None:

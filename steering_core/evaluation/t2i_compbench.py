@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ..relations import CARDINAL_RELATIONS, Relation
+from ..relations import CARDINAL_RELATIONS, Place, Relation, ends
 from .boxes import Box, Found
 from .suites.suite import Triplet
 
@@ -26,26 +26,26 @@ def t2i_compbench_score(triplet: Triplet, found: Sequence[Found], size: tuple[in
     """
     subject, relation, object = triplet
     best = {one.label: one for one in sorted(found, key=lambda one: one.score)}
-    score = _OF_AN_OBJECT * sum(best[name].score for name in (subject, object) if name in best)
-    if subject in best and object in best:
+    score = _OF_AN_OBJECT * sum(best[name].score for name in ends(subject, object) if name in best)
+    if object is not None and subject in best and object in best:
         score += _OF_THE_RELATION * relation_score(relation, best[subject].box, best[object].box, size)
     return score if score >= _LEAST else 0.0
 
 
-def relation_score(relation: Relation, subject: Box, object: Box, size: tuple[int, int]) -> float:
+def relation_score(relation: Relation | Place, subject: Box, object: Box, size: tuple[int, int]) -> float:
     """How well two boxes stand in a direction, or near each other, in [0, 1].
 
     Args:
         size: (width, height) of the picture in pixels. The side that *near* goes by is that of a square as large.
 
     Raises:
-        ValueError: the relation is a diagonal, of which the benchmark knows nothing.
+        ValueError: the relation is a diagonal or a place, of which the benchmark knows nothing.
     """
     dx, dy = map(abs, subject.offset_from(object, size))
     near = _NEAR * (size[0] * size[1]) ** 0.5
     if relation is Relation.NEAR:
         return 1.0 if min(dx, dy) < near else near / max(dx, dy)
-    if relation not in CARDINAL_RELATIONS:
+    if isinstance(relation, Place) or relation not in CARDINAL_RELATIONS:
         raise ValueError(f'T2I-CompBench scores no "{relation.phrase}".')
     along, across = (dx, dy) if relation.direction[0] else (dy, dx)
     if along <= across or not relation.holds(subject.centre, object.centre):

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from ..relations import Relation
+from ..relations import ends
 from .boxes import Found, Point
+from .suites.suite import Triplet
 
 #: On a trial, the best first.
 VERDICTS = ("right", "wrong", "missing")
@@ -64,39 +65,32 @@ class VisorScores:
     visor_n: tuple[float, ...]
 
 
-def judge(relations: Sequence[tuple[str, Relation, str]], found: Sequence[Found]) -> Trial:
+def judge(relations: Sequence[Triplet], found: Sequence[Found]) -> Trial:
     """Compare a picture with the relations of its prompt.
 
     Args:
-        relations: (subject, relation, object), the objects by the detector's names.
+        relations: with the objects by the detector's names.
         found: what the detector found; of several objects of one name the best counts.
     """
     centres = _centres(found)
-    present = all(name in centres for subject, _, object in relations for name in (subject, object))
-    correct = present and all(
-        relation.holds(centres[subject], centres[object]) for subject, relation, object in relations
-    )
-    return Trial(present, correct)
+    present = all(name in centres for subject, _, object in relations for name in ends(subject, object))
+    return Trial(present, present and _all_hold(relations, centres))
 
 
-def judge_any(relations: Sequence[tuple[str, Relation, str]], found: Sequence[Found]) -> Trial:
+def judge_any(relations: Sequence[Triplet], found: Sequence[Found]) -> Trial:
     """As VISOR's published evaluation: what is found with a score of 0.1 counts, whichever object of a name fits.
 
     With several relations one object of each name has to fit them all.
 
     Args:
-        relations: (subject, relation, object), the objects by the detector's names.
+        relations: with the objects by the detector's names.
     """
-    names = tuple(dict.fromkeys(name for subject, _, object in relations for name in (subject, object)))
+    names = tuple(dict.fromkeys(name for subject, _, object in relations for name in ends(subject, object)))
     sure = sorted((one for one in found if one.score >= LEAST_SCORE), key=lambda one: one.score, reverse=True)
     candidates = [[one.box.centre for one in sure if one.label == name][:_MOST_OF_A_NAME] for name in names]
     # Names that are alike to the detector are found in the same places, and one object is not two.
     choices = (dict(zip(names, at)) for at in itertools.product(*candidates) if len(set(at)) == len(names))
-    correct = any(
-        all(relation.holds(choice[subject], choice[object]) for subject, relation, object in relations)
-        for choice in choices
-    )
-    return Trial(all(candidates), correct)
+    return Trial(all(candidates), any(_all_hold(relations, choice) for choice in choices))
 
 
 def visor_scores(trials: Sequence[Sequence[Trial]]) -> VisorScores:
@@ -158,6 +152,13 @@ def share_interval(counted: Sequence[int], out_of: Sequence[int]) -> tuple[float
         return interval(share, prompts)
     effective = share * (1 - share) * pictures**2 / between if between else pictures
     return interval(share, min(max(effective, prompts), pictures))
+
+
+def _all_hold(relations: Sequence[Triplet], centres: Mapping[str, Point]) -> bool:
+    """Whether each does, of objects whose centres are known."""
+    return all(
+        relation.holds(*(centres[name] for name in ends(subject, object))) for subject, relation, object in relations
+    )
 
 
 def _centres(found: Sequence[Found]) -> dict[str, Point]:

@@ -8,13 +8,13 @@ from typing import Protocol
 from torch import Tensor
 
 from ..layers import AttentionLayer
-from ..relations import Relation
+from ..relations import Place, Relation
 from ..token_maps import TokenMaps
 from ..tokens import GroundedRelation
 
 
 class SteeringLoss(Protocol):
-    """Scores one relation in token maps."""
+    """Scores one relation, or the place of one object, in token maps."""
 
     @property
     def layers(self) -> tuple[str, ...]:
@@ -24,7 +24,7 @@ class SteeringLoss(Protocol):
     def over_all_keys(self) -> bool:
         """Whether the softmax of its maps runs over all keys of a joint attention, not the text's alone."""
 
-    def bound_to(self, network: Sequence[AttentionLayer], relations: Sequence[Relation]) -> SteeringLoss:
+    def bound_to(self, network: Sequence[AttentionLayer], relations: Sequence[Relation | Place]) -> SteeringLoss:
         """The loss for a run: with its layers chosen among the network's.
 
         Raises:
@@ -36,7 +36,7 @@ class SteeringLoss(Protocol):
 
         Args:
             maps: of the current latent, in the autograd graph.
-            relation: between two of the maps' objects.
+            relation: between two of the maps' objects, or of one to the picture.
             progress: share of the diffusion time that is done: 0 at the noisiest step, 1 at the clean image.
 
         Returns:

@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..layers import AttentionLayer, check_layers, default_layers
-from ..relations import NEAR_DISTANCE, Relation
+from ..relations import MIDDLE, Place, Relation
 from ..token_maps import TokenMaps, centroids, threshold_at_mean, variances
 from ..tokens import GroundedRelation
 
@@ -34,12 +34,17 @@ ORTHOGONAL_NORMS = {"none": 0, "l1": 1, "l2": 2}
 
 @dataclass(frozen=True)
 class CentroidLoss:
-    """f(alpha·(m - d)) on the displacement d of two objects' centroids, plus optional terms.
+    """f(alpha·(m - d)) on the displacement d of two objects' centroids, or of one in the picture; and optional terms.
 
     The loss is computed on every layer's head-averaged, mean-thresholded map, and averaged over
     the layers. d is measured along the relation's axis in widths of the image (eq. 8); a diagonal
     is the sum of its two axes; for ``near``, d is how far the distance falls short of
     ``NEAR_DISTANCE``.
+
+    A place in the picture is a relation to its middle, with the same margin: at a side, d is how far the centroid lies
+    beyond the middle, and in a corner the sum of both axes. In the center, d is how far the root mean square distance
+    of the map's mass from the middle falls short of ``CENTER_DISTANCE``, for the centroid of attention that is nowhere
+    yet lies in the middle too: by the centroid alone the miniature put few objects there.
 
     Attributes:
         function: f, one of ``FUNCTIONS``.
@@ -88,7 +93,7 @@ class CentroidLoss:
             if not getattr(self, name) >= 0:
                 raise ValueError(f"{name} must be 0 or more, not {getattr(self, name)}.")
 
-    def bound_to(self, network: Sequence[AttentionLayer], relations: Sequence[Relation]) -> CentroidLoss:
+    def bound_to(self, network: Sequence[AttentionLayer], relations: Sequence[Relation | Place]) -> CentroidLoss:
         """See ``SteeringLoss``; every relation can be scored."""
         return replace(self, layers=check_layers(self.layers or default_layers(network), network))
 
@@ -99,25 +104,30 @@ class CentroidLoss:
         several_sizes = any(layer.shape[-2] * layer.shape[-1] > coarsest for layer in layers)
         terms = []
         for layer in layers:
-            pair = threshold_at_mean(layer[:, [relation.subject, relation.object]].mean(dim=2))
-            terms.append(self._placement(centroids(pair), relation.relation))
+            objects = threshold_at_mean(layer[:, list(relation.ends)].mean(dim=2))
+            terms.append(self._placement(objects, relation.relation))
             is_coarsest = layer.shape[-2] * layer.shape[-1] == coarsest
             if self.presence_weight and is_coarsest:
-                terms.append(self.presence_weight * variances(pair).sum(dim=1))
-            if self.balance_weight and not (is_coarsest and several_sizes):
-                spread = variances(pair)
+                terms.append(self.presence_weight * variances(objects).sum(dim=1))
+            if self.balance_weight and relation.object is not None and not (is_coarsest and several_sizes):
+                spread = variances(objects)
                 terms.append(self.balance_weight * (spread[:, 0] - spread[:, 1]).abs())
         return torch.stack(terms).sum(dim=0) / len(layers)
 
-    def _placement(self, centres: Tensor, relation: Relation) -> Tensor:
-        """Spatial and orthogonal term of centroids (batch, 2, 2): eq. 9 and 11."""
-        difference = centres[:, 0] - centres[:, 1]
-        if relation is Relation.NEAR:
-            return self._penalty(NEAR_DISTANCE - difference.norm(dim=-1))
+    def _placement(self, objects: Tensor, relation: Relation | Place) -> Tensor:
+        """Spatial and orthogonal term of thresholded maps (batch, 2, H, W), or of a place (batch, 1, H, W): eq. 9, 11."""
+        is_place = isinstance(relation, Place)
+        centres = centroids(objects)
+        difference = centres[:, 0] - (centres.new_tensor(MIDDLE) if is_place else centres[:, 1])
         signs = relation.direction
+        if relation is Place.AT_CENTER:
+            distance = (difference.square().sum(dim=-1) + variances(objects)[:, 0]).sqrt()
+            return self._penalty(relation.reach - distance)
+        if not any(signs):
+            return self._penalty(relation.reach - difference.norm(dim=-1))
         terms = [self._penalty(difference[:, axis] * sign) for axis, sign in enumerate(signs) if sign]
         norm = ORTHOGONAL_NORMS[self.orthogonal]
-        if norm and 0 in signs:
+        if norm and 0 in signs and not is_place:  # what is on the left may be at any height
             terms.append(self.orthogonal_weight * difference[:, signs.index(0)].abs() ** norm)
         return torch.stack(terms).sum(dim=0)
 

@@ -9,15 +9,20 @@ import torch
 from torch import Tensor
 
 from ..layers import AttentionLayer
-from ..relations import Relation
+from ..relations import Place, Relation
 from ..token_maps import TokenMaps
 from ..tokens import GroundedRelation
 from .base import SteeringLoss
+from .centroid import CentroidLoss
+from .learned import LearnedLoss
 
 
 @dataclass(frozen=True)
 class CombinedLoss:
     """The weighted sum of losses; each reads its own layers of one probe.
+
+    The place of an object in the picture is left to the others where a centroid loss is among them, for a learned loss
+    knows only relations between objects.
 
     Attributes:
         terms: each loss with its weight, greater than 0.
@@ -51,10 +56,21 @@ class CombinedLoss:
         """That of every term."""
         return self.terms[0][0].over_all_keys
 
-    def bound_to(self, network: Sequence[AttentionLayer], relations: Sequence[Relation]) -> CombinedLoss:
+    def bound_to(self, network: Sequence[AttentionLayer], relations: Sequence[Relation | Place]) -> CombinedLoss:
         """See ``SteeringLoss``."""
-        return CombinedLoss(tuple((loss.bound_to(network, relations), weight) for loss, weight in self.terms))
+        return CombinedLoss(
+            tuple(
+                (loss.bound_to(network, [relation for relation in relations if self._scores(loss, relation)]), weight)
+                for loss, weight in self.terms
+            )
+        )
 
     def __call__(self, maps: TokenMaps, relation: GroundedRelation, progress: float) -> Tensor:
         """See ``SteeringLoss``."""
-        return torch.stack([weight * loss(maps, relation, progress) for loss, weight in self.terms]).sum(dim=0)
+        terms = [(loss, weight) for loss, weight in self.terms if self._scores(loss, relation.relation)]
+        return torch.stack([weight * loss(maps, relation, progress) for loss, weight in terms]).sum(dim=0)
+
+    def _scores(self, loss: SteeringLoss, relation: Relation | Place) -> bool:
+        """Whether a term is asked for a relation; without a centroid loss all are, and a learned one refuses places."""
+        placing = any(isinstance(term, CentroidLoss) for term, _ in self.terms)
+        return not (isinstance(relation, Place) and isinstance(loss, LearnedLoss) and placing)

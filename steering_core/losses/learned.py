@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ..classifier import RelationClassifier
 from ..layers import AttentionLayer, describe_network
-from ..relations import Relation
+from ..relations import Place, Relation
 from ..token_maps import TokenMaps
 from ..tokens import GroundedRelation
 
@@ -40,7 +40,7 @@ class LearnedLoss:
         """Never: the classifiers are trained on a softmax over the text's keys."""
         return False
 
-    def bound_to(self, network: Sequence[AttentionLayer], relations: Sequence[Relation]) -> LearnedLoss:
+    def bound_to(self, network: Sequence[AttentionLayer], relations: Sequence[Relation | Place]) -> LearnedLoss:
         """See ``SteeringLoss``; only the very network that the classifier was made for can be read."""
         layout = self.classifier.layout
         if tuple(network) != layout.network:
@@ -54,7 +54,7 @@ class LearnedLoss:
 
     def __call__(self, maps: TokenMaps, relation: GroundedRelation, progress: float) -> Tensor:
         """See ``SteeringLoss``."""
-        stack = self.classifier.layout.stack(maps, (relation.subject, relation.object))
+        stack = self.classifier.layout.stack(maps, relation.ends)
         step = self.classifier.trained_step(progress)
         classifier = self.classifier.to(stack.device)
         steps = torch.full((len(stack),), step, device=stack.device)
@@ -62,9 +62,15 @@ class LearnedLoss:
         probabilities = classifier(stack, steps).log_softmax(dim=1)[:, wanted]
         return -probabilities.mean(dim=1) - math.log(len(wanted))
 
-    def _wanted(self, relation: Relation) -> list[int]:
+    def _wanted(self, relation: Relation | Place) -> list[int]:
         """Positions of the relation, or of its two directions, among the classifier's."""
         known = self.classifier.relations
+        if isinstance(relation, Place):
+            raise ValueError(
+                f'The relation classifier does not know "{relation.phrase}", a place in the picture, only relations '
+                f"between objects. Combine it with the centroid loss, which then scores the place, or switch the place "
+                f"off with Edit Relations."
+            )
         parts = [relation.value] if relation.value in known else [part.value for part in relation.directions]
         if not parts or not set(parts) <= set(known):
             raise ValueError(

@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..layers import AttentionLayer, check_layers, default_layers
-from ..relations import Relation
+from ..relations import Place, Relation
 from ..token_maps import TokenMaps, largest_size, resize
 from ..tokens import GroundedRelation
 
@@ -26,7 +26,7 @@ _SMOOTHING_SIGMA = 0.5
 
 @dataclass(frozen=True)
 class PresenceLoss:
-    """1 minus the strongest attention that the weaker of two objects has anywhere.
+    """1 minus the strongest attention that the weaker of two objects has anywhere; of a place, the only one.
 
     The map is the mean over layers and heads, smoothed. The loss lies in [0, 1]; it does not mind
     where an object is, only that it has a place.
@@ -39,13 +39,13 @@ class PresenceLoss:
     layers: tuple[str, ...] = ()
     over_all_keys: bool = False
 
-    def bound_to(self, network: Sequence[AttentionLayer], relations: Sequence[Relation]) -> PresenceLoss:
+    def bound_to(self, network: Sequence[AttentionLayer], relations: Sequence[Relation | Place]) -> PresenceLoss:
         """See ``SteeringLoss``; the kind of relation does not matter."""
         return replace(self, layers=check_layers(self.layers or default_layers(network), network))
 
     def __call__(self, maps: TokenMaps, relation: GroundedRelation, progress: float) -> Tensor:
         """See ``SteeringLoss``; the same at every step."""
-        layers = [layer[:, [relation.subject, relation.object]].mean(dim=2) for layer in maps.of(self.layers)]
+        layers = [layer[:, list(relation.ends)].mean(dim=2) for layer in maps.of(self.layers)]
         mean = torch.stack([resize(layer, largest_size(layers)) for layer in layers]).mean(dim=0)
         return 1 - _smoothed(mean).amax(dim=(-2, -1)).amin(dim=1)
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 
 import numpy as np
 
 from ..evaluation.suites import ScenePrompt
 from ..evaluation.suites.suite import chained
-from ..relations import CARDINAL_RELATIONS, Relation
+from ..relations import CARDINAL_RELATIONS, Place, Relation
 from .world import MAX_OBJECTS, sample_objects, unseen_pairs
 
 
@@ -50,6 +51,23 @@ def chained_prompts(count: int, chains: Sequence[int], seed: int) -> list[SceneP
         chosen = rng.integers(len(CARDINAL_RELATIONS), size=len(names) - len(chains))
         prompts.append(ScenePrompt(chained(names, chains, (CARDINAL_RELATIONS[index] for index in chosen))))
     return prompts
+
+
+def place_prompts(count: int, seed: int) -> list[ScenePrompt]:
+    """Prompts of two objects, which training does show together, each at a place of its own in the picture.
+
+    Args:
+        count: at most 72, all ordered pairs of places.
+
+    Raises:
+        ValueError: more prompts are asked for than there are.
+    """
+    rng = np.random.default_rng((seed, 3))
+    pairs = _shuffled(rng, list(itertools.permutations(Place, 2)))
+    if count > len(pairs):
+        raise ValueError(f"There are {len(pairs)} prompts of places; {count} were asked for.")
+    of_prompts = [zip(sample_objects(rng, 2), pair) for pair in pairs[:count]]
+    return [ScenePrompt(tuple((name, place, None) for name, place in placed)) for placed in of_prompts]
 
 
 def _shuffled(rng: np.random.Generator, items: list) -> list:

@@ -265,8 +265,7 @@ def noise_of(shape: Sequence[int], seed: int, index: int) -> Tensor:
 
 def _pair_tokens(model: RecordableModel, scene: Scene) -> tuple[tuple[int, ...], ...]:
     grounded = ground(scene, model.tokens(scene.prompt))
-    relation = grounded.relations[0]
-    return grounded.tokens[relation.subject], grounded.tokens[relation.object]
+    return tuple(grounded.tokens[end] for end in grounded.relations[0].ends)
 
 
 def _of_image(maps: TokenMaps, row: int) -> TokenMaps:

@@ -387,6 +387,10 @@ _UPSTREAM = {
         {"subject": "Night", "relation": "above", "object": "dog"},
         ["cat to the left of dog", "night above dog"],
     ),
+    "SpatialSteeringSpatialRelation at": (
+        {"subject": "dog", "relation": "at_top", "object": ""},
+        ["dog at the top", "cat to the left of dog"],
+    ),
     "SpatialSteeringEditRelations": (
         {
             "edits": {
@@ -403,7 +407,7 @@ def test_relations_of_nodes_between_are_followed(page, type):
     values, said = _UPSTREAM[type]
     _layout(page, "a cat to the left of a dog at night")
 
-    page.evaluate(_CHAIN, [type, values])
+    page.evaluate(_CHAIN, [type.split()[0], values])
 
     page.wait_for_function("said => document.querySelector('.said').innerText === said", arg="\n".join(said))
 
@@ -486,6 +490,35 @@ def _run(page, server):
             return next(output["text"][0] for output in done["outputs"].values() if "text" in output)
         time.sleep(0.2)
     raise TimeoutError("nothing was run")
+
+
+def test_places_are_edited_among_places(page, server):
+    _edits(page, "a cat on the left, a dog above a tree")
+    first, second = page.locator(".spatial-steering .row").all()
+    assert first.inner_text().split() == ["cat", *first.locator("select").inner_text().split()]
+    assert "on the right" in first.inner_text() and "next to" not in first.inner_text()
+    assert "next to" in second.inner_text() and "on the right" not in second.inner_text()
+
+    first.locator("select").select_option(label="at the bottom")
+    wanted = {"subject": "cat", "relation": "at_left", "object": None, "wanted": "at_bottom", "on": True}
+    assert page.evaluate(_VALUE) == {"relations": [wanted]}
+
+    assert _run(page, server).splitlines() == ["cat at the bottom", "dog above tree"]
+
+
+def test_places_of_the_prompt_stay_beside_a_layout(page, server):
+    _layout(page, "a cat in the upper right corner, a dog to the left of a bird, a tree in the center")
+    (x, y), (right, top) = _centre(page, "cat"), _at(page, 0.7, 0.3)
+    assert x > right and y < top
+    assert _centre(page, "tree") == pytest.approx(_at(page, 0.5, 0.5), abs=2)
+    places = ["cat in the upper right corner", "tree in the center"]
+    assert _said(page) == [*places, "dog to the left of bird"]
+
+    _drag(page, "dog", 0.5, 0.05)
+    _drag(page, "bird", 0.5, 0.95)
+    assert _said(page) == [*places, "dog above bird"] and _relations(page) == [("dog", "above", "bird")]
+
+    assert _run(page, server).splitlines() == [*places, "dog above bird"]
 
 
 def test_run_steers_by_the_layout(page, server):

@@ -282,8 +282,8 @@ def test_without_relations_the_report_says_so_and_the_picture_is_the_plain_one(s
     )
 
 
-def _relation(subject: str) -> dict:
-    return pack_node("SpatialRelation", relations=["parser", 1], subject=subject, relation="above", object="airplane")
+def _relation(subject: str, relation: str = "above", object: str = "airplane") -> dict:
+    return pack_node("SpatialRelation", relations=["parser", 1], subject=subject, relation=relation, object=object)
 
 
 def test_relations_by_hand_steer_like_those_of_the_prompt(server, steered):
@@ -294,6 +294,25 @@ def test_relations_by_hand_steer_like_those_of_the_prompt(server, steered):
     entry = server.run(graph(text, hand=by_hand, steer=steer, **_reported()))
     assert "giraffe above airplane" in _text(entry, "verdict")
     assert not np.array_equal(server.pictures(entry, "shown"), _plain(server, parser=graph(text)["parser"]))
+
+
+def test_a_place_by_the_parser_and_by_hand_steers_alike(server):
+    plain = "a photo of a giraffe and an airplane"
+    by_hand = graph()["steer"]
+    by_hand["inputs"]["relations"] = ["hand", 0]
+    hand = _relation("airplane", "at_top_left", "")
+    entry = server.run(graph(plain, hand=hand, steer=by_hand, **_reported()))
+    assert "attention: airplane in the upper left corner" in _text(entry, "verdict")
+    assert not np.array_equal(server.pictures(entry, "shown"), _plain(server, parser=graph(plain)["parser"]))
+
+    both = "a photo of a giraffe on the right and an airplane in the upper left corner, a cat behind the giraffe"
+    entry = server.run(graph(both, **_reported()))
+    verdict, trace = _text(entry, "verdict"), json.loads(_text(entry, "trace"))
+    assert trace["relations"] == ["giraffe on the right", "airplane in the upper left corner"]
+    assert verdict.splitlines()[-1] == "read, but not steered: cat behind giraffe"
+    first, last = (np.mean(trace["trace"][at]["centroids"], axis=0) for at in (0, -1))
+    assert last[0][0] > first[0][0], "the giraffe's attention did not move to the right"
+    assert (last[1] < first[1]).all(), "the airplane's attention did not move up and to the left"
 
 
 def test_edited_and_laid_out_relations_reach_the_sampler(server):
@@ -320,6 +339,9 @@ def test_edited_and_laid_out_relations_reach_the_sampler(server):
     [
         (_relation(" "), "subject: words"),
         (_relation("Airplane"), "two objects were expected"),
+        (_relation("giraffe", "over"), "relation: one of left_of, right_of"),
+        (_relation("giraffe", "at_left"), "object: none was expected with at_left"),
+        (_relation("giraffe", "above", " "), "object: words of the prompt"),
         (
             pack_node("EditRelations", relations=["parser", 1], edits={"relations": [3]}),
             "edits.relations[0]: an object was expected",

@@ -9,12 +9,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 from steering_core.parser import parse
-from steering_core.relations import Relation, SpatialRelation
+from steering_core.relations import Depth, DepthRelation, Place, Relation, SpatialRelation
 
 HERE = Path(__file__).parent
 FILES = ("artists_prompts.txt", "artists_prompts_held_out.txt")
-#: Kinds that the vocabulary doesn't have: they are counted apart, and not as missed.
-APART = re.compile(r"at_\w+|in_\w+|behind")
+KINDS = [kind.value for vocabulary in (Relation, Place, Depth) for kind in vocabulary]
 
 
 class Fact(NamedTuple):
@@ -25,17 +24,22 @@ class Fact(NamedTuple):
     objects: tuple[str, ...]
     optional: bool
 
-    @property
-    def apart(self) -> bool:
-        return bool(APART.fullmatch(self.kind))
-
-    def is_said_by(self, read: SpatialRelation) -> bool:
-        """Whether it is what was read, which says the same of both objects the other way round."""
-        ways = (read.subject, read.relation, read.object), (read.object, read.relation.inverse, read.subject)
+    def is_said_by(self, read: SpatialRelation | DepthRelation) -> bool:
+        """Whether it is what was read; a relation says the same of both objects the other way round."""
+        ways = [(read.subject, read.relation, read.object)]
+        if isinstance(read.relation, Relation):
+            ways.append((read.object, read.relation.inverse, read.subject))
         return any(
-            kind == self.kind and _is_one_of(subject.text, self.subjects) and _is_one_of(thing.text, self.objects)
+            kind == self.kind
+            and _is_one_of(subject.text, self.subjects)
+            and (_is_one_of(thing.text, self.objects) if thing else not self.objects)
             for subject, kind, thing in ways
         )
+
+    def follows_from(self, facts: list[Fact]) -> bool:
+        """Whether others say the places of both its objects: then it need not be read besides."""
+        placed = [fact.subjects for fact in facts if fact.kind.startswith("at_")]
+        return self.subjects in placed and self.objects in placed
 
 
 def _is_one_of(text: str, names: tuple[str, ...]) -> bool:
@@ -45,12 +49,11 @@ def _is_one_of(text: str, names: tuple[str, ...]) -> bool:
 
 @dataclass
 class Score:
-    """Relations that were read rightly and wrongly, that were missed, and that the vocabulary doesn't have."""
+    """What was read rightly and wrongly, and what was missed."""
 
     right: int = 0
     wrong: list[str] = field(default_factory=list)
     missed: list[str] = field(default_factory=list)
-    apart: int = 0
 
     @property
     def share_wrong(self) -> float:
@@ -65,25 +68,25 @@ class Score:
     def __str__(self) -> str:
         return "\n".join([
             f"{self.right} right, {len(self.wrong)} wrong ({self.share_wrong:.1%} of those read), {len(self.missed)} "
-            f"missed ({self.share_missed:.1%} of those to read), {self.apart} of kinds apart",
+            f"missed ({self.share_missed:.1%} of those to read)",
             *(f"wrong: {line}" for line in self.wrong),
             *(f"missed: {line}" for line in self.missed),
         ])  # fmt: skip
 
     def add(self, prompt: str, facts: list[Fact]) -> None:
-        self.apart += sum(fact.apart for fact in facts)
-        left = [fact for fact in facts if not fact.apart]
-        for read in parse(prompt).relations:
+        left, needed = list(facts), [fact for fact in facts if not (fact.optional or fact.follows_from(facts))]
+        scene = parse(prompt)
+        for read in (*scene.relations, *scene.depth):
             fact = next((fact for fact in left if fact.is_said_by(read)), None)
             if not fact:
                 self.wrong.append(f"{read} <- {prompt!r}")
                 continue
             left.remove(fact)
-            self.right += not fact.optional
+            self.right += fact in needed
         self.missed += [
             f"{'|'.join(fact.subjects)} {fact.kind} {'|'.join(fact.objects)} <- {prompt!r}"
             for fact in left
-            if not fact.optional
+            if fact in needed
         ]
 
 
@@ -102,10 +105,8 @@ def prompts(file: str) -> Iterator[tuple[str, list[Fact]]]:
 
 def _fact(text: str) -> Fact:
     text = text.strip()
-    subjects, kind, objects = re.fullmatch(
-        rf"\(?([^()]+?) ({'|'.join(r.value for r in Relation)}|{APART.pattern})(?: ([^()]+))?\)?", text
-    ).groups()
-    return Fact(tuple(subjects.split("|")), kind, tuple((objects or "").split("|")), text.startswith("("))
+    subjects, kind, objects = re.fullmatch(rf"\(?([^()]+?) ({'|'.join(KINDS)})(?: ([^()]+))?\)?", text).groups()
+    return Fact(tuple(subjects.split("|")), kind, tuple(objects.split("|")) if objects else (), text.startswith("("))
 
 
 def score(*files: str) -> Score:

@@ -15,7 +15,7 @@ from pipelines import state
 from toy_recording import SETTINGS as TOY_SETTINGS
 from toy_recording import ToyModel, ToySource, record_toy
 
-from benchmarks import cost, leak, research, steering, tune
+from benchmarks import cost, leak, places, research, steering, tune
 from benchmarks.inversion import coming_back
 from benchmarks.kept import KeptTallies
 from benchmarks.logits import scaled_logits
@@ -47,7 +47,7 @@ from steering_core.losses import CentroidLoss, CombinedLoss, LearnedLoss, Presen
 from steering_core.miniature.folder import MINIATURE_DIR
 from steering_core.miniature.prompts import unseen_pair_prompts
 from steering_core.miniature.score import Tally
-from steering_core.relations import CARDINAL_RELATIONS
+from steering_core.relations import CARDINAL_RELATIONS, Place
 from steering_core.schedule import SteeringSchedule
 from steering_core.token_maps import TokenMaps
 
@@ -369,6 +369,32 @@ def test_steering_makes_relations_come_true(table):
     unsteered, *steered = table["rows"]
     assert unsteered["time_ratio"] == 1
     assert sum(row["visor_uncond"] for row in steered) / len(steered) > unsteered["visor_uncond"]
+
+
+def test_objects_at_their_places_are_counted_of_those_found():
+    right, wrong, missing = Trial(True, True), Trial(True, False), Trial(False, False)
+    first = [(Place.AT_LEFT, [right, wrong, missing]), (Place.AT_CENTER, [right, right, right])]
+    second = [(Place.AT_TOP_LEFT, [missing, missing, missing]), (Place.AT_TOP, [right, right, wrong])]
+    told = {row["places"]: row for row in places.rows(UNSTEERED, [first, second])}
+    assert [told[kind]["objects"] for kind in ("all", "sides", "corners", "center")] == [12, 6, 3, 3]
+    assert told["sides"]["found"] == pytest.approx(5 / 6) and told["sides"]["placed"] == pytest.approx(3 / 5)
+    assert told["corners"]["found"] == 0 and told["corners"]["placed"] is None
+    assert told["all"]["placed"] == pytest.approx(6 / 8)
+    *_, corners, center = places.table(list(told.values())).splitlines()
+    assert corners == "| none | none | corners | 3 | 0.0% | none (0% to 100%) |"
+    assert center.startswith("| none | none | center | 3 | 100.0% | 100.0% (")
+
+
+def test_places_are_measured(monkeypatch, capsys):
+    monkeypatch.setattr("sys.argv", ["places", "--prompts", "1", "--jobs", "1", "--json"])
+    places.main()
+    told = json.loads(capsys.readouterr().out)
+    assert [(row["loss"], row["update"]) for row in told[::4]] == [
+        ("none", "none"),
+        ("gelu", "descent"),
+        ("gelu", "guidance"),
+    ]
+    assert all(row["objects"] == 8 for row in told if row["places"] == "all")
 
 
 def test_inversion_comes_back_to_the_picture():

@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F
 
 from steering_core.losses.centroid import FUNCTIONS, PAPER_SETTINGS, CentroidLoss
-from steering_core.relations import NEAR_DISTANCE, Relation
+from steering_core.relations import CENTER_DISTANCE, NEAR_DISTANCE, Place, Relation
 from steering_core.token_maps import TokenMaps, centroids, threshold_at_mean, variances
 from steering_core.tokens import GroundedRelation
 
@@ -57,6 +57,50 @@ def test_near_asks_for_a_distance_below_the_limit():
     torch.testing.assert_close(
         loss(far, pair(Relation.NEAR), 0.0), torch.tensor([0.75 * (0.5**0.5 - NEAR_DISTANCE)]), atol=1e-4, rtol=0
     )
+
+
+@pytest.mark.parametrize(
+    ("place", "x", "y", "displacements"),
+    [
+        (Place.AT_LEFT, 0.25, 0.75, [0.25]),
+        (Place.AT_RIGHT, 0.25, 0.75, [-0.25]),
+        (Place.AT_TOP, 0.25, 0.75, [-0.25]),
+        (Place.AT_BOTTOM_LEFT, 0.25, 0.625, [0.25, 0.125]),
+    ],
+)
+def test_a_place_is_scored_by_how_far_the_centre_lies_beyond_the_middle(place, x, y, displacements):
+    """The other object of the maps does not count, nor does how the place's object lies across its axis."""
+    for other in ((0.1, 0.1), (0.9, 0.9)):
+        loss = CentroidLoss("relu", margin=0.3, orthogonal="l2", balance_weight=5.0)
+        value = loss(two_blobs(other, (x, y)), GroundedRelation(1, place), 0.0)
+        expected = sum(max(0.0, 0.75 * (0.3 - displacement)) for displacement in displacements)
+        torch.testing.assert_close(value, torch.tensor([expected]), atol=1e-3, rtol=0)
+
+
+@pytest.mark.parametrize(("x", "width"), [(0.5, 0.08), (0.5, 0.15), (0.7, 0.08)])
+def test_the_center_is_scored_by_how_far_the_attention_is_from_the_middle(x, width):
+    maps = two_blobs((x, 0.5), (0.9, 0.9), width=width)
+    value = CentroidLoss("relu", margin=0.25)(maps, GroundedRelation(0, Place.AT_CENTER), 0.0)
+    mass = threshold_at_mean(maps.layers["up.0"].mean(dim=2))[0, 0]
+    axis = (torch.arange(16) + 0.5) / 16 - 0.5
+    distance = ((mass * (axis[None, :] ** 2 + axis[:, None] ** 2)).sum() / mass.sum()).sqrt()
+    torch.testing.assert_close(value[0], 0.75 * (0.25 - (CENTER_DISTANCE - distance)), atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("place", list(Place))
+def test_descent_moves_the_centre_to_its_place(place):
+    logits = two_blobs((0.35, 0.6), (0.5, 0.5), width=0.2).layers["up.0"].log().requires_grad_()
+    loss, relation = CentroidLoss("gelu"), GroundedRelation(0, place)
+
+    def displacement():
+        return place.displacement(tuple(centroids(threshold_at_mean(logits.exp().mean(dim=2)))[0, 0].tolist()))
+
+    before = displacement()
+    for _ in range(4):
+        value = loss(TokenMaps({"up.0": logits.exp()}), relation, 0.0).sum()
+        (gradient,) = torch.autograd.grad(value, logits)
+        logits = (logits - 5 * gradient / gradient.abs().max().clamp_min(1e-9)).detach().clamp(-30, 5).requires_grad_()
+    assert displacement() > before + 0.01
 
 
 @pytest.mark.parametrize(("norm", "power"), [("l1", 1), ("l2", 2)])

@@ -43,12 +43,28 @@ def test_parse_prints_triplets_as_json(capsys):
         "object": "teddy bear",
         "subject_span": [2, 5],
         "object_span": [23, 33],
+        "steered": True,
     }
+
+
+def test_parse_prints_places_and_depth_as_json(capsys):
+    assert main(["parse", "a dog in the upper right corner behind a sofa", "--json"]) == 0
+    told = [(one["relation"], one["object"], one["object_span"], one["steered"]) for one in _printed(capsys)]
+    assert told == [("at_top_right", None, None, True), ("behind", "sofa", [41, 45], False)]
+
+
+def _printed(capsys):
+    return json.loads(capsys.readouterr().out)
 
 
 def test_parse_prints_words(capsys):
     main(["parse", "a dog to the left of a teddy bear"])
     assert capsys.readouterr().out == "dog to the left of teddy bear\n"
+    main(["parse", "a dog on the left in front of a sofa"])
+    assert capsys.readouterr().out == "dog on the left\nread, but not steered: dog in front of sofa\n"
+    main(["parse", "a dog behind a sofa"])
+    none, depth = capsys.readouterr().out.splitlines()
+    assert none == "No spatial relation was found." and depth == "read, but not steered: dog behind sofa"
 
 
 def test_no_relation_is_an_empty_list(capsys):

@@ -5,9 +5,18 @@ import re
 
 import pytest
 
-from steering_core.editing import described, edited, find_phrase, laid_out, read_edits, read_layout, with_relation
+from steering_core.editing import (
+    described,
+    edited,
+    find_phrase,
+    laid_out,
+    read_edits,
+    read_layout,
+    vocabulary,
+    with_relation,
+)
 from steering_core.parser import objects, parse
-from steering_core.relations import Relation, Scene
+from steering_core.relations import Place, Relation, Scene
 
 PROMPT = "a dog above a cat and a red car left of a bird"
 
@@ -60,7 +69,17 @@ def test_a_relation_is_added_once():
         with_relation(scene, "dog", Relation.NEAR, "dog")
 
 
-def edit(subject: str, relation: str, object: str, wanted: str, on: bool = True) -> dict:
+def test_a_place_is_added_to_one_object():
+    scene = with_relation(parse(PROMPT), "dog", Place.AT_TOP_LEFT)
+    assert texts(scene)[-1] == "dog in the upper left corner" and scene.relations[-1].object is None
+    assert with_relation(scene, "dog", Place.AT_TOP_LEFT) == scene
+    with pytest.raises(ValueError, match="object: none was expected with at_left"):
+        with_relation(scene, "dog", Place.AT_LEFT, "cat")
+    with pytest.raises(ValueError, match="object: left_of relates two objects, and none was given"):
+        with_relation(scene, "dog", Relation.LEFT_OF)
+
+
+def edit(subject: str, relation: str, object: str | None, wanted: str, on: bool = True) -> dict:
     return {"subject": subject, "relation": relation, "object": object, "wanted": wanted, "on": on}
 
 
@@ -71,6 +90,14 @@ def test_edits_change_and_switch_off_what_they_name():
     gone = [edit("zebra", "above", "cat", "below")]
     assert edited(scene, read_edits({"relations": gone})) == scene
     assert edited(scene, read_edits({})) == scene
+
+
+def test_edits_change_and_switch_off_places():
+    scene = parse("a dog on the left, a cat at the top and a bird in front of a house")
+    edits = [edit("dog", "at_left", None, "at_bottom_right"), edit("cat", "at_top", None, "at_top", on=False)]
+    changed = edited(scene, read_edits({"relations": edits}))
+    assert texts(changed) == ["dog in the lower right corner"]
+    assert changed.unsteered == ("read, but not steered: bird in front of house",)
 
 
 def test_each_of_two_relations_in_the_same_words_has_an_edit_of_its_own():
@@ -97,6 +124,10 @@ def nested(depth: int) -> list:
         ({"relations": [edit("dog", "above", "cat", "below", on="false")]}, "edits.relations[0].on: true or false"),
         ({"relations": [{"__proto__": 1}] * 100_000}, "edits.relations[0]: an object with subject"),
         ({"relations": "dog"}, "edits.relations: a list"),
+        ({"relations": [edit("dog", "at_left", "cat", "at_top")]}, "edits.relations[0].object: null"),
+        ({"relations": [edit("dog", "at_left", None, "above")]}, "edits.relations[0].wanted: one of at_left"),
+        ({"relations": [edit("dog", "above", "cat", "at_top")]}, "edits.relations[0].wanted: one of left_of"),
+        ({"relations": [edit("dog", "above", None, "below")]}, "edits.relations[0].object: a text"),
         ({"relations": nested(900)}, "edits.relations[0]: an object"),
         ({"relations": None}, "edits.relations: a list"),
         ([], "edits: an object"),
@@ -126,6 +157,12 @@ def test_a_layout_takes_the_place_of_the_relations():
     assert scene.relations[0].subject != scene.relations[0].object
 
 
+def test_a_layout_leaves_places_in_the_picture():
+    value = {"objects": placed("dog", "cat"), "relations": [[0, "above", 1]]}
+    scene = laid_out(parse("a dog on the left, a cat to the right of a bird"), read_layout(value))
+    assert texts(scene) == ["dog on the left", "dog above cat"]
+
+
 def test_an_empty_layout_leaves_the_scene_and_objects_alone_relate_nothing():
     scene = parse(PROMPT)
     assert laid_out(scene, read_layout({})) == scene
@@ -146,6 +183,7 @@ DOG = placed("dog")[0]
         ({"objects": placed("dog", "cat"), "relations": [[0, "above", True]]}, "layout.relations[0][2]: a whole"),
         ({"objects": placed("dog", "cat"), "relations": [[0, "above", 0.5]]}, "layout.relations[0][2]: a whole"),
         ({"objects": placed("dog", "cat"), "relations": [[0, "over", 1]]}, "layout.relations[0][1]: one of left_of"),
+        ({"objects": placed("dog", "cat"), "relations": [[0, "at_left", 1]]}, "layout.relations[0][1]: one of left_of"),
         ({"objects": placed("dog", "cat"), "relations": [[0, 1]]}, "layout.relations[0]: a list of 3"),
         ({"objects": placed("dog", "cat"), "relations": ["ab"]}, "layout.relations[0]: a list"),
         ({"objects": placed("dog", "cat"), "relations": [[0, "above", 0]]}, "layout.relations[0]: a relation of two"),
@@ -187,6 +225,14 @@ def test_a_front_end_is_told_objects_and_relations_by_position():
         {"name": "bird", "occurrence": 0},
     ]
     assert told["relations"] == [[0, "above", 1], [2, "near", 3]]
+
+
+def test_a_front_end_is_told_places_without_an_object():
+    told = described("a dog on the left, a cat above a bird behind a house")
+    assert [named["name"] for named in told["objects"]] == ["dog", "cat", "bird", "house"]
+    assert told["relations"] == [[0, "at_left", None], [1, "above", 2]]
+    known = {entry["name"]: (entry["direction"], entry["place"]) for entry in vocabulary()}
+    assert known["at_bottom_left"] == ([-1, 1], True) and known["below_left"] == ([-1, 1], False)
 
 
 _WORDS = ["it", "them", "her", "he", "and", ",", ".", "which", "is", "left", "left of", "above", "below", "the", "a"]

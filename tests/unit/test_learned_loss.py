@@ -10,8 +10,9 @@ from toys import pair_scene
 
 from steering_core.layers import PUBLISHED_NETWORKS
 from steering_core.losses import CentroidLoss, CombinedLoss, LearnedLoss, PresenceLoss
-from steering_core.relations import Relation
+from steering_core.relations import Place, Relation
 from steering_core.token_maps import TokenMaps
+from steering_core.tokens import GroundedRelation
 
 
 def token_maps(batch: int = 2) -> TokenMaps:
@@ -63,6 +64,33 @@ def test_another_network_is_refused_with_both_named():
 def test_a_relation_it_does_not_know_is_refused_before_sampling():
     with pytest.raises(ValueError, match='does not know "next to", only above, below, left_of, right_of'):
         LearnedLoss(small()).bound_to(NETWORK, [Relation.ABOVE, Relation.NEAR])
+
+
+def test_a_place_is_refused_before_sampling_with_what_to_do():
+    with pytest.raises(ValueError, match=r'does not know "on the left", a place .* Combine it with the centroid loss'):
+        LearnedLoss(small()).bound_to(NETWORK, [Relation.ABOVE, Place.AT_LEFT])
+
+
+def test_a_combination_leaves_places_to_its_other_losses():
+    learned, centroid = (LearnedLoss(small()), 1.0), (CentroidLoss(layers=("up.0",)), 2.0)
+    place, maps = GroundedRelation(1, Place.AT_TOP), token_maps()
+    combined = CombinedLoss((learned, centroid)).bound_to(NETWORK, [Relation.ABOVE, Place.AT_TOP])
+    torch.testing.assert_close(combined(maps, place, 0.0), 2 * centroid[0](maps, place, 0.0))
+    whole = learned[0](maps, relation(), 0.0) + 2 * centroid[0](maps, relation(), 0.0)
+    torch.testing.assert_close(combined(maps, relation(), 0.0), whole)
+
+
+def test_a_combination_without_a_centroid_loss_refuses_places():
+    combined = CombinedLoss(((LearnedLoss(small()), 1.0), (PresenceLoss(), 1.0)))
+    with pytest.raises(ValueError, match="a place in the picture"):
+        combined.bound_to(NETWORK, [Place.AT_TOP])
+
+
+def test_presence_of_a_place_is_of_its_object():
+    maps = torch.full((1, 2, 2, 8, 8), 0.1)
+    maps[:, 0, :, 2:5, 2:5] = 0.9
+    place = GroundedRelation(0, Place.AT_LEFT)
+    assert PresenceLoss()(TokenMaps({"up.0": maps}), place, 0.0).item() == pytest.approx(0.1)
 
 
 def test_presence_is_what_the_weaker_object_lacks():

@@ -87,18 +87,41 @@ SENTENCES = [
     ("below a table a dog is sleeping", "dog below table"),
     ("To the left of a cat is a dog above a bird", "dog left_of cat; dog above bird"),
     ("a dog and a car. On top of the car sits a cat", "cat above car"),
-    ("a dog on the left and a cat on the right", "dog left_of cat"),
-    ("a cat on the right, a dog on the left", "cat right_of dog"),
-    ("a dog on top and a cat at the bottom", "dog above cat"),
-    ("on the left a dog, on the right a cat", "dog left_of cat"),
-    ("On the left is a dog and on the right is a cat", "dog left_of cat"),
-    ("on the left, a dog and on the right, a cat", "dog left_of cat"),
-    ("a dog on the left side of the image and a cat on the right side of the image", "dog left_of cat"),
-    ("a dog in the top left corner and a cat in the bottom right corner", "dog above_left cat"),
-    ("a dog in the top left and a cat in the top right", "dog left_of cat"),
-    ("a dog on the left, a bird in the middle and a cat on the right", "dog left_of bird; bird left_of cat"),
-    ("a dog on the left and a cat at the top", ""),
-    ("a dog on the left side of the image", ""),
+    ("a dog on the left and a cat on the right", "dog at_left; cat at_right"),
+    ("a cat on the right, a dog on the left", "cat at_right; dog at_left"),
+    ("on the left a dog, on the right a cat", "dog at_left; cat at_right"),
+    ("On the left is a dog and on the right is a cat", "dog at_left; cat at_right"),
+    ("on the left, a dog and on the right, a cat", "dog at_left; cat at_right"),
+    ("a dog on the left side of the image and a cat on the right side of the image", "dog at_left; cat at_right"),
+    ("a dog in the top left corner and a cat in the bottom right corner", "dog at_top_left; cat at_bottom_right"),
+    ("a dog in the lower left and a cat in the upper right corner", "dog at_bottom_left; cat at_top_right"),
+    ("a dog on the left, a bird in the middle and a cat on the right", "dog at_left; bird at_center; cat at_right"),
+    ("a dog at the top and a cat at the bottom", "dog at_top; cat at_bottom"),
+    ("a dog in the top center, a cat in the lower half", "dog at_top; cat at_bottom"),
+    ("a dog on the left and a cat at the top", "dog at_left; cat at_top"),
+    ("a dog on the left side of the image", "dog at_left"),
+    ("a dog on the left of a cat on the right", "dog left_of cat; cat at_right"),
+    ("a dog above a cat in the lower right corner", "dog above cat; cat at_bottom_right"),
+    ("a dog in the center, a cat to the left of the dog", "dog at_center; cat left_of dog"),
+    ("left: a dog, right: a cat", "dog at_left; cat at_right"),
+    ("a room, top left corner: a dog ; Bottom: cat", "dog at_top_left; cat at_bottom"),
+    ("a dog left, a cat right", "dog at_left; cat at_right"),
+    ("in the middle of the square there is a dog", "dog at_center"),
+    ("a girl holding a balloon on the left", "girl at_left"),
+    ("a girl with a hat, on the left a dog", "dog at_left"),
+    # of what is beside others
+    ("a dog to the left and a cat to the right", "dog left_of cat"),
+    ("a dog on top and a cat at the bottom", "dog above cat; cat at_bottom"),
+    ("a dog to the left, a cat on the right", "dog left_of cat; cat at_right"),
+    # depth, which is no place
+    ("a dog in front of a cat", "dog in_front_of cat"),
+    ("a dog right behind a cat, a bird behind it", "dog behind cat; bird behind cat"),
+    ("behind a cat stands a dog", "dog behind cat"),
+    ("a dog in front of a cat, a barn behind them", "dog in_front_of cat; barn behind dog"),
+    ("a dog in the foreground and a cat in the misty background", "dog in_foreground; cat in_background"),
+    ("a dog with a cat in the background", "cat in_background"),
+    ("foreground: a dog, background: a cat", "dog in_foreground; cat in_background"),
+    ("a dog above a cat behind a bird", "dog above cat; cat behind bird"),
     # sentences
     ("A dog is left of a cat. A car is above a bus.", "dog left_of cat; car above bus"),
     ("a dog. above a cat", ""),
@@ -157,7 +180,7 @@ SENTENCES = [
     ("<lora:style:0.8> a dog, embedding:good.pt a cat above a bird", "cat above bird"),
     ("a dog (to the left of:1.4) a cat", "dog left_of cat"),
     ("a robot (chrome:1.3) above a small (red:1.1) (cat:1.2)", "robot above cat"),
-    ("foreground: a dog above a cat", "dog above cat"),
+    ("foreground: a dog above a cat", "dog above cat; dog in_foreground"),
     ("[a dog:0.7] above a __pet__, a bird", ""),
     # on
     ("a dog on a chair", "dog above chair"),
@@ -184,16 +207,25 @@ NO_RELATION = [
     "a sword in the left hand and a shield in the right hand", "above", "left of", "a dog above", "above a cat",
     "between a dog and a cat", "a cat above it", "the above image", "a dog on fire",
     "a dog on the beach", "a cat on a white background", "a man on a mission",
-    "a show on May 5", "a hero below himself", "leftover pizza", "a man over 30 years old",
+    "a show on May 5", "a dog with a bow on the left", "a tower with a clock at the top", "a cake with candles on top",
+    "a boat in the middle of a lake", "a politician on the right", "a dog left behind", "dog left, town left in ruins",
+    "a dog turned left, then right", "a dog to the left", "light behind the scenes", "a dog in front of the camera",
+    "a dog not behind a cat", "a dog in front of a white background", "negative space on the right", "a left: 2",
+    "a dog at the center of attention", "(left:1.2) dog",
+    "a hero below himself", "leftover pizza", "a man over 30 years old",
 ]  # fmt: skip
 
 
 def read(prompt: str) -> str:
+    """What is read, relations and places before depth."""
     scene = parse(prompt)
-    for relation in scene.relations:
+    said = []
+    for relation in (*scene.relations, *scene.depth):
         for span in (relation.subject, relation.object):
-            assert span.text and prompt[span.start : span.end] == span.text
-    return "; ".join(f"{r.subject.text} {r.relation.value} {r.object.text}" for r in scene.relations)
+            assert span is None or (span.text and prompt[span.start : span.end] == span.text)
+        of = f" {relation.object.text}" if relation.object else ""
+        said.append(f"{relation.subject.text} {relation.relation.value}{of}")
+    return "; ".join(said)
 
 
 @pytest.mark.parametrize(("relation", "words"), [(r, words) for r, wordings in WORDINGS.items() for words in wordings])
@@ -242,7 +274,8 @@ def test_only_strings_are_parsed() -> None:
     "piece",
     [
         "a dog above a cat and ", "a dog left of a cat. ", "dog ", "right over ", "to the ", "(", "<", ":1", "1", "\n ",
-        "a-", "on the left ", "of ", "it ", "photo of ", "above it ", "left-", "\\(", "'", ", and ",
+        "a-", "on the left ", "left: ", "a dog left, ", "behind ", "of ", "it ", "photo of ", "above it ", "left-",
+        "\\(", "'", ", and ",
         "a \ud800 above ", "e\u0301", "a\0b above ", ":   1", "far just a bit ", "((a dog:1.2) ",
     ],
 )  # fmt: skip

@@ -66,3 +66,18 @@ def test_what_nobody_can_judge_does_not_count():
     assert "not judged: cat below wizard" in scored.told
     with pytest.raises(ValueError, match="does not know 'wizard'"):
         score_pictures(scene("a wizard above a cat"), look)
+
+
+def test_a_place_is_seen_or_not_and_said_to_be_unclear_of_two():
+    pictures = [
+        [at("dog", 0.1, 0.5), at("cat", 0.9, 0.1)],
+        [at("dog", 0.6, 0.5), at("cat", 0.9, 0.1)],
+        [at("dog", 0.2, 0.5), at("dog", 0.6, 0.5), at("cat", 0.6, 0.3)],
+        [at("cat", 0.9, 0.1)],
+    ]
+    scored = score_pictures(scene("a dog on the left, a cat in the upper right corner"), Look("it", pictures))
+    assert [score.share for score in scored.scores] == [1, 0.5, 0.5, 0.5]
+    assert [score.clearness for score in scored.scores] == pytest.approx([0.4, -0.1, -0.1, -1.0])
+    left, corner = scored.relations
+    assert left.failures == (None, "not on the left", "unclear, 2 × dog", "no dog")
+    assert str(corner).endswith("cat in the upper right corner in 4 of 4 pictures")

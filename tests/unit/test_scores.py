@@ -10,11 +10,13 @@ import torch
 
 from steering_core.evaluation.boxes import Box, Found
 from steering_core.evaluation.geneval import judge_geneval, positions
+from steering_core.evaluation.results import GENEVAL, T2I_COMPBENCH, VISOR, check_rule
 from steering_core.evaluation.statistics import difference, estimate, ratio, share
+from steering_core.evaluation.suites import ScenePrompt, Suite
 from steering_core.evaluation.t2i_compbench import relation_score, t2i_compbench_score
 from steering_core.evaluation.variety import Moments, frechet_distance, spread_over_seeds
 from steering_core.evaluation.visor import Trial, interval
-from steering_core.relations import Relation
+from steering_core.relations import Place, Relation
 
 SQUARE = (100, 100)
 ABOVE = (("dog", Relation.ABOVE, "cat"),)
@@ -193,3 +195,15 @@ def test_spread_over_seeds_by_hand():
     assert size == pytest.approx(math.log(4) / 2)
     assert spread_over_seeds("dog", [[left], [left]]) == (0.0, 0.0)
     assert all(math.isnan(value) for value in spread_over_seeds("dog", [[left], []]))
+
+
+def test_a_place_is_none_of_the_other_benchmarks_relations():
+    found, asked = [Found("dog", around(0.1, 0.1))], (("dog", Place.AT_LEFT, None),)
+    assert not judge_geneval(asked, found, SQUARE).correct
+    suite = Suite("mine", (ScenePrompt(asked),), (0,))
+    check_rule(VISOR, suite)
+    for rule in (GENEVAL, T2I_COMPBENCH):
+        with pytest.raises(ValueError, match='knows no "on the left"'):
+            check_rule(rule, suite)
+    with pytest.raises(ValueError, match='scores no "on the left"'):
+        relation_score(Place.AT_LEFT, around(0.1, 0.1), around(0.9, 0.9), SQUARE)

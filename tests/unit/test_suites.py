@@ -19,7 +19,7 @@ from steering_core.evaluation.suites import (
     visor_suite,
 )
 from steering_core.parser import parse
-from steering_core.relations import CARDINAL_RELATIONS, Relation
+from steering_core.relations import CARDINAL_RELATIONS, Place, Relation
 
 
 def test_visor_is_every_ordered_pair_in_every_relation():
@@ -169,6 +169,28 @@ def test_lines_of_json_can_say_their_relations(tmp_path):
     ):
         file.write_text(f"{json.dumps(said)}\n{json.dumps(wrong)}\n")
         with pytest.raises(ValueError, match=r"mine\.jsonl: line 2"):
+            own_suite(file, (0,))
+
+
+def test_prompts_can_ask_for_places(tmp_path):
+    asked = (("dog", Relation.ABOVE, "cat"), ("cat", Place.AT_LEFT, None), ("car", Place.AT_TOP_RIGHT, None))
+    prompt = ScenePrompt(asked)
+    assert prompt.text == "a photo of a dog above a cat on the left and a car in the upper right corner"
+    assert prompt.objects == ("dog", "cat", "car")
+    assert parse(prompt.text).relations == prompt.scene.relations
+    file = tmp_path / "mine.jsonl"
+    said = {"prompt": "ein hund", "relations": [["hund", "at_left", None]]}
+    file.write_text(f"{json.dumps(said)}\n{json.dumps({'prompt': prompt.text})}\n")
+    assert own_suite(file, (0,)).prompts == (
+        ScenePrompt((("hund", Place.AT_LEFT, None),), "ein hund"),
+        ScenePrompt(asked, prompt.text),
+    )
+    for wrong, told in (
+        (["hund", "at_left", "x"], "none was expected"),
+        (["hund", "above", None], "none was given"),
+    ):
+        file.write_text(json.dumps({"prompt": "ein hund", "relations": [wrong]}))
+        with pytest.raises(ValueError, match=rf"line 1: object: .*{told}"):
             own_suite(file, (0,))
 
 

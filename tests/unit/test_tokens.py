@@ -14,7 +14,7 @@ from tokenizers.trainers import UnigramTrainer
 from transformers import PreTrainedTokenizerFast
 
 from steering_core.parser import parse
-from steering_core.relations import Relation, Scene, Span, SpatialRelation
+from steering_core.relations import Place, Relation, Scene, Span, SpatialRelation
 from steering_core.tokens import PhraseNotFoundError, Token, ground, token_texts
 
 CHUNK = 77
@@ -175,6 +175,25 @@ def test_objects_are_numbered_in_reading_order(tokenizer):
         (1, Relation.LEFT_OF, 2),
     ]
     assert grounded.summary() == "dog above cat\ncat to the left of car"
+
+
+def test_places_have_no_object_and_depth_is_told_but_tied_to_nothing(tokenizer):
+    prompt = "a dog on the left, a cat above a car in front of a bird"
+    grounded = ground(parse(prompt), by_text(tokenizer, prompt))
+    assert grounded.names == ("dog", "cat", "car")
+    place, above = grounded.relations
+    assert (place.subject, place.relation, place.object, place.ends) == (0, Place.AT_LEFT, None, (0,))
+    assert above.ends == (1, 2)
+    assert grounded.summary().splitlines() == [
+        "dog on the left",
+        "cat above car",
+        "read, but not steered: car in front of bird",
+    ]
+
+
+def test_depth_alone_is_no_relation_and_is_told():
+    none, depth = ground(parse("a dog behind a cat"), []).summary().splitlines()
+    assert none.startswith("No spatial relation") and depth == "read, but not steered: dog behind cat"
 
 
 def test_no_relation_is_said():

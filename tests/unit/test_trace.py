@@ -11,9 +11,10 @@ from steering_core.curves import note_picture, run_curves
 from steering_core.evaluation.boxes import Box, Found
 from steering_core.evaluation.look import Look
 from steering_core.losses import CentroidLoss
-from steering_core.relations import Relation
+from steering_core.relations import Depth, DepthRelation, Place, Relation, Scene, Span, SpatialRelation
 from steering_core.schedule import IN_TURN, SamplingStep, SteeringSchedule
 from steering_core.steering import Steering
+from steering_core.tokens import Token, ground
 from steering_core.trace import RunLog, SteeringRun, UnsteeredStep, trace_as_json
 from steering_core.viz import map_sheet
 
@@ -56,6 +57,42 @@ def test_relations_in_turn_are_told_by_their_own_probes():
     run = steered_run(Relation.LEFT_OF, Relation.ABOVE, order=IN_TURN)
     first, second = run.settled()
     assert torch.equal(first.after, run.entries[2].loss[0]) and torch.equal(second.after, run.entries[3].loss[0])
+
+
+def _placed_run(place: Place, **schedule) -> SteeringRun:
+    """Of the second of two objects, of which the prompt also says that it is in front."""
+    a, b = Span("a", 0, 1), Span("b", 2, 3)
+    depth = DepthRelation(b, Depth.IN_FRONT_OF, a)
+    stated = Scene("a b", (SpatialRelation(a, Relation.ABOVE, b), SpatialRelation(b, place, None)), (depth,))
+    scene = ground(stated, [Token(0, ""), Token(1, "a"), Token(2, "b")])
+    steering = Steering(scene, CentroidLoss(), SteeringSchedule(**schedule))
+    latent = torch.randn(2, 4, 8, 8, generator=torch.Generator().manual_seed(0))
+    for step in range(4):
+        latent = steering.descend(latent, toy_probe, 1.0, SamplingStep(step, STEPS, step / STEPS))
+    return SteeringRun(scene, STEPS, steering.trace, {}, latent, steering.unsteered)
+
+
+def test_a_place_is_told_like_a_relation():
+    run = _placed_run(Place.AT_RIGHT, step_size=2.0, refinements=5)
+    _, right = run.settled()
+    assert right.stands.all() and (right.after < right.before).all() and right.as_json()["relation"] == "b on the right"
+    assert "attention: b on the right in 2 of 2 pictures at the last look" in run.summary()
+    centres = run.entries[0].centroids
+    torch.testing.assert_close(run.displacements(1)[0], centres[:, 1, 0] - 0.5)
+    still = _placed_run(Place.AT_CENTER, step_size=0.0)
+    torch.testing.assert_close(still.displacements(1)[0], 0.2 - (still.entries[0].centroids[:, 1] - 0.5).norm(dim=1))
+
+
+def test_depth_is_told_as_read_and_not_steered():
+    run = _placed_run(Place.AT_LEFT)
+    assert run.summary().splitlines()[-1] == "read, but not steered: b in front of a"
+    told = run.as_json()
+    assert told["read_not_steered"] == ["b in front of a"] and told["relations"] == ["a above b", "b on the left"]
+    nothing = SteeringRun(run.scene, STEPS, [], {}, run.latent)
+    assert nothing.summary().splitlines() == [
+        "None of the 16 steps was steered.",
+        "read, but not steered: b in front of a",
+    ]
 
 
 def test_only_a_look_at_the_pictures_gives_a_tick():

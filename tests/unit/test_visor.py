@@ -8,7 +8,7 @@ import pytest
 
 from steering_core.evaluation.boxes import Box, Found
 from steering_core.evaluation.visor import Trial, interval, judge, judge_any, share_interval, visor_scores
-from steering_core.relations import Relation
+from steering_core.relations import Place, Relation
 
 RIGHT, WRONG, ABSENT = Trial(True, True), Trial(True, False), Trial(False, False)
 
@@ -54,6 +54,33 @@ def test_nearness_is_measured_in_widths_of_the_image() -> None:
     near, cat = [("cat", Relation.NEAR, "dog")], at("cat", 10, 10)
     assert judge(near, [cat, at("dog", 73.9, 10)]) == RIGHT
     assert judge(near, [cat, at("dog", 74.1, 10)]) == WRONG
+
+
+@pytest.mark.parametrize(
+    ("place", "right", "wrong"),
+    [
+        (Place.AT_LEFT, (63, 120), (64, 0)),
+        (Place.AT_RIGHT, (65, 0), (64, 0)),
+        (Place.AT_TOP, (120, 63), (0, 65)),
+        (Place.AT_BOTTOM, (0, 65), (0, 64)),
+        (Place.AT_TOP_LEFT, (63, 63), (63, 65)),
+        (Place.AT_TOP_RIGHT, (65, 63), (63, 63)),
+        (Place.AT_BOTTOM_LEFT, (63, 65), (65, 65)),
+        (Place.AT_BOTTOM_RIGHT, (65, 65), (65, 63)),
+        (Place.AT_CENTER, (64 + 0.19 * 128, 64), (64 + 0.15 * 128, 64 + 0.15 * 128)),
+    ],
+)
+def test_a_place_is_judged_by_the_middle_of_the_picture(place: Place, right: tuple, wrong: tuple) -> None:
+    for rule in (judge, judge_any):
+        assert rule([("cat", place, None)], [at("cat", *right), at("dog", *wrong)]) == RIGHT
+        assert rule([("cat", place, None)], [at("cat", *wrong), at("dog", *right)]) == WRONG
+        assert rule([("cat", place, None)], [at("dog", *right)]) == ABSENT
+
+
+def test_places_and_relations_must_all_hold() -> None:
+    relations = [*CAT_LEFT_OF_DOG, ("dog", Place.AT_TOP, None)]
+    assert judge(relations, [at("cat", 10, 90), at("dog", 60, 50)]) == RIGHT
+    assert judge(relations, [at("cat", 10, 10), at("dog", 60, 90)]) == WRONG
 
 
 def test_visors_own_evaluation_takes_any_pair_that_fits() -> None:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from steering_core.miniature.captions import AGREEMENT, caption, enumerate_objects, with_article
-from steering_core.miniature.prompts import chained_prompts, unseen_pair_prompts
+from steering_core.miniature.prompts import chained_prompts, place_prompts, unseen_pair_prompts
 from steering_core.miniature.world import (
     IMAGE_SIZE,
     MAX_OBJECTS,
@@ -20,7 +20,7 @@ from steering_core.miniature.world import (
     unseen_pairs,
 )
 from steering_core.parser import parse
-from steering_core.relations import CARDINAL_RELATIONS, Relation
+from steering_core.relations import CARDINAL_RELATIONS, Place, Relation
 
 MEASURED = "e2eeaa59df4b5e2cb00d0ce394bd95839e56b082b144cfb0c5934829ed534217"
 
@@ -115,6 +115,17 @@ def test_prompts_can_be_of_other_relations():
     assert prompts[0].text == "a photo of a car next to an apple"
     with pytest.raises(ValueError, match="There are 96 prompts"):
         unseen_pair_prompts(97, 0, (Relation.NEAR,))
+
+
+def test_prompts_of_places_are_read_back_and_ask_two_different_ones():
+    prompts = place_prompts(72, 0)
+    assert len({prompt.text for prompt in prompts}) == 72 and prompts[:5] == place_prompts(5, 0)
+    for prompt in prompts:
+        assert parse(prompt.text).relations == prompt.scene.relations
+        (_, first, _), (_, second, _) = prompt.relations
+        assert first is not second and {first, second} <= set(Place)
+    with pytest.raises(ValueError, match="There are 72 prompts of places; 73"):
+        place_prompts(73, 0)
 
 
 def test_all_prompts_of_unseen_pairs_can_be_asked_for():

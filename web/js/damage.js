@@ -15,8 +15,13 @@ export class DamagedValue extends Error {}
 
 /** The first fault of the value of Edit Relations; undefined if there is none. */
 export function faultOfEdits({ vocabulary }, value) {
-  const relation = oneOf(vocabulary)
-  const row = object({ subject: isText, relation, object: isText, wanted: relation, on: isSwitch })
+  const [places, relations] = [true, false].map((place) => vocabulary.filter((known) => known.place === place))
+  const rowOf = (isObject, known) =>
+    object({ subject: isText, relation: oneOf(known), object: isObject, wanted: oneOf(known), on: isSwitch })
+  const ofTwo = rowOf(isText, relations)
+  const ofPlace = rowOf(isNothing, places)
+  const isPlace = (row) => places.some(({ name }) => name === row?.relation)
+  const row = (at, row) => (isPlace(row) ? ofPlace : ofTwo)(at, row)
   return object({ relations: optional(list(row)) })("", value)
 }
 
@@ -27,7 +32,7 @@ export function faultOfLayout({ vocabulary }, value) {
   const fault = object({ objects: optional(objects) })("", value)
   if (fault) return fault
   const count = value.objects?.length ?? 0
-  const related = list(triplet(isIndex(count), oneOf(vocabulary)))
+  const related = list(triplet(isIndex(count), oneOf(vocabulary.filter(({ place }) => !place))))
   return object({ relations: count ? related : optional(related) })("", value)
 }
 
@@ -38,6 +43,7 @@ function leaf(isRight) {
 }
 
 const isText = leaf((value) => typeof value === "string")
+const isNothing = leaf((value) => value === null)
 const isSwitch = leaf((value) => typeof value === "boolean")
 const isIndex = (end) => leaf((value) => Number.isSafeInteger(value) && value >= 0 && value < end)
 const oneOf = (vocabulary) => leaf((value) => vocabulary.some(({ name }) => name === value))

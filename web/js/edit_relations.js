@@ -58,16 +58,19 @@ function makeRow(scene, names, relation, onchange) {
   const said = sentence(scene, names, relation)
   const [subject, name, object] = relation
   const on = make("input", { type: "checkbox", ariaLabel: words.on(said), title: words.on(said), onchange })
-  const options = scene.vocabulary.map((known) => make("option", { value: known.name }, words.phrase(known)))
+  const isPlace = object === null
+  const choices = scene.vocabulary.filter(({ place }) => place === isPlace)
+  const options = choices.map((known) => make("option", { value: known.name }, words.phrase(known)))
   const wanted = make("select", { ariaLabel: words.wanted(said), onchange }, ...options)
-  const parts = words.inOrder(make("span", {}, names[subject]), wanted, make("span", {}, names[object]))
+  const other = isPlace ? undefined : make("span", {}, names[object])
+  const parts = words.inOrder(make("span", {}, names[subject]), wanted, other)
   const element = make("div", { className: "row" }, on, ...parts)
   return {
     element,
     read: () => ({
       subject: scene.objects[subject].name,
       relation: name,
-      object: scene.objects[object].name,
+      object: isPlace ? null : scene.objects[object].name,
       wanted: wanted.value,
       on: on.checked,
     }),

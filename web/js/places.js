@@ -1,5 +1,6 @@
 /**
- * Places of objects, and the relations between them.
+ * Where objects stand on the field, and the relations between them. What a scene says of an object's place in the
+ * picture is where it begins, and no part of the layout.
  *
  * A layout is {points, placed, relations}: a point [x, y] for each object of the scene, in [0, 1] with y downward; the
  * objects that a person or a relation has given a place; and the relations, as a scene has them.
@@ -11,16 +12,24 @@ import { positions } from "./scene.js"
 const NEAR = 0.2
 const TOUCHING = [-0.12, -0.12]
 const STEP = 0.4
+/** How far from the middle an object begins that is at a side. */
+const ASIDE = 0.36
 /** What keeps the names of objects apart that have nothing to do with each other; names are wider than high. */
 const GAP = [0.34, 0.22]
 const ROUNDS = 200
+
+/** A scene whose relations are those between objects, and whose places are what it says of one object each. */
+export function apart({ relations, ...scene }) {
+  const ofOne = ([, , other]) => other === null
+  return { ...scene, relations: relations.filter((relation) => !ofOne(relation)), places: relations.filter(ofOne) }
+}
 
 /** The layout that a widget's value holds; what it does not hold is placed by the relations of the scene. */
 export function layoutOf(scene, value) {
   const held = positions(scene, value)
   const fixed = new Map(held.map((index, i) => [index, [value.objects[i].x, value.objects[i].y]]))
   fixed.delete(-1)
-  const points = arranged(scene, fixed)
+  const points = arranged(scene, new Map([...stated(scene), ...fixed]))
   if (!fixed.size) return { points, placed: new Set(), relations: scene.relations }
   const kept = value.relations.map(([a, relation, b]) => [held[a], relation, held[b]])
   const added = scene.relations.filter(([a, , b]) => !fixed.has(a) || !fixed.has(b))
@@ -91,6 +100,18 @@ function relationOf(vocabulary, [dx, dy]) {
   const directed = vocabulary.filter(({ direction: [x, y] }) => x || y)
   const likeness = ({ direction: [x, y] }) => (dx * x + dy * y) / Math.hypot(x, y)
   return directed.reduce((best, relation) => (likeness(relation) > likeness(best) ? relation : best)).name
+}
+
+/** Points of the objects that a scene says the place of. */
+function stated({ objects, places, vocabulary }) {
+  return new Map(
+    places.map(([index, name]) => {
+      const { direction } = vocabulary.find((known) => known.name === name)
+      const isCenter = !direction.some(Boolean)
+      const free = onCircle(index, objects.length)
+      return [index, direction.map((sign, axis) => (sign || isCenter ? 0.5 + ASIDE * sign : free[axis]))]
+    }),
+  )
 }
 
 /** Points that the relations of a scene ask for: objects pull and push each other until they rest. */

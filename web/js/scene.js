@@ -46,7 +46,8 @@ export function upstream(node) {
 /**
  * The scene that comes of what is upstream.
  *
- * @returns {Promise<{prompt: string, objects: object[], relations: [number, string, number][], vocabulary: object[]}>}
+ * @returns {Promise<{prompt: string, objects: object[], relations: [number, string, number | null][],
+ *   vocabulary: object[]}>} the object of a place is null
  * @throws {DamagedValue} a node between holds what makes no scene
  */
 export async function read({ prompt, steps }) {
@@ -64,7 +65,8 @@ export function editsOf({ objects, relations }, edits) {
     left.get(read).push(edit)
   }
   // Of two relations in the same words, each has an edit of its own.
-  return relations.map(([a, relation, b]) => left.get(key(objects[a].name, relation, objects[b].name))?.pop())
+  const name = (index) => (index === null ? null : objects[index].name)
+  return relations.map(([a, relation, b]) => left.get(key(name(a), relation, name(b)))?.pop())
 }
 
 /** Where the objects of a layout are among those of a scene; -1 for those that are gone. */
@@ -161,10 +163,12 @@ async function ask(prompt) {
 }
 
 function withRelation(scene, { subject, relation, object }, title) {
-  if (!scene.vocabulary.some(({ name }) => name === relation)) throw damaged(title, JSON.stringify(relation))
+  const known = scene.vocabulary.find(({ name }) => name === relation)
+  if (!known) throw damaged(title, JSON.stringify(relation))
   const objects = [...scene.objects]
-  const [a, b] = [subject, object].map((phrase) => positionOf(String(phrase ?? "").trim(), objects, scene.prompt))
-  if (a < 0 || b < 0 || a === b) return scene
+  const position = (phrase) => positionOf(String(phrase ?? "").trim(), objects, scene.prompt)
+  const [a, b] = [position(subject), known.place ? null : position(object)]
+  if (a < 0 || (b !== null && b < 0) || a === b) return scene
   return { ...scene, objects, relations: distinct([...scene.relations, [a, relation, b]]) }
 }
 
@@ -194,7 +198,8 @@ function laidOut(scene, { layout = {} }, title) {
   if (!layout.objects?.length) return scene
   const at = positions(scene, layout)
   const relations = layout.relations.map(([a, relation, b]) => [at[a], relation, at[b]])
-  return { ...scene, relations: distinct(relations.filter(([a, , b]) => a >= 0 && b >= 0)) }
+  const places = scene.relations.filter(([, , b]) => b === null)
+  return { ...scene, relations: distinct([...places, ...relations.filter(([a, , b]) => a >= 0 && b >= 0)]) }
 }
 
 function damaged(title, fault) {

@@ -2,7 +2,7 @@
 
 import { app } from "../../../scripts/app.js"
 import { faultOfLayout, MOST_PLACED } from "./damage.js"
-import { layoutOf, moved, valueOf } from "./places.js"
+import { apart, layoutOf, moved, valueOf } from "./places.js"
 import { labels, sentence, texts } from "./text.js"
 import { addSceneWidget, make } from "./widget.js"
 
@@ -44,7 +44,7 @@ function layoutView(change) {
 
   function show(nextScene, nextValue) {
     const renew = JSON.stringify(nextScene.objects) !== JSON.stringify(scene?.objects)
-    ;[scene, value] = [nextScene, nextValue]
+    ;[scene, value] = [apart(nextScene), nextValue]
     if (renew) {
       names = labels(scene)
       chips = names.map(makeChip)
@@ -60,10 +60,11 @@ function layoutView(change) {
       const chip = chips[index]
       Object.assign(chip.style, { left: `${x}%`, top: `${y}%` })
       chip.ariaLabel = words.place(chip.value, Math.round(x), Math.round(y))
-      chip.classList.toggle("unplaced", !layout.placed.has(index) && !layout.relations.some((r) => r.includes(index)))
+      const isSaid = [...layout.relations, ...scene.places].some(([a, , b]) => a === index || b === index)
+      chip.classList.toggle("unplaced", !layout.placed.has(index) && !isSaid)
     })
     lines.replaceChildren(...layout.relations.map(([a, name, b]) => line(percent[a], percent[b], name)))
-    said.textContent = layout.relations.map((relation) => sentence(scene, names, relation)).join("\n")
+    said.textContent = [...scene.places, ...layout.relations].map((said) => sentence(scene, names, said)).join("\n")
     for (const [control, usable] of [[undo, past.length], [redo, future.length], [reset, value.objects]]) {
       // Not "disabled": that would drop the focus, and with it the keys.
       control.ariaDisabled = String(!usable)
@@ -135,7 +136,7 @@ function layoutView(change) {
     element,
     show,
     fault: faultOfLayout,
-    fit: (scene, value) => (isTooMany(scene) ? value : valueOf(scene, layoutOf(scene, value))),
+    fit: (scene, value) => (isTooMany(scene) ? value : valueOf(scene, layoutOf(apart(scene), value))),
     missing: (scene) => (isTooMany(scene) ? words.tooMany(MOST_PLACED) : scene.objects.length ? undefined : words.noObjects),
   }
 }

@@ -23,7 +23,7 @@ const en = {
   resetHint: "Back to the relations of the prompt",
   on: (sentence) => `Steer: ${sentence}`,
   wanted: (sentence) => `Wanted in place of: ${sentence}`,
-  inOrder: (subject, relation, object) => [subject, relation, object],
+  inOrder: (subject, relation, object) => (object === undefined ? [subject, relation] : [subject, relation, object]),
   phrase: (relation) => relation.phrase,
 }
 
@@ -37,6 +37,15 @@ const phrases = {
   below_left: "左下方",
   below_right: "右下方",
   near: "旁边",
+  at_left: "画面左侧",
+  at_right: "画面右侧",
+  at_top: "画面上方",
+  at_bottom: "画面下方",
+  at_center: "画面中央",
+  at_top_left: "画面左上角",
+  at_top_right: "画面右上角",
+  at_bottom_left: "画面左下角",
+  at_bottom_right: "画面右下角",
 }
 
 const zh = {
@@ -60,7 +69,8 @@ const zh = {
   resetHint: "恢复提示词中的关系",
   on: (sentence) => `引导：${sentence}`,
   wanted: (sentence) => `替换：${sentence}`,
-  inOrder: (subject, relation, object) => [subject, "在", object, relation],
+  inOrder: (subject, relation, object) =>
+    object === undefined ? [subject, "在", relation] : [subject, "在", object, relation],
   phrase: (relation) => phrases[relation.name] ?? relation.phrase,
 }
 
@@ -69,11 +79,11 @@ export function texts() {
   return app.extensionManager.setting.get("Comfy.Locale")?.startsWith("zh") ? zh : en
 }
 
-/** One relation of a scene in words, given the labels of its objects. */
+/** One relation of a scene in words, given the labels of its objects; a place has no object. */
 export function sentence({ vocabulary }, names, [subject, name, object]) {
   const { inOrder, phrase } = texts()
   const relation = vocabulary.find((known) => known.name === name)
-  return inOrder(names[subject], phrase(relation), names[object]).join(" ")
+  return inOrder(names[subject], phrase(relation), object === null ? undefined : names[object]).join(" ")
 }
 
 /** The names of a scene's objects; those that share one are numbered. */

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ...described import brief, described, parse_json
 from ...parser import parse
-from ...relations import Relation
+from ...relations import Place, Relation
 from .benchmarks import read_lines
 from .suite import ScenePrompt, Suite
 
@@ -17,14 +17,14 @@ class _Line:
     """A line of JSON: a prompt, and its relations where they are not to be read from it."""
 
     prompt: str
-    relations: tuple[tuple[str, Relation, str], ...] | None = None
+    relations: tuple[tuple[str, Relation | Place, str | None], ...] | None = None
 
 
 def own_suite(file: Path, seeds: tuple[int, ...]) -> Suite:
     """The prompts of a text file, one a line, or of a file of JSON lines, whose name ends in ``.jsonl``.
 
     A line of JSON is an object with ``prompt``, and with ``relations`` where these are not to be read from it: a list
-    of subject, relation and object, such as ``["dog", "left_of", "cat"]``.
+    of subject, relation and object, such as ``["dog", "left_of", "cat"]``, or ``["dog", "at_left", null]``.
 
     Raises:
         ValueError: a line cannot be read, or states no relation; names it.
@@ -42,7 +42,7 @@ def _from_text(line: str, source: str) -> ScenePrompt:
     names = [span.text for span in scene.objects]
     if twice := next((name for name in names if names.count(name) > 1), None):
         raise ValueError(f"{source}: objects with names of their own were expected, and {twice!r} is two of them.")
-    return ScenePrompt(tuple((one.subject.text, one.relation, one.object.text) for one in scene.relations), line)
+    return ScenePrompt(tuple((one.subject.text, one.relation, one.object_text) for one in scene.relations), line)
 
 
 def _from_json(line: str, source: str) -> ScenePrompt:
@@ -53,8 +53,8 @@ def _from_json(line: str, source: str) -> ScenePrompt:
         raise ValueError(f"{source}: a prompt and one or more relations were expected, not {brief(line)}.")
     if any(subject == object for subject, _, object in entry.relations):
         raise ValueError(f"{source}: relations between two objects were expected, not {brief(entry.relations)}.")
-    prompt = ScenePrompt(entry.relations, entry.prompt)
     try:
+        prompt = ScenePrompt(entry.relations, entry.prompt)
         prompt.scene  # noqa: B018, asked for its error
     except ValueError as error:
         raise ValueError(f"{source}: {error}") from error

@@ -8,10 +8,20 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from ...editing import find_phrase
-from ...relations import CARDINAL_RELATIONS, Relation, Scene, Span, SpatialRelation, with_article
+from ...relations import (
+    CARDINAL_RELATIONS,
+    Place,
+    Relation,
+    Scene,
+    Span,
+    SpatialRelation,
+    check_object,
+    ends,
+    with_article,
+)
 
-#: (subject, relation, object), the objects by their names.
-Triplet = tuple[str, Relation, str]
+#: (subject, relation, object), the objects by their names; of a place in the picture no object.
+Triplet = tuple[str, Relation | Place, str | None]
 
 
 @dataclass(frozen=True)
@@ -21,16 +31,24 @@ class ScenePrompt:
     Attributes:
         relations: in the order of the text.
         wording: the text, where it is given and not to be composed.
+
+    Raises:
+        ValueError: a relation lacks its object, or a place has one.
     """
 
     relations: tuple[Triplet, ...]
     wording: str = ""
 
+    def __post_init__(self) -> None:
+        for _, relation, object in self.relations:
+            check_object(relation, object)
+
     @property
     def text(self) -> str:
         """As it was given; else such as "a photo of a dog above a cat to the left of a car and a bus below a bird".
 
-        A relation whose subject is the object of the one before goes on with its chain.
+        A relation whose subject is the object of the one before goes on with its chain, and so does the place of one
+        of them: "a dog above a cat on the left".
         """
         if self.wording:
             return self.wording
@@ -38,8 +56,8 @@ class ScenePrompt:
         for subject, relation, object in self.relations:
             if subject != last:
                 words += f"{' and' if last else ''} {with_article(subject)}"
-            words += f" {relation.phrase} {with_article(object)}"
-            last = object
+            words += f" {relation.phrase}" + (f" {with_article(object)}" if object else "")
+            last = object or subject
         return words
 
     @property
@@ -51,13 +69,17 @@ class ScenePrompt:
         """
         spans = _placed(self.text, self.objects)
         return Scene(
-            self.text, tuple(SpatialRelation(spans[a], relation, spans[b]) for a, relation, b in self.relations)
+            self.text,
+            tuple(
+                SpatialRelation(spans[a], relation, None if b is None else spans[b])
+                for a, relation, b in self.relations
+            ),
         )
 
     @property
     def objects(self) -> tuple[str, ...]:
         """Their names, each once."""
-        return tuple(dict.fromkeys(name for subject, _, object in self.relations for name in (subject, object)))
+        return tuple(dict.fromkeys(name for subject, _, object in self.relations for name in ends(subject, object)))
 
 
 def _placed(text: str, names: Iterable[str]) -> dict[str, Span]:

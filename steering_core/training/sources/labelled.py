@@ -9,7 +9,7 @@ from typing import Any
 from PIL import Image
 
 from ...parser import parse
-from ...relations import CARDINAL_RELATIONS, SpatialRelation
+from ...relations import CARDINAL_RELATIONS, Relation
 from .example import Example
 
 
@@ -39,15 +39,15 @@ class LabelledPictures:
         return len(self._labels)
 
     def __getitem__(self, index: int) -> Example:
-        relation = self._relations[index]
-        picture = self._pictures[index]
-        return Example(f"{index:07d}", picture, relation.subject.text, relation.relation, relation.object.text)
+        return Example(f"{index:07d}", self._pictures[index], *self._relations[index])
 
 
-def _labelled_relation(label: str) -> SpatialRelation:
+def _labelled_relation(label: str) -> tuple[str, Relation, str]:
     relations = parse(label).relations
-    if len(relations) != 1 or relations[0].relation not in CARDINAL_RELATIONS:
-        raise ValueError(
-            f'The label "{label}" was expected to state one relation of two objects, left, right, above or below.'
-        )
-    return relations[0]
+    if len(relations) == 1:
+        relation, object = relations[0].relation, relations[0].object
+        if isinstance(relation, Relation) and relation in CARDINAL_RELATIONS and object is not None:
+            return relations[0].subject.text, relation, object.text
+    raise ValueError(
+        f'The label "{label}" was expected to state one relation of two objects, left, right, above or below.'
+    )
