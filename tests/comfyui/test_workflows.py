@@ -34,7 +34,7 @@ SIDE = 64
 _TITLE, _RUN_LINES = 30, 90
 _SAMPLERS = {"KSampler", "KSamplerAdvanced", "SamplerCustomAdvanced", "SpatialSteeringSteeredKSampler"}
 #: Recording and training need packages that ComfyUI has not.
-TRAINS = "13 Train a classifier (needs accelerate and matplotlib)"
+TRAINS = "13 Train (needs packages)"
 
 
 @pytest.fixture(scope="module")
