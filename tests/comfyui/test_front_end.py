@@ -112,12 +112,12 @@ def _hidden(boxes) -> list[tuple[str, str]]:
     ]
 
 
-@pytest.fixture(scope="module", params=[False, True], ids=["canvas", "nodes_2.0"])
+@pytest.fixture(params=[False, True], ids=["canvas", "nodes_2.0"])
 def nodes2(request, page):
     """Whether nodes are drawn by Nodes 2.0: elements of HTML, larger than on the canvas."""
     page.evaluate(_SET, ["Comfy.VueNodes.Enabled", request.param])
     yield request.param
-    page.evaluate(_SET, ["Comfy.VueNodes.Enabled", False])
+    page.evaluate(_SET, ["Comfy.VueNodes.Enabled", False])  # other tests of the page know the canvas
 
 
 @pytest.mark.parametrize("workflow", WORKFLOWS, ids=lambda file: file.stem)

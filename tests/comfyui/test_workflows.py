@@ -30,11 +30,11 @@ WITH_FILES = {
 #: The stand-in for whatever Stable Diffusion 1.x checkpoint is chosen.
 STABLE_DIFFUSION = "v1-5-pruned-emaonly-fp16.safetensors"
 SIDE = 64
-#: In the canvas's units: a node's title above its place, and a few lines under a sampler.
-_TITLE, _RUN_LINES = 30, 90
+#: In the canvas's units: a node's title above its place, and a few lines and a preview under a sampler.
+_TITLE, _RUN_ROOM = 30, 290
 _SAMPLERS = {"KSampler", "KSamplerAdvanced", "SamplerCustomAdvanced", "SpatialSteeringSteeredKSampler"}
 #: Recording and training need packages that ComfyUI has not.
-TRAINS = "13 Train a classifier (needs accelerate and matplotlib)"
+TRAINS = "13 Train (needs packages)"
 
 
 @pytest.fixture(scope="module")
@@ -172,7 +172,7 @@ def test_examples_have_titles_in_an_order():
 def _taken(node: dict) -> tuple[float, float, float, float]:
     """Left, top, right and bottom of a node with its title, and of a sampler with what a run writes under it."""
     (x, y), (width, height) = node["pos"], node["size"]
-    return x, y - _TITLE, x + width, y + height + (_RUN_LINES if node["type"] in _SAMPLERS else 0)
+    return x, y - _TITLE, x + width, y + height + (_RUN_ROOM if node["type"] in _SAMPLERS else 0)
 
 
 @pytest.mark.parametrize("workflow", WORKFLOWS, ids=lambda file: file.stem)

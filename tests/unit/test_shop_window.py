@@ -13,6 +13,7 @@ from PIL import Image
 from tools import shop_pictures
 
 ROOT = Path(__file__).resolve().parents[2]
+_PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 _PROJECT = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
 _REPOSITORY = re.search(r'^Repository = "(.+)"$', _PROJECT, re.MULTILINE)[1]
 _PLACE = _REPOSITORY.removeprefix("https://github.com/")
@@ -67,3 +68,27 @@ def test_publishing_waits_for_a_new_version_and_tells_no_secret():
     (publish,) = (step for step in job["steps"] if step["uses"].startswith("Comfy-Org/publish-node-action@"))
     assert publish["with"] == {"personal_access_token": "${{ secrets.REGISTRY_ACCESS_TOKEN }}"}
     assert "/.github/" in (ROOT / ".comfyignore").read_text(encoding="utf-8").splitlines()
+
+
+def test_the_readme_names_templates_that_are_there():
+    titles = [file.stem for file in (ROOT / "example_workflows").glob("*.json")]
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    named = re.findall(r"[*[](\d\d [A-Z][^*,]+)", readme)
+    assert len(named) > 10
+    assert [name for name in named if not any(title.startswith(name.rstrip(" …")) for title in titles)] == []
+
+
+@pytest.mark.parametrize(
+    "page", [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))], ids=lambda page: page.stem
+)
+def test_links_lead_somewhere(page):
+    links = re.findall(r"\]\(([^)#\s]*)(?:#([^)\s]+))?\)", page.read_text(encoding="utf-8"))
+    for file, part in links:
+        if file.startswith(("http://", "https://")):
+            continue
+        target = page.parent / file if file else page
+        assert target.exists(), file
+        if part:
+            headings = re.findall(r"^#+ (.+)$", target.read_text(encoding="utf-8"), re.MULTILINE)
+            anchors = [re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings]
+            assert part in anchors, f"{file}#{part}"
