@@ -112,7 +112,7 @@ TIMES = _set("""year years time times weeks week days day months month decade de
 LIGHT = _set("lighting sunlight moonlight daylight starlight candlelight rain sky skies")
 STYLE = _set("""masterpiece quality style resolution detail details detailed bokeh grain film render artstation uhd hdr
     raw 4k 8k 16k focus background backdrop composition mood atmosphere aesthetic cover absurdres highres best wallpaper
-    photorealistic cinematic foreground exposure dof angle""")
+    photorealistic cinematic foreground exposure dof angle solo""")
 PLACELESS = ABSTRACT | TIMES | LIGHT | STYLE
 #: What is at no place of the picture though it may be on the left: who stands there in politics, and room for text.
 UNPLACED = _set("""politician politicians party parties voter voters senator candidate candidates activist activists

@@ -115,7 +115,7 @@ class CentroidLoss:
         return torch.stack(terms).sum(dim=0) / len(layers)
 
     def _placement(self, objects: Tensor, relation: Relation | Place) -> Tensor:
-        """Spatial and orthogonal term of thresholded maps (batch, 2, H, W), or of a place (batch, 1, H, W): eq. 9, 11."""
+        """Spatial and orthogonal term, eq. 9 and 11, of thresholded maps (batch, 1 or 2, H, W)."""
         is_place = isinstance(relation, Place)
         centres = centroids(objects)
         difference = centres[:, 0] - (centres.new_tensor(MIDDLE) if is_place else centres[:, 1])
