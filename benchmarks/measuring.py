@@ -88,16 +88,9 @@ class Way:
 
     def tally(self, prompt: ScenePrompt, sampling: Sampling) -> Tally:
         """See ``MeasuredWay``."""
-        tally, scale = Tally(), sampling.guidance_scale
-        draw(
-            pipeline(sampling.model),
-            detector(),
-            prompt,
-            self.make_steering,
-            tally,
-            steps=sampling.steps,
-            guidance_scale=scale,
-        )
+        tally, drawing = Tally(), pipeline(sampling.model)
+        steps, scale = sampling.steps, sampling.guidance_scale
+        draw(drawing, detector(), prompt, self.make_steering, tally, steps=steps, guidance_scale=scale)
         return tally
 
 

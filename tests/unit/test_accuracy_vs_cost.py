@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 import pytest
@@ -372,3 +373,16 @@ def test_what_cannot_be_compared_is_told_before_it_begins(monkeypatch, capsys, o
     with pytest.raises(SystemExit) as ended:
         run(monkeypatch, *options)
     assert ended.value.code == 2 and told in capsys.readouterr().err.splitlines()[-1]
+
+
+def test_what_was_drawn_is_not_drawn_again(monkeypatch, capsys, tmp_path):
+    """Times would tell."""
+    monkeypatch.setattr(accuracy_vs_cost, "drawing_processes", ThreadPoolExecutor)
+    options = ["--quick", "--json", "--model", "flux_miniature", "--steps", "2", "--ways", "bound regions", "areas"]
+    told = []
+    for prompts in ("1", "2", "1"):
+        run(monkeypatch, *options, "--prompts", prompts, "--jobs", "1", "--keep", str(tmp_path / "kept.jsonl"))
+        told.append(json.loads(capsys.readouterr().out)["rows"])
+    assert told[0] == told[2] and [row["images"] for row in told[1]] == 4 * [8]
+    assert [row["way"] for row in told[0]] == [UNSTEERED, DEFAULT, "areas", "bound regions"]
+    assert len((tmp_path / "kept.jsonl").read_text().splitlines()) == 2
