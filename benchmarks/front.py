@@ -9,11 +9,14 @@ from dataclasses import dataclass
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator
 from PIL import Image
 
 _PANEL = (6.0, 5.0)
 _MARKS = "osD^v<>pPX*hdH8"
 _DPI = 110
+#: Costs that are written below a panel, and ten times each.
+_TICKS = (1.0, 1.5, 2.0, 3.0, 5.0, 7.0)
 
 
 @dataclass(frozen=True)
@@ -55,6 +58,10 @@ def front_chart(panels: Mapping[str, Sequence[Point]], across: str, up: str) -> 
     for panel, (title, points) in zip(axes, panels.items()):
         _draw(panel, points)
         panel.set(title=title, xlabel=across, xscale="log")
+        panel.xaxis.set_major_locator(LogLocator(subs=_TICKS))
+        panel.xaxis.set_major_formatter("{x:g} ×")
+        panel.xaxis.set_minor_formatter("")
+        panel.yaxis.set_major_formatter(lambda value, _: f"{value:.0%}")
         panel.grid(alpha=0.3)
     axes[0].set_ylabel(up)
     handles, names = axes[0].get_legend_handles_labels()
@@ -81,6 +88,3 @@ def _draw(panel: Axes, points: Sequence[Point]) -> None:
         )
     best = front(points)
     panel.plot([point.cost for point in best], [point.value for point in best], "--", color="grey", label="the front")
-    panel.xaxis.set_major_formatter("{x:g} ×")
-    panel.xaxis.set_minor_formatter("{x:g}")
-    panel.yaxis.set_major_formatter(lambda value, _: f"{value:.0%}")
