@@ -17,7 +17,7 @@ from dataclasses import asdict, dataclass, field
 from functools import cache, partial
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from diffusers import DiffusionPipeline
@@ -44,9 +44,20 @@ MEASURED_PROMPTS = 200
 PROMPT_SEED = 0
 
 
+class MeasuredWay(Protocol):
+    """What ``measured`` asks of a way to come by pictures."""
+
+    @property
+    def description(self) -> dict[str, Any]:
+        """All that it depends on, as plain values."""
+
+    def tally(self, prompt: ScenePrompt, sampling: Sampling) -> Tally:
+        """One prompt's verdicts and times, in the process that draws."""
+
+
 @dataclass(frozen=True)
 class Way:
-    """A way of sampling.
+    """A way of sampling with steering or without.
 
     Attributes:
         loss: its name in the tables.
@@ -78,6 +89,14 @@ class Way:
         plain = json.loads(json.dumps(made_from, default=sha256_of))
         told = {"loss": self.loss, "made_from": plain, "schedule": asdict(self.schedule)}
         return {**told, "logit_scale": self.logit_scale}
+
+    def tally(self, prompt: ScenePrompt, sampling: Sampling) -> Tally:
+        """See ``MeasuredWay``."""
+        tally, drawing = Tally(), pipeline(sampling.model)
+        steps, scale = sampling.steps, sampling.guidance_scale
+        with scaled_logits(self.logit_scale):
+            draw(drawing, detector(), prompt, self.make_steering, tally, steps=steps, guidance_scale=scale)
+        return tally
 
 
 #: What all others are held against.
@@ -148,7 +167,7 @@ def check_ways(ways: Iterable[Way], prompt: ScenePrompt, pipeline: DiffusionPipe
 
 def measured(
     prompts: Sequence[ScenePrompt],
-    ways: Sequence[Way],
+    ways: Sequence[MeasuredWay],
     pool: Executor,
     sampling: Sampling = SHIPPED_SAMPLING,
     kept: KeptTallies | None = None,
@@ -183,11 +202,11 @@ def _shown(tallies: Iterator[list[Tally]], prompts: int) -> Iterator[list[Tally]
 
 def rows(ways: Sequence[Way], measured: Iterable[Sequence[Tally]]) -> list[dict[str, Any]]:
     """A row for each way, times over those of the first."""
-    tallies = [_together(tallies) for tallies in zip(*measured)]
+    tallies = [together(tallies) for tallies in zip(*measured)]
     return [_as_row(way, tally, tallies[0]) for way, tally in zip(ways, tallies)]
 
 
-def _together(tallies: Sequence[Tally]) -> Tally:
+def together(tallies: Sequence[Tally]) -> Tally:
     """One tally of the prompts of several."""
     return Tally(
         [trials for tally in tallies for trials in tally.trials],
@@ -196,14 +215,9 @@ def _together(tallies: Sequence[Tally]) -> Tally:
     )
 
 
-def _measure(prompt: ScenePrompt, ways: Sequence[Way], sampling: Sampling) -> list[Tally]:
+def _measure(prompt: ScenePrompt, ways: Sequence[MeasuredWay], sampling: Sampling) -> list[Tally]:
     """One prompt, by each way, one after the other."""
-    tallies = [Tally() for _ in ways]
-    drawing, steps, scale = pipeline(sampling.model), sampling.steps, sampling.guidance_scale
-    for way, tally in zip(ways, tallies):
-        with scaled_logits(way.logit_scale):
-            draw(drawing, detector(), prompt, way.make_steering, tally, steps=steps, guidance_scale=scale)
-    return tallies
+    return [way.tally(prompt, sampling) for way in ways]
 
 
 @cache
@@ -222,14 +236,22 @@ def detector() -> GlyphDetector:
 
 
 def _as_row(way: Way, tally: Tally, baseline: Tally) -> dict[str, Any]:
-    """The scores of a way, as fractions; ``visor_cond`` is none where no picture shows all objects."""
+    """The scores of a way, what it took, and what it is called."""
+    told = {"loss": way.loss, "update": way.update, **scores_of(tally, baseline)}
+    return {**told, "gradient_passes": tally.gradient_passes / told["images"]}
+
+
+def scores_of(tally: Tally, baseline: Tally) -> dict[str, Any]:
+    """Scores as fractions with 95 % intervals; ``visor_cond`` is none where no picture shows all objects.
+
+    Args:
+        baseline: of the way that times are told over.
+    """
     scores = tally.scores
     images = [len(row) for row in tally.trials]
     present = [sum(trial.present for trial in row) for row in tally.trials]
     correct = [sum(trial.correct for trial in row) for row in tally.trials]
     row = {
-        "loss": way.loss,
-        "update": way.update,
         "images": scores.images,
         "oa": scores.oa,
         "oa_interval": share_interval(present, images),
@@ -238,7 +260,6 @@ def _as_row(way: Way, tally: Tally, baseline: Tally) -> dict[str, Any]:
         "visor_uncond": scores.visor_uncond,
         "visor_uncond_interval": share_interval(correct, images),
         "time_ratio": tally.seconds / baseline.seconds,
-        "gradient_passes": tally.gradient_passes / scores.images,
     }
     for n, share in enumerate(scores.visor_n, 1):
         row |= {f"visor_{n}": share, f"visor_{n}_interval": interval(share, len(tally.trials))}
@@ -273,10 +294,14 @@ def table(rows: Sequence[dict[str, Any]], columns: Sequence[str]) -> str:
 
 def _cell(row: dict[str, Any], column: str) -> str:
     """Such as "71.5% (68% to 75%)", "7.0" or "1.18 ×"."""
-    value = row[column]
     if column == "time_ratio":
-        return f"{value:.2f} ×"
+        return f"{row[column]:.2f} ×"
     if column == "gradient_passes":
-        return f"{value:.1f}"
-    low, high = row[f"{column}_interval"]
+        return f"{row[column]:.1f}"
+    return share_cell(row, column)
+
+
+def share_cell(row: dict[str, Any], column: str) -> str:
+    """Of one of ``scores_of``, such as "71.5% (68% to 75%)"."""
+    value, (low, high) = row[column], row[f"{column}_interval"]
     return "none" if value is None else f"{value:.1%} ({low:.0%} to {high:.0%})"

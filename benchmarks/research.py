@@ -57,13 +57,13 @@ def whole_maps(network: nn.Module) -> Iterator[Mapping[str, Tensor]]:
     """The maps of all layers of a forward in this context, (1, heads, queries, keys), by the layers' names."""
     watch = _WholeMaps()
     with ExitStack() as hooks:
-        for name, module in _attentions(network).items():
+        for name, module in attentions(network).items():
             hooks.enter_context(module.register_forward_pre_hook(lambda *_, name=name: watch.enter(name)))
         hooks.enter_context(watch)
         yield watch.maps
 
 
-def _attentions(network: nn.Module) -> Mapping[str, nn.Module]:
+def attentions(network: nn.Module) -> Mapping[str, nn.Module]:
     """The module by each layer's name, in whose forward the next attention is the layer's."""
     readable = readable_network(network)
     if isinstance(readable, UNet):

@@ -1,0 +1,158 @@
+"""Accuracy against time: ours at several settings, published methods, and what a user would do instead.
+
+python -m benchmarks.accuracy_vs_cost                          both miniatures, 25 steps, as each of them draws best
+python -m benchmarks.accuracy_vs_cost --steps 8 --guidance 1   few steps without guidance
+python -m benchmarks.accuracy_vs_cost --quick                  two prompts and 8 steps, in two minutes on 2 cores
+python -m benchmarks.accuracy_vs_cost --json                   one object with all rows
+python -m benchmarks.accuracy_vs_cost --plot FILE              and a picture with the front
+
+On prompts of two objects that training never showed together and on which nothing was tuned, all ways draw with the
+same seeds. Times are the processor's for the one thread of each process, so that what runs beside it counts for
+nothing; detection counts where it chooses among pictures. What each way is, and how much of it is ours, is told where
+it is written: ``benchmarks.compared`` names them all.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from benchmarks.compared import DEFAULT, UNSTEERED, ComparedWay, ways_of
+from benchmarks.front import Point, front, front_chart
+from benchmarks.kept import add_keep_option, kept_tallies
+from benchmarks.measuring import (
+    PROMPT_SEED,
+    Sampling,
+    add_guidance_option,
+    drawing_processes,
+    measured,
+    scores_of,
+    share_cell,
+    together,
+)
+from steering_core.backends.diffusers import load_pipeline
+from steering_core.cli.options import check_picture, positive
+from steering_core.files import save_picture
+from steering_core.miniature.folder import SHIPPED
+from steering_core.miniature.prompts import unseen_pair_prompts
+from steering_core.miniature.score import SEEDS, STEPS, Tally, guidance_scale_of
+
+_PROMPTS, _QUICK_PROMPTS, _QUICK_STEPS = 24, 2, 8
+_COLUMNS = {"oa": "OA", "visor_cond": "VISOR-cond", "visor_uncond": "VISOR-uncond"}
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument(
+        "--model",
+        nargs="+",
+        default=list(SHIPPED),
+        help="miniature or flux_miniature, which ship, or the folder of one of either shape (default: both)",
+    )
+    parser.add_argument(
+        "--prompts", type=positive, metavar="N", help=f"(default: {_PROMPTS}; {_QUICK_PROMPTS} if quick)"
+    )
+    parser.add_argument(
+        "--seeds", type=int, nargs="+", default=SEEDS, help="of each prompt's pictures (default: 0 to 3)"
+    )
+    parser.add_argument(
+        "--steps", type=positive, metavar="N", help=f"of the sampling (default: {STEPS}; {_QUICK_STEPS} if quick)"
+    )
+    add_guidance_option(parser)
+    parser.add_argument(
+        "--ways", nargs="+", metavar="WAY", help=f"beside {UNSTEERED} and {DEFAULT}, by their names in the table"
+    )
+    parser.add_argument("--quick", action="store_true", help="few prompts and steps")
+    parser.add_argument("--json", action="store_true", help="print one JSON object in place of the tables")
+    parser.add_argument("--plot", type=Path, metavar="FILE", help="picture to write")
+    parser.add_argument("--jobs", type=positive, help="processes (default: one a core)")
+    add_keep_option(parser)
+    options = parser.parse_args()
+    count = options.prompts or (_QUICK_PROMPTS if options.quick else _PROMPTS)
+    steps = options.steps or (_QUICK_STEPS if options.quick else STEPS)
+    try:
+        if options.plot:
+            check_picture(options.plot)
+        samplings = {name: _sampling(name, steps, options.guidance) for name in options.model}
+        ways = {
+            name: _chosen(ways_of(load_pipeline(SHIPPED.get(name, name), "cpu"), options.seeds), options.ways)
+            for name in options.model
+        }
+        prompts = unseen_pair_prompts(count, PROMPT_SEED)
+        kept = kept_tallies(options.keep)
+    except (ValueError, OSError) as error:
+        parser.error(str(error))
+    with drawing_processes(options.jobs) as pool:
+        # All are started before the first is waited for.
+        started = {name: measured(prompts, ways[name], pool, sampling, kept) for name, sampling in samplings.items()}
+        tables = {name: _rows(name, ways[name], samplings[name], tallies) for name, tallies in started.items()}
+    if options.plot:
+        panels = {_title(rows): [_point(row) for row in rows] for rows in tables.values()}
+        save_picture(front_chart(panels, "time, over unsteered", "VISOR-uncond"), options.plot)
+    if options.json:
+        print(json.dumps({"rows": [row for rows in tables.values() for row in rows]}))
+        return
+    for rows in tables.values():
+        print(f"{_title(rows)}\n\n{_table(rows)}\n")
+
+
+def _sampling(name: str, steps: int, guidance: float | None) -> Sampling:
+    """Of a model by its name or folder."""
+    model = SHIPPED.get(name, name)
+    scale = guidance_scale_of(load_pipeline(model, "cpu")) if guidance is None else guidance
+    return Sampling(model, steps, scale)
+
+
+def _chosen(ways: dict[str, ComparedWay], names: Sequence[str] | None) -> list[ComparedWay]:
+    """Those of these names, and what they are held against; all when none is named.
+
+    Raises:
+        ValueError: there is no way of a name.
+    """
+    if unknown := sorted(set(names or ()) - set(ways)):
+        raise ValueError(f"--ways: names among {', '.join(map(repr, ways))} were expected, not {', '.join(unknown)}.")
+    return [way for name, way in ways.items() if names is None or name in (UNSTEERED, DEFAULT, *names)]
+
+
+def _rows(
+    model: str, ways: Sequence[ComparedWay], sampling: Sampling, measured: Iterable[Sequence[Tally]]
+) -> list[dict[str, Any]]:
+    """A row for each way, times over those of the first, which is unsteered."""
+    tallies = [together(tallies) for tallies in zip(*measured)]
+    told = {"steps": sampling.steps, "guidance_scale": sampling.guidance_scale}
+    rows = [
+        {"model": model, "way": way.name, "meaning": way.meaning, **told, "default": way.name == DEFAULT}
+        | scores_of(tally, tallies[0])
+        for way, tally in zip(ways, tallies)
+    ]
+    best = {point.name for point in front([_point(row) for row in rows])}
+    return [{**row, "front": row["way"] in best} for row in rows]
+
+
+def _point(row: dict[str, Any]) -> Point:
+    interval = row["visor_uncond_interval"]
+    return Point(row["way"], row["time_ratio"], row["visor_uncond"], interval, is_marked=row["default"])
+
+
+def _title(rows: Sequence[dict[str, Any]]) -> str:
+    first = rows[0]
+    return f"{first['model']}, {first['steps']} steps, guidance scale {first['guidance_scale']:g}"
+
+
+def _table(rows: Sequence[dict[str, Any]]) -> str:
+    """Markdown: shares in percent with 95 % intervals in brackets."""
+    head = ["way", "what it is", "images", *_COLUMNS.values(), "time", "on the front"]
+    lines = [" | ".join(head), " | ".join("---" for _ in head)]
+    for row in rows:
+        name = f"**{row['way']}**" if row["default"] else row["way"]
+        cells = [name, row["meaning"], str(row["images"]), *(share_cell(row, column) for column in _COLUMNS)]
+        lines.append(" | ".join([*cells, f"{row['time_ratio']:.2f} ×", "yes" if row["front"] else ""]))
+    return "\n".join(f"| {line} |" for line in lines)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,184 @@
+"""The ways that ``benchmarks.accuracy_vs_cost`` compares: ours, published ones, and what a user would do instead."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, is_dataclass
+from functools import partial
+from pathlib import Path
+from time import process_time
+from typing import Any
+
+from diffusers import DiffusionPipeline, FluxPipeline
+from torch import Tensor
+
+from benchmarks.areas import area_conditioned, halves
+from benchmarks.best_of import best_of
+from benchmarks.excite import exciting
+from benchmarks.measuring import Sampling, detector, pipeline
+from benchmarks.named_losses import named_loss
+from benchmarks.regions import region_bound
+from benchmarks.separation import SeparationLoss
+from steering_core.backends.diffusers import ground_prompt
+from steering_core.backends.diffusers.families import readable_network
+from steering_core.backends.diffusers.pipelines import kind_of
+from steering_core.classifier import CLASSIFIERS_DIR
+from steering_core.evaluation.suites import ScenePrompt
+from steering_core.evaluation.visor import judge
+from steering_core.files import sha256_of
+from steering_core.losses import CentroidLoss, CombinedLoss, SteeringLoss
+from steering_core.miniature.score import Tally, sampled
+from steering_core.relations import with_article
+from steering_core.schedule import DESCENT, GUIDANCE, SteeringSchedule
+from steering_core.steering import Steering
+from steering_core.tokens import GroundedScene
+
+#: Of a pipeline, a prompt, its sampling and its seeds the pictures, (seeds, 3, H, W) in [0, 1].
+Draw = Callable[[DiffusionPipeline, ScenePrompt, Sampling, Sequence[int]], Tensor]
+#: What all others are held against, and ours as it comes.
+UNSTEERED, DEFAULT = "unsteered", "default"
+#: Share of the steps in which attention is bound to regions: on other prompts it served better than 0.25.
+_BOUND = 0.5
+#: Of InfSplign's gradient, on Stable Diffusion 1.4 and at 500 steps; by the miniature's shape what served best of
+#: others on other prompts, since 1,000 leaves no object in the first one's pictures.
+_INFSPLIGN_WEIGHT = {"miniature": 100.0, "flux_miniature": 1000.0}
+#: Beside the centroid loss, which is to keep its say.
+_SEPARATION = 0.5
+
+
+@dataclass(frozen=True)
+class ComparedWay:
+    """A way to come by pictures of a prompt.
+
+    Attributes:
+        name: in tables and on the command line.
+        meaning: in a few words.
+        draw: a function of this module or its neighbours with its settings.
+        seeds: of each prompt's pictures.
+    """
+
+    name: str
+    meaning: str
+    draw: partial[Tensor]
+    seeds: tuple[int, ...]
+
+    @property
+    def description(self) -> dict[str, Any]:
+        """All that it depends on, as plain values."""
+        return {"way": self.name, "draw": json.loads(json.dumps(self.draw, default=_plain)), "seeds": list(self.seeds)}
+
+    def tally(self, prompt: ScenePrompt, sampling: Sampling) -> Tally:
+        """One prompt's verdicts, and the time of this thread that its pictures took, detection left out but where it
+        chooses among them."""
+        drawing = pipeline(sampling.model)
+        detector()  # made before the clock runs
+        begin = process_time()
+        pictures = self.draw(drawing, prompt, sampling, self.seeds)
+        seconds = process_time() - begin
+        return Tally([[judge(prompt.relations, found) for found in detector().detect(pictures)]], seconds)
+
+
+def _plain(value: Any) -> Any:
+    """What JSON does not know, by what decides of it; of a file a hash."""
+    if isinstance(value, partial):
+        return [value.func.__qualname__, value.args, value.keywords]
+    if isinstance(value, Path):
+        return sha256_of(value)
+    if is_dataclass(value) and not isinstance(value, type):
+        return [type(value).__name__, asdict(value)]
+    return value.__qualname__
+
+
+def ways_of(model: DiffusionPipeline, seeds: Sequence[int]) -> dict[str, ComparedWay]:
+    """All ways on one of the miniatures or a model of either shape, by their names.
+
+    Args:
+        seeds: of each prompt's pictures.
+    """
+    shape = "flux_miniature" if isinstance(model, FluxPipeline) else "miniature"
+    classifier = CLASSIFIERS_DIR / f"{shape}.safetensors"
+    all_layers = tuple(layer.name for layer in readable_network(kind_of(model).network_of(model)).layers)
+    gelu = partial(CentroidLoss, "gelu")
+    ways: dict[str, tuple[str, partial[Any]]] = {
+        UNSTEERED: ("the model by itself", partial(plain)),
+        DEFAULT: ("ours: gelu by latent descent", _by(gelu, SteeringSchedule())),
+        "noise guidance": ("ours, by the other update rule", _by(gelu, SteeringSchedule(GUIDANCE))),
+        "larger steps": ("ours, step size 0.2", _by(gelu, SteeringSchedule(step_size=0.2))),
+        "two moves a step": ("ours, up to two refinements", _by(gelu, SteeringSchedule(refinements=2))),
+        "longer window": ("ours, in the first 50 % of the steps", _by(gelu, SteeringSchedule(end=0.5))),
+        "best of 2": ("of two seeds, by the detector", partial(best_of, 2)),
+        "best of 4": ("of four seeds, by the detector", partial(best_of, 4)),
+        "areas": ("core's area conditioning", partial(in_areas)),
+        "attend and excite": ("presence by its published settings", partial(steered_by, exciting)),
+        "infsplign": (
+            "noise guidance by its settings, its weight fitted to the model",
+            _by(
+                partial(CentroidLoss, "gelu", orthogonal="l2"),
+                SteeringSchedule(GUIDANCE, step_size=_INFSPLIGN_WEIGHT[shape], normalize=False),
+            ),
+        ),
+        "learn to steer": (
+            "the learned loss by its published settings",
+            _by(
+                partial(named_loss, "learned", classifier),
+                SteeringSchedule(DESCENT, end=0.5, step_size=5.0, refinements=15, target=7e-5, normalize=False),
+            ),
+        ),
+        "bound regions": ("region-bound attention", partial(in_regions, _BOUND)),
+        "separation": (
+            "Jensen-Shannon separation alone",
+            _by(partial(SeparationLoss, all_layers), SteeringSchedule(GUIDANCE, end=1.0)),
+        ),
+        "gelu and separation": ("ours and separation", _by(partial(gelu_and_separation), SteeringSchedule())),
+    }
+    return {name: ComparedWay(name, meaning, draw, tuple(seeds)) for name, (meaning, draw) in ways.items()}
+
+
+def _by(make_loss: partial[Any], schedule: SteeringSchedule) -> partial[Tensor]:
+    """Steering with a loss and a schedule."""
+    return partial(steered_by, partial(steering_of, make_loss, schedule))
+
+
+def steering_of(make_loss: Callable[[], SteeringLoss], schedule: SteeringSchedule, scene: GroundedScene) -> Steering:
+    """Of one prompt."""
+    return Steering(scene, make_loss(), schedule)
+
+
+def gelu_and_separation() -> CombinedLoss:
+    """The centroid loss with the separation as one more term, on the layers that the centroid loss reads."""
+    return CombinedLoss(((CentroidLoss("gelu"), 1.0), (SeparationLoss(), _SEPARATION)))
+
+
+def plain(model: DiffusionPipeline, prompt: ScenePrompt, sampling: Sampling, seeds: Sequence[int]) -> Tensor:
+    """What the model draws by itself."""
+    return sampled(model, prompt.text, seeds, None, sampling.steps, sampling.guidance_scale)
+
+
+def steered_by(
+    make_steering: Callable[[GroundedScene], Steering],
+    model: DiffusionPipeline,
+    prompt: ScenePrompt,
+    sampling: Sampling,
+    seeds: Sequence[int],
+) -> Tensor:
+    """What steering makes of it."""
+    steering = make_steering(ground_prompt(model, prompt.text))
+    return sampled(model, prompt.text, seeds, steering, sampling.steps, sampling.guidance_scale)
+
+
+def in_areas(model: DiffusionPipeline, prompt: ScenePrompt, sampling: Sampling, seeds: Sequence[int]) -> Tensor:
+    """The whole prompt, and each object alone in its half of the canvas."""
+    alone = [(f"a photo of {with_article(name)}", area) for name, area in halves(prompt).items()]
+    with area_conditioned(model, alone):
+        return plain(model, prompt, sampling, seeds)
+
+
+def in_regions(
+    share: float, model: DiffusionPipeline, prompt: ScenePrompt, sampling: Sampling, seeds: Sequence[int]
+) -> Tensor:
+    """Each object's tokens bound to its half of the canvas in this share of the steps, at least in one."""
+    scene, areas = ground_prompt(model, prompt.text), halves(prompt)
+    regions = [(tokens, areas[name]) for name, tokens in zip(scene.names, scene.tokens)]
+    with region_bound(model, regions, max(1, round(share * sampling.steps))):
+        return plain(model, prompt, sampling, seeds)
