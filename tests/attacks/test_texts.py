@@ -146,6 +146,7 @@ _SOUND = {
     "SceneLayout": {"name": "cat", "occurrence": 0, "x": 0.5, "y": 0.5},
 }
 _ROW = _SOUND["EditRelations"]
+_PLACE_ROW = {"subject": "cat", "relation": "at_left", "object": None, "wanted": "at_top", "on": True}
 _CHIP = _SOUND["SceneLayout"]
 #: What a workflow holds in the place of a value, and what is said of it.
 _DAMAGED = {
@@ -157,6 +158,8 @@ _DAMAGED = {
         ({"relations": [{**_ROW, "wanted": IMG}]}, f'relations[0].wanted: "{IMG}"'),
         ({"relations": [{"__proto__": _ROW}]}, "relations[0].subject: –"),
         ({"relations": [_ROW] * 5000 + [3]}, "relations[5000]: 3"),
+        ({"relations": [{**_PLACE_ROW, "object": "dog"}]}, 'relations[0].object: "dog"'),
+        ({"relations": [{**_PLACE_ROW, "wanted": "above"}]}, 'relations[0].wanted: "above"'),
         ({"relations": _DEEP}, "relations[0]: [1]"),
         ("text", '"text"'),
         (3, "3"),
@@ -173,6 +176,7 @@ _DAMAGED = {
         ({"objects": [_CHIP], "relations": [[0, "above", 0]]}, "relations[0]: [3]"),
         ({"objects": [_CHIP, {**_CHIP, "name": "dog"}], "relations": [[0, "a b", 1]]}, 'relations[0][1]: "a b"'),
         ({"objects": [_CHIP], "relations": [[0, "above", 1]]}, "relations[0][2]: 1"),
+        ({"objects": [_CHIP], "relations": [[0, "at_left", None]]}, 'relations[0][1]: "at_left"'),
         ({"objects": [_CHIP], "relations": [0]}, "relations[0]: 0"),
         ({"objects": [_CHIP] * 5000, "relations": []}, "objects: 5000 > 64"),
         ({"objects": _DEEP, "relations": []}, "objects[0]: [1]"),
@@ -269,7 +273,7 @@ def _fuzzed(value: Any, rng: random.Random) -> Any:
 @pytest.mark.parametrize(("kind", "read"), [("EditRelations", read_edits), ("SceneLayout", read_layout)])
 def test_the_widgets_and_the_server_agree_on_what_is_damaged(page, kind, read):
     sound = {
-        "EditRelations": {"relations": [_ROW, {**_ROW, "on": False}]},
+        "EditRelations": {"relations": [_ROW, {**_PLACE_ROW, "on": False}]},
         "SceneLayout": {"objects": [_CHIP, {**_CHIP, "name": "dog"}], "relations": [[0, "near", 1], [1, "above", 0]]},
     }
     rng = random.Random(0)
