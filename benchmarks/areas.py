@@ -75,6 +75,7 @@ def half(relation: Relation) -> Area:
 def halves(prompt: ScenePrompt) -> dict[str, Area]:
     """The place of each of the two objects of a prompt with one relation, by their names."""
     ((subject, relation, object),) = prompt.relations
+    assert isinstance(relation, Relation) and object is not None
     return {subject: half(relation), object: half(relation.inverse)}
 
 

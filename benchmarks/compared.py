@@ -147,7 +147,8 @@ def steering_of(make_loss: Callable[[], SteeringLoss], schedule: SteeringSchedul
 
 def gelu_and_separation() -> CombinedLoss:
     """The centroid loss with the separation as one more term, on the layers that the centroid loss reads."""
-    return CombinedLoss(((CentroidLoss("gelu"), 1.0), (SeparationLoss(), _SEPARATION)))
+    terms: list[tuple[SteeringLoss, float]] = [(CentroidLoss("gelu"), 1.0), (SeparationLoss(), _SEPARATION)]
+    return CombinedLoss(tuple(terms))
 
 
 def plain(model: DiffusionPipeline, prompt: ScenePrompt, sampling: Sampling, seeds: Sequence[int]) -> Tensor:

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from benchmarks.smoothing import smoothed
 from steering_core.layers import AttentionLayer
-from steering_core.relations import Relation
+from steering_core.relations import Place, Relation
 from steering_core.schedule import SamplingStep, SteeringSchedule
 from steering_core.steering import Probe, Steering
 from steering_core.token_maps import TokenMaps
@@ -61,7 +61,7 @@ class ExciteLoss:
         """Never: a map is sharpened among the text's tokens."""
         return False
 
-    def bound_to(self, network: Sequence[AttentionLayer], relations: Sequence[Relation]) -> ExciteLoss:
+    def bound_to(self, network: Sequence[AttentionLayer], relations: Sequence[Relation | Place]) -> ExciteLoss:
         """See ``SteeringLoss``; the kind of relation does not matter."""
         finest = min(layer.level for layer in network)
         return replace(self, layers=tuple(layer.name for layer in network if layer.level == finest))
@@ -70,7 +70,7 @@ class ExciteLoss:
         """See ``SteeringLoss``; the maps are those of an ``excitable`` scene."""
         of_text = torch.stack([layer.mean(dim=2) for layer in maps.of(self.layers)]).mean(dim=0)
         sharpened = (_SHARPNESS * of_text[:, len(self.scene.tokens) :]).softmax(dim=1)
-        words, objects = _words(self.scene), self.scene.tokens[relation.subject] + self.scene.tokens[relation.object]
+        words, objects = _words(self.scene), [index for end in relation.ends for index in self.scene.tokens[end]]
         peaks = smoothed(sharpened[:, [words.index(index) for index in objects]], _SIGMA).amax(dim=(-2, -1))
         return 1 - peaks.amin(dim=1)
 
@@ -80,6 +80,7 @@ class ExciteSteering(Steering):
 
     def descend(self, latent: Tensor, probe: Probe, noise_level: float, step: SamplingStep) -> Tensor:
         """See ``Steering``: first to the threshold where one is due, then once."""
+        assert self.schedule.step_size is not None
         size = self.schedule.step_size * math.sqrt(1 - (1 - _LAST_OF_STEP_SIZE) * step.number / max(step.steps - 1, 1))
         for share, threshold in _THRESHOLDS.items():
             if step.number == round(share * step.steps):

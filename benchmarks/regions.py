@@ -11,19 +11,17 @@ in a joint attention also those positions from the object's tokens.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
-from functools import partial
+from contextlib import contextmanager
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from diffusers import DiffusionPipeline
 from torch import Tensor, nn
-from torch.overrides import TorchFunctionMode
 
 from benchmarks.areas import Area
+from benchmarks.attending import Attending, attending
 from benchmarks.calls import Call, Forward, answered
-from benchmarks.research import attentions
 from steering_core.backends.diffusers.families import readable_network
 from steering_core.backends.diffusers.pipelines import kind_of
 from steering_core.families import Transformer, UNet, latent_size
@@ -42,7 +40,7 @@ def region_bound(pipeline: DiffusionPipeline, regions: Sequence[Region], steps: 
     def bound(call: Call, forward: Forward) -> tuple[Tensor]:
         if call.step >= steps or not any(call.prompted):
             return forward(**call.inputs)
-        with _masked(network, _allowed(network, call, regions), call.prompted):
+        with attending(network, _Masked(_allowed(network, call, regions), call.prompted)):
             return forward(**call.inputs)
 
     with answered(pipeline, bound):
@@ -95,42 +93,20 @@ def _allowed(network: nn.Module, call: Call, regions: Sequence[Region]) -> _Allo
     return in_joint_attention
 
 
-@contextmanager
-def _masked(network: nn.Module, allowed: _Allowed, prompted: Sequence[bool]) -> Iterator[None]:
-    """In this context the prompted parts of a batch attend to the text only as allowed."""
-    mode = _Masked(allowed, prompted)
-    with ExitStack() as hooks:
-        for name, module in attentions(network).items():
-            hooks.enter_context(module.register_forward_pre_hook(partial(mode.enter, name)))
-        hooks.enter_context(mode)
-        yield
-
-
-class _Masked(TorchFunctionMode):
-    """Gives the first fitting attention within each layer a mask."""
+class _Masked(Attending):
+    """Gives the first fitting attention within each layer a mask, where a part of the batch is prompted."""
 
     def __init__(self, allowed: _Allowed, prompted: Sequence[bool]) -> None:
         super().__init__()
         self._allowed, self._prompted = allowed, prompted
-        self._layer: str | None = None
 
-    def enter(self, layer: str, *_: Any) -> None:
-        """The next attention that fits is this layer's."""
-        self._layer = layer
-
-    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        if func is F.scaled_dot_product_attention and self._layer is not None:
-            return self._attend(*args, **(kwargs or {}))
-        return func(*args, **(kwargs or {}))
-
-    def _attend(
-        self, query: Tensor, key: Tensor, value: Tensor, attn_mask: Tensor | None = None, **options: Any
-    ) -> Tensor:
-        """The miniatures' networks give no mask of their own."""
-        assert attn_mask is None and self._layer is not None
-        allowed = self._allowed(self._layer, query, key)
+    def attend(
+        self, layer: str, query: Tensor, key: Tensor, value: Tensor, attn_mask: Tensor | None = None, **options: Any
+    ) -> tuple[Tensor, bool]:
+        """See ``Attending``. The miniatures' networks give no mask of their own."""
+        assert attn_mask is None
+        allowed = self._allowed(layer, query, key)
         if allowed is not None:
-            self._layer = None
             parts = torch.stack([allowed if is_one else torch.ones_like(allowed) for is_one in self._prompted])
             attn_mask = parts.repeat_interleave(len(query) // len(parts), dim=0)[:, None].to(query.device)
-        return F.scaled_dot_product_attention(query, key, value, attn_mask=attn_mask, **options)
+        return F.scaled_dot_product_attention(query, key, value, attn_mask=attn_mask, **options), allowed is not None

@@ -9,17 +9,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.overrides import TorchFunctionMode
 
+from benchmarks.attending import Attending, attending
 from steering_core.backends.diffusers.families import readable_network
 from steering_core.backends.diffusers.probe import not_trained
-from steering_core.families import Transformer, UNet
+from steering_core.families import Transformer
 from steering_core.losses import CentroidLoss
 from steering_core.token_maps import TokenMaps
 from steering_core.tokens import GroundedScene
@@ -56,50 +55,26 @@ def refined(network: nn.Module, inputs: Mapping[str, Any], latent: str, scene: G
 def whole_maps(network: nn.Module) -> Iterator[Mapping[str, Tensor]]:
     """The maps of all layers of a forward in this context, (1, heads, queries, keys), by the layers' names."""
     watch = _WholeMaps()
-    with ExitStack() as hooks:
-        for name, module in attentions(network).items():
-            hooks.enter_context(module.register_forward_pre_hook(lambda *_, name=name: watch.enter(name)))
-        hooks.enter_context(watch)
+    with attending(network, watch):
         yield watch.maps
 
 
-def attentions(network: nn.Module) -> Mapping[str, nn.Module]:
-    """The module by each layer's name, in whose forward the next attention is the layer's."""
-    readable = readable_network(network)
-    if isinstance(readable, UNet):
-        return {name: layer.attention for name, layer in readable.projections.items()}
-    assert isinstance(readable, Transformer)
-    return readable.modules
-
-
-class _WholeMaps(TorchFunctionMode):
+class _WholeMaps(Attending):
     """Attends by the formula, and keeps the maps."""
 
     def __init__(self) -> None:
         super().__init__()
         self.maps: dict[str, Tensor] = {}
-        self._layer: str | None = None
 
-    def enter(self, layer: str) -> None:
-        """The next attention is this layer's."""
-        self._layer = layer
-
-    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        if func is F.scaled_dot_product_attention and self._layer is not None:
-            return self._attend(*args, **(kwargs or {}))
-        return func(*args, **(kwargs or {}))
-
-    def _attend(
-        self, query: Tensor, key: Tensor, value: Tensor, attn_mask: Tensor | None = None, **unused: Any
-    ) -> Tensor:
-        """Of what these networks call it with, the mask alone is no default."""
+    def attend(
+        self, layer: str, query: Tensor, key: Tensor, value: Tensor, attn_mask: Tensor | None = None, **unused: Any
+    ) -> tuple[Tensor, bool]:
+        """See ``Attending``. Of what these networks call it with, the mask alone is no default."""
         logits = query @ key.transpose(-2, -1) / math.sqrt(query.shape[-1])
         if attn_mask is not None:
             logits = logits.masked_fill(~attn_mask, -math.inf)
-        assert self._layer is not None
-        self.maps[self._layer] = weights = logits.softmax(dim=-1)
-        self._layer = None
-        return weights @ value
+        self.maps[layer] = weights = logits.softmax(dim=-1)
+        return weights @ value, True
 
 
 def token_maps(

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from benchmarks.smoothing import smoothed
 from steering_core.layers import AttentionLayer, check_layers, default_layers
-from steering_core.relations import Relation
+from steering_core.relations import Place, Relation
 from steering_core.token_maps import TokenMaps, largest_size, normalise, resize
 from steering_core.tokens import GroundedRelation
 
@@ -39,13 +39,13 @@ class SeparationLoss:
     layers: tuple[str, ...] = ()
     over_all_keys: bool = False
 
-    def bound_to(self, network: Sequence[AttentionLayer], relations: Sequence[Relation]) -> SeparationLoss:
+    def bound_to(self, network: Sequence[AttentionLayer], relations: Sequence[Relation | Place]) -> SeparationLoss:
         """See ``SteeringLoss``; the kind of relation does not matter."""
         return replace(self, layers=check_layers(self.layers or default_layers(network), network))
 
     def __call__(self, maps: TokenMaps, relation: GroundedRelation, progress: float) -> Tensor:
         """See ``SteeringLoss``; the same at every step."""
-        layers = [layer[:, [relation.subject, relation.object]].mean(dim=2) for layer in maps.of(self.layers)]
+        layers = [layer[:, list(relation.ends)].mean(dim=2) for layer in maps.of(self.layers)]
         mean = torch.stack([resize(layer, largest_size(layers)) for layer in layers]).mean(dim=0)
         return 1 - divergence(normalise(smoothed(mean, _SIGMA) ** _POWER))
 

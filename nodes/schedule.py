@@ -221,8 +221,8 @@ def _strength(strength: float) -> io.Input:
         min=0.0,
         max=10.0,
         step=0.05,
-        tooltip="How far the objects may be moved at once, in tenths of the noise: 1 served best on the miniatures; 0 is "
-        "not at all. Objects still in the wrong place: more. Smeared or odd details: less.",
+        tooltip="How far the objects may be moved at once, in tenths of the noise: 1 served best on the miniatures; 0 "
+        "is not at all. Objects still in the wrong place: more. Smeared or odd details: less.",
     )
 
 
