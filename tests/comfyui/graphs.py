@@ -18,11 +18,11 @@ def pack_node(kind: str, **inputs) -> dict:
 
 def schedule_node(update: str = "latent_descent", **settings) -> dict:
     """A Steering Schedule."""
-    of_update = (
-        {"step_size": 0.2, "refinements": 1, "target": 0.0}
-        if update == "latent_descent"
-        else {"step_size": 0.5, "target": 0.0}
-    )
+    of_update = {
+        "automatic": {"strength": 1.0, "refinements": 1, "target": 0.0},
+        "latent_descent": {"step_size": 0.2, "refinements": 1, "target": 0.0},
+        "noise_guidance": {"step_size": 0.5, "target": 0.0},
+    }[update]
     rest = {"start_percent": 0.0, "end_percent": 0.25, "decay": 0.0, **settings}
     named = {f"preset.update.{name}": value for name, value in of_update.items()}
     named |= {f"preset.{name}": value for name, value in rest.items()}
