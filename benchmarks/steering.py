@@ -81,7 +81,7 @@ def main() -> None:
     )
     add_guidance_option(parser)
     parser.add_argument(
-        "--step-size", type=number(0, 100), metavar="SIZE", help="of latent descent (default: each step finds its own)"
+        "--step-size", type=number(0, 100), metavar="SIZE", help="of latent descent (default: by strength)"
     )
     parser.add_argument("--guidance-step-size", type=number(0, 100), metavar="SIZE", help="of noise guidance, likewise")
     parser.add_argument(

@@ -61,8 +61,10 @@ def main() -> None:
     parser.add_argument("--steps", type=positive, default=STEPS, help="of the sampling (default: %(default)s)")
     add_guidance_option(parser)
     parser.add_argument("--update", choices=(DESCENT, GUIDANCE), default=DESCENT)
-    parser.add_argument("--step-sizes", type=float, nargs="+", default=[None], help="(default: steps find their own)")
-    parser.add_argument("--strengths", type=float, nargs="+", default=[SteeringSchedule.strength], help="of such steps")
+    parser.add_argument("--step-sizes", type=float, nargs="+", default=[None], help="(default: by strength)")
+    parser.add_argument(
+        "--strengths", type=float, nargs="+", default=[SteeringSchedule.strength], help="where no step size is given"
+    )
     parser.add_argument(
         "--logit-scales",
         type=float,

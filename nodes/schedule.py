@@ -8,7 +8,7 @@ from typing import Any
 
 from comfy_api.latest import io
 
-from ..steering_core.schedule import DESCENT, GUIDANCE, IN_TURN, LARGEST_MOVE, TOGETHER, SteeringSchedule
+from ..steering_core.schedule import DESCENT, GUIDANCE, IN_TURN, MOVE, TOGETHER, SteeringSchedule
 from .types import CATEGORY, Schedule, advanced, complaint
 
 #: The update rules by the names that nodes give them.
@@ -18,8 +18,8 @@ UPDATES = {
     "latent_descent": DESCENT,
     "noise_guidance": GUIDANCE,
 }
-#: Where they are not to be found by the steps themselves; of noise guidance, what served the first miniature.
-_STEP_SIZES = {DESCENT: LARGEST_MOVE, GUIDANCE: 0.5}
+#: Where they are one's own; of noise guidance, what served the first miniature.
+_STEP_SIZES = {DESCENT: MOVE, GUIDANCE: 0.5}
 
 
 @dataclass(frozen=True)
@@ -202,9 +202,9 @@ def update_input(strength: float = 1.0, *, targets: bool = False):
             io.DynamicCombo.Option("noise_guidance", [_step_size(GUIDANCE, strength, bent), *guided]),
         ],
         tooltip=(
-            "automatic finds out at each step how far the latent has to move; automatic_guidance does the same by "
-            "bending the noise that the model predicts, which the sampler lcm needs. latent_descent and "
-            "noise_guidance are the same two by a step size of your own."
+            "automatic moves the latent before a step, and can repeat that until the relation holds; "
+            "automatic_guidance moves it as far by bending the noise that the model predicts, which the sampler lcm "
+            "needs. latent_descent and noise_guidance are the same two by a step size of your own."
         ),
     )
 
@@ -221,7 +221,7 @@ def _strength(strength: float) -> io.Input:
         min=0.0,
         max=10.0,
         step=0.05,
-        tooltip="How far the objects may be moved at once, in tenths of the noise: 1 served best on the miniatures; 0 "
+        tooltip="How far the latent moves at once, in tenths of the noise in it: 1 served best on the miniatures; 0 "
         "is not at all. Objects still in the wrong place: more. Smeared or odd details: less.",
     )
 

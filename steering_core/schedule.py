@@ -10,10 +10,9 @@ from typing import TypeVar
 DESCENT, GUIDANCE = "descent", "guidance"
 TOGETHER, IN_TURN = "together", "in_turn"
 
-#: What a step that finds its own size moves the latent by at most: root mean square, in units of the noise that is in
-#: it. It served both miniatures by both rules (``python -m benchmarks.tune``); twice as much spoiled pictures of the
-#: second.
-LARGEST_MOVE = 0.1
+#: What a move of strength 1 shifts the latent by: root mean square, in units of the noise that is in it. It served both
+#: miniatures by both rules (``python -m benchmarks.tune``); twice as much spoiled pictures of the second.
+MOVE = 0.1
 #: So many moves served best on the miniature where one or two steps are steered (``python -m benchmarks.tune --steps 4
 #: --refinements 1 4 7``).
 _MOVES = 4
@@ -53,10 +52,9 @@ class SteeringSchedule:
             in which the window begins is.
         step_size: s. For a normalised gradient, the root mean square of the shift: in units of
             the noise level for ``descent``, of the predicted noise's scale for ``guidance``.
-            When not given, each step finds its own size: as far as the loss's slope says that the target is
-            (a Newton step on the displacement), and no further than ``strength`` lets it.
-        strength: of steps that find their own size, what the latent moves by at most, in units of
-            ``LARGEST_MOVE``; the same for both rules, every model and every number of steps.
+            When not given, ``strength`` says how far the latent moves.
+        strength: how far the latent moves in each steered step, in units of ``MOVE``: the same for both rules and
+            for every number of steps. Not together with a step size.
         decay: share of the size that is lost from the first steered step to the end of the window, evenly: 0 keeps
             it, 1 fades steering out, which leaves the details of later steps to the model.
         normalize: scale each image's gradient to root mean square 1, so that s means the same
@@ -94,7 +92,7 @@ class SteeringSchedule:
         if not 0 <= self.strength < math.inf:
             raise ValueError(f"strength must be 0 or more, not {self.strength}.")
         if self.step_size is not None and self.strength != 1:
-            raise ValueError("strength is of steps that find their own size; with a step_size it must be left out.")
+            raise ValueError("strength and step_size both say how far the latent moves: give one of them.")
         if self.step_size is None and not self.normalize:
             raise ValueError("step_size is needed where the gradient is not normalised.")
         if math.isnan(self.target):
@@ -125,8 +123,8 @@ class SteeringSchedule:
         return self.refinements is None and len(steered) <= _MOVES // 2 and step.number == steered[-1]
 
     def size_at(self, step: SamplingStep) -> float:
-        """s at a step of the window; of one that finds its own size the largest move, in units of the noise."""
-        size = self.strength * LARGEST_MOVE if self.step_size is None else self.step_size
+        """s at a step of the window; without one the move of the latent, in units of the noise."""
+        size = self.strength * MOVE if self.step_size is None else self.step_size
         done = max(0.0, step.number / step.steps - self.start) / (self.end - self.start)
         return size * (1 - self.decay * done)
 

@@ -104,29 +104,29 @@ class Steering:
         """
         most = self.schedule.refinements_in(step.steps)
         for refinement in range(most):
-            slope = self._slope(latent, probe, step, refinement)
-            if slope is None:
+            direction = self._direction(latent, probe, step, refinement)
+            if direction is None:
                 return latent
             scale = noise_level if self.schedule.normalize else 1.0
-            latent = (latent - scale * self._sized(slope, noise_level, step)).to(latent.dtype)
+            latent = (latent - self.schedule.size_at(step) * scale * direction).to(latent.dtype)
         if self.schedule.is_last_of_few(step):
             self._look_back(latent, probe, step, most)
         return latent
 
-    def noise_shift(self, latent: Tensor, probe: Probe, noise_level: float, step: SamplingStep) -> Tensor | None:
+    def noise_shift(self, latent: Tensor, probe: Probe, step: SamplingStep) -> Tensor | None:
         """What to add to the predicted noise after classifier-free guidance (InfSplign eq. 6).
 
-        A step that finds its own size is bent by as much as moves the latent that far until the next step.
+        Without a step size it is what moves the latent by the schedule's strength until the next step.
 
         Returns:
             As the latent, in float32; nothing if every due relation of every image meets the target.
         """
         probed = sum(entry.step == step.number for entry in self.trace)
-        slope = self._slope(latent, probe, step, refinement=probed)
-        if slope is None:
+        direction = self._direction(latent, probe, step, refinement=probed)
+        if direction is None:
             return None
-        shift = self._sized(slope, noise_level, step)
-        return shift if self.schedule.step_size is not None else shift / step.removes
+        size = self.schedule.size_at(step)
+        return (size if self.schedule.step_size is not None else size / step.removes) * direction
 
     def leave_out(self, step: int, reason: str, images: Sequence[int] = ()) -> None:
         """Take down that a step of the window is not steered; the log is told once a run.
@@ -141,7 +141,7 @@ class Steering:
             _log.warning("Spatial Steering: %s. The picture is sampled on.", left_out)
         self.unsteered.append(left_out)
 
-    def _slope(self, latent: Tensor, probe: Probe, step: SamplingStep, refinement: int) -> _Slope | None:
+    def _direction(self, latent: Tensor, probe: Probe, step: SamplingStep, refinement: int) -> Tensor | None:
         """``_look``, or none if it failed."""
         try:
             return self._look(latent, probe, step, refinement)
@@ -165,8 +165,8 @@ class Steering:
         except Exception as error:
             _log.warning("Spatial Steering: step %d, nothing was seen after its last move: %s", step.number + 1, error)
 
-    def _look(self, latent: Tensor, probe: Probe, step: SamplingStep, refinement: int) -> _Slope | None:
-        """The slope to follow; none if all images are done."""
+    def _look(self, latent: Tensor, probe: Probe, step: SamplingStep, refinement: int) -> Tensor | None:
+        """The gradient to follow, zero for images that are done; none if all are."""
         due = self._due(step)
         maps, losses, gradient = self._probe(latent, probe, [relation for _, relation in due], step.progress)
         norm = gradient.flatten(1).norm(dim=1)
@@ -176,25 +176,10 @@ class Steering:
         norms = self._take_down(maps, losses, norm, finite, step, refinement)
         if not (norms > 0).any():
             return None
-        gap = (losses - self.schedule.target).clamp_min(0).sum(dim=0)
-        return _Slope(gradient, norm / gradient[0].numel() ** 0.5, torch.where(finite, gap, 0.0))
-
-    def _sized(self, slope: _Slope, noise_level: float, step: SamplingStep) -> Tensor:
-        """How far to go down a slope: by the step size, or, in units of the noise, by what the step finds.
-
-        The latter goes to where the loss would meet the target if its slope stayed as it is (Polyak's step size,
-        which for one relation is Newton's step on the displacement), and no further than the schedule lets it.
-        """
-        size = self.schedule.size_at(step)
-        if not self.schedule.normalize:
-            return size * slope.gradient
-        tiny = torch.finfo(slope.rms.dtype).tiny
-        sizes = torch.full_like(slope.rms, size)
-        if self.schedule.step_size is None:
-            elements = slope.gradient[0].numel()
-            to_target = slope.gap / (slope.rms * elements * noise_level).clamp_min(tiny)
-            sizes = torch.minimum(sizes, to_target)
-        return slope.gradient * _per_image(sizes / slope.rms.clamp_min(tiny), slope.gradient)
+        if self.schedule.normalize:
+            root_mean_square = norm / gradient[0].numel() ** 0.5
+            gradient = gradient / _per_image(root_mean_square, gradient).clamp_min(torch.finfo(gradient.dtype).tiny)
+        return gradient
 
     def _due(self, step: SamplingStep) -> Sequence[tuple[int, GroundedRelation]]:
         """The relations that a step works on, with their positions in the scene."""
@@ -259,21 +244,6 @@ class Steering:
             if gradient.isfinite().all() or not losses.isfinite().all():
                 break
         return maps.detach(), losses.detach(), gradient / scale
-
-
-@dataclass(frozen=True)
-class _Slope:
-    """Of the loss of each image.
-
-    Attributes:
-        gradient: by the latent, as the latent; zero for images that are done.
-        rms: its root mean square, (batch,).
-        gap: by how much the due relations miss the target, added up, (batch,).
-    """
-
-    gradient: Tensor
-    rms: Tensor
-    gap: Tensor
 
 
 def uses_guidance(steering: Steering) -> bool:

@@ -78,9 +78,11 @@ def add_settings(parser: argparse.ArgumentParser) -> None:
         "--strength",
         type=number(0, 100),
         default=SteeringSchedule.strength,
-        help="how far a step that finds its own size may go, beside what served best (default: %(default)s)",
+        help="how far the latent moves in a step, beside what served best (default: %(default)s)",
     )
-    schedule.add_argument("--step-size", type=number(0, 100), help="of all steps (default: each finds its own)")
+    schedule.add_argument(
+        "--step-size", type=number(0, 100), help="in place of the strength: of the noise in the latent, or of the bend"
+    )
     schedule.add_argument(
         "--refinements",
         type=whole(1, 100),

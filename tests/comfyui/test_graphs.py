@@ -93,7 +93,7 @@ def test_steered_ksampler_needs_no_more_than_the_parsers_conditioning(server, st
 
 
 def _spatial_prompt(**inputs) -> dict:
-    """A KSampler on Spatial Prompt; without inputs it steers as a schedule does whose steps find their own size."""
+    """A KSampler on Spatial Prompt; without inputs it steers as an automatic schedule does."""
     given = {"strength": 1.0, "how_long": 0.25, "spacing": 0.25, "update": "latent_descent", **inputs}
     prompt = pack_node("SpatialPrompt", model=["miniature", 0], clip=["miniature", 1], **{"text": ABOVE, **given})
     whole = graph(

@@ -233,7 +233,7 @@ def test_guidance_shifts_the_noise_by_what_the_steering_says(rescheduled, predic
     outputs = {}
 
     class Shift(Steering):
-        def noise_shift(self, latent, probe, noise_level, step):
+        def noise_shift(self, latent, probe, step):
             return torch.full_like(latent, 0.3) if step.number == 0 else None
 
     def run(name, steering=None):

@@ -408,8 +408,8 @@ def test_half_precision_is_steered_by_full_steps(tiny, update, dtype):
             shifts.append((moved.float() - latent.float()) / noise_level)
             return moved
 
-        def noise_shift(self, latent, probe, noise_level, step):
-            shifts.append(super().noise_shift(latent, probe, noise_level, step))
+        def noise_shift(self, latent, probe, step):
+            shifts.append(super().noise_shift(latent, probe, step))
             return shifts[-1]
 
     steering = make_steering(tiny, loss=Small("gelu"), update=update, target=-1.0, step_size=0.1)

@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from steering_core.schedule import DESCENT, GUIDANCE, IN_TURN, LARGEST_MOVE, SamplingStep, SteeringSchedule
+from steering_core.schedule import DESCENT, GUIDANCE, IN_TURN, MOVE, SamplingStep, SteeringSchedule
 
 
 @pytest.mark.parametrize(
@@ -36,11 +36,11 @@ def test_relations_are_due_together_or_in_turn():
     assert [list(in_turn.due("abc", step)) for step in range(4)] == [["a"], ["b"], ["c"], ["a"]]
 
 
-def test_steps_that_find_their_own_size_have_one_largest_move_for_both_rules():
+def test_a_strength_is_one_move_for_both_rules():
     step = SamplingStep(0, 25, 0.0)
     for update in (DESCENT, GUIDANCE):
-        assert SteeringSchedule(update).size_at(step) == LARGEST_MOVE
-        assert SteeringSchedule(update, strength=2.0).size_at(step) == 2 * LARGEST_MOVE
+        assert SteeringSchedule(update).size_at(step) == MOVE
+        assert SteeringSchedule(update, strength=2.0).size_at(step) == 2 * MOVE
         assert SteeringSchedule(update, step_size=0.3).size_at(step) == 0.3
 
 

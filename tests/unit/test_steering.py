@@ -10,7 +10,7 @@ from toys import Calls, pair_scene, toy_probe
 from steering_core.layers import AttentionLayer, check_layers
 from steering_core.losses import CentroidLoss, CombinedLoss, PresenceLoss
 from steering_core.relations import Relation
-from steering_core.schedule import GUIDANCE, IN_TURN, LARGEST_MOVE, SamplingStep, SteeringSchedule
+from steering_core.schedule import GUIDANCE, IN_TURN, MOVE, SamplingStep, SteeringSchedule
 from steering_core.steering import LEAST_ALPHA, Steering, bounded_shift
 
 STEPS = 16
@@ -27,10 +27,6 @@ def latents(batch: int = 3) -> torch.Tensor:
 def steering(*relations: Relation, loss=None, **schedule) -> Steering:
     scene = pair_scene(*(relations or (Relation.LEFT_OF,)))
     return Steering(scene, loss or CentroidLoss(), SteeringSchedule(**schedule))
-
-
-def weighed(weight: float) -> CombinedLoss:
-    return CombinedLoss(((CentroidLoss(), weight),))
 
 
 def losses(latent: torch.Tensor, relation: Relation = Relation.LEFT_OF) -> torch.Tensor:
@@ -50,35 +46,16 @@ def test_a_step_is_as_long_as_the_noise_says(noise_level):
 
 
 @pytest.mark.parametrize("noise_level", [0.2, 1.0, 14.0])
-def test_a_step_that_finds_its_own_size_goes_no_further_than_the_noise_lets_it(noise_level):
-    flat = steering(loss=weighed(1e-6), strength=2.0, target=-1.0)
-    moved = flat.descend(latents(), toy_probe, noise_level, at(0))
+def test_strength_moves_the_latent_by_a_share_of_the_noise(noise_level):
+    moved = steering(strength=2.0).descend(latents(), toy_probe, noise_level, at(0))
     length = (moved - latents()).flatten(1).pow(2).mean(dim=1).sqrt()
-    torch.testing.assert_close(length, torch.full((3,), 2 * LARGEST_MOVE * noise_level))
+    torch.testing.assert_close(length, torch.full((3,), 2 * MOVE * noise_level))
 
 
-def test_a_step_that_finds_its_own_size_goes_where_the_slope_meets_the_target():
-    latent = latents().requires_grad_()
-    before = losses(latent)
-    (gradient,) = torch.autograd.grad(before.sum(), latent)
-    target = before.min().item() - 0.01
-    moved = steering(strength=1e6, target=target).descend(latents(), toy_probe, 1.0, at(0))
-    foreseen = before + ((moved - latents()) * gradient).flatten(1).sum(dim=1)
-    torch.testing.assert_close(foreseen, torch.full((3,), target))
-
-
-@pytest.mark.parametrize("scale", [0.25, 4.0])
-def test_own_sizes_do_not_depend_on_the_scale_of_the_loss(scale):
-    target = losses(latents()).min().item() / 2
-    plain, scaled = steering(target=target), steering(loss=weighed(scale), target=scale * target)
-    moved = [run.descend(latents(), toy_probe, 1.0, at(0)) for run in (plain, scaled)]
-    torch.testing.assert_close(*moved)
-
-
-def test_guidance_that_finds_its_own_size_moves_the_latent_as_far_as_descent_does():
+def test_guidance_of_a_strength_moves_the_latent_as_far_as_descent_does():
     step = SamplingStep(0, STEPS, 0.0, removes=0.04)
     noise_level = 0.7
-    shift = steering(update=GUIDANCE).noise_shift(latents(), toy_probe, noise_level, step)
+    shift = steering(update=GUIDANCE).noise_shift(latents(), toy_probe, step)
     moved = steering().descend(latents(), toy_probe, noise_level, step)
     # The sampler's step goes along the noise by what it removes of it.
     torch.testing.assert_close(latents() - noise_level * step.removes * shift, moved)
@@ -103,7 +80,7 @@ def test_without_normalising_the_gradient_itself_is_followed():
 def test_guidance_shifts_the_noise_along_the_gradient():
     latent = latents().requires_grad_()
     (gradient,) = torch.autograd.grad(losses(latent).sum(), latent)
-    shift = steering(update=GUIDANCE, step_size=0.7).noise_shift(latents(), toy_probe, 1.0, at(0))
+    shift = steering(update=GUIDANCE, step_size=0.7).noise_shift(latents(), toy_probe, at(0))
     length = gradient.flatten(1).pow(2).mean(dim=1).sqrt()
     torch.testing.assert_close(shift, 0.7 * gradient / length.view(-1, 1, 1, 1))
 
@@ -111,7 +88,7 @@ def test_guidance_shifts_the_noise_along_the_gradient():
 def test_probes_of_one_step_are_numbered_under_guidance_too():
     run = steering(update=GUIDANCE)
     for step in (0, 0, 1):
-        run.noise_shift(latents(), toy_probe, 1.0, at(step))
+        run.noise_shift(latents(), toy_probe, at(step))
     assert [(entry.step, entry.refinement) for entry in run.trace] == [(0, 0), (0, 1), (1, 0)]
 
 
@@ -182,7 +159,7 @@ def test_nothing_to_do_leaves_the_latent_and_the_noise_alone():
     latent = latents()
     done = {"target": 100.0}
     assert steering(**done).descend(latent, toy_probe, 1.0, at(0)) is latent
-    assert steering(update=GUIDANCE, **done).noise_shift(latent, toy_probe, 1.0, at(0)) is None
+    assert steering(update=GUIDANCE, **done).noise_shift(latent, toy_probe, at(0)) is None
 
 
 def test_images_of_a_batch_do_not_touch_each_other():
@@ -237,8 +214,8 @@ def test_whatever_fails_in_a_probe_costs_the_step_and_is_told_once(caplog):
         raise ArithmeticError("deliberate\nand long")
 
     run = steering(update=GUIDANCE)
-    assert run.noise_shift(latents(), broken, 1.0, at(0)) is None
-    assert run.noise_shift(latents(), broken, 1.0, at(1)) is None
+    assert run.noise_shift(latents(), broken, at(0)) is None
+    assert run.noise_shift(latents(), broken, at(1)) is None
     assert [(left_out.step, left_out.reason) for left_out in run.unsteered] == [
         (step, "ArithmeticError: deliberate and long") for step in (0, 1)
     ]
@@ -296,7 +273,7 @@ def test_probes_get_float32_and_the_shift_of_the_noise_comes_in_it():
         seen.append(latent.dtype)
         return toy_probe(latent)
 
-    shift = steering(update=GUIDANCE).noise_shift(latents().half(), probe, 1.0, at(0))
+    shift = steering(update=GUIDANCE).noise_shift(latents().half(), probe, at(0))
     assert (seen, shift.dtype) == ([torch.float32], torch.float32)
 
 

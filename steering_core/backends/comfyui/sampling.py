@@ -240,12 +240,11 @@ class _SteeredRun:
             step = SamplingStep(number, steps, progress(guider.inner_model.model_sampling, sigma), removes)
             mask = _mask_at(guider, denoise_mask, x, sigma, sigmas, model_options)
             latent, probe = self._network_view(guider, x, sigma, model_options, mask, tied)
-            scale = _input_scale(guider, sigma)
-            noise_shift = self._steering.noise_shift(latent, probe, sigma * scale, step)
+            noise_shift = self._steering.noise_shift(latent, probe, step)
             if noise_shift is None:
                 return denoised
             # The denoised latent is x - sigma·epsilon whatever the network predicts.
-            bounded = sigma * bounded_shift(scale)
+            bounded = sigma * bounded_shift(_input_scale(guider, sigma))
             return (denoised - bounded * noise_shift).to(denoised.dtype)
 
         return shift

@@ -152,7 +152,7 @@ class _SteeredRun:
 
         if uses_guidance(self._steering):
             step = replace(step, removes=removed_share(self._scheduler, given.get("timestep", 0)))
-            shift = self._steering.noise_shift(latent, probe, level.sigma, step)
+            shift = self._steering.noise_shift(latent, probe, step)
             self._bend = None if shift is None else shift * prediction_per_noise(self._scheduler, level)
         elif keeps_moved_latent(self._scheduler):
             moved = self._steering.descend(latent, probe, level.sigma, step)
