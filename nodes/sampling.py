@@ -197,7 +197,8 @@ def _loss_input() -> io.Input:
     return Loss.Input(
         "steering_loss",
         optional=True,
-        tooltip="How a relation is scored: from Centroid Loss, for instance. Without it: Centroid Loss at its defaults.",
+        tooltip="How a relation is scored: from Centroid Loss, for instance. Without it: as by Centroid Loss at its "
+        "defaults.",
     )
 
 

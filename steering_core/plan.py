@@ -31,8 +31,7 @@ def _window(steering: Steering, steps: int) -> str:
     steered = schedule.steered_steps(steps)
     first, last = steered[0], steered[-1]
     named = f"step {first + 1}" if first == last else f"steps {first + 1} to {last + 1}"
+    if first / steps >= schedule.start:
+        return f"{named} of {steps}"
     # Where no step begins in the window, the one in which it lies takes its place.
-    why = (
-        f" (none begins between {schedule.start:.0%} and {schedule.end:.0%})" if first / steps < schedule.start else ""
-    )
-    return f"{named} of {steps}{why}"
+    return f"{named} of {steps} (none begins between {schedule.start:.0%} and {schedule.end:.0%})"

@@ -54,6 +54,7 @@ class _Graph(NamedTuple):
 
 _NODES = {
     "mini": _Node(f"{_OWN}LoadMiniatureModel", (220, 0)),
+    "prompt": _Node(f"{_OWN}SpatialPrompt", (400, 540), {"text": "a giraffe above an airplane"}),
     "parser": _Node(f"{_OWN}RelationParser", (320, 170), {"text": "a giraffe above an airplane"}),
     "plain": _Node(f"{_OWN}RelationParser", (300, 170), {"text": "a dog and a cat"}),
     "two": _Node("EmptyLatentImage", (240, 0), {"width": 128, "height": 128, "batch_size": 2}),
@@ -122,6 +123,23 @@ def _recorded(node: str) -> tuple[str, ...]:
 
 _GRAPHS = {
     "LoadMiniatureModel": _Graph(("mini", "parser negative"), _ENCODED),
+    "SpatialPrompt": _Graph(
+        ("mini", "prompt", "ksampler", "decode picture"),
+        (
+            "mini.MODEL prompt.model",
+            "mini.CLIP prompt.clip",
+            "mini.CLIP negative.clip",
+            "prompt.MODEL ksampler.model",
+            "prompt.CONDITIONING ksampler.positive",
+            "negative.CONDITIONING ksampler.negative",
+            "latent.LATENT ksampler.latent_image",
+            "ksampler.LATENT decode.samples",
+            "mini.VAE decode.vae",
+            "decode.IMAGE picture.images",
+        ),
+        behind="negative latent",
+        run=True,
+    ),
     "RelationParser": _Graph(("mini", "four", "words"), ("mini.CLIP four.clip", "four.summary words.source"), run=True),
     "SpatialRelation": _Graph(
         ("plain", "relation", "words"),

@@ -6,6 +6,14 @@ import pytest
 
 _ALIKE = ["plain text encode", "combined, first", "combined, second", "area", "mask", "two ranges"]
 
+_HANDING_ON = [
+    "FluxGuidance",
+    "ConditioningSetAreaPercentage",
+    "ConditioningAverage, to",
+    "ConditioningConcat, to",
+    "ConditioningSetProperties",
+]
+
 
 @pytest.fixture(scope="module")
 def result(comfyui):
@@ -56,6 +64,15 @@ def test_an_encoder_of_another_model_is_told_in_words(result):
 def test_the_positive_conditioning_supplies_the_relations(result):
     assert result["carried"] and result["carried, combined"]
     assert result["carries a prompt without"]
+
+
+@pytest.mark.parametrize("node", _HANDING_ON)
+def test_the_relations_survive_the_nodes_that_change_a_conditioning(result, node):
+    assert result["handed on"][node] == [0, 1, 2]
+
+
+def test_relations_that_a_node_has_dropped_are_told_with_the_node(result):
+    assert "Conditioning (Concat) keeps those of its conditioning_to alone" in result["dropped"]
 
 
 def test_relations_that_are_not_carried_or_are_several_are_told(result):

@@ -7,7 +7,7 @@ import time
 
 import numpy as np
 import pytest
-from graphs import BELOW, STEPS, core_node, graph, pack_node, sampler_node, schedule_node
+from graphs import ABOVE, BELOW, STEPS, core_node, graph, pack_node, sampler_node, schedule_node
 
 
 def _reported(**more) -> dict:
@@ -69,6 +69,81 @@ def test_the_positive_conditioning_brings_the_relations_along(server, steered):
     unwired = graph()
     del unwired["steer"]["inputs"]["relations"]
     assert np.array_equal(server.pictures(server.run(unwired), "shown"), steered)
+
+
+def test_without_a_loss_the_centroid_loss_is_taken_at_its_defaults(server, steered):
+    bare = graph()
+    del bare["steer"]["inputs"]["steering_loss"], bare["steer"]["inputs"]["relations"], bare["centroid"]
+    assert np.array_equal(server.pictures(server.run(bare), "shown"), steered)
+
+
+def test_steered_ksampler_needs_no_more_than_the_parsers_conditioning(server, steered):
+    sampler = pack_node(
+        "SteeredKSampler",
+        **sampler_node(["miniature", 0])["inputs"],
+        update="latent_descent",
+        **{"update.step_size": 0.2, "update.refinements": 1, "update.target": 0.0},
+        start_percent=0.0,
+        end_percent=0.25,
+        order="together",
+    )
+    bare = graph(sampler=sampler)
+    del bare["steer"], bare["schedule"], bare["centroid"]
+    assert np.array_equal(server.pictures(server.run(bare), "shown"), steered)
+
+
+def _spatial_prompt(**inputs) -> dict:
+    """A KSampler on Spatial Prompt; without inputs it steers as the other graph does."""
+    given = {"strength": 2.0, "how_long": 0.25, "spacing": 0.25, "update": "latent_descent", **inputs}
+    prompt = pack_node("SpatialPrompt", model=["miniature", 0], clip=["miniature", 1], **{"text": ABOVE, **given})
+    whole = graph(
+        prompt=prompt,
+        sampler=sampler_node(["prompt", 0], positive=["prompt", 1]),
+        report=pack_node("SteeringReport", latent=["sampler", 0], steering_trace=["prompt", 4]),
+        verdict=core_node("PreviewAny", source=["report", 1]),
+        summary=core_node("PreviewAny", source=["prompt", 2]),
+    )
+    for name in ("parser", "steer", "schedule", "centroid"):
+        del whole[name]
+    return whole
+
+
+def test_spatial_prompt_is_parser_and_apply_in_one(server, steered):
+    entry = server.run(_spatial_prompt())
+    assert np.array_equal(server.pictures(entry, "shown"), steered)
+    assert _text(entry, "summary") == "giraffe above airplane"
+
+
+@pytest.mark.parametrize("inputs", [{"strength": 1.0}, {"how_long": 0.5}, {"spacing": 0.6}, {"update": "noise_guidance"}])
+def test_each_input_of_spatial_prompt_acts(server, steered, inputs):
+    assert not np.array_equal(server.pictures(server.run(_spatial_prompt(**inputs)), "shown"), steered)
+
+
+def test_spatial_prompt_of_strength_zero_or_without_relations_draws_the_plain_picture(server, plain):
+    assert np.array_equal(server.pictures(server.run(_spatial_prompt(strength=0.0)), "shown"), plain)
+    calm = graph("a photo of a giraffe")["parser"]
+    entry = server.run(_spatial_prompt(text="a photo of a giraffe"))
+    assert np.array_equal(server.pictures(entry, "shown"), _plain(server, parser=calm))
+    assert "No spatial relation was found" in _text(entry, "summary")
+
+
+def test_a_layout_takes_the_place_of_the_prompts_words(server):
+    layout = {
+        "objects": [{"name": name, "occurrence": 0, "x": 0.5, "y": 0.5} for name in ("giraffe", "airplane")],
+        "relations": [[0, "below", 1]],
+    }
+    entry = server.run(_spatial_prompt(layout=layout))
+    assert _text(entry, "summary") == "giraffe below airplane"
+    assert "giraffe below airplane" in _text(entry, "verdict")
+
+
+def test_neither_relations_nor_a_conditioning_with_them_is_said_before_sampling(server):
+    bare = graph(parser=core_node("CLIPTextEncode", clip=["miniature", 1], text=ABOVE))
+    del bare["steer"]["inputs"]["relations"]
+    entry = server.run(bare)
+    (error,) = _events(entry, "execution_error")
+    assert "it carries no relations" in error["exception_message"]
+    assert error["node_type"] == "KSampler" and "sampler" not in entry["outputs"]
 
 
 def test_positive_and_negative_swapped_are_an_error_before_sampling(server):
@@ -253,6 +328,8 @@ def test_edited_and_laid_out_relations_reach_the_sampler(server):
             pack_node("SceneLayout", relations=["parser", 1], layout={"objects": [1]}),
             "layout.objects[0]: an object was expected",
         ),
+        (_spatial_prompt(layout={"objects": [1]})["prompt"], "layout.objects[0]: an object was expected"),
+        (_spatial_prompt(strength=-1.0)["prompt"], "smaller than min"),
         (schedule_node(start_percent=0.5), "start < end"),
         (schedule_node(decay=2.0), "decay must be from 0.0 to 1.0"),
         (schedule_node(**{"update.refinements": 1000}), "refinements must be from 0 to 50"),

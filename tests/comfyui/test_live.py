@@ -17,8 +17,8 @@ _CLIENT = "live"
 _COLOURS = np.array([(86, 180, 233), (230, 159, 0)])
 
 
-def _watch(server, seed: int, preview_method: str) -> tuple[list[str], list[np.ndarray]]:
-    """The texts and the previews that a client is sent while the steered graph runs."""
+def _watch(server, graph: dict, preview_method: str = "none") -> tuple[list[str], list[np.ndarray]]:
+    """The texts and the previews that a client is sent while a steered graph runs."""
     websocket = pytest.importorskip("websocket", reason="no websocket-client: it comes with comfy-cli")
     socket = websocket.create_connection(f"ws://127.0.0.1:{server.port}/ws?clientId={_CLIENT}", timeout=120)
     texts, pictures = [], []
@@ -26,7 +26,7 @@ def _watch(server, seed: int, preview_method: str) -> tuple[list[str], list[np.n
         # As the front end says first; without it no node can show a preview of its own.
         socket.send(json.dumps({"type": "feature_flags", "data": {"supports_preview_metadata": True}}))
         server.queue(
-            graph(sampler=sampler_node(["steer", 0], seed=seed)),
+            graph,
             client_id=_CLIENT,
             extra_data={"preview_method": preview_method},
         )
@@ -54,14 +54,20 @@ def _has(picture: np.ndarray, colour: np.ndarray) -> bool:
     return bool((np.abs(picture - colour).sum(axis=-1) < 60).any())
 
 
-def test_the_status_line_says_step_relation_and_loss(server):
-    texts, pictures = _watch(server, 31, "none")
-    assert len(texts) == 3
-    assert texts[0].startswith("step 1 of 12 · giraffe above airplane: 0.")
+def test_the_status_line_says_what_will_be_steered_then_step_relation_and_loss(server):
+    texts, pictures = _watch(server, graph(sampler=sampler_node(["steer", 0], seed=31)))
+    assert len(texts) == 4
+    assert texts[0] == "steering giraffe above airplane · steps 1 to 3 of 12"
+    assert texts[1].startswith("step 1 of 12 · giraffe above airplane: 0.")
     assert pictures == []
 
 
+def test_the_status_line_says_that_there_is_nothing_to_steer(server):
+    (text,), _ = _watch(server, graph("a photo of a giraffe", sampler=sampler_node(["steer", 0], seed=33)))
+    assert text.startswith("nothing to steer: no spatial relation was found in")
+
+
 def test_previews_show_the_centroids_where_steering_acts(server):
-    _, pictures = _watch(server, 32, "latent2rgb")
+    _, pictures = _watch(server, graph(sampler=sampler_node(["steer", 0], seed=32)), "latent2rgb")
     marked = [picture for picture in pictures if all(_has(picture, colour) for colour in _COLOURS)]
     assert len(marked) == 3

@@ -28,7 +28,7 @@ def published(comfy, tmp_path_factory):
 
 
 def test_only_what_runs_is_published(published):
-    runs = {"__init__.py", "nodes", "steering_core", "models", "web", "locales", "example_workflows"}
+    runs = {"__init__.py", "nodes", "steering_core", "models", "web", "locales", "example_workflows", "subgraphs"}
     told = {"pyproject.toml", "README.md", "LICENSE"}
     assert {file.name for file in published.iterdir()} == runs | told
 
@@ -36,6 +36,6 @@ def test_only_what_runs_is_published(published):
 def test_what_is_published_runs(comfyui, published):
     result = comfyui.run("importing.py", pack=published)
     assert result["nodes"] == comfyui.run("importing.py")["nodes"] and result["printed"] == ""
-    for folder in ("models", "web", "locales", "example_workflows"):
+    for folder in ("models", "web", "locales", "example_workflows", "subgraphs"):
         files = [file.relative_to(PACK / folder) for file in (PACK / folder).rglob("*") if file.is_file()]
         assert [file for file in files if not (published / folder / file).exists()] == []

@@ -159,7 +159,7 @@ def test_every_node_stands_in_some_workflow(server):
 
 def test_nodes_are_registered_and_documented(server):
     ours = _ours(server)
-    assert len(ours) == 20
+    assert len(ours) == 21
     for name, node in ours.items():
         assert node["search_aliases"], name
         assert node["description"], name

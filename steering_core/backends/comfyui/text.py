@@ -66,7 +66,7 @@ def ground_prompt(clip: CLIP, prompt: str, scene: Scene | None = None) -> Ground
 
 
 def read_prompt(prompt: str) -> Scene:
-    """The relations that a prompt states; in place of textual inversions, whose names are no words of it, are blanks."""
+    """The relations that a prompt states. Textual inversions, whose names are no words of it, count as blanks."""
     return parse(re.sub(r"embedding:\S+", lambda found: " " * len(found.group()), prompt))
 
 

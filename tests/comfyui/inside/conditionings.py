@@ -10,11 +10,14 @@ from spatial_steering.steering_core.schedule import SteeringSchedule
 from spatial_steering.steering_core.steering import Steering, SteeringError
 from spatial_steering.steering_core.trace import RunLog
 
+from comfy_extras.nodes_flux import FluxGuidance
+from comfy_extras.nodes_hooks import ConditioningSetProperties
 from nodes import (
     ConditioningAverage,
     ConditioningCombine,
     ConditioningConcat,
     ConditioningSetArea,
+    ConditioningSetAreaPercentage,
     ConditioningSetMask,
     ConditioningSetTimestepRange,
 )
@@ -106,6 +109,18 @@ with torch.inference_mode():
     result["carried, combined"] = torch.equal(
         run(combined(style, parsed), text.CARRIED).latent, runs["combined, second"].latent
     )
+    handed_on = {
+        "FluxGuidance": FluxGuidance.execute(parsed, 3.5)[0],
+        "ConditioningSetAreaPercentage": ConditioningSetAreaPercentage().append(parsed, 0.5, 1.0, 0.0, 0.0, 1.0)[0],
+        "ConditioningAverage, to": ConditioningAverage().addWeighted(parsed, other, 0.9)[0],
+        "ConditioningConcat, to": concatenated(parsed, other),
+        "ConditioningSetProperties": ConditioningSetProperties().set_properties(parsed, 1.0, "default")[0],
+    }
+    result["handed on"] = {
+        name: [entry.step for entry in run(conditioning, text.CARRIED).entries]
+        for name, conditioning in handed_on.items()
+    }
+    result["dropped"] = run(shifted, text.CARRIED)
     result["carries none"] = run(style, text.CARRIED)
     both = combined(parsed, text.encode_prompt(scene.clip, "a photo of a dog to the left of a cat")[0])
     result["carries those of two"] = run(both, text.CARRIED)

@@ -1,0 +1,245 @@
+"""The short way in, in the real front end: what nodes say on themselves, what is found, and what is folded away."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+PACK = Path(__file__).resolve().parents[2]
+BLUEPRINT = "Place Objects by Prompt (Position, Composition)"
+_CAT_DOG = "a cat to the left of a dog"
+_BUILD = """prompt => {
+    const add = (type, x, y) => {
+        const node = LiteGraph.createNode(type)
+        node.pos = [x, y]
+        app.graph.add(node)
+        return node
+    }
+    app.graph.clear()
+    const model = add('SpatialSteeringLoadMiniatureModel', 0, 0)
+    const parser = add('SpatialSteeringRelationParser', 0, 200)
+    const guided = add('FluxGuidance', 350, 300)
+    const sampler = add('SpatialSteeringSteeredKSampler', 650, 0)
+    const apply = add('SpatialSteeringApplySpatialSteering', 350, 0)
+    model.connect(1, parser, 0)
+    parser.connect(0, guided, 0)
+    guided.connect(0, sampler, sampler.inputs.findIndex(input => input.name === 'positive'))
+    model.connect(0, apply, 0)
+    parser.widgets[0].value = prompt
+    app.canvas.ds.scale = 1
+    app.canvas.ds.offset = [150, 150]
+    app.canvas.setDirty(true, true)
+}"""
+_SAID = """type => app.graph._nodes.find(node => node.type === type)
+    .widgets.find(widget => widget.name === 'reading').element.textContent"""
+_PARSER, _SAMPLER, _APPLY = (
+    f"SpatialSteering{name}" for name in ("RelationParser", "SteeredKSampler", "ApplySpatialSteering")
+)
+_ROWS = """() => [...document.querySelectorAll('[data-testid=result-item]')]
+    .slice(0, 3).map(row => row.innerText.split('\\n')[0])"""
+_ADVANCED = """type => LiteGraph.createNode(type).widgets
+    .filter(widget => widget.options?.advanced).map(widget => widget.name)"""
+
+
+@pytest.fixture(autouse=True)
+def no_errors(page):
+    yield
+    assert page.errors == []
+
+
+def _build(page, prompt):
+    page.keyboard.press("Escape")  # a dialog with templates may lie over everything at first
+    page.evaluate(_BUILD, prompt)
+
+
+def _says(page, type, words):
+    page.wait_for_function(f"([type, words]) => ({_SAID})(type).includes(words)", arg=[type, words])
+
+
+def test_parser_and_sampler_say_what_is_read_before_anything_runs(page):
+    _build(page, _CAT_DOG)
+    for node in (_PARSER, _SAMPLER):
+        _says(page, node, "cat to the left of dog")
+    page.evaluate("() => { app.graph._nodes.find(n => n.widgets?.[0].name === 'text').widgets[0].value = 'a cat' }")
+    for node in (_PARSER, _SAMPLER):
+        _says(page, node, "Nothing to steer")
+
+
+def test_a_node_to_which_nothing_is_connected_says_what_to_connect(page):
+    _build(page, _CAT_DOG)
+    _says(page, _APPLY, "positive conditioning")
+    page.evaluate("type => app.graph._nodes.find(n => n.type === type).connect(1, app.graph._nodes.at(-1), 1)", _PARSER)
+    _says(page, _APPLY, "cat to the left of dog")
+    page.evaluate("() => app.graph.remove(app.graph._nodes.find(n => n.type === 'FluxGuidance'))")
+    _says(page, _SAMPLER, "connect positive")
+
+
+def test_what_is_said_is_no_value_of_the_node(page):
+    _build(page, _CAT_DOG)
+    _says(page, _PARSER, "cat to the left of dog")
+    saved = page.evaluate("type => app.graph._nodes.find(n => n.type === type).serialize().widgets_values", _PARSER)
+    sent = page.evaluate("async () => (await app.graphToPrompt()).output")
+    (inputs,) = (node["inputs"] for node in sent.values() if node["class_type"] == _PARSER)
+    assert saved == [_CAT_DOG] and set(inputs) == {"clip", "text"}
+
+
+def test_a_prompt_that_would_be_markup_is_said_as_text(page):
+    _build(page, 'a <img src=x onerror="window.harmed=1">cat to the left of a dog')
+    _says(page, _PARSER, "left of dog")
+    assert page.evaluate("() => [window.harmed, document.querySelectorAll('.reading img').length]") == [None, 0]
+
+
+def test_the_canvas_of_spatial_prompt_shows_its_own_prompt_and_edit_relations_what_it_makes_of_it(page):
+    page.evaluate(
+        """prompt => {
+        app.graph.clear()
+        const node = LiteGraph.createNode('SpatialSteeringSpatialPrompt')
+        const edit = LiteGraph.createNode('SpatialSteeringEditRelations')
+        app.graph.add(node)
+        app.graph.add(edit)
+        edit.pos = [600, 0]
+        node.connect(3, edit, 0)
+        node.widgets[0].value = prompt
+    }""",
+        _CAT_DOG,
+    )
+    said = page.locator(".spatial-steering .said")
+    said.filter(has_text="cat to the left of dog").wait_for()
+    edited = page.locator(".spatial-steering .row select")
+    edited.wait_for()
+    assert edited.input_value() == "left_of"
+    page.locator('.spatial-steering .chip[value="cat"]').focus()
+    for _ in range(12):
+        page.keyboard.press("Shift+ArrowRight")
+    said.filter(has_text="cat to the right of dog").wait_for()
+    page.wait_for_function("() => document.querySelector('.spatial-steering .row select')?.value === 'right_of'")
+    prompt = page.evaluate("async () => (await app.graphToPrompt()).output")
+    (inputs,) = (node["inputs"] for node in prompt.values() if node["class_type"].endswith("SpatialPrompt"))
+    assert inputs["layout"]["relations"] == [[0, "right_of", 1]]
+
+
+@pytest.mark.parametrize(
+    ("node", "folded"),
+    [
+        ("SpatialSteeringSpatialPrompt", ["update"]),
+        (_SAMPLER, ["update.refinements", "update.target", "start_percent", "order"]),
+        (
+            "SpatialSteeringSteeringSchedule",
+            ["preset.update.refinements", "preset.update.target", "preset.start_percent", "preset.decay", "order"],
+        ),
+        (
+            "SpatialSteeringCentroidLoss",
+            ["function.alpha", "orthogonal", "presence_weight", "balance_weight", "softmax_over"],
+        ),
+    ],
+)
+def test_formulas_are_folded_away(page, node, folded):
+    assert page.evaluate(_ADVANCED, node) == folded
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "where",
+        "position",
+        "composition",
+        "place",
+        "place objects",
+        "regional",
+        "layout",
+        "above",
+        "spatial",
+        "relation",
+        "drag objects",
+        "canvas",
+    ],
+)
+def test_an_artists_words_find_the_pack_in_the_first_three_rows(page, server, words):
+    ours = {node["display_name"] for name, node in server.get("/object_info").items() if "SpatialSteering" in name}
+    page.keyboard.press("Escape")
+    page.evaluate("() => app.graph.clear()")
+    page.mouse.dblclick(1000, 600)
+    box = page.get_by_placeholder("Add a node...")
+    box.fill(words)
+    page.wait_for_function(
+        f"ours => ({_ROWS})().some(title => ours.includes(title))", arg=[*ours, BLUEPRINT], timeout=20_000
+    )
+    page.keyboard.press("Escape")
+    box.wait_for(state="detached")
+
+
+def test_the_blueprint_is_a_whole_graph_that_runs(page, server):
+    """Placed from the search box, connected to a model, with a prompt: five things to do."""
+    listed = server.get("/global_subgraphs").values()
+    assert BLUEPRINT in {entry["name"] for entry in listed if entry["source"] == "custom_node"}
+    page.evaluate("() => app.graph.clear()")
+    page.mouse.dblclick(1000, 600)
+    box = page.get_by_placeholder("Add a node...")
+    box.fill(BLUEPRINT)
+    page.get_by_text(BLUEPRINT).first.wait_for()
+    box.press("Enter")
+    page.mouse.click(700, 300)
+    page.wait_for_function("() => app.graph._nodes[0]?.isSubgraphNode?.()")
+    page.evaluate(
+        """() => {
+        const [host] = app.graph._nodes
+        const add = type => {
+            const node = LiteGraph.createNode(type)
+            app.graph.add(node)
+            return node
+        }
+        const model = add('SpatialSteeringLoadMiniatureModel')
+        const shown = add('PreviewImage')
+        for (const slot of [0, 1, 2]) model.connect(slot, host, slot)
+        host.connect(0, shown, 0)
+        const values = {text: 'a giraffe above an airplane', width: 128, height: 128, steps: 4}
+        for (const [name, value] of Object.entries(values)) host.widgets.find(w => w.name === name).value = value
+    }"""
+    )
+    page.evaluate("() => app.queuePrompt(0)")
+    page.wait_for_function("() => app.graph._nodes.find(n => n.type === 'PreviewImage').imgs?.length === 1")
+
+
+def test_the_blueprint_holds_the_defaults_of_spatial_prompt(server):
+    (file,) = (PACK / "subgraphs").glob("*.json")
+    assert file.stem == BLUEPRINT
+    (subgraph,) = json.loads(file.read_text())["definitions"]["subgraphs"]
+    (prompt,) = (node for node in subgraph["nodes"] if node["type"] == "SpatialSteeringSpatialPrompt")
+    schema = server.get("/object_info/SpatialSteeringSpatialPrompt")["SpatialSteeringSpatialPrompt"]["input"]["required"]
+    values = prompt["widgets_values_named"]
+    assert {name: values[name] for name in ("strength", "how_long", "spacing")} == {
+        name: schema[name][1]["default"] for name in ("strength", "how_long", "spacing")
+    }
+
+
+def test_an_existing_template_needs_one_node_more_and_one_wire_moved(page):
+    """In core's own text-to-image graph Spatial Prompt takes the place of the prompt, and the model goes through it."""
+    template = {
+        "model": ["CheckpointLoaderSimple", []],
+        "negative": ["CLIPTextEncode", [["model", 1, 0]]],
+        "latent": ["EmptyLatentImage", []],
+        "sampler": ["KSampler", [["model", 0, 0], ["negative", 0, 2], ["latent", 0, 3]]],
+    }
+    prompt = page.evaluate(
+        """async template => {
+        app.graph.clear()
+        const made = {}
+        for (const [name, [type, links]] of Object.entries(template)) {
+            app.graph.add(made[name] = LiteGraph.createNode(type))
+            for (const [from, slot, input] of links) made[from].connect(slot, made[name], input)
+        }
+        const node = LiteGraph.createNode('SpatialSteeringSpatialPrompt')
+        app.graph.add(node)
+        made.model.connect(0, node, 0)
+        made.model.connect(1, node, 1)
+        node.connect(0, made.sampler, 0)
+        node.connect(1, made.sampler, 1)
+        return (await app.graphToPrompt()).output
+    }""",
+        template,
+    )
+    (sampler,) = (node["inputs"] for node in prompt.values() if node["class_type"] == "KSampler")
+    assert sampler["model"][0] == sampler["positive"][0]
+    assert prompt[sampler["model"][0]]["class_type"] == "SpatialSteeringSpatialPrompt"

@@ -1,0 +1,47 @@
+from __future__ import annotations
+
+import pytest
+from toys import pair_scene
+
+from steering_core.losses import CentroidLoss
+from steering_core.plan import plan
+from steering_core.relations import Relation
+from steering_core.schedule import SteeringSchedule
+from steering_core.steering import Steering
+
+
+def planned(*relations: Relation, steps: int = 12, **schedule) -> str:
+    return plan(Steering(pair_scene(*relations), CentroidLoss(), SteeringSchedule(**schedule)), steps)
+
+
+def test_relations_and_steps_are_said():
+    told = planned(Relation.LEFT_OF, Relation.ABOVE)
+    assert told == "steering a to the left of b; a above b · steps 1 to 3 of 12"
+
+
+def test_one_step_is_said_as_one():
+    assert planned(Relation.ABOVE, steps=4).endswith("· step 1 of 4")
+
+
+@pytest.mark.parametrize(
+    ("steps", "told"),
+    [
+        (4, "step 3 of 4 (none begins between 60% and 70%)"),
+        (5, "step 4 of 5"),
+    ],
+)
+def test_a_window_that_holds_no_step_is_said(steps, told):
+    assert planned(Relation.ABOVE, steps=steps, start=0.6, end=0.7).endswith(f"· {told}")
+
+
+def test_a_prompt_without_relations_is_said_with_the_prompt():
+    assert planned() == 'nothing to steer: no spatial relation was found in "a b"'
+
+
+def test_a_strength_of_zero_is_said():
+    assert planned(Relation.ABOVE, step_size=0.0) == "nothing to steer: the strength is 0"
+
+
+def test_many_relations_stay_on_one_short_line():
+    told = planned(*[Relation.LEFT_OF] * 500)
+    assert len(told) < 300 and told.endswith("… · steps 1 to 3 of 12")
