@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 PACK = Path(__file__).resolve().parents[2]
-BLUEPRINT = "Place Objects by Prompt (Position, Composition)"
+BLUEPRINT = "Place Objects by Prompt (Composition, Position)"
 _CAT_DOG = "a cat to the left of a dog"
 _BUILD = """prompt => {
     const add = (type, x, y) => {
