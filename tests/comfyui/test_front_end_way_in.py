@@ -243,3 +243,17 @@ def test_an_existing_template_needs_one_node_more_and_one_wire_moved(page):
     (sampler,) = (node["inputs"] for node in prompt.values() if node["class_type"] == "KSampler")
     assert sampler["model"][0] == sampler["positive"][0]
     assert prompt[sampler["model"][0]]["class_type"] == "SpatialSteeringSpatialPrompt"
+
+
+def test_a_released_workflow_keeps_its_wires_where_inputs_have_become_optional(page):
+    released = Path(__file__).parent / "released" / "0.1.0" / "first_steps.json"
+    page.evaluate("graph => app.loadGraphData(graph)", json.loads(released.read_text()))
+    page.wait_for_function("type => app.graph._nodes.some(node => node.type === type)", arg=_SAMPLER)
+    sent = page.evaluate("async () => (await app.graphToPrompt()).output")
+    (inputs,) = (node["inputs"] for node in sent.values() if node["class_type"] == _SAMPLER)
+    sources = {name: sent[inputs[name][0]]["class_type"] for name in ("relations", "steering_loss", "positive")}
+    assert sources == {
+        "relations": _PARSER,
+        "steering_loss": "SpatialSteeringCentroidLoss",
+        "positive": _PARSER,
+    }
