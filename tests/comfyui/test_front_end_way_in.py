@@ -207,11 +207,9 @@ def test_the_blueprint_holds_the_defaults_of_spatial_prompt(server):
     assert file.stem == BLUEPRINT
     (subgraph,) = json.loads(file.read_text())["definitions"]["subgraphs"]
     (prompt,) = (node for node in subgraph["nodes"] if node["type"] == "SpatialSteeringSpatialPrompt")
-    schema = server.get("/object_info/SpatialSteeringSpatialPrompt")["SpatialSteeringSpatialPrompt"]["input"]["required"]
-    values = prompt["widgets_values_named"]
-    assert {name: values[name] for name in ("strength", "how_long", "spacing")} == {
-        name: schema[name][1]["default"] for name in ("strength", "how_long", "spacing")
-    }
+    (schema,) = server.get(f"/object_info/{prompt['type']}").values()
+    for name in ("strength", "how_long", "spacing"):
+        assert prompt["widgets_values_named"][name] == schema["input"]["required"][name][1]["default"]
 
 
 def test_an_existing_template_needs_one_node_more_and_one_wire_moved(page):

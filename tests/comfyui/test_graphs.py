@@ -114,7 +114,9 @@ def test_spatial_prompt_is_parser_and_apply_in_one(server, steered):
     assert _text(entry, "summary") == "giraffe above airplane"
 
 
-@pytest.mark.parametrize("inputs", [{"strength": 1.0}, {"how_long": 0.5}, {"spacing": 0.6}, {"update": "noise_guidance"}])
+@pytest.mark.parametrize(
+    "inputs", [{"strength": 1.0}, {"how_long": 0.5}, {"spacing": 0.6}, {"update": "noise_guidance"}]
+)
 def test_each_input_of_spatial_prompt_acts(server, steered, inputs):
     assert not np.array_equal(server.pictures(server.run(_spatial_prompt(**inputs)), "shown"), steered)
 

@@ -1,6 +1,8 @@
 """Steering with the conditionings that graphs make of a prompt."""
 
 import torch
+from comfy_extras.nodes_flux import FluxGuidance
+from comfy_extras.nodes_hooks import ConditioningSetProperties
 from setting import PROMPT, Scene, backend, common_ksampler, report, text
 from spatial_steering.steering_core.evaluation.visor import judge
 from spatial_steering.steering_core.losses import CentroidLoss
@@ -10,8 +12,6 @@ from spatial_steering.steering_core.schedule import SteeringSchedule
 from spatial_steering.steering_core.steering import Steering, SteeringError
 from spatial_steering.steering_core.trace import RunLog
 
-from comfy_extras.nodes_flux import FluxGuidance
-from comfy_extras.nodes_hooks import ConditioningSetProperties
 from nodes import (
     ConditioningAverage,
     ConditioningCombine,
