@@ -20,7 +20,7 @@ def plan(steering: Steering, steps: int) -> str:
         prompt = shortened(scene.scene.prompt, _PROMPT_SHOWN)
         return f'nothing to steer: no spatial relation was found in "{prompt}"'
     if schedule.step_size == 0:
-        return "nothing to steer: the strength is 0"
+        return "nothing to steer: the step size, or strength, is 0"
     told = "; ".join(scene.describe(relation) for relation in scene.relations)
     return f"steering {shortened(told, _RELATIONS_SHOWN)} · {_window(steering, steps)}"
 

@@ -39,7 +39,7 @@ def test_a_prompt_without_relations_is_said_with_the_prompt():
 
 
 def test_a_strength_of_zero_is_said():
-    assert planned(Relation.ABOVE, step_size=0.0) == "nothing to steer: the strength is 0"
+    assert planned(Relation.ABOVE, step_size=0.0) == "nothing to steer: the step size, or strength, is 0"
 
 
 def test_many_relations_stay_on_one_short_line():
