@@ -22,8 +22,8 @@ app.registerExtension({
 /** Adds the line; it holds no value, so that neither the workflow nor what is sent to the server has it. */
 function addReading(node, unconnected) {
   const words = texts()
-  const said = make("p", { className: "reading scrolls", ariaLive: "polite", textContent: words.reading })
-  const element = make("div", { className: "spatial-steering" }, said)
+  const said = make("p", { ariaLive: "polite", textContent: words.reading })
+  const element = make("div", { className: "spatial-steering-reading" }, said)
   const height = () => HEIGHT
   const widget = node.addDOMWidget("reading", "SPATIAL_STEERING_READING", element, {
     serialize: false,

@@ -2,7 +2,7 @@
 
 const sheet = new CSSStyleSheet()
 sheet.replaceSync(`
-.spatial-steering {
+.spatial-steering, .spatial-steering-reading {
   display: flex; flex-direction: column; box-sizing: border-box; overflow: hidden;
   font: 12px/1.4 sans-serif; color: var(--input-text);
 }
@@ -46,11 +46,11 @@ sheet.replaceSync(`
 }
 .spatial-steering .foot input[aria-disabled="true"] { opacity: 0.4; cursor: default; }
 
-.spatial-steering .reading {
-  margin: 0; padding: 0 10px; overflow: auto; font-size: 11px; white-space: pre-line; overflow-wrap: anywhere;
+.spatial-steering-reading p {
+  flex: 1; min-height: 0; margin: 0; padding: 0 10px; overflow: auto; font-size: 11px; white-space: pre-line; overflow-wrap: anywhere;
   color: var(--input-text);
 }
-.spatial-steering .reading.nothing { color: var(--descrip-text); font-style: italic; }
+.spatial-steering-reading p.nothing { color: var(--descrip-text); font-style: italic; }
 
 .spatial-steering .rows { display: flex; flex-direction: column; gap: 4px; overflow: auto; }
 .spatial-steering .row { display: flex; flex-wrap: wrap; gap: 6px; align-items: center; padding: 2px; }
