@@ -89,7 +89,8 @@ def test_what_is_said_is_no_value_of_the_node(page):
 def test_a_prompt_that_would_be_markup_is_said_as_text(page):
     _build(page, 'a <img src=x onerror="window.harmed=1">cat to the left of a dog')
     _says(page, _PARSER, "left of dog")
-    assert page.evaluate("() => [window.harmed, document.querySelectorAll('.spatial-steering-reading img').length]") == [None, 0]
+    images = "() => [window.harmed, document.querySelectorAll('.spatial-steering-reading img').length]"
+    assert page.evaluate(images) == [None, 0]
 
 
 def test_the_canvas_of_spatial_prompt_shows_its_own_prompt_and_edit_relations_what_it_makes_of_it(page):
