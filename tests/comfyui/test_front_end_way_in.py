@@ -59,6 +59,19 @@ def _says(page, type, words):
     page.wait_for_function(f"([type, words]) => ({_SAID})(type).includes(words)", arg=[type, words])
 
 
+def _search_box(page):
+    """The search box, open over an empty graph; a dialog with templates may lie over everything, and come late."""
+    page.evaluate("() => app.graph.clear()")
+    box = page.get_by_placeholder("Add a node...")
+    for _ in range(20):
+        page.keyboard.press("Escape")
+        page.mouse.dblclick(1000, 600)
+        page.wait_for_timeout(1500)
+        if box.is_visible():
+            return box
+    pytest.fail("The search box did not open.")
+
+
 def test_parser_and_sampler_say_what_is_read_before_anything_runs(page):
     _build(page, _CAT_DOG)
     for node in (_PARSER, _SAMPLER):
@@ -160,10 +173,7 @@ def test_formulas_are_folded_away(page, node, folded):
 )
 def test_an_artists_words_find_the_pack_in_the_first_three_rows(page, server, words):
     ours = {node["display_name"] for name, node in server.get("/object_info").items() if "SpatialSteering" in name}
-    page.keyboard.press("Escape")
-    page.evaluate("() => app.graph.clear()")
-    page.mouse.dblclick(1000, 600)
-    box = page.get_by_placeholder("Add a node...")
+    box = _search_box(page)
     found = []
     deadline = time.monotonic() + 60
     while not ours.union({BLUEPRINT}).intersection(found) and time.monotonic() < deadline:
@@ -180,9 +190,7 @@ def test_the_blueprint_is_a_whole_graph_that_runs(page, server):
     """Placed from the search box, connected to a model, with a prompt: five things to do."""
     listed = server.get("/global_subgraphs").values()
     assert BLUEPRINT in {entry["name"] for entry in listed if entry["source"] == "custom_node"}
-    page.evaluate("() => app.graph.clear()")
-    page.mouse.dblclick(1000, 600)
-    box = page.get_by_placeholder("Add a node...")
+    box = _search_box(page)
     box.fill(BLUEPRINT)
     page.get_by_test_id("result-item").filter(has_text=BLUEPRINT).first.wait_for()
     box.press("Enter")
