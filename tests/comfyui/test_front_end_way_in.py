@@ -191,7 +191,7 @@ def test_the_blueprint_is_a_whole_graph_that_runs(page, server):
     listed = server.get("/global_subgraphs").values()
     assert BLUEPRINT in {entry["name"] for entry in listed if entry["source"] == "custom_node"}
     box = _search_box(page)
-    box.fill(BLUEPRINT)
+    box.fill("place objects by prompt")
     page.get_by_test_id("result-item").filter(has_text=BLUEPRINT).first.wait_for()
     box.press("Enter")
     page.mouse.click(700, 300)
