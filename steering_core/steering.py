@@ -36,6 +36,10 @@ _GRADIENT_SCALES = (2.0**10, 2.0**4, 2.0**-2)
 #: own start at 0.068.
 LEAST_ALPHA = 0.05
 
+#: What a step is taken to remove of the noise at least when its prediction is bent by a strength: where it hardly
+#: removes any, no bend moves the latent far, and a large one would only mislead solvers that remember it.
+LEAST_REMOVED = 0.01
+
 _log = logging.getLogger(__name__)
 
 
@@ -126,7 +130,9 @@ class Steering:
         if direction is None:
             return None
         size = self.schedule.size_at(step)
-        return (size if self.schedule.step_size is not None else size / step.removes) * direction
+        if self.schedule.step_size is None:
+            size /= min(1.0, max(LEAST_REMOVED, abs(step.removes)))  # a schedule can also stand still, or go up
+        return size * direction
 
     def leave_out(self, step: int, reason: str, images: Sequence[int] = ()) -> None:
         """Take down that a step of the window is not steered; the log is told once a run.

@@ -11,7 +11,7 @@ from steering_core.layers import AttentionLayer, check_layers
 from steering_core.losses import CentroidLoss, CombinedLoss, PresenceLoss
 from steering_core.relations import Relation
 from steering_core.schedule import GUIDANCE, IN_TURN, MOVE, SamplingStep, SteeringSchedule
-from steering_core.steering import LEAST_ALPHA, Steering, bounded_shift
+from steering_core.steering import LEAST_ALPHA, LEAST_REMOVED, Steering, bounded_shift
 
 STEPS = 16
 
@@ -59,6 +59,13 @@ def test_guidance_of_a_strength_moves_the_latent_as_far_as_descent_does():
     moved = steering().descend(latents(), toy_probe, noise_level, step)
     # The sampler's step goes along the noise by what it removes of it.
     torch.testing.assert_close(latents() - noise_level * step.removes * shift, moved)
+
+
+@pytest.mark.parametrize("removes", [0.0, 1e-9, -1e-9, float("nan"), float("-inf")])
+def test_a_bend_has_a_bound_where_a_step_hardly_removes_noise(removes):
+    step = SamplingStep(0, STEPS, 0.0, removes)
+    shift = steering(update=GUIDANCE).noise_shift(latents(), toy_probe, step)
+    assert shift.flatten(1).square().mean(dim=1).sqrt().max() <= MOVE / LEAST_REMOVED * 1.001
 
 
 def test_the_step_fades_by_the_decay():
