@@ -43,6 +43,8 @@ _BOUND = 0.5
 #: Of InfSplign's gradient, on Stable Diffusion 1.4 and at 500 steps; by the miniature's shape what served best of
 #: others on other prompts, since 1,000 leaves no object in the first one's pictures.
 _INFSPLIGN_WEIGHT = {"miniature": 100.0, "flux_miniature": 1000.0}
+#: Of the predicted noise's scale, what noise guidance bent by default when all ways were measured.
+_BEND = 0.5
 #: Beside the centroid loss, which is to keep its say.
 _SEPARATION = 0.5
 
@@ -103,7 +105,7 @@ def ways_of(model: DiffusionPipeline, seeds: Sequence[int]) -> dict[str, Compare
     ways: dict[str, tuple[str, partial[Any]]] = {
         UNSTEERED: ("the model by itself", partial(plain)),
         DEFAULT: ("ours: gelu by latent descent", _by(gelu, SteeringSchedule())),
-        "noise guidance": ("ours, by the other update rule", _by(gelu, SteeringSchedule(GUIDANCE))),
+        "noise guidance": ("ours, by the other update rule", _by(gelu, SteeringSchedule(GUIDANCE, step_size=_BEND))),
         "larger steps": ("ours, step size 0.2", _by(gelu, SteeringSchedule(step_size=0.2))),
         "two moves a step": ("ours, up to two refinements", _by(gelu, SteeringSchedule(refinements=2))),
         "longer window": ("ours, in the first 50 % of the steps", _by(gelu, SteeringSchedule(end=0.5))),
@@ -128,7 +130,7 @@ def ways_of(model: DiffusionPipeline, seeds: Sequence[int]) -> dict[str, Compare
         "bound regions": ("region-bound attention", partial(in_regions, _BOUND)),
         "separation": (
             "Jensen-Shannon separation alone",
-            _by(partial(SeparationLoss, all_layers), SteeringSchedule(GUIDANCE, end=1.0)),
+            _by(partial(SeparationLoss, all_layers), SteeringSchedule(GUIDANCE, step_size=_BEND, end=1.0)),
         ),
         "gelu and separation": ("ours and separation", _by(partial(gelu_and_separation), SteeringSchedule())),
     }

@@ -219,7 +219,7 @@ def weight_input() -> io.Float.Input:
         max=100.0,
         step=0.05,
         tooltip="How much this loss counts where Combine Losses adds several, 0.01 to 100. Alone it changes nothing: "
-        "the step size says how far the latent moves.",
+        "strength or step size say how far the latent moves.",
     )
 
 

@@ -73,13 +73,14 @@ class SpatialPrompt(io.ComfyNode):
                     min=0.0,
                     max=0.95,
                     step=0.05,
-                    tooltip="How far apart the objects' centres are to be, as a share of the picture's side.",
+                    tooltip="How far apart the objects' centres are to be, as a share of the picture's side; for a "
+                    "place in the picture, how far beyond its middle.",
                 ),
                 advanced(
                     io.Combo.Input(
                         "update",
-                        options=["latent_descent", "noise_guidance"],
-                        tooltip="latent_descent serves all samplers but lcm, which wants noise_guidance.",
+                        options=["automatic", "automatic_guidance"],
+                        tooltip="automatic serves all samplers but lcm, which wants automatic_guidance.",
                     )
                 ),
                 LayoutOfScene.Input(

@@ -126,33 +126,36 @@ class Layout(NamedTuple):
 
     Attributes:
         objects: name, and which object of that name it is, from 0.
+        points: where each was put, (x, y) in [0, 1], y downward.
         relations: subject, relation, object; subject and object as positions among the objects.
     """
 
     objects: tuple[tuple[str, int], ...]
+    points: tuple[tuple[float, float], ...]
     relations: tuple[tuple[int, Relation, int], ...]
 
 
 def read_layout(value: Any) -> Layout:
     """A layout from its JSON: ``{"objects": [{"name", "occurrence", "x", "y"}, …], "relations": [[0, "near", 1], …]}``.
 
-    ``{}`` and None hold nothing. The place of an object, x and y from 0 to 1, is for the eye alone.
+    ``{}`` and None hold nothing. Where an object was put, x and y from 0 to 1, is for the eye, and says which of the
+    prompt's places it has left.
 
     Raises:
         ValueError: the value has another form; says where.
     """
     layout = Part("layout", {} if value is None else value)
     placed = layout.get("objects")
-    objects = tuple(_read_placed(part) for part in placed.items(most=MOST_PLACED)) if placed else ()
+    held = [_read_placed(part) for part in placed.items(most=MOST_PLACED)] if placed else []
+    objects = tuple(named for named, _ in held)
     related = layout["relations"] if objects else layout.get("relations")
     relations = tuple(_read_triplet(part, len(objects)) for part in related.items()) if related else ()
-    return Layout(objects, relations)
+    return Layout(objects, tuple(point for _, point in held), relations)
 
 
-def _read_placed(part: Part) -> tuple[str, int]:
-    for axis in ("x", "y"):
-        part[axis].share()
-    return part["name"].text(), part["occurrence"].index()
+def _read_placed(part: Part) -> tuple[tuple[str, int], tuple[float, float]]:
+    point = part["x"].share(), part["y"].share()
+    return (part["name"].text(), part["occurrence"].index()), point
 
 
 def _read_triplet(part: Part, objects: int) -> tuple[int, Relation, int]:
@@ -166,7 +169,8 @@ def _read_triplet(part: Part, objects: int) -> tuple[int, Relation, int]:
 def laid_out(scene: Scene, layout: Layout) -> Scene:
     """The scene with the relations of a layout in place of its own; as it is where the layout is empty.
 
-    A layout tells how objects lie to each other: what the scene states of their places in the picture stays.
+    A layout tells how objects lie to each other: what the scene states of their places in the picture stays, but for
+    an object that was put elsewhere.
 
     Raises:
         ValueError: an object is not in the prompt.
@@ -176,7 +180,13 @@ def laid_out(scene: Scene, layout: Layout) -> Scene:
     known = objects(scene.prompt)
     spans = [find_phrase(scene.prompt, *named, known) for named in layout.objects]
     between = (_between(spans[a], relation, spans[b]) for a, relation, b in layout.relations)
-    stated = (relation for relation in scene.relations if isinstance(relation.relation, Place))
+    points = dict(zip(spans, layout.points))
+    stated = (
+        stated
+        for stated in scene.relations
+        if isinstance(stated.relation, Place)
+        and (stated.subject not in points or stated.relation.holds(points[stated.subject]))
+    )
     return replace(scene, relations=_distinct(*stated, *between))
 
 

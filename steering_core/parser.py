@@ -6,6 +6,7 @@ Relation wordings are matched word by word; the small words between noun phrases
 from __future__ import annotations
 
 import re
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice, product, takewhile
 from typing import NamedTuple
@@ -95,7 +96,7 @@ def parse(prompt: str) -> Scene:
     found = dict.fromkeys(stated for words in _sentences(prompt) for stated in reader.read(words))
     return Scene(
         prompt,
-        tuple(stated for stated in found if isinstance(stated, SpatialRelation)),
+        tuple(_without_contradictions([stated for stated in found if isinstance(stated, SpatialRelation)])),
         tuple(stated for stated in found if isinstance(stated, DepthRelation)),
     )
 
@@ -477,6 +478,18 @@ def _last_run(phrases: tuple[_Phrase, ...]) -> tuple[_Phrase, ...]:
 
 def _is_placeless(noun: str) -> bool:
     return noun in PLACELESS or (noun.endswith(ABSTRACT_ENDINGS) and noun not in CONCRETE)
+
+
+def _without_contradictions(relations: Sequence[SpatialRelation]) -> Iterator[SpatialRelation]:
+    """All but the places of what would be at opposite sides at once: "two dogs, one on the left, one on the right"."""
+    places = defaultdict[Span, list[Place]](list)
+    for relation in relations:
+        if isinstance(relation.relation, Place):
+            places[relation.subject].append(relation.relation)
+    for relation in relations:
+        others = places[relation.subject] if isinstance(relation.relation, Place) else []
+        if not any(a * b < 0 for other in others for a, b in zip(other.direction, relation.relation.direction)):
+            yield relation
 
 
 def _placed(subject: _Phrase, mark: Mark, companion: _Phrase | None) -> Iterator[SpatialRelation | DepthRelation]:

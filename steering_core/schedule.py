@@ -103,7 +103,9 @@ class SteeringSchedule:
             raise ValueError(f"refinements must be 1 or more, not {self.refinements}.")
 
     def is_active(self, step: int, steps: int) -> bool:
-        """Whether step ``step`` (from 0) of ``steps`` is steered."""
+        """Whether step ``step`` (from 0) of ``steps`` is steered; none is by a strength of 0."""
+        if self.strength == 0:
+            return False
         begin = self.start * steps
         if math.ceil(begin) / steps < self.end:
             return self.start <= step / steps < self.end
@@ -115,7 +117,7 @@ class SteeringSchedule:
 
     def refinements_in(self, steps: int) -> int:
         """At most so many descents within one step of a run of ``steps``."""
-        return self.refinements or max(1, _MOVES // len(self.steered_steps(steps)))
+        return self.refinements or max(1, _MOVES // max(1, len(self.steered_steps(steps))))
 
     def is_last_of_few(self, step: SamplingStep) -> bool:
         """Whether this is the last steered step of a run in which steps move more than once for being few."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -25,7 +25,7 @@ class CombinedLoss:
     knows only relations between objects.
 
     Attributes:
-        terms: each loss with its weight, greater than 0.
+        terms: each loss with its weight, greater than 0; of a combination among them its own terms.
 
     Raises:
         ValueError: there is no term, a weight is not greater than 0, or some losses read a softmax over all
@@ -40,6 +40,7 @@ class CombinedLoss:
         for _, weight in self.terms:
             if not weight > 0:
                 raise ValueError(f"The weight of a combined loss must be greater than 0, not {weight}. Leave it out.")
+        object.__setattr__(self, "terms", tuple(_flat(self.terms)))
         if len({loss.over_all_keys for loss, _ in self.terms}) > 1:
             raise ValueError(
                 "Losses that read a softmax over all keys cannot be combined with losses over the text's keys, as a "
@@ -74,3 +75,11 @@ class CombinedLoss:
         """Whether a term is asked for a relation; without a centroid loss all are, and a learned one refuses places."""
         placing = any(isinstance(term, CentroidLoss) for term, _ in self.terms)
         return not (isinstance(relation, Place) and isinstance(loss, LearnedLoss) and placing)
+
+
+def _flat(terms: Iterable[tuple[SteeringLoss, float]]) -> Iterator[tuple[SteeringLoss, float]]:
+    for loss, weight in terms:
+        if isinstance(loss, CombinedLoss):
+            yield from ((inner, weight * of_inner) for inner, of_inner in loss.terms)
+        else:
+            yield loss, weight

@@ -94,7 +94,7 @@ def test_steered_ksampler_needs_no_more_than_the_parsers_conditioning(server, st
 
 def _spatial_prompt(**inputs) -> dict:
     """A KSampler on Spatial Prompt; without inputs it steers as an automatic schedule does."""
-    given = {"strength": 1.0, "how_long": 0.25, "spacing": 0.25, "update": "latent_descent", **inputs}
+    given = {"strength": 1.0, "how_long": 0.25, "spacing": 0.25, "update": "automatic", **inputs}
     prompt = pack_node("SpatialPrompt", model=["miniature", 0], clip=["miniature", 1], **{"text": ABOVE, **given})
     whole = graph(
         prompt=prompt,
@@ -116,7 +116,7 @@ def test_spatial_prompt_is_parser_and_apply_in_one(server):
 
 
 @pytest.mark.parametrize(
-    "inputs", [{"strength": 2.0}, {"how_long": 0.5}, {"spacing": 0.6}, {"update": "noise_guidance"}]
+    "inputs", [{"strength": 2.0}, {"how_long": 0.5}, {"spacing": 0.6}, {"update": "automatic_guidance"}]
 )
 def test_each_input_of_spatial_prompt_acts(server, inputs):
     other, usual = (server.pictures(server.run(_spatial_prompt(**given)), "shown") for given in (inputs, {}))

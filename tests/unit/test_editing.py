@@ -163,6 +163,15 @@ def test_a_layout_leaves_places_in_the_picture():
     assert texts(scene) == ["dog on the left", "dog above cat"]
 
 
+@pytest.mark.parametrize(("stated", "x", "y"), [("right", 0.9, 0.5), ("left", 0.1, 0.5), ("bottom", 0.5, 0.9)])
+def test_an_object_that_was_dragged_out_of_its_place_has_it_no_more(stated, x, y):
+    prompt = f"a dog on the {stated} and a cat at the top"
+    for point, kept in (((x, y), ["dog " + parse(prompt).relations[0].relation.phrase]), ((1 - x, 1 - y), [])):
+        objects = [{**placed("dog")[0], "x": point[0], "y": point[1]}, {**placed("cat")[0], "x": 0.5, "y": 0.1}]
+        scene = laid_out(parse(prompt), read_layout({"objects": objects, "relations": []}))
+        assert texts(scene) == [*kept, "cat at the top"]
+
+
 def test_an_empty_layout_leaves_the_scene_and_objects_alone_relate_nothing():
     scene = parse(PROMPT)
     assert laid_out(scene, read_layout({})) == scene

@@ -80,6 +80,15 @@ def test_a_combination_leaves_places_to_its_other_losses():
     torch.testing.assert_close(combined(maps, relation(), 0.0), whole)
 
 
+def test_combinations_within_a_combination_count_by_their_weights_as_nodes_make_them():
+    learned, centroid = LearnedLoss(small()), CentroidLoss(layers=("up.0",))
+    nested = CombinedLoss(((CombinedLoss(((learned, 0.5),)), 1.0), (CombinedLoss(((centroid, 2.0),)), 3.0)))
+    assert nested == CombinedLoss(((learned, 0.5), (centroid, 6.0)))
+    bound, maps = nested.bound_to(NETWORK, [Place.AT_TOP]), token_maps()
+    place = GroundedRelation(1, Place.AT_TOP)
+    torch.testing.assert_close(bound(maps, place, 0.0), 6 * centroid(maps, place, 0.0))
+
+
 def test_a_combination_without_a_centroid_loss_refuses_places():
     combined = CombinedLoss(((LearnedLoss(small()), 1.0), (PresenceLoss(), 1.0)))
     with pytest.raises(ValueError, match="a place in the picture"):

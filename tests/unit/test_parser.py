@@ -198,6 +198,7 @@ SENTENCES = [
 ]
 
 NO_RELATION = [
+    "two dogs, one on the left and one on the right",
     "", " ", "()", "a man left alone", "the right answer", "above all, a cat", "a cat on top form", "right now a dog",
     "a dog turned left", "left-handed man", "a dog over the years", "a house under construction", "near future",
     "a city in the near future", "a power level over 9000", "by the way, a cat", "a bright dog",

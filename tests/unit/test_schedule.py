@@ -82,3 +82,9 @@ def test_a_window_always_holds_a_step(start, end, steps, steered):
     schedule = SteeringSchedule(start=start, end=end, decay=1.0, step_size=2.0)
     assert schedule.steered_steps(steps) == steered
     assert schedule.size_at(SamplingStep(steered[0], steps, 0.0)) <= 2.0
+
+
+def test_a_strength_of_zero_steers_no_step():
+    schedule = SteeringSchedule(strength=0.0)
+    assert schedule.steered_steps(25) == [] and schedule.refinements_in(25) >= 1
+    assert SteeringSchedule(step_size=0.0).steered_steps(25) != []  # it probes, and moves nowhere

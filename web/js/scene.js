@@ -17,6 +17,10 @@ const STEPS = {
 
 const NEVER = 2
 const BYPASS = 4
+/** How far from the middle an object is still in the center, as steering_core.relations has it. */
+const CENTER_DISTANCE = 0.2
+/** Inputs whose conditioning is not the one that is sampled towards, or whose relations do not go on. */
+const ASIDE = ["conditioning_from", "negative"]
 
 /**
  * Where a node's scene comes from, as plain JSON: what is equal gives equal scenes. It is read from the node's own
@@ -89,7 +93,8 @@ function readerOf(place, input, seen = new Set()) {
   seen.add(before.node)
   if (READERS.includes(before.node.type)) return before
   for (const slot of before.node.inputs ?? []) {
-    const found = slot.type === "CONDITIONING" && readerOf(before, slot, seen)
+    const leads = slot.type === "CONDITIONING" && !ASIDE.includes(slot.name)
+    const found = leads && readerOf(before, slot, seen)
     if (found) return found
   }
 }
@@ -198,8 +203,18 @@ function laidOut(scene, { layout = {} }, title) {
   if (!layout.objects?.length) return scene
   const at = positions(scene, layout)
   const relations = layout.relations.map(([a, relation, b]) => [at[a], relation, at[b]])
-  const places = scene.relations.filter(([, , b]) => b === null)
+  const points = new Map(at.map((index, i) => [index, [layout.objects[i].x, layout.objects[i].y]]))
+  const places = scene.relations.filter(([a, name, b]) => b === null && !isElsewhere(scene, name, points.get(a)))
   return { ...scene, relations: distinct([...places, ...relations.filter(([a, , b]) => a >= 0 && b >= 0)]) }
+}
+
+/** Whether an object was put where it does not have a place; undefined is nowhere. */
+function isElsewhere({ vocabulary }, name, point) {
+  if (!point) return false
+  const { direction } = vocabulary.find((known) => known.name === name)
+  const offset = point.map((along) => along - 0.5)
+  if (!direction.some(Boolean)) return Math.hypot(...offset) > CENTER_DISTANCE
+  return direction.some((sign, axis) => sign && offset[axis] * sign <= 0)
 }
 
 function damaged(title, fault) {

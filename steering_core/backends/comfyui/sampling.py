@@ -170,7 +170,8 @@ class _SteeredRun:
     ) -> Tensor:
         """Wrapper of ``Sampler.sample``."""
         self._steps = steps = len(sigmas) - 1
-        _tell(self._on_begin, self._steering, steps)
+        if steps:
+            _tell(self._on_begin, self._steering, steps)
         rest = (self._watching(callback, guider), noise, latent_image, denoise_mask, disable_pbar)
         active = self._steering.schedule.steered_steps(steps)
         if not (self._steering.scene.relations and active):
@@ -178,7 +179,9 @@ class _SteeredRun:
         with ordinary_weights(guider):
             if uses_guidance(self._steering):
                 options = create_model_options_clone(extra_args["model_options"])
-                shift = self._prediction_shift(guider, sigmas, extra_args["model_options"], denoise_mask)
+                shift = self._prediction_shift(
+                    guider, executor.class_obj, sigmas, extra_args["model_options"], denoise_mask
+                )
                 set_model_options_post_cfg_function(options, shift)
                 latent = executor(guider, sigmas, {**extra_args, "model_options": options}, *rest)
                 if not (self._steering.trace or self._steering.unsteered):
@@ -221,6 +224,7 @@ class _SteeredRun:
     def _prediction_shift(
         self,
         guider: comfy.samplers.CFGGuider,
+        sampler: comfy.samplers.Sampler,
         sigmas: Tensor,
         model_options: dict[str, Any],
         denoise_mask: Tensor | None,
@@ -236,7 +240,7 @@ class _SteeredRun:
             tied = self._acting(guider, sigma, number)
             if tied is None:
                 return denoised
-            removes = 1 - float(sigmas[number + 1] / sigmas[number])
+            removes = 1.0 if _goes_on_from_prediction(sampler) else 1 - float(sigmas[number + 1] / sigmas[number])
             step = SamplingStep(number, steps, progress(guider.inner_model.model_sampling, sigma), removes)
             mask = _mask_at(guider, denoise_mask, x, sigma, sigmas, model_options)
             latent, probe = self._network_view(guider, x, sigma, model_options, mask, tied)
@@ -412,6 +416,12 @@ def _input_scale(guider: comfy.samplers.CFGGuider, sigma: float) -> float:
     """What a sampler's latent is multiplied with on its way into the network."""
     sampling = guider.inner_model.model_sampling
     return sampling.calculate_input(torch.tensor([sigma]), torch.ones(1, 1)).item()
+
+
+def _goes_on_from_prediction(sampler: comfy.samplers.Sampler) -> bool:
+    """Whether each step begins at the denoised latent, so that all of a bend arrives, however small the step."""
+    name = getattr(getattr(sampler, "sampler_function", None), "__name__", "")
+    return name.endswith(("_cfg_pp", "_lcm"))
 
 
 def _renumbered(callback: Callable[[dict[str, Any]], None], first: int) -> Callable[[dict[str, Any]], None]:
