@@ -1,9 +1,16 @@
 """Steering with the conditionings that graphs make of a prompt."""
 
 import torch
-from comfy_extras.nodes_flux import FluxGuidance
-from comfy_extras.nodes_hooks import ConditioningSetProperties
-from setting import PROMPT, Scene, backend, common_ksampler, report, text
+from setting import (
+    PROMPT,
+    ConditioningSetProperties,
+    FluxGuidance,
+    Scene,
+    backend,
+    common_ksampler,
+    report,
+    text,
+)
 from spatial_steering.steering_core.evaluation.visor import judge
 from spatial_steering.steering_core.losses import CentroidLoss
 from spatial_steering.steering_core.miniature.detector import GlyphDetector
