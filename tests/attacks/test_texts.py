@@ -303,8 +303,8 @@ def test_a_damaged_value_stops_what_hangs_on_it_alone(server, kind):
         queued = server.queue(_two_branches(kind, sent))
         (error,) = queued["node_errors"]["changed"]["errors"]
         assert error["details"].startswith(f"{_INPUTS[kind]} - {_INPUTS[kind]}") and len(error["details"]) < 500
-        # The parser says what it read.
-        assert set(server.finish(queued)["outputs"]) == {"parser", "other"}
+        # The parser says what it read, where that is not known from the run before.
+        assert set(server.finish(queued)["outputs"]) - {"parser"} == {"other"}
 
 
 def _described(server, body: bytes) -> tuple[int, dict[str, Any]]:
