@@ -20,6 +20,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from diffusers import DiffusionPipeline
+
 from benchmarks.compared import DEFAULT, UNSTEERED, ComparedWay, ways_of
 from benchmarks.front import Point, front, front_chart
 from benchmarks.kept import add_keep_option, kept_tallies
@@ -77,11 +79,9 @@ def main() -> None:
     try:
         if options.plot:
             check_picture(options.plot)
-        samplings = {name: _sampling(name, steps, options.guidance) for name in options.model}
-        ways = {
-            name: _chosen(ways_of(load_pipeline(SHIPPED.get(name, name), "cpu"), options.seeds), options.ways)
-            for name in options.model
-        }
+        pipelines = {name: load_pipeline(SHIPPED.get(name, name), "cpu") for name in options.model}
+        samplings = {name: _sampling(name, model, steps, options.guidance) for name, model in pipelines.items()}
+        ways = {name: _chosen(ways_of(model, options.seeds), options.ways) for name, model in pipelines.items()}
         prompts = unseen_pair_prompts(count, PROMPT_SEED)
         kept = kept_tallies(options.keep)
     except (ValueError, OSError) as error:
@@ -100,11 +100,10 @@ def main() -> None:
         print(f"{_title(rows)}\n\n{_table(rows)}\n")
 
 
-def _sampling(name: str, steps: int, guidance: float | None) -> Sampling:
-    """Of a model by its name or folder."""
-    model = SHIPPED.get(name, name)
-    scale = guidance_scale_of(load_pipeline(model, "cpu")) if guidance is None else guidance
-    return Sampling(model, steps, scale)
+def _sampling(name: str, model: DiffusionPipeline, steps: int, guidance: float | None) -> Sampling:
+    """Of a model and its name or folder."""
+    scale = guidance_scale_of(model) if guidance is None else guidance
+    return Sampling(SHIPPED.get(name, name), steps, scale)
 
 
 def _chosen(ways: dict[str, ComparedWay], names: Sequence[str] | None) -> list[ComparedWay]:

@@ -153,10 +153,9 @@ def _cells(inputs: Mapping[str, Any]) -> Tensor:
 
 def _tokens(latent: Tensor) -> Tensor:
     """(batch, channels, H, W) to (batch, H·W / 4, 4·channels), as FLUX.1's pipeline packs it."""
-    return latent.unfold(-2, 2, 2).unfold(-2, 2, 2).permute(0, 2, 3, 1, 4, 5).flatten(3).flatten(1, 2)
+    return FluxPipeline._pack_latents(latent, *latent.shape)
 
 
 def _untokened(tokens: Tensor, height: int, width: int) -> Tensor:
     """The inverse of ``_tokens``, given the size in tokens."""
-    grid = tokens.unflatten(1, (height, width)).unflatten(3, (-1, 2, 2))
-    return grid.permute(0, 3, 1, 4, 2, 5).flatten(4).flatten(2, 3)
+    return FluxPipeline._unpack_latents(tokens, 2 * height, 2 * width, vae_scale_factor=1)

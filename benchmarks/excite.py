@@ -18,12 +18,11 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from benchmarks.smoothing import smoothed
 from steering_core.layers import AttentionLayer
 from steering_core.relations import Place, Relation
 from steering_core.schedule import SamplingStep, SteeringSchedule
 from steering_core.steering import Probe, Steering
-from steering_core.token_maps import TokenMaps
+from steering_core.token_maps import TokenMaps, smoothed
 from steering_core.tokens import GroundedRelation, GroundedScene
 
 _SHARPNESS = 100.0
@@ -71,7 +70,8 @@ class ExciteLoss:
         of_text = torch.stack([layer.mean(dim=2) for layer in maps.of(self.layers)]).mean(dim=0)
         sharpened = (_SHARPNESS * of_text[:, len(self.scene.tokens) :]).softmax(dim=1)
         words, objects = _words(self.scene), [index for end in relation.ends for index in self.scene.tokens[end]]
-        peaks = smoothed(sharpened[:, [words.index(index) for index in objects]], _SIGMA).amax(dim=(-2, -1))
+        of_objects = sharpened[:, [words.index(index) for index in objects]]
+        peaks = smoothed(of_objects, _SIGMA, border="reflect").amax(dim=(-2, -1))
         return 1 - peaks.amin(dim=1)
 
 

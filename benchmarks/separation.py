@@ -16,10 +16,9 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from benchmarks.smoothing import smoothed
 from steering_core.layers import AttentionLayer, check_layers, default_layers
 from steering_core.relations import Place, Relation
-from steering_core.token_maps import TokenMaps, largest_size, normalise, resize
+from steering_core.token_maps import TokenMaps, normalise, smoothed
 from steering_core.tokens import GroundedRelation
 
 _SIGMA = 1.0
@@ -45,9 +44,8 @@ class SeparationLoss:
 
     def __call__(self, maps: TokenMaps, relation: GroundedRelation, progress: float) -> Tensor:
         """See ``SteeringLoss``; the same at every step."""
-        layers = [layer[:, list(relation.ends)].mean(dim=2) for layer in maps.of(self.layers)]
-        mean = torch.stack([resize(layer, largest_size(layers)) for layer in layers]).mean(dim=0)
-        return 1 - divergence(normalise(smoothed(mean, _SIGMA) ** _POWER))
+        mean = maps.mean_of(self.layers, relation.ends)
+        return 1 - divergence(normalise(smoothed(mean, _SIGMA, border="reflect") ** _POWER))
 
 
 def divergence(maps: Tensor) -> Tensor:

@@ -9,7 +9,7 @@ from ..steering_core.editing import laid_out, read_layout
 from ..steering_core.losses import CentroidLoss
 from ..steering_core.schedule import SteeringSchedule
 from .sampling import steered
-from .schedule import UPDATES
+from .schedule import UPDATES, strength_input
 from .types import CATEGORY, LayoutOfScene, Relations, Trace, advanced, complaint
 
 
@@ -49,15 +49,7 @@ class SpatialPrompt(io.ComfyNode):
                     tooltip='The prompt. Say in English where things are: "a giraffe above an airplane". For other '
                     "languages there are Spatial Relation Parser and Spatial Relation.",
                 ),
-                io.Float.Input(
-                    "strength",
-                    default=1.0,
-                    min=0.0,
-                    max=10.0,
-                    step=0.05,
-                    tooltip="How firmly the objects are moved. 1: as measured best; 0: not at all. Objects still in "
-                    "the wrong place: more. Smeared or odd details: less.",
-                ),
+                strength_input("How firmly the objects are moved. 1: as measured best; 0: not at all."),
                 io.Float.Input(
                     "how_long",
                     default=SteeringSchedule.end,

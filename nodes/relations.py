@@ -190,7 +190,8 @@ class SceneLayout(io.ComfyNode):
             description=(
                 "The objects of the prompt on a small canvas: drag them to where they should be. Their places become "
                 "relations, which take the place of those read from the prompt. Two that touch are to be near each "
-                "other. What the prompt says of an object's place in the picture, such as on the left, stays."
+                "other. What the prompt says of an object's place in the picture, such as on the left, stays as long "
+                "as the object is not dragged out of it."
             ),
             inputs=[
                 Relations.Input(

@@ -191,13 +191,18 @@ def update_input(strength: float = 1.0, *, targets: bool = False):
     )
     guided = [_target()] if targets else []
     descended = [advanced(refinements), _target()]
+    strength_of_moves = strength_input(
+        "How far the latent moves at once, in tenths of the noise in it: 1 served best on the miniatures; 0 is not at "
+        "all.",
+        strength,
+    )
     bent = "How strongly the predicted noise is bent, in units of its own scale"
     moved = "How far the latent moves at once, in units of the noise that is in it"
     return io.DynamicCombo.Input(
         "update",
         options=[
-            io.DynamicCombo.Option("automatic", [_strength(strength), *descended]),
-            io.DynamicCombo.Option("automatic_guidance", [_strength(strength), *guided]),
+            io.DynamicCombo.Option("automatic", [strength_of_moves, *descended]),
+            io.DynamicCombo.Option("automatic_guidance", [strength_of_moves, *guided]),
             io.DynamicCombo.Option("latent_descent", [_step_size(DESCENT, strength, moved), *descended]),
             io.DynamicCombo.Option("noise_guidance", [_step_size(GUIDANCE, strength, bent), *guided]),
         ],
@@ -214,15 +219,20 @@ def read_update(update: dict) -> dict:
     return {**update, "update": UPDATES[update["update"]], "refinements": update.get("refinements") or None}
 
 
-def _strength(strength: float) -> io.Input:
+def strength_input(effect: str, strength: float = 1.0) -> io.Input:
+    """How firmly to steer.
+
+    Args:
+        effect: what the numbers mean.
+        strength: the default.
+    """
     return io.Float.Input(
         "strength",
         default=strength,
         min=0.0,
         max=10.0,
         step=0.05,
-        tooltip="How far the latent moves at once, in tenths of the noise in it: 1 served best on the miniatures; 0 "
-        "is not at all. Objects still in the wrong place: more. Smeared or odd details: less.",
+        tooltip=f"{effect} Objects still in the wrong place: more. Smeared or odd details: less.",
     )
 
 

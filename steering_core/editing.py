@@ -121,17 +121,28 @@ def edited(scene: Scene, edits: Iterable[RelationEdit]) -> Scene:
     return replace(scene, relations=_distinct(*kept))
 
 
+class PlacedObject(NamedTuple):
+    """An object on a canvas.
+
+    Attributes:
+        name, occurrence: which it is of that name in the prompt, from 0.
+        point: where it was put, (x, y) in [0, 1], y downward.
+    """
+
+    name: str
+    occurrence: int
+    point: tuple[float, float]
+
+
 class Layout(NamedTuple):
     """Relations between objects that were put on a canvas.
 
     Attributes:
-        objects: name, and which object of that name it is, from 0.
-        points: where each was put, (x, y) in [0, 1], y downward.
+        objects: as they were put there.
         relations: subject, relation, object; subject and object as positions among the objects.
     """
 
-    objects: tuple[tuple[str, int], ...]
-    points: tuple[tuple[float, float], ...]
+    objects: tuple[PlacedObject, ...]
     relations: tuple[tuple[int, Relation, int], ...]
 
 
@@ -146,16 +157,15 @@ def read_layout(value: Any) -> Layout:
     """
     layout = Part("layout", {} if value is None else value)
     placed = layout.get("objects")
-    held = [_read_placed(part) for part in placed.items(most=MOST_PLACED)] if placed else []
-    objects = tuple(named for named, _ in held)
+    objects = tuple(_read_placed(part) for part in placed.items(most=MOST_PLACED)) if placed else ()
     related = layout["relations"] if objects else layout.get("relations")
     relations = tuple(_read_triplet(part, len(objects)) for part in related.items()) if related else ()
-    return Layout(objects, tuple(point for _, point in held), relations)
+    return Layout(objects, relations)
 
 
-def _read_placed(part: Part) -> tuple[tuple[str, int], tuple[float, float]]:
+def _read_placed(part: Part) -> PlacedObject:
     point = part["x"].share(), part["y"].share()
-    return (part["name"].text(), part["occurrence"].index()), point
+    return PlacedObject(part["name"].text(), part["occurrence"].index(), point)
 
 
 def _read_triplet(part: Part, objects: int) -> tuple[int, Relation, int]:
@@ -178,16 +188,16 @@ def laid_out(scene: Scene, layout: Layout) -> Scene:
     if not layout.objects:
         return scene
     known = objects(scene.prompt)
-    spans = [find_phrase(scene.prompt, *named, known) for named in layout.objects]
+    spans = [find_phrase(scene.prompt, placed.name, placed.occurrence, known) for placed in layout.objects]
     between = (_between(spans[a], relation, spans[b]) for a, relation, b in layout.relations)
-    points = dict(zip(spans, layout.points))
-    stated = (
+    points = {span: placed.point for span, placed in zip(spans, layout.objects)}
+    places = (
         stated
         for stated in scene.relations
         if isinstance(stated.relation, Place)
         and (stated.subject not in points or stated.relation.holds(points[stated.subject]))
     )
-    return replace(scene, relations=_distinct(*stated, *between))
+    return replace(scene, relations=_distinct(*places, *between))
 
 
 def described(prompt: str) -> dict[str, Any]:
@@ -220,9 +230,15 @@ def described(prompt: str) -> dict[str, Any]:
 
 def vocabulary() -> list[dict[str, Any]]:
     """All relations and places as JSON: name, words, the signs (dx, dy) of subject minus object, or of a place minus
-    the picture's middle, y downward, and whether it is a place."""
+    the picture's middle, y downward; how far a centre may be where there is no direction; whether it is a place."""
     return [
-        {"name": one.value, "phrase": one.phrase, "direction": list(one.direction), "place": isinstance(one, Place)}
+        {
+            "name": one.value,
+            "phrase": one.phrase,
+            "direction": list(one.direction),
+            "reach": one.reach,
+            "place": isinstance(one, Place),
+        }
         for one in (*Relation, *Place)
     ]
 

@@ -29,8 +29,8 @@ class SamplingStep:
         steps: how many the run has.
         progress: share of the diffusion time that is done before it: 0 at the strongest noise, 1 at the
             clean image, whatever the spacing of the steps.
-        removes: share of the noise that it takes away, in (0, 1]: 1 - sigma'/sigma, from sigma to sigma', in the
-            units of d = (x - x0)/sigma. Only noise guidance asks for it.
+        removes: share of the noise that it takes away: 1 - sigma'/sigma, from sigma to sigma', in the units of
+            d = (x - x0)/sigma. In (0, 1] where the noise falls. Only noise guidance asks for it.
     """
 
     number: int

@@ -43,6 +43,18 @@ class TokenMaps:
         resized = [normalise(resize(maps.mean(dim=2), (height, width))) for maps in self.layers.values()]
         return torch.stack(resized).mean(dim=0)
 
+    def mean_of(self, names: Sequence[str], objects: Sequence[int]) -> Tensor:
+        """One map for each of some objects: the mean over heads and the named layers, in the size of the largest.
+
+        Args:
+            names: of layers; all, where none is named.
+
+        Returns:
+            (batch, objects, H, W), the values being attention probabilities.
+        """
+        layers = [layer[:, list(objects)].mean(dim=2) for layer in self.of(names)]
+        return torch.stack([resize(layer, largest_size(layers)) for layer in layers]).mean(dim=0)
+
     def strength(self) -> Tensor:
         """How much attention each object gets: the mean over cells, heads and layers, (batch, objects), in [0, 1]."""
         return torch.stack([maps.mean(dim=(-3, -2, -1)) for maps in self.layers.values()]).mean(dim=0)
@@ -64,6 +76,21 @@ def resize(maps: Tensor, size: tuple[int, int]) -> Tensor:
         return maps
     flat = maps.reshape(-1, 1, *maps.shape[-2:])
     return F.interpolate(flat, size=size, mode="bilinear", align_corners=False).view(*maps.shape[:-2], *size)
+
+
+def smoothed(maps: Tensor, sigma: float, border: str = "replicate") -> Tensor:
+    """Each map convolved with a Gaussian of 3×3 cells.
+
+    Args:
+        maps: (batch, objects, H, W).
+        sigma: in cells.
+        border: what lies beyond it, as ``F.pad`` names it.
+    """
+    offsets = torch.arange(-1, 2, dtype=maps.dtype, device=maps.device)
+    weights = torch.exp(-(offsets**2) / (2 * sigma**2))
+    kernel = (weights[:, None] * weights) / weights.sum() ** 2
+    padded = F.pad(maps.flatten(0, 1)[:, None], (1, 1, 1, 1), mode=border)
+    return F.conv2d(padded, kernel[None, None]).view_as(maps)
 
 
 def normalise(maps: Tensor) -> Tensor:

@@ -11,13 +11,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from ..layers import AttentionLayer, check_layers, default_layers
 from ..relations import Place, Relation
-from ..token_maps import TokenMaps, largest_size, resize
+from ..token_maps import TokenMaps, smoothed
 from ..tokens import GroundedRelation
 
 #: Of the Gaussian that keeps a single cell from passing for an object: 3×3, sigma 0.5, as in that work.
@@ -45,15 +43,5 @@ class PresenceLoss:
 
     def __call__(self, maps: TokenMaps, relation: GroundedRelation, progress: float) -> Tensor:
         """See ``SteeringLoss``; the same at every step."""
-        layers = [layer[:, list(relation.ends)].mean(dim=2) for layer in maps.of(self.layers)]
-        mean = torch.stack([resize(layer, largest_size(layers)) for layer in layers]).mean(dim=0)
-        return 1 - _smoothed(mean).amax(dim=(-2, -1)).amin(dim=1)
-
-
-def _smoothed(maps: Tensor) -> Tensor:
-    """(batch, objects, H, W), each convolved with a Gaussian; beyond the border the outermost cells go on."""
-    offsets = torch.arange(-1, 2, dtype=maps.dtype, device=maps.device)
-    weights = torch.exp(-(offsets**2) / (2 * _SMOOTHING_SIGMA**2))
-    kernel = (weights[:, None] * weights) / weights.sum() ** 2
-    padded = F.pad(maps.flatten(0, 1)[:, None], (1, 1, 1, 1), mode="replicate")
-    return F.conv2d(padded, kernel[None, None]).view_as(maps)
+        mean = maps.mean_of(self.layers, relation.ends)
+        return 1 - smoothed(mean, _SMOOTHING_SIGMA).amax(dim=(-2, -1)).amin(dim=1)

@@ -4,6 +4,16 @@ from __future__ import annotations
 
 ABOVE, BELOW = (f"a photo of a giraffe {relation} an airplane" for relation in ("above", "below"))
 STEPS = 12
+#: For scripts of the front end: an empty graph, and ``add(type, x, y)``, which puts a node there.
+EMPTY_GRAPH = """
+    const add = (type, x, y) => {
+        const node = LiteGraph.createNode(type)
+        node.pos = [x, y]
+        app.graph.add(node)
+        return node
+    }
+    app.graph.clear()
+"""
 
 
 def core_node(kind: str, **inputs) -> dict:

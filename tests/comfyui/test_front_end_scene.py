@@ -5,15 +5,12 @@ from __future__ import annotations
 import time
 
 import pytest
+from graphs import EMPTY_GRAPH
 
-_BUILD = """([prompt, type]) => {
-    const add = (type, x, y) => {
-        const node = LiteGraph.createNode(type)
-        node.pos = [x, y]
-        app.graph.add(node)
-        return node
-    }
-    app.graph.clear()
+_BUILD = (
+    """([prompt, type]) => {"""
+    + EMPTY_GRAPH
+    + """
     const model = add('SpatialSteeringLoadMiniatureModel', 0, 0)
     const parser = add('SpatialSteeringRelationParser', 0, 200)
     const node = add(type, 450, 0)
@@ -26,6 +23,7 @@ _BUILD = """([prompt, type]) => {
     app.canvas.ds.offset = [150, 150]
     app.canvas.setDirty(true, true)
 }"""
+)
 _NODE = (
     "app.graph._nodes.find(node => ['SpatialSteeringSceneLayout', 'SpatialSteeringEditRelations'].includes(node.type))"
 )

@@ -7,18 +7,15 @@ import time
 from pathlib import Path
 
 import pytest
+from graphs import EMPTY_GRAPH
 
 PACK = Path(__file__).resolve().parents[2]
 BLUEPRINT = "Place Objects by Prompt (Composition, Position)"
 _CAT_DOG = "a cat to the left of a dog"
-_BUILD = """prompt => {
-    const add = (type, x, y) => {
-        const node = LiteGraph.createNode(type)
-        node.pos = [x, y]
-        app.graph.add(node)
-        return node
-    }
-    app.graph.clear()
+_BUILD = (
+    """prompt => {"""
+    + EMPTY_GRAPH
+    + """
     const model = add('SpatialSteeringLoadMiniatureModel', 0, 0)
     const parser = add('SpatialSteeringRelationParser', 0, 200)
     const guided = add('FluxGuidance', 350, 300)
@@ -33,6 +30,7 @@ _BUILD = """prompt => {
     app.canvas.ds.offset = [150, 150]
     app.canvas.setDirty(true, true)
 }"""
+)
 _SAID = """type => app.graph._nodes.find(node => node.type === type)
     .widgets.find(widget => widget.name === 'reading').element.textContent"""
 _PARSER, _SAMPLER, _APPLY = (

@@ -17,8 +17,6 @@ const STEPS = {
 
 const NEVER = 2
 const BYPASS = 4
-/** How far from the middle an object is still in the center, as steering_core.relations has it. */
-const CENTER_DISTANCE = 0.2
 /** Inputs whose conditioning is not the one that is sampled towards, or whose relations do not go on. */
 const ASIDE = ["conditioning_from", "negative"]
 
@@ -211,9 +209,9 @@ function laidOut(scene, { layout = {} }, title) {
 /** Whether an object was put where it does not have a place; undefined is nowhere. */
 function isElsewhere({ vocabulary }, name, point) {
   if (!point) return false
-  const { direction } = vocabulary.find((known) => known.name === name)
+  const { direction, reach } = vocabulary.find((known) => known.name === name)
   const offset = point.map((along) => along - 0.5)
-  if (!direction.some(Boolean)) return Math.hypot(...offset) > CENTER_DISTANCE
+  if (!direction.some(Boolean)) return Math.hypot(...offset) > reach
   return direction.some((sign, axis) => sign && offset[axis] * sign <= 0)
 }
 

@@ -230,7 +230,7 @@ class _SteeredRun:
         denoise_mask: Tensor | None,
     ) -> Callable[[dict[str, Any]], Tensor]:
         """What moves the denoised latent after classifier-free guidance."""
-        steps = len(sigmas) - 1
+        steps, all_arrives = len(sigmas) - 1, _goes_on_from_prediction(sampler)
 
         def shift(args: dict[str, Any]) -> Tensor:
             x, sigma, denoised = args["input"], float(args["sigma"].flatten()[0]), args["denoised"]
@@ -240,7 +240,7 @@ class _SteeredRun:
             tied = self._acting(guider, sigma, number)
             if tied is None:
                 return denoised
-            removes = 1.0 if _goes_on_from_prediction(sampler) else 1 - float(sigmas[number + 1] / sigmas[number])
+            removes = 1.0 if all_arrives else 1 - float(sigmas[number + 1] / sigmas[number])
             step = SamplingStep(number, steps, progress(guider.inner_model.model_sampling, sigma), removes)
             mask = _mask_at(guider, denoise_mask, x, sigma, sigmas, model_options)
             latent, probe = self._network_view(guider, x, sigma, model_options, mask, tied)

@@ -26,7 +26,7 @@ _PREDICTION_PER_NOISE = {
     "flow_prediction": lambda alpha, sigma: 1.0,
 }
 
-
+#: Some schedulers hold their times in single precision, and some come to one twice.
 _SAME_TIME = 1e-3
 
 
@@ -124,7 +124,6 @@ def removed_share(scheduler: SchedulerMixin, timestep: Tensor | float) -> float:
         return 1 - max((sigma for sigma in later if sigma < now), default=0.0) / now
     time = float(timestep)
     now = _noise_per_signal(_signal_power(scheduler, time))
-    # Some schedulers hold their times in single precision, and some come to one twice.
     later = [one for one in scheduler.timesteps.tolist() if one < time - _SAME_TIME]
     left = _noise_per_signal(_signal_power(scheduler, max(later))) if later else 0.0
     return 1.0 if math.isinf(now) else 1 - left / now
