@@ -444,12 +444,6 @@ def test_a_compiled_network_is_steered_as_if_it_were_not(tiny, update, way):
 # Predictions.
 
 
-def test_a_step_that_begins_at_the_predicted_image_takes_all_of_a_bend():
-    scheduler = diffusers.LCMScheduler()
-    scheduler.set_timesteps(4)
-    assert [removed_share(scheduler, timestep) for timestep in scheduler.timesteps] == [1.0] * 4
-
-
 @pytest.mark.parametrize(
     "name", ["DDIM", "EulerDiscrete", "DPMSolverMultistep", "HeunDiscrete", "FlowMatchEulerDiscrete"]
 )

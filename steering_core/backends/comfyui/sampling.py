@@ -419,9 +419,11 @@ def _input_scale(guider: comfy.samplers.CFGGuider, sigma: float) -> float:
 
 
 def _goes_on_from_prediction(sampler: comfy.samplers.Sampler) -> bool:
-    """Whether each step begins at the denoised latent, so that all of a bend arrives, however small the step."""
-    name = getattr(getattr(sampler, "sampler_function", None), "__name__", "")
-    return name.endswith(("_cfg_pp", "_lcm"))
+    """Whether each step begins at the denoised latent, so that all of a bend arrives, however small the step.
+
+    So does ``lcm``, which draws new noise besides and forgets a small bend in it; it is bent as other samplers are.
+    """
+    return getattr(getattr(sampler, "sampler_function", None), "__name__", "").endswith("_cfg_pp")
 
 
 def _renumbered(callback: Callable[[dict[str, Any]], None], first: int) -> Callable[[dict[str, Any]], None]:

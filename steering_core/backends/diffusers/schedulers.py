@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from diffusers import DPMSolverSinglestepScheduler, LCMScheduler, PNDMScheduler, SchedulerMixin
+from diffusers import DPMSolverSinglestepScheduler, PNDMScheduler, SchedulerMixin
 from torch import Tensor
 
 from ...steering import LEAST_ALPHA, bounded_shift
@@ -117,8 +117,6 @@ def removed_share(scheduler: SchedulerMixin, timestep: Tensor | float) -> float:
     Args:
         timestep: see ``noise_level``.
     """
-    if isinstance(scheduler, LCMScheduler):
-        return 1.0  # each step begins at the predicted image
     if is_flow(scheduler):
         now, *later = scheduler.sigmas[scheduler.step_index or scheduler.begin_index or 0 :].tolist()
         return 1 - max((sigma for sigma in later if sigma < now), default=0.0) / now
