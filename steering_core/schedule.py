@@ -13,9 +13,11 @@ TOGETHER, IN_TURN = "together", "in_turn"
 #: What a move of strength 1 shifts the latent by: root mean square, in units of the noise that is in it. It served both
 #: miniatures by both rules (``python -m benchmarks.tune``); twice as much spoiled pictures of the second.
 MOVE = 0.1
-#: So many moves served best on the miniature where one or two steps are steered (``python -m benchmarks.tune --steps 4
-#: --refinements 1 4 7``).
+#: So many moves served best in few steps, and spread over as many as half of them hold (``python -m benchmarks.tune
+#: --steps 8 --ends 0.25 0.5 --refinements 1 2 4``).
 _MOVES = 4
+#: In fewer steps than these the window is longer, so that it holds as many as it does in so many, at most half of all.
+_FEW_STEPS, _LONGEST_WINDOW = 16, 0.5
 
 Item = TypeVar("Item")
 
@@ -48,8 +50,8 @@ class SteeringSchedule:
             (Learn-to-Steer); ``guidance`` adds the gradient to the predicted noise after
             classifier-free guidance, epsilon + s·grad L (InfSplign eq. 6).
         start, end: the window, as shares of the sampling schedule; a step is steered when the
-            share of steps before it is in [start, end). Where that is none, as it can be with few steps, the one
-            in which the window begins is.
+            share of steps before it is in [start, end). In fewer than 16 steps it ends later (``end_in``). Where no
+            step is in it even so, the one in which the window begins is.
         step_size: s. For a normalised gradient, the root mean square of the shift: in units of
             the noise level for ``descent``, of the predicted noise's scale for ``guidance``.
             When not given, ``strength`` says how far the latent moves.
@@ -106,10 +108,18 @@ class SteeringSchedule:
         """Whether step ``step`` (from 0) of ``steps`` is steered; none is by a strength of 0."""
         if self.strength == 0:
             return False
-        begin = self.start * steps
-        if math.ceil(begin) / steps < self.end:
-            return self.start <= step / steps < self.end
+        begin, end = self.start * steps, self.end_in(steps)
+        if math.ceil(begin) / steps < end:
+            return self.start <= step / steps < end
         return step == int(begin)
+
+    def end_in(self, steps: int) -> float:
+        """Where the window ends in a run of ``steps``, as a share of them: later than ``end`` where they are few.
+
+        A distilled model settles the layout in the same number of steps, not in the same share of them.
+        """
+        longer = self.start + (self.end - self.start) * _FEW_STEPS / steps
+        return max(self.end, min(_LONGEST_WINDOW, longer))
 
     def steered_steps(self, steps: int) -> list[int]:
         """All steered steps of a run, ascending."""
@@ -120,14 +130,14 @@ class SteeringSchedule:
         return self.refinements or max(1, _MOVES // max(1, len(self.steered_steps(steps))))
 
     def is_last_of_few(self, step: SamplingStep) -> bool:
-        """Whether this is the last steered step of a run in which steps move more than once for being few."""
+        """Whether this is the last steered step of a run in which so few are that its move matters for what is told."""
         steered = self.steered_steps(step.steps)
-        return self.refinements is None and len(steered) <= _MOVES // 2 and step.number == steered[-1]
+        return self.refinements is None and len(steered) <= _MOVES and step.number == steered[-1]
 
     def size_at(self, step: SamplingStep) -> float:
         """s at a step of the window; without one the move of the latent, in units of the noise."""
         size = self.strength * MOVE if self.step_size is None else self.step_size
-        done = max(0.0, step.number / step.steps - self.start) / (self.end - self.start)
+        done = max(0.0, step.number / step.steps - self.start) / (self.end_in(step.steps) - self.start)
         return size * (1 - self.decay * done)
 
     def due(self, relations: Sequence[Item], step: int) -> Sequence[Item]:

@@ -72,7 +72,7 @@ def add_settings(parser: argparse.ArgumentParser) -> None:
         "--end",
         type=_FINITE,
         default=SteeringSchedule.end,
-        help="share of the steps after which it stops (default: %(default)s)",
+        help="share of the steps after which it stops, in fewer than 16 later, up to half of them (default: %(default)s)",
     )
     schedule.add_argument(
         "--strength",

@@ -10,7 +10,7 @@ from steering_core.schedule import DESCENT, GUIDANCE, IN_TURN, MOVE, SamplingSte
 @pytest.mark.parametrize(
     ("start", "end", "steps", "expected"),
     [
-        (0.0, 0.25, 8, [0, 1]),
+        (0.0, 0.25, 16, [0, 1, 2, 3]),
         (0.0, 0.25, 25, [0, 1, 2, 3, 4, 5, 6]),
         (0.5, 0.75, 8, [4, 5]),
         (0.0, 1.0, 3, [0, 1, 2]),
@@ -24,9 +24,28 @@ def test_window_counts_the_share_of_steps_before_a_step(start, end, steps, expec
     assert [step for step in range(steps) if schedule.is_active(step, steps)] == expected
 
 
+@pytest.mark.parametrize(
+    ("end", "steered"),
+    [
+        (0.25, {1: 1, 2: 1, 3: 2, 4: 2, 5: 3, 6: 3, 8: 4, 12: 4, 15: 4, 16: 4, 17: 5, 25: 7, 50: 13}),
+        (0.1, {4: 2, 8: 2, 12: 2, 16: 2, 25: 3}),
+        (0.5, {4: 2, 8: 4, 25: 13}),
+        (0.75, {4: 3, 8: 6, 25: 19}),
+    ],
+)
+def test_in_few_steps_the_window_is_longer_up_to_half_of_them(end, steered):
+    schedule = SteeringSchedule(end=end)
+    assert {steps: len(schedule.steered_steps(steps)) for steps in steered} == steered
+
+
+def test_a_window_that_fades_out_does_so_at_its_later_end():
+    schedule = SteeringSchedule(decay=1.0, step_size=1.0)
+    assert [schedule.size_at(SamplingStep(step, 8, 0.0)) for step in range(5)] == [1.0, 0.75, 0.5, 0.25, 0.0]
+
+
 def test_fewer_steered_steps_have_more_refinements():
     schedule = SteeringSchedule()
-    assert [schedule.refinements_in(steps) for steps in (1, 4, 5, 8, 9, 12, 13, 25, 50)] == [4, 4, 2, 2, 1, 1, 1, 1, 1]
+    assert [schedule.refinements_in(steps) for steps in (1, 2, 3, 4, 5, 6, 8, 9, 25)] == [4, 4, 2, 2, 1, 1, 1, 1, 1]
     assert SteeringSchedule(refinements=3).refinements_in(1) == SteeringSchedule(refinements=3).refinements_in(50) == 3
 
 
@@ -70,10 +89,10 @@ def test_settings_out_of_range_are_named(settings, named):
 @pytest.mark.parametrize(
     ("start", "end", "steps", "steered"),
     [
-        (0, 0.25, 4, [0]),
+        (0, 0.1, 4, [0, 1]),
         (0, 0.25, 1, [0]),
-        (0.1, 0.2, 4, [0]),
-        (0.3, 0.45, 4, [1]),
+        (0.1, 0.2, 4, [1]),
+        (0.45, 0.48, 4, [1]),
         (0.9, 1, 2, [1]),
         (0.5, 0.6, 4, [2]),
     ],

@@ -112,7 +112,7 @@ def test_refinements_are_a_cap_and_the_target_ends_them():
 
 
 def test_where_few_steps_are_steered_each_moves_more_often_and_the_last_move_is_looked_at():
-    for steps, step, moves, looks in ((4, 0, 4, 1), (8, 0, 2, 0), (8, 1, 2, 1), (25, 6, 1, 0)):
+    for steps, step, moves, looks in ((2, 0, 4, 1), (4, 0, 2, 0), (4, 1, 2, 1), (8, 2, 1, 0), (8, 3, 1, 1), (25, 6, 1, 0)):
         run = steering(step_size=1e-4)
         moved = run.descend(latents(), toy_probe, 1.0, SamplingStep(step, steps, 0.0))
         assert [entry.refinement for entry in run.trace] == list(range(moves + looks))
@@ -132,8 +132,8 @@ def test_a_look_after_the_last_move_that_fails_costs_nothing(caplog):
         return toy_probe(latent)
 
     run = steering(step_size=1e-4)
-    moved = run.descend(latents(), fails_at_last, 1.0, SamplingStep(0, 4, 0.0))
-    assert torch.equal(moved, steering(step_size=1e-4).descend(latents(), toy_probe, 1.0, SamplingStep(0, 4, 0.0)))
+    moved = run.descend(latents(), fails_at_last, 1.0, SamplingStep(0, 2, 0.0))
+    assert torch.equal(moved, steering(step_size=1e-4).descend(latents(), toy_probe, 1.0, SamplingStep(0, 2, 0.0)))
     assert len(run.trace) == 4 and run.unsteered == []
     assert "nothing was seen after its last move: no memory left" in caplog.text
 
@@ -151,7 +151,7 @@ def test_a_user_can_stop_in_the_look_after_the_last_move():
 
     run = replace(steering(step_size=1e-4), _stops=(Stopped,))
     with pytest.raises(Stopped):
-        run.descend(latents(), stopped_at_last, 1.0, SamplingStep(0, 4, 0.0))
+        run.descend(latents(), stopped_at_last, 1.0, SamplingStep(0, 2, 0.0))
 
 
 def test_an_image_that_meets_the_target_is_not_moved():
@@ -309,9 +309,9 @@ def test_steering_works_in_inference_mode():
 
 
 def test_only_the_window_of_a_scene_with_relations_is_active():
-    assert steering(start=0.2, end=0.4).is_active(2, 10)
-    assert not steering(start=0.2, end=0.4).is_active(4, 10)
-    assert not Steering(pair_scene(), CentroidLoss()).is_active(0, 10)
+    assert steering(start=0.2, end=0.4).is_active(4, 20)
+    assert not steering(start=0.2, end=0.4).is_active(8, 20)
+    assert not Steering(pair_scene(), CentroidLoss()).is_active(0, 20)
 
 
 def test_a_loss_sees_the_progress_of_the_diffusion():
@@ -321,7 +321,7 @@ def test_a_loss_sees_the_progress_of_the_diffusion():
         seen.append(progress)
         return CentroidLoss()(maps, relation, progress)
 
-    steering(loss=loss).descend(latents(), toy_probe, 1.0, at(3, progress=0.6))
+    steering(loss=loss).descend(latents(), toy_probe, 1.0, at(1, progress=0.6))
     assert seen == [0.6]
 
 
