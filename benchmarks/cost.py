@@ -21,6 +21,7 @@ import math
 import platform
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from time import perf_counter, process_time
@@ -154,7 +155,7 @@ def _our_probe(case: Case) -> Callable[[], object]:
     @torch.no_grad()
     def descend() -> None:
         steering.descend(latent, probe, noise_level=1.0, step=SamplingStep(0, 25, 0.0))
-        _check_steered(steering, steps=25)
+        _check_steered(steering, steering.schedule, steps=25)
 
     return descend
 
@@ -168,13 +169,17 @@ def _research_probe(case: Case) -> Callable[[], object]:
 def _draw_steered(case: Case, steps: int, guidance: float) -> None:
     with steered(case.pipeline, Steering(case.scene, CentroidLoss(), _SCHEDULE)) as steering:
         case.draw(steps, guidance)
-    _check_steered(steering, steps)
+    _check_steered(steering, replace(_SCHEDULE, spread=readable_network(case.network).spreads), steps)
 
 
-def _check_steered(steering: Steering, steps: int) -> None:
-    """A step that fails, or has nowhere to move to, would cost too little."""
+def _check_steered(steering: Steering, schedule: SteeringSchedule, steps: int) -> None:
+    """A step that fails, or has nowhere to move to, would cost too little.
+
+    Args:
+        schedule: the steering's, tied to the network.
+    """
     last = max((entry.step for entry in steering.trace), default=0)
-    moves = steering.trace[:-1] if _SCHEDULE.is_last_of_few(SamplingStep(last, steps, 0.0)) else steering.trace
+    moves = steering.trace[:-1] if schedule.is_last_of_few(SamplingStep(last, steps, 0.0)) else steering.trace
     if steering.unsteered or not moves or not all((entry.gradient_norm > 0).all() for entry in moves):
         raise RuntimeError(f"Not every step was steered: {[str(step) for step in steering.unsteered]}.")
 

@@ -73,7 +73,7 @@ def main() -> None:
         metavar="SCALE",
         help="of the attention that steering reads, as a stand-in for other models (default: 1)",
     )
-    parser.add_argument("--ends", type=float, nargs="+", default=[SteeringSchedule.end], help="ends of the window")
+    parser.add_argument("--ends", type=float, nargs="+", default=[None], help="ends of the window, in few steps too")
     parser.add_argument(
         "--refinements", type=positive, nargs="+", default=[None], help="(default: as many as the steps want)"
     )
@@ -116,12 +116,13 @@ def _ways(options: argparse.Namespace, pipeline: DiffusionPipeline) -> Iterator[
             update=options.update,
             step_size=step_size,
             strength=strength,
-            end=end,
+            end=SteeringSchedule.end if end is None else end,
+            spread=None if end is None else False,
             refinements=refinements,
             target=target,
         )
         size = f"strength {strength}" if step_size is None else f"step size {step_size}"
-        name = f"{loss}, {size}, end {end}, target {target}"
+        name = f"{loss}, {size}, end {'by default' if end is None else end}, target {target}"
         name += f", refinements {refinements or 'by default'}"
         name += f", layers {' '.join(layers) or 'by default'}, softmax over {keys}, logits times {logits}"
         make_loss = partial(named_loss, loss, options.classifier, layers, over_all_keys=keys == _ALL)

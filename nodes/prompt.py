@@ -57,8 +57,8 @@ class SpatialPrompt(io.ComfyNode):
                     max=1.0,
                     step=0.01,
                     tooltip="For how much of the sampling they are moved, as a share from its beginning. Places are "
-                    "decided in the first quarter, 0.25. In fewer than 16 steps it lasts longer, up to half of them. More "
-                    "costs time and can spoil details.",
+                    "decided in the first quarter, 0.25. In fewer than 16 steps of a transformer (FLUX, Qwen-Image, "
+                    "Z-Image …) it lasts longer, up to half of them. More costs time and can spoil details.",
                 ),
                 io.Float.Input(
                     "spacing",

@@ -58,10 +58,10 @@ class SteeringScheduleNode(io.ComfyNode):
                 io.DynamicCombo.Input(
                     "preset",
                     options=[io.DynamicCombo.Option(name, _inputs(preset)) for name, preset in _PRESETS.items()],
-                    tooltip="balanced serves both miniatures, in few steps too: up to half of these are steered, and "
-                    "where that is one or two, the objects move several times in each. gentle moves less and stops earlier, "
-                    "closer to the unsteered picture. strong moves more and longer: slower, and harder on details. "
-                    "Choosing one sets all inputs but order.",
+                    tooltip="balanced serves both miniatures, in few steps too: where only one or two are steered, it "
+                    "moves the objects several times in each, and of a transformer it steers up to half. gentle moves "
+                    "less and stops earlier, closer to the unsteered picture. strong moves more and longer: slower, "
+                    "and harder on details. Choosing one sets all inputs but order.",
                 ),
                 order_input(),
             ],
@@ -155,8 +155,9 @@ def window_inputs(end: float = SteeringSchedule.end) -> list[io.Input]:
             min=0.01,
             max=1.0,
             step=0.01,
-            tooltip="Where in the steps steering ends, as a share from 0 to 1. In fewer than 16 steps it ends later, "
-            "up to half of them. Later ends cost more time and can spoil details.",
+            tooltip="Where in the steps steering ends, as a share from 0 to 1. In fewer than 16 steps of a transformer "
+            "(FLUX, Qwen-Image, Z-Image …) it ends later, up to half of them. Later ends cost more time and can spoil "
+            "details.",
         ),
     ]
 

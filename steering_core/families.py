@@ -35,6 +35,10 @@ class ReadableNetwork(Protocol):
         """Whether its blocks add to their activations in place."""
 
     @property
+    def spreads(self) -> bool:
+        """Whether moves are better spread over more of few steps (``SteeringSchedule.spread``)."""
+
+    @property
     def text_width(self) -> int | None:
         """How many numbers a token's vector has that it reads; none where that is not known."""
 
@@ -54,6 +58,7 @@ class UNet:
     projections: Mapping[str, Projections]
     text_width: int | None = None
     changes_in_place: bool = False
+    spreads: bool = False
 
     def reading(self, wanted: Sequence[str], collector: MapCollector, tokens: int) -> AbstractContextManager[None]:
         """See ``ReadableNetwork``."""
@@ -182,6 +187,7 @@ class Transformer:
     layers: tuple[AttentionLayer, ...]
     modules: Mapping[str, nn.Module]
     inputs: Callable[[tuple[Any, ...], Mapping[str, Any]], NetworkInputs]
+    spreads: bool = True
 
     @classmethod
     def of(

@@ -34,4 +34,4 @@ def _window(steering: Steering, steps: int) -> str:
     if first / steps >= schedule.start:
         return f"{named} of {steps}"
     # Where no step begins in the window, the one in which it lies takes its place.
-    return f"{named} of {steps} (none begins between {schedule.start:.0%} and {schedule.end:.0%})"
+    return f"{named} of {steps} (none begins between {schedule.start:.0%} and {schedule.end_in(steps):.0%})"

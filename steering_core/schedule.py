@@ -13,10 +13,10 @@ TOGETHER, IN_TURN = "together", "in_turn"
 #: What a move of strength 1 shifts the latent by: root mean square, in units of the noise that is in it. It served both
 #: miniatures by both rules (``python -m benchmarks.tune``); twice as much spoiled pictures of the second.
 MOVE = 0.1
-#: So many moves served best in few steps, and spread over as many as half of them hold (``python -m benchmarks.tune
-#: --steps 8 --ends 0.25 0.5 --refinements 1 2 4``).
+#: So many moves served best in few steps (``python -m benchmarks.tune --steps 8 --ends 0.25 0.5 --refinements 1 2 4``).
 _MOVES = 4
-#: In fewer steps than these the window is longer, so that it holds as many as it does in so many, at most half of all.
+#: In fewer steps than these, spread moves have a longer window, which holds as many as it would in so many, at most
+#: half of all.
 _FEW_STEPS, _LONGEST_WINDOW = 16, 0.5
 
 Item = TypeVar("Item")
@@ -50,8 +50,8 @@ class SteeringSchedule:
             (Learn-to-Steer); ``guidance`` adds the gradient to the predicted noise after
             classifier-free guidance, epsilon + s·grad L (InfSplign eq. 6).
         start, end: the window, as shares of the sampling schedule; a step is steered when the
-            share of steps before it is in [start, end). In fewer than 16 steps it ends later (``end_in``). Where no
-            step is in it even so, the one in which the window begins is.
+            share of steps before it is in [start, end). Where that is none, as it can be with few steps, the one
+            in which the window begins is.
         step_size: s. For a normalised gradient, the root mean square of the shift: in units of
             the noise level for ``descent``, of the predicted noise's scale for ``guidance``.
             When not given, ``strength`` says how far the latent moves.
@@ -63,6 +63,8 @@ class SteeringSchedule:
             for every model; without it s multiplies the gradient itself, as the papers do.
         refinements: at most so many descents within one step; ``guidance`` needs none. When not given, one, and more
             where one or two steps are steered: four or two.
+        spread: in fewer than 16 steps, rather move in more of them than more often in each: the window ends later
+            (``end_in``). When not given, as suits the network: transformers lose fewer objects so, UNets more.
         target: a relation whose loss is at most this is left alone. At 0 that is one that holds by the
             margin, seen by ReLU, leaky ReLU and GELU; these last two go on below 0 with a negative target.
         order: relations ``together`` in each step, or ``in_turn``.
@@ -79,6 +81,7 @@ class SteeringSchedule:
     decay: float = 0.0
     normalize: bool = True
     refinements: int | None = None
+    spread: bool | None = None
     target: float = 0.0
     order: str = TOGETHER
 
@@ -114,10 +117,9 @@ class SteeringSchedule:
         return step == int(begin)
 
     def end_in(self, steps: int) -> float:
-        """Where the window ends in a run of ``steps``, as a share of them: later than ``end`` where they are few.
-
-        A distilled model settles the layout in the same number of steps, not in the same share of them.
-        """
+        """Where the window ends in a run of ``steps``, as a share of them: later than ``end`` where few are spread."""
+        if not self.spread:
+            return self.end
         longer = self.start + (self.end - self.start) * _FEW_STEPS / steps
         return max(self.end, min(_LONGEST_WINDOW, longer))
 

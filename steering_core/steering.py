@@ -73,19 +73,23 @@ class Steering:
         network: Sequence[AttentionLayer],
         stops: Sequence[type[Exception]] = (),
         changes_in_place: bool = False,
+        spreads: bool = False,
     ) -> Steering:
-        """The same steering, with its loss tied to a network. It writes the same trace.
+        """The same steering, with its loss and schedule tied to a network. It writes the same trace.
 
         Args:
             stops: exceptions by which the user ends a run; all others end a step's steering only.
             changes_in_place: the network's blocks add to their activations in place.
+            spreads: the network wants moves spread over more of few steps, unless the schedule says whether.
 
         Raises:
             ValueError: the loss cannot read this network, or cannot score one of the relations.
         """
         loss = self.loss.bound_to(network, [relation.relation for relation in self.scene.relations])
         check_layers(loss.layers, network)
-        return replace(self, loss=loss, _stops=tuple(stops), _usual_care=mutable if changes_in_place else plain)
+        schedule = replace(self.schedule, spread=spreads if self.schedule.spread is None else self.schedule.spread)
+        care = mutable if changes_in_place else plain
+        return replace(self, loss=loss, schedule=schedule, _stops=tuple(stops), _usual_care=care)
 
     def begin(self) -> None:
         """A new run: nothing has been seen of it yet."""

@@ -72,7 +72,8 @@ def add_settings(parser: argparse.ArgumentParser) -> None:
         "--end",
         type=_FINITE,
         default=SteeringSchedule.end,
-        help="share of the steps after which it stops, in fewer than 16 later, up to half of them (default: %(default)s)",
+        help="share of the steps after which it stops; of a transformer, in fewer than 16 later, up to half (default: "
+        "%(default)s)",
     )
     schedule.add_argument(
         "--strength",

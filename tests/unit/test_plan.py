@@ -16,7 +16,7 @@ def planned(*relations: Relation, steps: int = 12, **schedule) -> str:
 
 def test_relations_and_steps_are_said():
     told = planned(Relation.LEFT_OF, Relation.ABOVE)
-    assert told == "steering a to the left of b; a above b · steps 1 to 4 of 12"
+    assert told == "steering a to the left of b; a above b · steps 1 to 3 of 12"
 
 
 def test_one_step_is_said_as_one():
@@ -44,4 +44,4 @@ def test_a_strength_of_zero_is_said():
 
 def test_many_relations_stay_on_one_short_line():
     told = planned(*[Relation.LEFT_OF] * 500)
-    assert len(told) < 300 and told.endswith("… · steps 1 to 4 of 12")
+    assert len(told) < 300 and told.endswith("… · steps 1 to 3 of 12")

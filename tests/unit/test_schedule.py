@@ -10,7 +10,7 @@ from steering_core.schedule import DESCENT, GUIDANCE, IN_TURN, MOVE, SamplingSte
 @pytest.mark.parametrize(
     ("start", "end", "steps", "expected"),
     [
-        (0.0, 0.25, 16, [0, 1, 2, 3]),
+        (0.0, 0.25, 8, [0, 1]),
         (0.0, 0.25, 25, [0, 1, 2, 3, 4, 5, 6]),
         (0.5, 0.75, 8, [4, 5]),
         (0.0, 1.0, 3, [0, 1, 2]),
@@ -33,19 +33,20 @@ def test_window_counts_the_share_of_steps_before_a_step(start, end, steps, expec
         (0.75, {4: 3, 8: 6, 25: 19}),
     ],
 )
-def test_in_few_steps_the_window_is_longer_up_to_half_of_them(end, steered):
-    schedule = SteeringSchedule(end=end)
+def test_spread_moves_have_a_longer_window_in_few_steps_up_to_half_of_them(end, steered):
+    schedule = SteeringSchedule(end=end, spread=True)
     assert {steps: len(schedule.steered_steps(steps)) for steps in steered} == steered
 
 
 def test_a_window_that_fades_out_does_so_at_its_later_end():
-    schedule = SteeringSchedule(decay=1.0, step_size=1.0)
+    schedule = SteeringSchedule(decay=1.0, step_size=1.0, spread=True)
     assert [schedule.size_at(SamplingStep(step, 8, 0.0)) for step in range(5)] == [1.0, 0.75, 0.5, 0.25, 0.0]
 
 
 def test_fewer_steered_steps_have_more_refinements():
-    schedule = SteeringSchedule()
-    assert [schedule.refinements_in(steps) for steps in (1, 2, 3, 4, 5, 6, 8, 9, 25)] == [4, 4, 2, 2, 1, 1, 1, 1, 1]
+    schedule, spread = SteeringSchedule(), SteeringSchedule(spread=True)
+    assert [schedule.refinements_in(steps) for steps in (1, 4, 5, 8, 9, 12, 13, 25, 50)] == [4, 4, 2, 2, 1, 1, 1, 1, 1]
+    assert [spread.refinements_in(steps) for steps in (1, 2, 3, 4, 5, 6, 8, 9, 25)] == [4, 4, 2, 2, 1, 1, 1, 1, 1]
     assert SteeringSchedule(refinements=3).refinements_in(1) == SteeringSchedule(refinements=3).refinements_in(50) == 3
 
 
@@ -89,10 +90,10 @@ def test_settings_out_of_range_are_named(settings, named):
 @pytest.mark.parametrize(
     ("start", "end", "steps", "steered"),
     [
-        (0, 0.1, 4, [0, 1]),
+        (0, 0.25, 4, [0]),
         (0, 0.25, 1, [0]),
-        (0.1, 0.2, 4, [1]),
-        (0.45, 0.48, 4, [1]),
+        (0.1, 0.2, 4, [0]),
+        (0.3, 0.45, 4, [1]),
         (0.9, 1, 2, [1]),
         (0.5, 0.6, 4, [2]),
     ],

@@ -112,7 +112,8 @@ def test_refinements_are_a_cap_and_the_target_ends_them():
 
 
 def test_where_few_steps_are_steered_each_moves_more_often_and_the_last_move_is_looked_at():
-    for steps, step, moves, looks in ((2, 0, 4, 1), (4, 0, 2, 0), (4, 1, 2, 1), (8, 2, 1, 0), (8, 3, 1, 1), (25, 6, 1, 0)):
+    cases = ((4, 0, 4, 1), (8, 0, 2, 0), (8, 1, 2, 1), (12, 1, 1, 0), (12, 2, 1, 1), (25, 6, 1, 0))
+    for steps, step, moves, looks in cases:
         run = steering(step_size=1e-4)
         moved = run.descend(latents(), toy_probe, 1.0, SamplingStep(step, steps, 0.0))
         assert [entry.refinement for entry in run.trace] == list(range(moves + looks))
@@ -323,6 +324,14 @@ def test_a_loss_sees_the_progress_of_the_diffusion():
 
     steering(loss=loss).descend(latents(), toy_probe, 1.0, at(1, progress=0.6))
     assert seen == [0.6]
+
+
+@pytest.mark.parametrize(
+    ("asked", "spreads", "spread"), [(None, True, True), (None, False, False), (False, True, False)]
+)
+def test_a_network_says_whether_few_steps_are_spread_unless_the_schedule_does(asked, spreads, spread):
+    bound = steering(spread=asked).bound_to(NETWORK, spreads=spreads)
+    assert bound.schedule.spread is spread and steering(spread=asked).schedule.spread is asked
 
 
 NETWORK = [AttentionLayer("down", 0, 0, 2), AttentionLayer("up", 0, 1, 2), AttentionLayer("up", 1, 0, 2)]

@@ -133,7 +133,10 @@ class _SteeredModel:
         if not steering.scene.relations:
             return steering, None
         network = readable_network(self._model)
-        return steering.bound_to(network.layers, stops=_STOPS, changes_in_place=network.changes_in_place), network
+        bound = steering.bound_to(
+            network.layers, stops=_STOPS, changes_in_place=network.changes_in_place, spreads=network.spreads
+        )
+        return bound, network
 
 
 class _SteeredRun:

@@ -63,7 +63,7 @@ def steered(pipeline: DiffusionPipeline, steering: Steering) -> Iterator[Steerin
         yield steering
         return
     readable = readable_network(network)
-    bound = steering.bound_to(readable.layers, changes_in_place=readable.changes_in_place)
+    bound = steering.bound_to(readable.layers, changes_in_place=readable.changes_in_place, spreads=readable.spreads)
     run = _SteeredRun(pipeline, kind, readable, bound)
     # A compiler would otherwise take the steering for a part of the network.
     forward = torch.compiler.disable(run.forward)
