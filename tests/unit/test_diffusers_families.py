@@ -314,6 +314,15 @@ def test_steering_moves_the_picture(made, name, update):
     assert moved.isfinite().all() and not torch.equal(moved, sample(pipeline, guidance=4.0))
 
 
+@KINDS
+def test_a_transformer_is_steered_in_more_of_few_steps(made, name):
+    pipeline = made(name)
+    steering = make_steering(pipeline)
+    sample(pipeline, steering, steps=8)
+    steps = 2 if name == "SDXL" else 4
+    assert {entry.step for entry in steering.trace} == set(range(steps))
+
+
 class Ramp(CentroidLoss):
     """No threshold breaks its slope: what objects get of the attention, from side to side of the picture."""
 
