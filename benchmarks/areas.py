@@ -22,8 +22,7 @@ from torch import Tensor
 
 from benchmarks.calls import Call, Forward, answered
 from steering_core.backends.diffusers.pipelines import kind_of
-from steering_core.evaluation.suites import ScenePrompt
-from steering_core.relations import Relation
+from steering_core.regions import Region
 
 #: Cells over which an area's weight rises at most.
 _FUZZ = 8
@@ -37,6 +36,12 @@ class Area:
     left: float = 0.0
     height: float = 1.0
     width: float = 1.0
+
+    @classmethod
+    def of(cls, region: Region) -> Area:
+        """The part of the canvas that an object's region takes."""
+        left, upper, right, lower = region.box
+        return cls(upper, left, lower - upper, right - left)
 
     def cells(self, height: int, width: int) -> tuple[slice, slice]:
         """Rows and columns of a grid that the area takes."""
@@ -59,24 +64,6 @@ def _rising(cells: slice, whole: int) -> Tensor:
     if cells.stop < whole:
         weights[length - fuzz :] *= rise.flip(0)
     return weights
-
-
-def half(relation: Relation) -> Area:
-    """Where the subject of a relation belongs: half of the canvas, a quarter for a diagonal."""
-    dx, dy = relation.direction
-    return Area(
-        top=0.5 if dy > 0 else 0.0,
-        left=0.5 if dx > 0 else 0.0,
-        height=0.5 if dy else 1.0,
-        width=0.5 if dx else 1.0,
-    )
-
-
-def halves(prompt: ScenePrompt) -> dict[str, Area]:
-    """The place of each of the two objects of a prompt with one relation, by their names."""
-    ((subject, relation, object),) = prompt.relations
-    assert isinstance(relation, Relation) and object is not None
-    return {subject: half(relation), object: half(relation.inverse)}
 
 
 @contextmanager

@@ -13,12 +13,11 @@ from typing import Any
 from diffusers import DiffusionPipeline, FluxPipeline
 from torch import Tensor
 
-from benchmarks.areas import area_conditioned, halves
+from benchmarks.areas import Area, area_conditioned
 from benchmarks.best_of import best_of
 from benchmarks.excite import exciting
 from benchmarks.measuring import Sampling, detector, pipeline
 from benchmarks.named_losses import named_loss
-from benchmarks.regions import region_bound
 from benchmarks.separation import SeparationLoss
 from steering_core.backends.diffusers import ground_prompt
 from steering_core.backends.diffusers.families import readable_network
@@ -29,6 +28,7 @@ from steering_core.evaluation.visor import judge
 from steering_core.files import sha256_of
 from steering_core.losses import CentroidLoss, CombinedLoss, SteeringLoss
 from steering_core.miniature.score import Tally, sampled
+from steering_core.regions import regions_of
 from steering_core.relations import with_article
 from steering_core.schedule import DESCENT, GUIDANCE, SteeringSchedule
 from steering_core.steering import Steering
@@ -127,7 +127,11 @@ def ways_of(model: DiffusionPipeline, seeds: Sequence[int]) -> dict[str, Compare
                 SteeringSchedule(DESCENT, end=0.5, step_size=5.0, refinements=15, target=7e-5, normalize=False),
             ),
         ),
-        "bound regions": ("region-bound attention", partial(in_regions, _BOUND)),
+        "bound regions": (
+            "ours: objects bound to their regions, and nothing moved",
+            _by(gelu, SteeringSchedule(strength=0.0, bound=_BOUND)),
+        ),
+        "bound and moved": ("ours, both", _by(gelu, SteeringSchedule(bound=_BOUND))),
         "separation": (
             "Jensen-Shannon separation alone",
             _by(partial(SeparationLoss, all_layers), SteeringSchedule(GUIDANCE, step_size=_BEND, end=1.0)),
@@ -172,16 +176,11 @@ def steered_by(
 
 def in_areas(model: DiffusionPipeline, prompt: ScenePrompt, sampling: Sampling, seeds: Sequence[int]) -> Tensor:
     """The whole prompt, and each object alone in its half of the canvas."""
-    alone = [(f"a photo of {with_article(name)}", area) for name, area in halves(prompt).items()]
+    regions = regions_of(ground_prompt(model, prompt.text))
+    alone = [
+        (f"a photo of {with_article(name)}", Area.of(region))
+        for name, region in zip(regions.names, regions.of_objects)
+        if region is not None
+    ]
     with area_conditioned(model, alone):
-        return plain(model, prompt, sampling, seeds)
-
-
-def in_regions(
-    share: float, model: DiffusionPipeline, prompt: ScenePrompt, sampling: Sampling, seeds: Sequence[int]
-) -> Tensor:
-    """Each object's tokens bound to its half of the canvas in this share of the steps, at least in one."""
-    scene, areas = ground_prompt(model, prompt.text), halves(prompt)
-    regions = [(tokens, areas[name]) for name, tokens in zip(scene.names, scene.tokens)]
-    with region_bound(model, regions, max(1, round(share * sampling.steps))):
         return plain(model, prompt, sampling, seeds)

@@ -78,6 +78,14 @@ def main() -> None:
         "--refinements", type=positive, nargs="+", default=[None], help="(default: as many as the steps want)"
     )
     parser.add_argument("--targets", type=float, nargs="+", default=[SteeringSchedule.target])
+    parser.add_argument(
+        "--bound",
+        type=float,
+        nargs="+",
+        default=[SteeringSchedule.bound],
+        metavar="SHARE",
+        help="of the steps in which objects are bound to their regions (with --strengths 0 this alone)",
+    )
     parser.add_argument("--classifier", type=Path, default=MINIATURE_CLASSIFIER, help="of the learned loss")
     parser.add_argument("--jobs", type=positive, help="processes (default: one a core)")
     parser.add_argument("--prompts", type=positive, default=20)
@@ -101,7 +109,7 @@ def main() -> None:
 
 def _ways(options: argparse.Namespace, pipeline: DiffusionPipeline) -> Iterator[Way]:
     """Every combination of the settings."""
-    for loss, layers, keys, step_size, strength, end, refinements, target, logits in itertools.product(
+    for loss, layers, keys, step_size, strength, end, refinements, target, bound, logits in itertools.product(
         options.losses,
         _sets_of_layers(options.layers, pipeline),
         options.softmax_over,
@@ -110,6 +118,7 @@ def _ways(options: argparse.Namespace, pipeline: DiffusionPipeline) -> Iterator[
         options.ends,
         options.refinements,
         options.targets,
+        options.bound,
         options.logit_scales,
     ):
         schedule = SteeringSchedule(
@@ -120,10 +129,11 @@ def _ways(options: argparse.Namespace, pipeline: DiffusionPipeline) -> Iterator[
             spread=None if end is None else False,
             refinements=refinements,
             target=target,
+            bound=bound,
         )
         size = f"strength {strength}" if step_size is None else f"step size {step_size}"
         name = f"{loss}, {size}, end {'by default' if end is None else end}, target {target}"
-        name += f", refinements {refinements or 'by default'}"
+        name += f", refinements {refinements or 'by default'}, bound {bound}"
         name += f", layers {' '.join(layers) or 'by default'}, softmax over {keys}, logits times {logits}"
         make_loss = partial(named_loss, loss, options.classifier, layers, over_all_keys=keys == _ALL)
         yield Way(name, make_loss, schedule, logits)

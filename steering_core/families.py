@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from functools import partial
 from itertools import accumulate
 from operator import attrgetter
 from typing import Any, Protocol, TypeVar
@@ -13,7 +14,16 @@ from typing import Any, Protocol, TypeVar
 from torch import Tensor, nn
 
 from .layers import AttentionLayer
-from .probe import MapCollector, Projections, Spans, reading_calls, reading_projections
+from .probe import (
+    CallReader,
+    CallWatch,
+    MapCollector,
+    Projections,
+    Spans,
+    reading_projections,
+    watching_calls,
+    watching_projected,
+)
 
 Row = TypeVar("Row")
 
@@ -49,6 +59,20 @@ class ReadableNetwork(Protocol):
             tokens: how many the conditioning has that the forward is given.
         """
 
+    def watching(self, wanted: Sequence[str], watch: CallWatch, tokens: int) -> AbstractContextManager[None]:
+        """Within this context, the watch sees the calls of PyTorch's attention in a forward's wanted layers.
+
+        Args:
+            tokens: as for ``reading``.
+        """
+
+    def spans(self, args: tuple[Any, ...], kwargs: Mapping[str, Any], tokens: int) -> Spans | None:
+        """What is what in the attention calls of a forward with these arguments; none where layers tell it one by one.
+
+        Args:
+            tokens: as for ``reading``.
+        """
+
 
 @dataclass(frozen=True)
 class UNet:
@@ -63,6 +87,13 @@ class UNet:
     def reading(self, wanted: Sequence[str], collector: MapCollector, tokens: int) -> AbstractContextManager[None]:
         """See ``ReadableNetwork``."""
         return reading_projections({name: self.projections[name] for name in wanted}, collector)
+
+    def watching(self, wanted: Sequence[str], watch: CallWatch, tokens: int) -> AbstractContextManager[None]:
+        """See ``ReadableNetwork``."""
+        return watching_projected({name: self.projections[name] for name in wanted}, watch)
+
+    def spans(self, args: tuple[Any, ...], kwargs: Mapping[str, Any], tokens: int) -> None:
+        """See ``ReadableNetwork``: each layer has a size of its own."""
 
 
 @dataclass(frozen=True)
@@ -227,12 +258,16 @@ class Transformer:
 
     def reading(self, wanted: Sequence[str], collector: MapCollector, tokens: int) -> AbstractContextManager[None]:
         """See ``ReadableNetwork``."""
+        return self.watching(wanted, CallReader(collector), tokens)
+
+    def watching(self, wanted: Sequence[str], watch: CallWatch, tokens: int) -> AbstractContextManager[None]:
+        """See ``ReadableNetwork``."""
         modules = {name: self.modules[name] for name in wanted}
+        return watching_calls(self.network, modules, partial(self.spans, tokens=tokens), watch)
 
-        def spans(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Spans:
-            return self.family.spans(self.network, self.inputs(args, kwargs), tokens)
-
-        return reading_calls(self.network, modules, spans, collector)
+    def spans(self, args: tuple[Any, ...], kwargs: Mapping[str, Any], tokens: int) -> Spans:
+        """See ``ReadableNetwork``."""
+        return self.family.spans(self.network, self.inputs(args, kwargs), tokens)
 
 
 def row_of(kind: type, rows: Mapping[str, Row], name: Callable[[type], str]) -> Row | None:

@@ -10,7 +10,8 @@ _PROMPT_SHOWN, _RELATIONS_SHOWN = 80, 200
 
 
 def plan(steering: Steering, steps: int) -> str:
-    """The relations and the steps that steer them, on one line; or why a run steers nothing.
+    """The relations, the steps that steer them and those that bind their objects, on one line; or why a run steers
+    nothing.
 
     Args:
         steps: of the run, 1 or more.
@@ -19,10 +20,14 @@ def plan(steering: Steering, steps: int) -> str:
     if not scene.relations:
         prompt = shortened(scene.scene.prompt, _PROMPT_SHOWN)
         return f'nothing to steer: no spatial relation was found in "{prompt}"'
-    if 0 in (schedule.step_size, schedule.strength):
-        return "nothing to steer: the step size, or strength, is 0"
-    told = "; ".join(scene.describe(relation) for relation in scene.relations)
-    return f"steering {shortened(told, _RELATIONS_SHOWN)} · {_window(steering, steps)}"
+    bound = steering.bound_steps(steps)
+    if 0 not in (schedule.step_size, schedule.strength):
+        relations = "; ".join(scene.describe(relation) for relation in scene.relations)
+        told = f"steering {shortened(relations, _RELATIONS_SHOWN)} · {_window(steering, steps)}"
+        return f"{told} · bound in the first {bound}" if bound else told
+    if bound:
+        return f"binding {shortened(str(steering.regions), _RELATIONS_SHOWN)} · the first {bound} of {steps} steps"
+    return "nothing to steer: the step size, or strength, is 0"
 
 
 def _window(steering: Steering, steps: int) -> str:

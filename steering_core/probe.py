@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
+from math import prod
 from typing import Any
 
 import torch
@@ -167,6 +169,11 @@ class Spans:
     first: int = 0
     references: int | None = None
 
+    @property
+    def is_joint(self) -> bool:
+        """Whether text and registers attend too, not the image alone."""
+        return self.queries > prod(self.size)
+
     def in_call(self, q: Tensor, k: Tensor) -> Spans | None:
         """The spans with the references of one call of (batch, heads, length, head_dim).
 
@@ -183,25 +190,58 @@ class Spans:
         return replace(self, queries=queries, keys=keys, image=image, text=text)
 
 
+class CallWatch(TorchFunctionMode):
+    """Sees the calls of PyTorch's attention that are a layer's own; in ``attend`` it may do them in its own way."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._spans: Spans | None = None
+        self._layer: str | None = None
+
+    def begin(self, spans: Callable[[], Spans | None]) -> None:
+        """The calls that follow are of such spans: those of a forward, or of a layer."""
+        self._spans = spans()
+
+    def enter(self, layer: str | None) -> None:
+        """The next call that fits is this layer's, or no wanted one's."""
+        self._layer = layer
+
+    def attend(self, *args: Any, **kwargs: Any) -> Tensor:
+        """What comes of a call of PyTorch's attention within a layer, which may be the layer's own."""
+        raise NotImplementedError
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func is F.scaled_dot_product_attention and self._layer is not None:
+            return self.attend(*args, **(kwargs or {}))
+        return func(*args, **(kwargs or {}))
+
+    def _own(self, query: Tensor, key: Tensor) -> tuple[str, Spans] | None:
+        """The layer and its spans, if this call is its own; the next one is not."""
+        spans, layer = self._spans and self._spans.in_call(query, key), self._layer
+        if spans is None or layer is None:
+            return None
+        self._layer = None
+        return layer, spans
+
+
 @contextmanager
-def reading_calls(
+def watching_calls(
     network: nn.Module,
     layers: Mapping[str, nn.Module],
     spans: Callable[[tuple[Any, ...], dict[str, Any]], Spans],
-    collector: MapCollector,
+    watch: CallWatch,
 ) -> Iterator[None]:
-    """Within this context, PyTorch's attention shows its queries and keys to the collector.
+    """Within this context, a watch sees the attention of a transformer's layers.
 
     Args:
-        network: whose forward is read.
+        network: whose forward is watched.
         layers: the module by each wanted layer's name, in whose forward the call is.
         spans: of the inputs of the network's forward.
     """
-    watch = _CallReader(collector)
     with ExitStack() as hooks:
         hooks.enter_context(
             network.register_forward_pre_hook(
-                lambda module, args, kwargs: watch.begin(spans(args, kwargs)), with_kwargs=True
+                lambda module, args, kwargs: watch.begin(partial(spans, args, kwargs)), with_kwargs=True
             )
         )
         for name, module in layers.items():
@@ -211,28 +251,47 @@ def reading_calls(
         yield
 
 
-class _CallReader(TorchFunctionMode):
-    """Sees the calls of PyTorch's attention; what is computed stays as it is."""
+@contextmanager
+def watching_projected(layers: Mapping[str, Projections], watch: CallWatch) -> Iterator[None]:
+    """Within this context, a watch sees the cross-attention of a UNet's layers."""
+    with ExitStack() as hooks:
+        for name, layer in layers.items():
+            announcer = _CallAnnouncer(name, watch)
+            hooks.enter_context(layer.image.register_forward_pre_hook(announcer.see_image))
+            hooks.enter_context(layer.k.register_forward_hook(announcer.see_keys))
+        hooks.enter_context(watch)
+        yield
+
+
+class _CallAnnouncer:
+    """Hooks of one layer of cross-attention, which say that its call follows."""
+
+    def __init__(self, name: str, watch: CallWatch) -> None:
+        self._name, self._watch = name, watch
+        self._size: Sequence[int] = ()
+
+    def see_image(self, module: nn.Module, args: tuple[Any, ...]) -> None:
+        self._size = args[0].shape[-2:]
+
+    def see_keys(self, module: nn.Module, args: tuple[Any, ...], output: Tensor) -> None:
+        height, width = self._size
+        keys = output.shape[-2]
+        spans = Spans((1, height, width), queries=height * width, keys=keys, image=0, text=0, texts=keys)
+        self._watch.begin(lambda: spans)
+        self._watch.enter(self._name)
+
+
+class CallReader(CallWatch):
+    """Shows the layers' queries and keys to the collector; what is computed stays as it is."""
 
     def __init__(self, collector: MapCollector) -> None:
         super().__init__()
         self._collector = collector
-        self._spans: Spans | None = None
-        self._layer: str | None = None
 
-    def begin(self, spans: Spans) -> None:
-        """A forward begins."""
-        self._spans, self._layer = spans, None
-
-    def enter(self, layer: str | None) -> None:
-        """The next call that fits is this layer's, or no wanted one's."""
-        self._layer = layer
-
-    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        kwargs = kwargs or {}
-        if func is F.scaled_dot_product_attention and self._layer is not None:
-            self._read(*args, **kwargs)
-        return func(*args, **kwargs)
+    def attend(self, *args: Any, **kwargs: Any) -> Tensor:
+        """See ``CallWatch``."""
+        self._read(*args, **kwargs)
+        return F.scaled_dot_product_attention(*args, **kwargs)
 
     def _read(
         self,
@@ -245,10 +304,10 @@ class _CallReader(TorchFunctionMode):
         scale: float | None = None,
         enable_gqa: bool = False,
     ) -> None:
-        spans, layer = self._spans and self._spans.in_call(query, key), self._layer
-        if spans is None or layer is None:
+        own = self._own(query, key)
+        if own is None:
             return
-        self._layer = None
+        layer, spans = own
         frames, height, width = spans.size
         image = slice(spans.image, spans.image + frames * height * width)
         text, first = slice(spans.text, spans.text + spans.texts), spans.first
@@ -256,14 +315,14 @@ class _CallReader(TorchFunctionMode):
             text, first = slice(None), spans.text + spans.first
         if key.shape[1] < query.shape[1]:  # several heads of queries share one of keys
             key = key.repeat_interleave(query.shape[1] // key.shape[1], dim=1)
-        bias = None if attn_mask is None else _as_bias(attn_mask)[..., text]
+        bias = None if attn_mask is None else as_bias(attn_mask)[..., text]
         if bias is not None and bias.shape[-2] > 1:
             bias = bias[..., image, :]
         size = spans.size if frames > 1 else (height, width)
         self._collector.add(layer, query[..., image, :], key[..., text, :], size, bias, scale, first)
 
 
-def _as_bias(mask: Tensor) -> Tensor:
+def as_bias(mask: Tensor) -> Tensor:
     """What a mask adds to the logits."""
     if mask.dtype != torch.bool:
         return mask

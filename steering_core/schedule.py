@@ -68,6 +68,8 @@ class SteeringSchedule:
         target: a relation whose loss is at most this is left alone. At 0 that is one that holds by the
             margin, seen by ReLU, leaky ReLU and GELU; these last two go on below 0 with a negative target.
         order: relations ``together`` in each step, or ``in_turn``.
+        bound: share of the sampling schedule, from its first step on, in which objects are bound to their regions
+            (``steering_core.regions``), whatever the window and the strength are: one step at least. 0 binds none.
 
     Raises:
         ValueError: a setting is outside its range.
@@ -84,6 +86,7 @@ class SteeringSchedule:
     spread: bool | None = None
     target: float = 0.0
     order: str = TOGETHER
+    bound: float = 0.0
 
     def __post_init__(self) -> None:
         if self.update not in (DESCENT, GUIDANCE):
@@ -104,6 +107,8 @@ class SteeringSchedule:
             raise ValueError("target must be a number.")
         if not 0 <= self.decay <= 1:
             raise ValueError(f"decay must be from 0 to 1, not {self.decay}.")
+        if not 0 <= self.bound <= 1:
+            raise ValueError(f"bound must be from 0 to 1, not {self.bound}.")
         if self.refinements is not None and self.refinements < 1:
             raise ValueError(f"refinements must be 1 or more, not {self.refinements}.")
 
@@ -126,6 +131,10 @@ class SteeringSchedule:
     def steered_steps(self, steps: int) -> list[int]:
         """All steered steps of a run, ascending."""
         return [step for step in range(steps) if self.is_active(step, steps)]
+
+    def bound_steps(self, steps: int) -> int:
+        """In how many first steps of a run objects are bound to their regions."""
+        return max(1, round(self.bound * steps)) if self.bound else 0
 
     def refinements_in(self, steps: int) -> int:
         """At most so many descents within one step of a run of ``steps``."""

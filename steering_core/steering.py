@@ -12,6 +12,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -19,10 +20,11 @@ from torch import Tensor
 from .care import Care, Watchful, more_careful, mutable, plain, settled
 from .layers import AttentionLayer, check_layers
 from .losses import SteeringLoss
+from .regions import Regions, regions_of
 from .schedule import GUIDANCE, SamplingStep, SteeringSchedule
 from .token_maps import TokenMaps, centroids, threshold_at_mean
 from .tokens import GroundedRelation, GroundedScene
-from .trace import TraceEntry, UnsteeredStep
+from .trace import BoundSteps, TraceEntry, UnsteeredStep
 
 #: From a latent (batch, …) in float32 to token maps in its autograd graph.
 Probe = Callable[[Tensor], TokenMaps]
@@ -57,6 +59,8 @@ class Steering:
         schedule: when and how strongly to steer.
         trace: what was seen so far in this run, in order.
         unsteered: steps of this run's window that could not be steered, in order.
+        bound: steps of this run in which objects were bound to their regions, in order.
+        unbound: steps of this run in which they could not be, in order.
     """
 
     scene: GroundedScene
@@ -64,6 +68,8 @@ class Steering:
     schedule: SteeringSchedule = field(default_factory=SteeringSchedule)
     trace: list[TraceEntry] = field(default_factory=list)
     unsteered: list[UnsteeredStep] = field(default_factory=list)
+    bound: list[int] = field(default_factory=list)
+    unbound: list[UnsteeredStep] = field(default_factory=list)
     _stops: tuple[type[Exception], ...] = ()
     _usual_care: Care = plain
     _care: Care = field(default_factory=Watchful)
@@ -95,11 +101,22 @@ class Steering:
         """A new run: nothing has been seen of it yet."""
         self.trace.clear()
         self.unsteered.clear()
+        self.bound.clear()
+        self.unbound.clear()
         self._care = Watchful(self._usual_care)
 
     def is_active(self, step: int, steps: int) -> bool:
         """Whether this step is steered at all."""
         return bool(self.scene.relations) and self.schedule.is_active(step, steps)
+
+    @cached_property
+    def regions(self) -> Regions:
+        """Where each object is bound."""
+        return regions_of(self.scene)
+
+    def bound_steps(self, steps: int) -> int:
+        """In how many first steps of a run objects are bound to their regions; in none where none has one."""
+        return self.schedule.bound_steps(steps) if self.regions.any else 0
 
     def descend(self, latent: Tensor, probe: Probe, noise_level: float, step: SamplingStep) -> Tensor:
         """Move the latent down the loss until every due relation meets the target, or the cap.
@@ -150,6 +167,30 @@ class Steering:
         if not self.unsteered:
             _log.warning("Spatial Steering: %s. The picture is sampled on.", left_out)
         self.unsteered.append(left_out)
+
+    def binding(self, steps: int) -> BoundSteps | None:
+        """What became of the binding in a run of so many steps; none where none was asked for."""
+        asked = self.schedule.bound_steps(steps)
+        return BoundSteps(self.regions, asked, tuple(self.bound), tuple(self.unbound)) if asked else None
+
+    def took_bound(self, step: int, reason: str) -> None:
+        """Take down of a forward whether the objects were bound in it; the log is told once a run if not.
+
+        Args:
+            step: from 0. One of whose forwards was not bound counts as not bound.
+            reason: why they were not, in one line; empty where they were.
+        """
+        if step in (left_out.step for left_out in self.unbound):
+            return
+        if reason:
+            left_out = UnsteeredStep(step, reason, lacks="bound")
+            if not self.unbound:
+                _log.warning("Spatial Steering: %s. The picture is sampled on.", left_out)
+            self.unbound.append(left_out)
+        if reason and step in self.bound:
+            self.bound.remove(step)
+        elif not reason and step not in self.bound:
+            self.bound.append(step)
 
     def _direction(self, latent: Tensor, probe: Probe, step: SamplingStep, refinement: int) -> Tensor | None:
         """``_look``, or none if it failed."""

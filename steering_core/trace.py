@@ -13,6 +13,7 @@ from torch import Tensor
 
 from .evaluation.look import Look, seen_relations
 from .presence import Presence
+from .regions import Regions
 from .relations import in_words
 from .tokens import GroundedRelation, GroundedScene
 from .wording import several
@@ -66,25 +67,66 @@ class TraceEntry:
 
 @dataclass(frozen=True)
 class UnsteeredStep:
-    """A step of the window that was left to the model alone.
+    """A step of the window that was left to the model alone, or in which objects were not bound.
 
     Attributes:
         step: sampling step, from 0.
         reason: why, in one line.
         images: positions in the batch of the pictures that it concerns; empty for all.
+        lacks: what it went without.
     """
 
     step: int
     reason: str
     images: tuple[int, ...] = ()
+    lacks: str = "steered"
 
     def __str__(self) -> str:
         which = f", picture {', '.join(str(image + 1) for image in self.images)}" if self.images else ""
-        return f"step {self.step + 1}{which}: not steered, {self.reason}"
+        return f"step {self.step + 1}{which}: not {self.lacks}, {self.reason}"
 
     def as_json(self) -> dict[str, Any]:
         """In plain lists and numbers; ``images`` count from 0, none of them means all."""
         return {"step": self.step, "reason": self.reason, "images": list(self.images)}
+
+
+@dataclass(frozen=True)
+class BoundSteps:
+    """That objects were bound to their regions in the first steps of a run.
+
+    Attributes:
+        regions: of the objects.
+        asked: in how many first steps.
+        bound: the steps in which they were, in order, from 0.
+        unbound: those in which something failed, in order.
+    """
+
+    regions: Regions
+    asked: int
+    bound: tuple[int, ...]
+    unbound: tuple[UnsteeredStep, ...]
+
+    def lines(self) -> list[str]:
+        """What was bound and where, and what was not, and why."""
+        if not self.regions.any:
+            return [f"bound: {self.regions}"]
+        steps = "the first step" if self.asked == 1 else f"the first {self.asked} steps"
+        if len(self.bound) < self.asked:
+            steps = f"{len(self.bound) or 'none'} of {steps}"
+        if not self.bound and not self.unbound:
+            steps += ", in which the conditioning of the relations did not act"
+        told = [f"bound in {steps}: {self.regions}"]
+        return [*told, several([str(step) for step in self.unbound])] if self.unbound else told
+
+    def as_json(self) -> dict[str, Any]:
+        """In plain lists and numbers; a region is (left, upper, right, lower) in shares of the picture."""
+        regions = zip(self.regions.names, self.regions.of_objects)
+        return {
+            "steps": list(self.bound),
+            "asked": self.asked,
+            "regions": {name: None if region is None else region.box for name, region in regions},
+            "unbound": [step.as_json() for step in self.unbound],
+        }
 
 
 @dataclass(frozen=True)
@@ -147,6 +189,7 @@ class SteeringRun:
         predictions: by steered step what the model then took the clean latent to be, (batch, …).
         latent: the result.
         unsteered: steps of the window that were not steered, in whole or for some pictures, in order.
+        binding: of objects to their regions, if it was asked for.
     """
 
     scene: GroundedScene
@@ -155,6 +198,7 @@ class SteeringRun:
     predictions: Mapping[int, Tensor]
     latent: Tensor
     unsteered: Sequence[UnsteeredStep] = ()
+    binding: BoundSteps | None = None
 
     def displacements(self, number: int) -> Tensor:
         """Of a relation at each probe (``Relation.displacement``), (probes, batch)."""
@@ -197,24 +241,30 @@ class SteeringRun:
         """On all relations together: how present the objects are, and what was not steered, and why."""
         if not self.scene.relations:
             return [self.scene.summary()]
-        left_out = [several([str(step) for step in self.unsteered])] if self.unsteered else []
+        left_out = self.binding.lines() if self.binding else []
+        left_out += [several([str(step) for step in self.unsteered])] if self.unsteered else []
         left_out += self.scene.scene.unsteered
         if self.entries:
             return [*_present(self.scene, self.entries[-1]), *left_out]
         if not self.steps:
             return ["The run had no steps: nothing was sampled, and nothing steered."]
-        return left_out if self.unsteered else [f"None of the {self.steps} steps was steered.", *left_out]
+        if self.unsteered or (self.binding and self.binding.bound):
+            return left_out
+        return [f"None of the {self.steps} steps was steered.", *left_out]
 
     def as_json(self, look: Look | None = None) -> dict[str, Any]:
         """All that is known of the run, in plain lists and numbers; what is not a finite number is None."""
-        told = {**trace_as_json(self.scene, self.entries, self.unsteered), "steps": self.steps}
+        told = {**trace_as_json(self.scene, self.entries, self.unsteered, self.binding), "steps": self.steps}
         if look is None:
             return told
         return {**told, "seen": {"by": look.by, "relations": [s.as_json() for s in seen_relations(self.scene, look)]}}
 
 
 def trace_as_json(
-    scene: GroundedScene, trace: Sequence[TraceEntry], unsteered: Sequence[UnsteeredStep] = ()
+    scene: GroundedScene,
+    trace: Sequence[TraceEntry],
+    unsteered: Sequence[UnsteeredStep] = (),
+    binding: BoundSteps | None = None,
 ) -> dict[str, Any]:
     """A scene and what was seen of it, in plain lists and numbers; what is not a finite number is None."""
     return {
@@ -226,6 +276,7 @@ def trace_as_json(
         "presence": _presence_as_json(trace[-1]) if trace else None,
         "trace": [entry.as_json() for entry in trace],
         "unsteered": [step.as_json() for step in unsteered],
+        "bound": None if binding is None else binding.as_json(),
     }
 
 

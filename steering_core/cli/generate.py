@@ -58,18 +58,22 @@ def _generate(options: argparse.Namespace) -> None:
     size = size_of(options)
     scene = ground_prompt(pipeline, options.prompt)
     print(scene.summary())
-    steers = NONE not in options.loss and scene.relations and schedule.steered_steps(options.steps)
-    if options.maps and not steers:
+    is_steered = NONE not in options.loss and scene.relations
+    looks = is_steered and schedule.steered_steps(options.steps)
+    if options.maps and not looks:
         raise ValueError(f"{options.maps}: maps are recorded where steering looks, and no step of this is steered.")
-    steering = Steering(scene, loss, schedule) if steers else None
+    steering = Steering(scene, loss, schedule) if looks or (is_steered and schedule.bound) else None
     drawn = generate(pipeline, options.prompt, options.seed, steering, options.steps, scale, options.negative, size)
     pictures = check_finite(drawn)
     for file, picture in zip(files, pictures):
         save_picture(to_image(picture), file)
         print(path_told(file))
     trace, unsteered = (steering.trace, steering.unsteered) if steering else ([], [])
+    binding = steering.binding(options.steps) if steering else None
+    if binding is not None:
+        print("\n".join(binding.lines()))
     if options.report:
-        report = {"seeds": options.seed, **trace_as_json(scene, trace, unsteered)}
+        report = {"seeds": options.seed, **trace_as_json(scene, trace, unsteered, binding)}
         save_text(json.dumps(report, indent=1) + "\n", options.report)
         print(path_told(options.report))
     if options.maps:

@@ -98,6 +98,13 @@ def add_settings(parser: argparse.ArgumentParser) -> None:
         default=SteeringSchedule.order,
         help="of several relations: all in each step, or one a step (default: %(default)s)",
     )
+    schedule.add_argument(
+        "--bound",
+        type=number(0, 1),
+        default=SteeringSchedule.bound,
+        help="share of the steps, from the first on, in which objects are bound to the parts of the picture that "
+        "their relations ask for; with --strength 0 this alone (default: %(default)s)",
+    )
 
 
 def loss_of(options: argparse.Namespace, model: str) -> SteeringLoss:
@@ -159,4 +166,5 @@ def schedule_of(options: argparse.Namespace) -> SteeringSchedule:
         refinements=options.refinements,
         target=options.target,
         order=options.order,
+        bound=options.bound,
     )

@@ -15,8 +15,9 @@ from toy_recording import SETTINGS, ToyModel, ToySource
 
 from steering_core.editing import described, edited, find_phrase, laid_out, read_edits, read_layout
 from steering_core.parser import parse
+from steering_core.regions import regions_of
 from steering_core.search import occurrences
-from steering_core.tokens import Token, ground, token_texts
+from steering_core.tokens import GroundedRelation, GroundedScene, Token, ground, token_texts
 from steering_core.training.dataset import Records, read_manifest, read_records, write_dataset
 
 _MORE = 8
@@ -62,6 +63,18 @@ PROMPTS = {
     "blanks": lambda count: "a dog above" + " \n" * count + " a cat",
     "marks alone": lambda count: "above left of " * count,
 }
+
+
+@pytest.mark.parametrize("prompt", PROMPTS.values(), ids=PROMPTS)
+def test_where_objects_are_bound(prompt):
+    def make(size):
+        scene = parse(prompt(size))
+        numbers = {span: number for number, span in enumerate(scene.objects)}
+        relations = [GroundedRelation(numbers[r.subject], r.relation, numbers[r.object]) for r in scene.relations]
+        grounded = GroundedScene(scene, (), ((),) * len(numbers), tuple(relations))
+        return lambda: str(regions_of(grounded))
+
+    assert growth(make, 40) < _MOST
 
 
 @pytest.mark.parametrize("prompt", PROMPTS.values(), ids=PROMPTS)

@@ -7,14 +7,17 @@ import torch
 from diffusers import FluxPipeline
 from safetensors.torch import load_file, save_file
 
-from steering_core.backends.diffusers import ground_prompt, load_pipeline
+from steering_core.backends.diffusers import ground_prompt, load_pipeline, steered
 from steering_core.backends.diffusers.recording import recordable
+from steering_core.losses import CentroidLoss
 from steering_core.miniature.flux_training import untrained_flux_pipeline
 from steering_core.miniature.folder import FLUX_MINIATURE_DIR, MINIATURE_DIR
 from steering_core.miniature.networks import T5_LENGTH
 from steering_core.miniature.score import FLUX_GUIDANCE
 from steering_core.miniature.training import export
 from steering_core.miniature.world import IMAGE_SIZE
+from steering_core.schedule import SteeringSchedule
+from steering_core.steering import Steering
 from steering_core.training.recording import RecordingSettings
 from steering_core.training.sources import MiniatureScenes
 
@@ -46,27 +49,33 @@ def _outputs(pipeline: FluxPipeline, latent: torch.Tensor) -> dict[str, torch.Te
         img_ids=pipeline._prepare_latent_image_ids(2, 8, 8, "cpu", torch.float32),
         return_dict=False,
     )[0]
-    sampled = pipeline(
-        PROMPT,
-        latents=packed,
-        num_images_per_prompt=2,
-        num_inference_steps=5,
-        output_type="latent",
-        negative_prompt="",
-        true_cfg_scale=FLUX_GUIDANCE,
-        height=IMAGE_SIZE,
-        width=IMAGE_SIZE,
-        max_sequence_length=T5_LENGTH,
-    ).images
+
+    def sample() -> torch.Tensor:
+        return pipeline(
+            PROMPT,
+            latents=packed,
+            num_images_per_prompt=2,
+            num_inference_steps=5,
+            output_type="latent",
+            negative_prompt="",
+            true_cfg_scale=FLUX_GUIDANCE,
+            height=IMAGE_SIZE,
+            width=IMAGE_SIZE,
+            max_sequence_length=T5_LENGTH,
+        ).images
+
+    sampled, scene = sample(), ground_prompt(pipeline, PROMPT)
+    with steered(pipeline, Steering(scene, CentroidLoss(), SteeringSchedule(strength=0.0, bound=0.5))):
+        bound = sample()
     picture = pipeline.vae.decode(latent / pipeline.vae.config.scaling_factor).sample
     unpacked = {
         name: pipeline._unpack_latents(value, 128, 128, 8)
-        for name, value in {"velocity": velocity, "sampled": sampled}.items()
+        for name, value in {"velocity": velocity, "sampled": sampled, "bound": bound}.items()
     }
     model = recordable(pipeline, IMAGE_SIZE)
     level, prompted = model.noise_levels(4)[1], model.with_prompts([PROMPT])
     layout = RecordingSettings(("double.1", "single.0")).layout(model.network)
-    maps = prompted.token_maps(latent[:1], level, ground_prompt(pipeline, PROMPT).tokens, layout.layers)
+    maps = prompted.token_maps(latent[:1], level, scene.tokens, layout.layers)
     clean = model.encode([MiniatureScenes(1, 0)[0].picture])
     return {
         "clean": clean,
@@ -77,6 +86,7 @@ def _outputs(pipeline: FluxPipeline, latent: torch.Tensor) -> dict[str, torch.Te
         "pooled": pooled,
         "velocity": unpacked["velocity"],
         "sampled": unpacked["sampled"] / pipeline.vae.config.scaling_factor,
+        "bound": unpacked["bound"] / pipeline.vae.config.scaling_factor,
         "picture": (picture.movedim(1, -1) / 2 + 0.5).clamp(0, 1),
     }
 

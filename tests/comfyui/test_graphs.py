@@ -250,6 +250,23 @@ def test_every_sampler_node_is_steered(server, steered, name, update):
         assert np.array_equal(server.pictures(entry, "shown"), steered)
 
 
+def _bound(share: float) -> dict:
+    """A schedule that moves nothing and binds objects in this share of the steps: its kind and its inputs."""
+    schedule = schedule_node("automatic", **{"update.strength": 0.0})
+    return {"kind": schedule["class_type"], **schedule["inputs"], "bound_percent": share}
+
+
+def test_objects_are_bound_where_nothing_is_moved(server, plain):
+    entry = server.run(graph(schedule=core_node(**_bound(0.5)), **_reported()))
+    assert (
+        _text(entry, "verdict") == "bound in the first 6 steps: giraffe in the upper half, airplane in the lower half"
+    )
+    assert json.loads(_text(entry, "trace"))["bound"]["steps"] == list(range(6))
+    assert not np.array_equal(server.pictures(entry, "shown"), plain)
+    unbound = server.run(graph(schedule=core_node(**_bound(0.0)), **_reported()))
+    assert np.array_equal(server.pictures(unbound, "shown"), plain)
+
+
 def test_the_second_of_two_samplers_has_a_report_of_its_own(server):
     entry = server.run(
         graph(
@@ -361,6 +378,7 @@ def test_edited_and_laid_out_relations_reach_the_sampler(server):
         (schedule_node(**{"update.refinements": 1000}), "refinements must be from 0 to 50"),
         (schedule_node(**{"update.step_size": 1e9}), "step_size must be from 0.0 to 10.0"),
         (pack_node("SteeringSchedule", preset="wild", order="together"), "preset must be one of"),
+        (core_node(**_bound(2.0)), "bound_percent must be from 0.0 to 1.0"),
     ],
 )
 def test_values_that_make_no_sense_are_refused_before_anything_runs(server, node, complaint):

@@ -6,6 +6,7 @@ import pytest
 import torch
 from diffusers import StableDiffusionPipeline
 from pipelines import random_pipeline, small_tokenizer
+from tiny_pipelines import tiny
 
 from steering_core.miniature.networks import build_unet
 
@@ -21,3 +22,16 @@ def pipeline(tokenizer) -> StableDiffusionPipeline:
     """With random weights; tests leave it as it is."""
     torch.manual_seed(0)
     return random_pipeline(build_unet(), tokenizer)
+
+
+@pytest.fixture(scope="module")
+def made(tokenizer):
+    """Each pipeline once; tests leave them as they were."""
+    pipelines = {}
+
+    def make(name: str):
+        if name not in pipelines:
+            pipelines[name] = tiny(name, tokenizer)
+        return pipelines[name]
+
+    return make

@@ -7,21 +7,18 @@ from functools import partial
 
 import pytest
 import torch
-import torch.nn.functional as F
 from diffusers import FluxPipeline
 from PIL import Image
-from torch.overrides import TorchFunctionMode
 from toys import pair_scene, toy_probe
 
 from benchmarks import accuracy_vs_cost, compared
-from benchmarks.areas import Area, area_conditioned, half, halves
+from benchmarks.areas import Area, area_conditioned
 from benchmarks.best_of import best_of, best_picture
 from benchmarks.calls import answered
 from benchmarks.compared import DEFAULT, UNSTEERED, plain, ways_of
 from benchmarks.excite import ExciteLoss, excitable, exciting
 from benchmarks.front import Point, front, front_chart
 from benchmarks.measuring import Sampling, detector, pipeline
-from benchmarks.regions import region_bound, visible
 from benchmarks.separation import SeparationLoss, divergence
 from steering_core.backends.diffusers import ground_prompt
 from steering_core.evaluation.suites import ScenePrompt
@@ -30,6 +27,7 @@ from steering_core.losses import CentroidLoss
 from steering_core.miniature.folder import SHIPPED
 from steering_core.miniature.score import Tally
 from steering_core.miniature.world import Background, Layout, Placement, render
+from steering_core.regions import Region
 from steering_core.relations import Relation
 from steering_core.schedule import GUIDANCE, SamplingStep, SteeringSchedule
 from steering_core.steering import Steering
@@ -47,16 +45,16 @@ def model(request):
 def test_an_area_weighs_as_in_comfyui():
     """Its ``get_area_and_mult`` on a latent of 16 × 16: along each half's inner border 0.5, and 1 elsewhere."""
     rising = torch.tensor([0.5, 1, 1, 1, 1, 1, 1, 1])
-    assert half(Relation.LEFT_OF).cells(16, 16) == (slice(0, 16), slice(0, 8))
-    assert half(Relation.BELOW).cells(16, 16) == (slice(8, 16), slice(0, 16))
-    weights = {relation: half(relation).weight(16, 16) for relation in (Relation.LEFT_OF, Relation.RIGHT_OF)}
-    assert torch.equal(weights[Relation.LEFT_OF], rising.flip(0).expand(16, 8))
-    assert torch.equal(weights[Relation.RIGHT_OF], rising.expand(16, 8))
-    assert torch.equal(half(Relation.BELOW).weight(16, 16), rising[:, None].expand(8, 16))
+    left, right, lower = Area(width=0.5), Area(left=0.5, width=0.5), Area(top=0.5, height=0.5)
+    assert left.cells(16, 16) == (slice(0, 16), slice(0, 8))
+    assert lower.cells(16, 16) == (slice(8, 16), slice(0, 16))
+    assert torch.equal(left.weight(16, 16), rising.flip(0).expand(16, 8))
+    assert torch.equal(right.weight(16, 16), rising.expand(16, 8))
+    assert torch.equal(lower.weight(16, 16), rising[:, None].expand(8, 16))
     assert torch.equal(Area().weight(16, 16), torch.ones(16, 16))
     long = Area(left=0.5, width=0.5).weight(128, 128)[0]
     assert torch.equal(long[:9], torch.tensor([1, 2, 3, 4, 5, 6, 7, 8, 8]) / 8)
-    assert halves(PROMPT) == {"dog": Area(height=0.5), "car": Area(top=0.5, height=0.5)}
+    assert Area.of(Region(x=(0.5, 1), y=(0.25, 0.75))) == Area(0.25, 0.5, 0.5, 0.5)
 
 
 @pytest.mark.parametrize("scale", [None, 1.0])
@@ -102,60 +100,10 @@ def test_predictions_of_areas_are_averaged_with_the_whole_prompts():
         composed.append(original(*args, **kwargs))
         return composed[-1]
 
-    with area_conditioned(model, [(dog, half(Relation.ABOVE))]):
+    with area_conditioned(model, [(dog, Area(height=0.5))]):
         model.unet.forward = partial(told, model.unet.forward)
         plain(model, PROMPT, Sampling(steps=1), (0, 1))
     torch.testing.assert_close(composed[0][0], expected, atol=1e-5, rtol=1e-4)
-
-
-class Attention(TorchFunctionMode):
-    """Notes the masks of all attention with as many keys as these networks' cross- or joint attention has."""
-
-    def __init__(self):
-        super().__init__()
-        self.masks = []
-
-    def __torch_function__(self, func, types, args=(), kwargs=None):
-        if func is F.scaled_dot_product_attention:
-            given = dict(zip(("query", "key"), args)) | (kwargs or {})
-            if given["key"].shape[-2] in (77, 32 + 64):
-                self.masks.append(given["attn_mask"])
-        return func(*args, **(kwargs or {}))
-
-
-def test_a_bound_token_is_seen_in_its_region_alone():
-    seen = visible([((1, 2), half(Relation.RIGHT_OF)), ((3,), half(Relation.LEFT_OF))], (2, 4), texts=5)
-    left, right = [True, False, False, True, True], [True, True, True, False, True]
-    assert seen.tolist() == 2 * [left, left, right, right]
-
-
-def test_attention_is_bound_in_the_first_steps_alone_and_where_the_prompt_is(model):
-    scene = ground_prompt(model, PROMPT.text)
-    regions = [(tokens, halves(PROMPT)[name]) for name, tokens in zip(scene.names, scene.tokens)]
-    is_flux = isinstance(model, FluxPipeline)
-    by_itself = plain(model, PROMPT, FEW, (0,))
-    watch = Attention()
-    with watch, region_bound(model, regions, steps=1):
-        bound = plain(model, PROMPT, FEW, (0,))
-    # In each step all 7 layers: the prompt beside what guidance leads away from, or the one after the other.
-    expected = [True] * 7 + [False] * 21 if is_flux else [True] * 7 + [False] * 7
-    text_encoder = len(watch.masks) - len(expected)
-    masks = watch.masks[text_encoder:]
-    assert [mask is not None for mask in masks] == expected
-    assert not torch.equal(bound, by_itself)
-    (dog,), (car,) = scene.tokens
-    if is_flux:
-        mask = masks[0][0, 0]
-        upper, lower = slice(32, 32 + 32), slice(32 + 32, 32 + 64)
-        assert mask[upper, dog].all() and not mask[lower, dog].any() and not mask[dog, lower].any()
-        assert mask[lower, car].all() and not mask[upper, car].any() and not mask[car, upper].any()
-        assert (~mask).sum() == 4 * 32
-    else:
-        led_away, mask = masks[0][:, 0]
-        assert led_away.all() and (~mask).sum() == len(mask)
-        assert not mask[128:, dog].any() and not mask[:128, car].any()
-    with region_bound(model, regions, steps=0):
-        assert torch.equal(plain(model, PROMPT, FEW, (0,)), by_itself)
 
 
 def test_divergence_is_0_of_equal_maps_and_1_of_maps_that_share_no_cell():
@@ -258,7 +206,9 @@ def test_the_ways_have_the_settings_that_they_are_named_for(model):
     assert (excite.step_size, excite.end, excite.normalize) == (20.0, 0.5, False)
     assert len(steering("separation").loss.layers) == 7
     assert [type(loss) for loss, _ in steering("gelu and separation").loss.terms] == [CentroidLoss, SeparationLoss]
-    assert ways["best of 4"].draw.args == (4,) and ways["bound regions"].draw.args == (0.5,)
+    bound, both = steering("bound regions").schedule, steering("bound and moved").schedule
+    assert (bound.strength, bound.bound) == (0.0, 0.5) and both == SteeringSchedule(bound=0.5)
+    assert ways["best of 4"].draw.args == (4,)
 
 
 def test_all_ways_draw_and_none_as_another(model):

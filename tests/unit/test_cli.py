@@ -184,3 +184,17 @@ def test_demo_draws_and_scores_the_miniatures_side_by_side(tmp_path, capsys, mod
     lines = capsys.readouterr().out.splitlines()
     ways = [f"{model} {way}" for model in models for way in ("unsteered", "steered")]
     assert [" ".join(line.split()[:3]) for line in lines[1 : 1 + len(ways)]] == [f"{way} 4" for way in ways]
+
+
+def test_objects_are_bound_alone_and_that_is_printed_and_reported(capsys, tmp_path):
+    out, report = tmp_path / "x.png", tmp_path / "r.json"
+    arguments = ["generate", "a dog above a cat", "--out", str(out), "--steps", "2", "--strength", "0"]
+    assert main([*arguments, "--bound", "0.5", "--report", str(report)]) == 0
+    assert "bound in the first step: dog in the upper half, cat in the lower half" in capsys.readouterr().out
+    told = json.loads(report.read_text())
+    assert told["bound"]["regions"] == {"dog": [0, 0, 1, 0.5], "cat": [0, 0.5, 1, 1]} and told["trace"] == []
+    bound = out.read_bytes()
+    assert main(arguments) == 0
+    assert out.read_bytes() != bound
+    with pytest.raises(SystemExit):
+        main([*arguments, "--bound", "2"])

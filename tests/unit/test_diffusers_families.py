@@ -48,19 +48,6 @@ LAYERS = {
 }
 
 
-@pytest.fixture(scope="module")
-def made(tokenizer):
-    """Each pipeline once; tests leave them as they were."""
-    pipelines = {}
-
-    def make(name: str):
-        if name not in pipelines:
-            pipelines[name] = tiny(name, tokenizer)
-        return pipelines[name]
-
-    return make
-
-
 def network_inputs(pipeline, prompt=PROMPT, **options):
     """What the network is given in the first call of a run with one picture, and without guidance."""
     network, seen = kind_of(pipeline).network_of(pipeline), []

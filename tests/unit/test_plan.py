@@ -45,3 +45,13 @@ def test_a_strength_of_zero_is_said():
 def test_many_relations_stay_on_one_short_line():
     told = planned(*[Relation.LEFT_OF] * 500)
     assert len(told) < 300 and told.endswith("… · steps 1 to 3 of 12")
+
+
+def test_bound_steps_are_said_with_the_steered_ones_or_alone_with_the_regions():
+    assert planned(Relation.ABOVE, bound=0.5).endswith("· steps 1 to 3 of 12 · bound in the first 6")
+    alone = planned(Relation.ABOVE, strength=0.0, bound=0.5)
+    assert alone == "binding a in the upper half, b in the lower half · the first 6 of 12 steps"
+
+
+def test_objects_that_no_relation_can_bind_are_not_said_to_be_bound():
+    assert "bound" not in planned(Relation.NEAR, bound=0.5)

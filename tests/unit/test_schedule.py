@@ -108,3 +108,13 @@ def test_a_strength_of_zero_steers_no_step():
     schedule = SteeringSchedule(strength=0.0)
     assert schedule.steered_steps(25) == [] and schedule.refinements_in(25) >= 1
     assert SteeringSchedule(step_size=0.0).steered_steps(25) != []  # it probes, and moves nowhere
+
+
+def test_a_share_of_the_steps_is_bound_and_one_at_least_whatever_the_strength():
+    schedule = SteeringSchedule(strength=0.0, bound=0.25)
+    assert [schedule.bound_steps(steps) for steps in (1, 4, 8, 25)] == [1, 1, 2, 6]
+    assert SteeringSchedule().bound_steps(25) == 0 and SteeringSchedule(bound=1.0).bound_steps(25) == 25
+    assert schedule.steered_steps(8) == []
+    for bound in (-0.1, 1.1, math.nan):
+        with pytest.raises(ValueError, match="bound must be from 0 to 1"):
+            SteeringSchedule(bound=bound)

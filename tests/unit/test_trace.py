@@ -200,3 +200,39 @@ def test_a_log_finds_the_run_of_a_latent_and_forgets_old_ones():
     for latent in (torch.full((1, 4, 8, 8), 0.0), torch.zeros(1, 4, 4, 4)):
         with pytest.raises(ValueError, match="Nothing is known of this latent"):
             log.run_of(latent)
+
+
+def _bound_run(bound: tuple[int, ...], *failed: int, relations=(Relation.LEFT_OF,)) -> SteeringRun:
+    """Bound in these steps, while others failed, and nothing is moved."""
+    steering = Steering(pair_scene(*relations), CentroidLoss(), SteeringSchedule(strength=0.0, bound=0.25))
+    for step in bound:
+        steering.took_bound(step, "")
+    for step in failed:
+        steering.took_bound(step, "out of memory")
+    return SteeringRun(steering.scene, STEPS, (), {}, torch.zeros(1, 4, 8, 8), (), steering.binding(STEPS))
+
+
+def test_what_was_bound_is_told_and_that_no_step_was_moved_is_not_complained_of():
+    run = _bound_run((0, 1, 2, 3))
+    assert run.summary() == "bound in the first 4 steps: a in the left half, b in the right half"
+    assert run.as_json()["bound"] == {
+        "steps": [0, 1, 2, 3],
+        "asked": 4,
+        "regions": {"a": (0.0, 0.0, 0.5, 1.0), "b": (0.5, 0.0, 1.0, 1.0)},
+        "unbound": [],
+    }
+
+
+def test_a_step_of_which_one_forward_was_not_bound_is_told_with_the_reason():
+    run = _bound_run((0, 1, 1, 2), 1, 1, 3)
+    told = run.summary().splitlines()
+    assert told[0].startswith("bound in 2 of the first 4 steps: ")
+    assert told[1] == "step 2: not bound, out of memory; step 4: not bound, out of memory"
+
+
+def test_objects_that_could_not_be_bound_at_all_are_told():
+    told = _bound_run(()).summary()
+    assert "bound in none of the first 4 steps, in which the conditioning of the relations did not act: " in told
+    contradiction = _bound_run((), relations=(Relation.LEFT_OF, Relation.RIGHT_OF)).summary()
+    assert "bound: nothing; not a, its relations contradict one another" in contradiction
+    assert steered_run(Relation.LEFT_OF).as_json()["bound"] is None

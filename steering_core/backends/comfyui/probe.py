@@ -78,7 +78,7 @@ def probe_model(
         with (
             weights_cast_again(modules),
             network.reading(layers, collector, conditioning),
-            _without_override(diffusion_model),
+            attending_by_pytorch(diffusion_model),
             torch.compiler.set_stance("force_eager"),
             differentiable_attention(),
             _without_cudnn(),
@@ -108,7 +108,7 @@ def _without_cudnn() -> Iterator[None]:
 
 
 @contextmanager
-def _without_override(network: nn.Module) -> Iterator[None]:
+def attending_by_pytorch(network: nn.Module) -> Iterator[None]:
     """In this context ERNIE-Image, which asks no override, attends by PyTorch's attention as well."""
     if ernie is None or not isinstance(uncompiled(network), ernie.ErnieImageModel):
         yield

@@ -8,8 +8,10 @@ from __future__ import annotations
 import bisect
 import itertools
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import comfy.model_management
@@ -28,6 +30,7 @@ from ...schedule import SamplingStep
 from ...steering import Steering, SteeringError, bounded_shift, uses_guidance
 from ...token_maps import TokenMaps
 from ...trace import RunLog, SteeringRun
+from .binding import BoundForwards
 from .families import readable_network
 from .gradients import ordinary_weights
 from .probe import probe_model
@@ -87,6 +90,8 @@ def steer_model(
     clone = model.clone()
     clone.add_wrapper_with_key(wrappers.OUTER_SAMPLE, _WRAPPER_KEY, steered.outer_sample)
     clone.add_wrapper_with_key(wrappers.SAMPLER_SAMPLE, _WRAPPER_KEY, steered.sample)
+    if steering.schedule.bound:
+        clone.add_wrapper_with_key(wrappers.APPLY_MODEL, _WRAPPER_KEY, steered.apply_model)
     return clone
 
 
@@ -123,10 +128,18 @@ class _SteeredModel:
         self._log.add(run.ended(latent))
         return latent
 
-    def sample(self, executor: Any, *args: Any, **kwargs: Any) -> Tensor:
+    def sample(
+        self, executor: Any, guider: comfy.samplers.CFGGuider, sigmas: Tensor, *args: Any, **kwargs: Any
+    ) -> Tensor:
         """Wrapper of ``Sampler.sample``."""
         assert self._run is not None
-        return self._run.sample(executor, *args, **kwargs)
+        with self._run.binding(guider, sigmas):
+            return self._run.sample(executor, guider, sigmas, *args, **kwargs)
+
+    def apply_model(self, executor: Any, *args: Any, **kwargs: Any) -> Tensor:
+        """Wrapper of ``BaseModel.apply_model``."""
+        forwards = self._run and self._run.forwards
+        return forwards.apply_model(executor, *args, **kwargs) if forwards else executor(*args, **kwargs)
 
     def _bound(self, steering: Steering) -> tuple[Steering, ReadableNetwork | None]:
         """The steering tied to the model, and the network that a probe reads; none where nothing is steered."""
@@ -140,7 +153,11 @@ class _SteeredModel:
 
 
 class _SteeredRun:
-    """One run of a sampler."""
+    """One run of a sampler.
+
+    Attributes:
+        forwards: binds objects to their regions while it samples; none where nothing is bound.
+    """
 
     def __init__(
         self,
@@ -151,13 +168,29 @@ class _SteeredRun:
     ) -> None:
         self._steering, self._network = steering, network
         self._on_begin, self._on_step = on_begin, on_step
+        self.forwards: BoundForwards | None = None
         self._steps = 0
         self._predictions: dict[int, Tensor] = {}
 
     def ended(self, latent: Tensor) -> SteeringRun:
         """What there is to tell of it, with its result."""
         trace, unsteered = tuple(self._steering.trace), tuple(self._steering.unsteered)
-        return SteeringRun(self._steering.scene, self._steps, trace, self._predictions, latent.cpu(), unsteered)
+        binding = self._steering.binding(self._steps)
+        return SteeringRun(
+            self._steering.scene, self._steps, trace, self._predictions, latent.cpu(), unsteered, binding
+        )
+
+    @contextmanager
+    def binding(self, guider: comfy.samplers.CFGGuider, sigmas: Tensor) -> Iterator[None]:
+        """In this context objects are bound to their regions in the first steps, if the schedule says so."""
+        steps = self._steering.bound_steps(len(sigmas) - 1)
+        if steps and self._network is not None:
+            levels = sigmas.tolist()
+            self.forwards = BoundForwards(self._steering, self._network, guider, partial(_step_at, levels), steps)
+        try:
+            yield
+        finally:
+            self.forwards = None
 
     def sample(
         self,
@@ -233,11 +266,11 @@ class _SteeredRun:
         denoise_mask: Tensor | None,
     ) -> Callable[[dict[str, Any]], Tensor]:
         """What moves the denoised latent after classifier-free guidance."""
-        steps, all_arrives = len(sigmas) - 1, _goes_on_from_prediction(sampler)
+        steps, all_arrives, levels = len(sigmas) - 1, _goes_on_from_prediction(sampler), sigmas.tolist()
 
         def shift(args: dict[str, Any]) -> Tensor:
             x, sigma, denoised = args["input"], float(args["sigma"].flatten()[0]), args["denoised"]
-            number = min(int((sigmas[1:] >= sigma).sum()), steps - 1)
+            number = _step_at(levels, sigma)
             if not self._steering.is_active(number, steps):
                 return denoised
             tied = self._acting(guider, sigma, number)
@@ -345,17 +378,18 @@ class _SteeredRun:
             if mask is not None:  # what is kept cannot be moved, and must not count in the gradient's size
                 open_part = mask.clone()  # made in inference mode, it could not be saved for backward
                 latent = latent * open_part + latent.detach() * (1 - open_part)
-            return probe_model(
-                guider,
-                condition,
-                latent / scale,
-                sigma,
-                model_options,
-                tokens,
-                network,
-                layers,
-                loss.over_all_keys,
-            )
+            with self.forwards.paused() if self.forwards else nullcontext():
+                return probe_model(
+                    guider,
+                    condition,
+                    latent / scale,
+                    sigma,
+                    model_options,
+                    tokens,
+                    network,
+                    layers,
+                    loss.over_all_keys,
+                )
 
         return x * scale, probe
 
@@ -403,6 +437,15 @@ def _with_kept_region(
         denoise_mask=denoise_mask,
     )
     return x * denoise_mask + kept * (1 - denoise_mask)
+
+
+def _step_at(sigmas: Sequence[float], sigma: float) -> int:
+    """The step, from 0, that begins at a noise level or is on its way there.
+
+    Args:
+        sigmas: of the schedule.
+    """
+    return min(sum(level >= sigma for level in sigmas[1:]), len(sigmas) - 2)
 
 
 def progress(sampling: Any, sigma: float) -> float:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cache
 from typing import Any
@@ -232,13 +232,22 @@ def acting(conditions: Mapping[str, Sequence[Condition]], sigma: float) -> tuple
         conditions: of a guider while it samples.
         sigma: noise level.
     """
-    for name, listed in conditions.items():
-        for condition in listed:
-            # Where a timestep range is set, ComfyUI has turned it into noise levels.
-            is_in_range = condition.get("timestep_end", 0.0) <= sigma <= condition.get("timestep_start", torch.inf)
-            if name != _NEGATIVE and _FIRST_TOKEN in condition and is_in_range:
-                return condition, condition[_FIRST_TOKEN]
+    for condition, first in tied_conditions(conditions):
+        # Where a timestep range is set, ComfyUI has turned it into noise levels.
+        if condition.get("timestep_end", 0.0) <= sigma <= condition.get("timestep_start", torch.inf):
+            return condition, first
     return None
+
+
+def tied_conditions(conditions: Mapping[str, Sequence[Condition]]) -> Iterator[tuple[Condition, int]]:
+    """The conditionings that are tied to the relations, each with where their tokens begin in it.
+
+    Args:
+        conditions: of a guider while it samples.
+    """
+    for name, listed in conditions.items():
+        if name != _NEGATIVE:
+            yield from ((one, one[_FIRST_TOKEN]) for one in listed if _FIRST_TOKEN in one)
 
 
 def _first_token(condition: Condition, scene: GroundedScene) -> int | None:

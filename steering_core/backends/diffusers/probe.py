@@ -48,7 +48,7 @@ def probe_network(
         readable.reading(wanted, collector, tokens=0),
         torch.compiler.set_stance("force_eager"),
         differentiable_attention(),
-        _native_attention(modules),
+        native_attention(modules),
         not_trained(modules),
         suppress(ProbeComplete),
     ):
@@ -79,7 +79,7 @@ def not_trained(modules: Sequence[nn.Module]) -> Iterator[None]:
 
 
 @contextmanager
-def _native_attention(modules: Sequence[nn.Module]) -> Iterator[None]:
+def native_attention(modules: Sequence[nn.Module]) -> Iterator[None]:
     """In this context the modules attend by PyTorch's own function, where it is read and has a gradient."""
     # Processors with weights are modules themselves.
     candidates: list[Any] = [*modules, *(vars(module).get("processor") for module in modules)]

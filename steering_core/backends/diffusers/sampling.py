@@ -14,13 +14,14 @@ import torch
 from diffusers import DiffusionPipeline
 from torch import Tensor
 
+from ...binding import Binding, BoundText
 from ...families import ReadableNetwork, Transformer, uncompiled
 from ...schedule import SamplingStep
 from ...steering import Steering, SteeringError, uses_guidance
 from ...token_maps import TokenMaps
 from .families import readable_network
-from .pipelines import FIRST_HALF, PipelineKind, kind_of
-from .probe import probe_network
+from .pipelines import FIRST_CALL, FIRST_HALF, PipelineKind, kind_of
+from .probe import native_attention, probe_network
 from .schedulers import (
     check_scheduler,
     keeps_moved_latent,
@@ -78,7 +79,8 @@ class _SteeredRun:
     """Stands between the pipeline and its network and scheduler.
 
     The first call of a step is looked at. The latent of all its calls moves by the same, and so does the scheduler's
-    own; or the step's prediction is bent, once it is put together from all calls.
+    own; or the step's prediction is bent, once it is put together from all calls. In the first steps the calls' own
+    attention can be bound besides.
 
     Args:
         steering: bound to the pipeline's network.
@@ -96,6 +98,7 @@ class _SteeredRun:
 
     def _restart(self) -> None:
         self._number = 0
+        self._binding = Binding(self._readable, self._steering.regions.of_objects)
         self._is_looked_at = False
         self._move: Tensor | None = None
         self._bend: Tensor | None = None
@@ -107,16 +110,19 @@ class _SteeredRun:
         self._restart()
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
-        """The network's forward, from the moved latent."""
-        if not self._is_looked_at:
+        """The network's forward, from the moved latent, and bound."""
+        is_first = not self._is_looked_at
+        if is_first:
             self._look(self._named(args, kwargs))
             self._is_looked_at = True
-        if self._move is None:
+        if self._move is not None:
+            given = self._named(args, kwargs)
+            latent = self._latent(given)
+            moved = latent + torch.cat([self._move] * (len(latent) // len(self._move)))
+            args, kwargs = (), self._with_latent(given, moved)
+        if self._number >= self._steering.bound_steps(self._steps()):
             return self._network_forward(*args, **kwargs)
-        given = self._named(args, kwargs)
-        latent = self._latent(given)
-        moved = latent + torch.cat([self._move] * (len(latent) // len(self._move)))
-        return self._network_forward(**self._with_latent(given, moved))
+        return self._bound_forward(self._named(args, kwargs), is_first)
 
     def scheduler_step(self, model_output: Tensor, timestep: Tensor, sample: Tensor, *args: Any, **kwargs: Any) -> Any:
         """The scheduler's step, from the moved latent or with the bent prediction."""
@@ -128,6 +134,29 @@ class _SteeredRun:
         self._is_looked_at = False
         self._number += 1
         return self._step(model_output, timestep, sample, *args, **kwargs)
+
+    def _bound_forward(self, given: dict[str, Any], is_first: bool) -> Any:
+        """The network's forward, with the objects of the prompt bound to their regions.
+
+        Args:
+            is_first: of the step's calls.
+        """
+        prompt = BoundText(self._steering.scene.tokens)
+        parts: list[BoundText | None] = [prompt]
+        if self._kind.prompted == FIRST_CALL:
+            parts = [prompt if is_first else None]
+        elif self._kind.parts(self._pipeline, self._latent(given)) == 2:
+            parts = [prompt, None] if self._kind.prompted == FIRST_HALF else [None, prompt]
+        if not any(parts):
+            return self._network_forward(**given)
+        with (
+            self._binding.bound(parts, begun=((), given)),
+            torch.compiler.set_stance("force_eager"),
+            native_attention(list(self._network.modules())),
+        ):
+            predicted = self._network_forward(**given)
+        self._steering.took_bound(self._number, self._binding.reason)
+        return predicted
 
     def _look(self, given: dict[str, Any]) -> None:
         """Find out where this step is to be moved.

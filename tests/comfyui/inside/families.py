@@ -6,7 +6,7 @@ import math
 from functools import partial
 
 import torch
-import torch.nn.functional as F
+from attention_calls import Calls, fits
 from family_models import OBJECTS, ROWS, scene_of
 from setting import arguments, report
 from spatial_steering.steering_core.backends.comfyui.families import readable_network
@@ -17,21 +17,6 @@ from spatial_steering.steering_core.layers import default_layers
 from spatial_steering.steering_core.losses import CentroidLoss
 from spatial_steering.steering_core.schedule import DESCENT, GUIDANCE, SteeringSchedule
 from spatial_steering.steering_core.steering import Steering
-from torch.overrides import TorchFunctionMode
-
-
-class Calls(TorchFunctionMode):
-    """Every call of PyTorch's attention: queries, keys and the mask."""
-
-    def __init__(self):
-        super().__init__()
-        self.seen = []
-
-    def __torch_function__(self, func, types, args=(), kwargs=None):
-        kwargs = kwargs or {}
-        if func is F.scaled_dot_product_attention:
-            self.seen.append((args[0].detach(), args[1].detach(), kwargs.get("attn_mask")))
-        return func(*args, **kwargs)
 
 
 def plain_columns(row, q, k, mask, over_all_keys):
@@ -128,14 +113,6 @@ def family(name):
     told["losses"] = [entry.loss.mean().item() for entry in descending.trace if entry.step == 0]
     told["as it was"] = torch.equal(sample(model), plain)
     return told
-
-
-def fits(row, q, k, mask):
-    """Whether a call is one of image and text, by the row's own count."""
-    tokens = row.size[0] * row.size[1]
-    if row.before_text is None:
-        return (q.shape[-2], k.shape[-2]) == (tokens, row.texts)
-    return q.shape[-2] == k.shape[-2] >= tokens + row.texts
 
 
 with torch.inference_mode():

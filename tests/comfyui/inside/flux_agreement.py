@@ -2,10 +2,12 @@
 
 import torch
 from safetensors.torch import load_file, save_file
-from setting import PROMPT, Scene, arguments, report, sample
+from setting import PROMPT, CentroidLoss, Scene, arguments, backend, report, sample
 from spatial_steering.steering_core.backends.comfyui.families import readable_network
 from spatial_steering.steering_core.backends.comfyui.miniature import is_miniature
 from spatial_steering.steering_core.backends.comfyui.recording import RecordableComfyModel
+from spatial_steering.steering_core.schedule import SteeringSchedule
+from spatial_steering.steering_core.steering import Steering
 from spatial_steering.steering_core.training.recording import RecordingSettings
 from spatial_steering.steering_core.training.sources import MiniatureScenes
 
@@ -21,16 +23,21 @@ with torch.inference_mode():
         y=given["pooled"].expand(2, -1),
     )
     picture = scene.vae.decode(given["latent"] / scene.model.model.latent_format.scale_factor)
-    sampled = sample.sample(
-        scene.model,
-        given["latent"],
-        5,
-        3.5,
-        "euler",
-        "simple",
-        scene.positive,
-        scene.negative,
-        torch.zeros_like(given["latent"]),
+    schedule = SteeringSchedule(strength=0.0, bound=0.5)
+    binding = backend.steer_model(scene.model, Steering(scene.grounded, CentroidLoss(), schedule))
+    sampled, bound = (
+        sample.sample(
+            model,
+            given["latent"],
+            5,
+            3.5,
+            "euler",
+            "simple",
+            scene.positive,
+            scene.negative,
+            torch.zeros_like(given["latent"]),
+        )
+        for model in (scene.model, binding)
     )
 
     recordable = RecordableComfyModel(scene.model, scene.clip, scene.vae, (128, 128))
@@ -44,7 +51,8 @@ with torch.inference_mode():
     clean, derivative, maps = recordable.prompted([MiniatureScenes(1, 0)[0].picture], [PROMPT], work)
     decoded = recordable.decode(clean)
 
-tensors = {"context": context, "pooled": pooled, "velocity": velocity, "picture": picture, "sampled": sampled}
+tensors = {"context": context, "pooled": pooled, "velocity": velocity, "picture": picture}
+tensors |= {"sampled": sampled, "bound": bound}
 tensors |= {"clean": clean, "derivative": derivative, "maps": maps, "decoded": decoded}
 save_file({name: tensor.clone(memory_format=torch.contiguous_format) for name, tensor in tensors.items()}, outputs)
 report(

@@ -1,0 +1,115 @@
+"""Objects bound to their regions in the forwards of ComfyUI's samplers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import comfy.samplers
+import torch
+from comfy.ldm.modules.attention import attention_pytorch
+from torch import Tensor
+
+from ...binding import Binding, BoundText
+from ...families import ReadableNetwork
+from ...steering import Steering
+from .probe import attending_by_pytorch
+from .text import tied_conditions
+
+_OVERRIDE = "optimized_attention_override"
+
+
+class BoundForwards:
+    """Stands between a guider that samples and its network; of one run.
+
+    Only conditionings of the relations are bound, each part of a batch by itself, and of these not one for an area,
+    where regions of the whole picture mean nothing.
+
+    Args:
+        step_at: of a noise level the sampling step, from 0.
+        steps: in how many first steps objects are bound.
+    """
+
+    def __init__(
+        self,
+        steering: Steering,
+        network: ReadableNetwork,
+        guider: comfy.samplers.CFGGuider,
+        step_at: Callable[[float], int],
+        steps: int,
+    ) -> None:
+        self._steering, self._guider, self._step_at, self._steps = steering, guider, step_at, steps
+        self._binding = Binding(network, steering.regions.of_objects)
+        self._is_paused = False
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """In this context nothing is bound."""
+        before, self._is_paused = self._is_paused, True
+        try:
+            yield
+        finally:
+            self._is_paused = before
+
+    def apply_model(
+        self,
+        executor: Any,
+        x: Tensor,
+        t: Tensor,
+        c_concat: Tensor | None = None,
+        c_crossattn: Tensor | None = None,
+        control: Any = None,
+        transformer_options: dict[str, Any] | None = None,
+        **kwargs: Any,
+    ) -> Tensor:
+        """Wrapper of ``BaseModel.apply_model``: one forward for a batch of conditionings."""
+        options, step = transformer_options or {}, self._step_at(float(t[0]))
+        is_due = step < self._steps and not self._is_paused
+        parts = self._parts(options.get("uuids", ()), c_crossattn, step) if is_due else []
+        if not any(parts):
+            return executor(x, t, c_concat, c_crossattn, control, options, **kwargs)
+        network = self._guider.inner_model.diffusion_model
+        bound_options = {**options, _OVERRIDE: _by_pytorch(options.get(_OVERRIDE))}
+        with (
+            self._binding.bound(parts),
+            attending_by_pytorch(network),
+            torch.compiler.set_stance("force_eager"),
+        ):
+            predicted = executor(x, t, c_concat, c_crossattn, control, bound_options, **kwargs)
+        self._steering.took_bound(step, self._binding.reason)
+        return predicted
+
+    def _parts(self, uuids: Sequence[Any], context: Tensor | None, step: int) -> list[BoundText | None]:
+        """Of each part of a batch the prompt that is bound, by the names of its conditionings.
+
+        Args:
+            context: what the network is given of their tokens, (batch, tokens, width).
+        """
+        bound = {}
+        for condition, first in tied_conditions(self._guider.conds):
+            if condition["uuid"] not in uuids:
+                continue
+            if "area" in condition:
+                self._steering.took_bound(step, "the conditioning of the relations is for an area of the picture")
+            else:
+                bound[condition["uuid"]] = self._text(condition["cross_attn"].shape[1], first, context)
+        return [bound.get(uuid) for uuid in uuids]
+
+    def _text(self, length: int, first: int, context: Tensor | None) -> BoundText:
+        """Of a conditioning of so many tokens, the first of the relations' among them.
+
+        ComfyUI gives it several times over where others in its batch are as many times longer.
+        """
+        given = length if context is None else context.shape[1]
+        times = given // length if given % length == 0 else 1
+        begins = [first + length * time for time in range(times)]
+        tokens = [tuple(begin + i for begin in begins for i in indices) for indices in self._steering.scene.tokens]
+        return BoundText(tuple(tokens), length * times)
+
+
+def _by_pytorch(override: Callable[..., Tensor] | None) -> Callable[..., Tensor]:
+    """An override of attention that chooses PyTorch's, which takes every mask; what was there before is kept."""
+    if override is None:
+        return lambda kernel, *args, **kwargs: attention_pytorch(*args, **kwargs)
+    return lambda kernel, *args, **kwargs: override(attention_pytorch, *args, **kwargs)
