@@ -11,6 +11,7 @@ from server import PromptServer
 from torch import Tensor
 
 from ..steering_core.plan import plan
+from ..steering_core.standing import standing
 from ..steering_core.steering import Steering
 from ..steering_core.viz import mark_path, object_colour
 
@@ -58,8 +59,9 @@ class LiveView:
             return
         last = next((entry for entry in reversed(steering.trace) if entry.step == step), None)
         told = [
-            f"{steering.scene.describe(steering.scene.relations[number])}: {loss.mean():.2f}"
-            for number, loss in (zip(last.relations, last.loss) if last else ())
+            f"{steering.scene.describe(relation)}: {standing(last.stands(relation), last.met_by(number).tolist())}"
+            for number, relation in enumerate(steering.scene.relations)
+            if last and number in last.relations
         ]
         told += [f"not steered, {left_out.reason}" for left_out in steering.unsteered if left_out.step == step]
         show_text(f"step {step + 1} of {steps} · {', '.join(told)}")
