@@ -7,7 +7,8 @@ from dataclasses import replace
 from comfy_api.latest import io
 
 from ..steering_core.backends.comfyui.text import encode_prompt
-from ..steering_core.editing import edited, laid_out, read_edits, read_layout, with_relation
+from ..steering_core.editing import edited, read_edits, with_relation
+from ..steering_core.layout import laid_out, read_layout
 from ..steering_core.relations import STEERED_NAMES, Place, Scene, check_object, relation_named
 from ..steering_core.tokens import GroundedScene, ground
 from .types import CATEGORY, LayoutOfScene, RelationEdits, Relations, complaint
@@ -188,10 +189,10 @@ class SceneLayout(io.ComfyNode):
                 "layout",
             ],
             description=(
-                "The objects of the prompt on a small canvas: drag them to where they should be. Their places become "
-                "relations, which take the place of those read from the prompt. Two that touch are to be near each "
-                "other. What the prompt says of an object's place in the picture, such as on the left, stays as long "
-                "as the object is not dragged out of it."
+                "The objects of the prompt on a small canvas: drag them to where they should be in the picture. Two "
+                "that the prompt relates stay related as they then lie to each other; two that touch are to be near "
+                "each other. Objects can be added by words of the prompt, in any language, given other words, and "
+                "taken off."
             ),
             inputs=[
                 Relations.Input(
@@ -199,8 +200,8 @@ class SceneLayout(io.ComfyNode):
                 ),
                 LayoutOfScene.Input(
                     "layout",
-                    tooltip="Drag with mouse or finger, or choose one with Tab and move it with the arrow keys. Ctrl+Z "
-                    "takes a move back.",
+                    tooltip="Drag with mouse or finger, or choose one with Tab and move it with the arrow keys. +, ✎ "
+                    "and ✕ add an object, give it other words and take it off. Ctrl+Z takes a change back.",
                 ),
             ],
             outputs=_relation_outputs(),
