@@ -59,7 +59,7 @@ def asked(prompt: ScenePrompt) -> dict[str, ScenePrompt]:
     return {kind: replace(prompt, relations=relations, wording=wording) for kind, relations in wanted.items()}
 
 
-def relation_between(place: Place, other: Place) -> Relation:
+def relation_between(place: Relation | Place, other: Relation | Place) -> Relation:
     """In which of the eight directions an object at one place lies from one at another."""
     (x, y), (to_x, to_y) = place.direction, other.direction
 

@@ -101,7 +101,7 @@ class SpatialRelation(io.ComfyNode):
                     tooltip="The object that it lies left of, above …, with the prompt's words. Empty with at_…",
                 ),
             ],
-            outputs=_relation_outputs(),
+            outputs=relation_outputs(),
         )
 
     @classmethod
@@ -127,7 +127,7 @@ class SpatialRelation(io.ComfyNode):
     def execute(cls, relations: GroundedScene, subject: str, relation: str, object: str) -> io.NodeOutput:
         """Add the relation."""
         scene = with_relation(relations.scene, subject, relation_named(relation), object.strip() or None)
-        return _with_scene(relations, scene)
+        return with_scene(relations, scene)
 
 
 class EditRelations(io.ComfyNode):
@@ -152,7 +152,7 @@ class EditRelations(io.ComfyNode):
                     tooltip="A line for each relation: the switch says whether it is steered, the menu which it is.",
                 ),
             ],
-            outputs=_relation_outputs(),
+            outputs=relation_outputs(),
         )
 
     @classmethod
@@ -163,7 +163,7 @@ class EditRelations(io.ComfyNode):
     @classmethod
     def execute(cls, relations: GroundedScene, edits: dict) -> io.NodeOutput:
         """Edit the relations."""
-        return _with_scene(relations, edited(relations.scene, read_edits(edits)))
+        return with_scene(relations, edited(relations.scene, read_edits(edits)))
 
 
 class SceneLayout(io.ComfyNode):
@@ -204,7 +204,7 @@ class SceneLayout(io.ComfyNode):
                     "and ✕ add an object, give it other words and take it off. Ctrl+Z takes a change back.",
                 ),
             ],
-            outputs=_relation_outputs(),
+            outputs=relation_outputs(),
         )
 
     @classmethod
@@ -215,17 +215,18 @@ class SceneLayout(io.ComfyNode):
     @classmethod
     def execute(cls, relations: GroundedScene, layout: dict) -> io.NodeOutput:
         """Put the layout's relations in the place of the prompt's."""
-        return _with_scene(relations, laid_out(relations.scene, read_layout(layout)))
+        return with_scene(relations, laid_out(relations.scene, read_layout(layout)))
 
 
-def _relation_outputs() -> list[io.Output]:
+def relation_outputs() -> list[io.Output]:
+    """Those of a node that changes relations."""
     return [
         Relations.Output(display_name="relations", tooltip="For Apply Spatial Steering or Steered KSampler."),
         io.String.Output(display_name="summary", tooltip="The relations in words."),
     ]
 
 
-def _with_scene(relations: GroundedScene, scene: Scene) -> io.NodeOutput:
+def with_scene(relations: GroundedScene, scene: Scene) -> io.NodeOutput:
     """Another scene of the same prompt, tied to the same tokens; and what the front end shows of it."""
     grounded = replace(ground(scene, relations.sequence), conditioning=relations.conditioning)
     return io.NodeOutput(grounded, grounded.summary(), ui={"prompt": [relations.scene.prompt]})

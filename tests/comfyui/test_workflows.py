@@ -216,7 +216,7 @@ def test_every_node_stands_in_some_workflow(server):
 
 def test_nodes_are_registered_and_documented(server):
     ours = _ours(server)
-    assert len(ours) == 21
+    assert len(ours) == 23
     for name, node in ours.items():
         assert node["search_aliases"], name
         assert node["description"], name
