@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from comfy_api.latest import ComfyExtension, io
 
+from .boxes import AreasOfObjects, BoundingBoxesToPlaces
 from .learned import LearnedRelationLoss, LoadRelationClassifier
 from .losses import CentroidLossNode, CombineLosses, PresenceLossNode
 from .miniature import LoadMiniatureModel
@@ -24,6 +25,8 @@ NODE_CLASS_MAPPINGS: dict[str, type[io.ComfyNode]] = {
     "SpatialSteeringSpatialRelation": SpatialRelation,
     "SpatialSteeringEditRelations": EditRelations,
     "SpatialSteeringSceneLayout": SceneLayout,
+    "SpatialSteeringBoundingBoxesToPlaces": BoundingBoxesToPlaces,
+    "SpatialSteeringAreasOfObjects": AreasOfObjects,
     "SpatialSteeringCentroidLoss": CentroidLossNode,
     "SpatialSteeringPresenceLoss": PresenceLossNode,
     "SpatialSteeringLoadRelationClassifier": LoadRelationClassifier,

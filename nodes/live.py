@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import latent_preview
 from comfy.cli_args import LatentPreviewMethod, args
 from comfy.latent_formats import LatentFormat
@@ -10,11 +12,18 @@ from comfy_execution.utils import get_executing_context
 from server import PromptServer
 from torch import Tensor
 
+from ..steering_core.layout import NamedObject, numbered
+from ..steering_core.parser import objects
 from ..steering_core.plan import plan
+from ..steering_core.standing import standing
 from ..steering_core.steering import Steering
+from ..steering_core.trace import TraceEntry
 from ..steering_core.viz import mark_path, object_colour
 
 _api = ComfyAPISync()
+#: The event that tells a front end, while a sampler runs, where attention last saw the objects: {"node", "objects":
+#: [{"name", "occurrence", "x", "y"}, …]}, x and y in [0, 1], y downward.
+LOOKED = "spatial_steering.looked"
 #: Longest side of a marked preview at least, in pixels.
 _PREVIEW_SIDE = 256
 #: Front ends take a node's text for HTML, and some put it into the page as it is; other clients take it as it is
@@ -42,11 +51,15 @@ class LiveView:
     """
 
     def __init__(self) -> None:
+        self._names: list[NamedObject] = []
         self._method: LatentPreviewMethod | None = None
         self._previewer: latent_preview.LatentPreviewer | None = None
 
     def begins(self, steering: Steering, steps: int) -> None:
         """See ``BeginListener``."""
+        scene = steering.scene.scene
+        named = numbered({*objects(scene.prompt), *scene.objects})
+        self._names = [named[span] for span in scene.objects]
         show_text(plan(steering, steps))
 
     def __call__(
@@ -58,13 +71,15 @@ class LiveView:
             return
         last = next((entry for entry in reversed(steering.trace) if entry.step == step), None)
         told = [
-            f"{steering.scene.describe(steering.scene.relations[number])}: {loss.mean():.2f}"
-            for number, loss in (zip(last.relations, last.loss) if last else ())
+            f"{steering.scene.describe(relation)}: {standing(last.stands(relation), last.met_by(number).tolist())}"
+            for number, relation in enumerate(steering.scene.relations)
+            if last and number in last.relations
         ]
         told += [f"not steered, {left_out.reason}" for left_out in steering.unsteered if left_out.step == step]
         show_text(f"step {step + 1} of {steps} · {', '.join(told)}")
         if last is None:
             return
+        self._show_looks(last, node.node_id)
         if self._method != args.preview_method:  # a previewer can be a network, and is loaded once
             self._method = args.preview_method
             self._previewer = latent_preview.get_previewer(denoised.device, latent_format)
@@ -77,6 +92,16 @@ class LiveView:
         for number in range(len(steering.scene.names)):
             mark_path(picture, last.centroids[:1, number], object_colour(number))
         _api.execution.set_progress(step + 1, steps, node.node_id, picture)
+
+    def _show_looks(self, last: TraceEntry, node: str) -> None:
+        """Tell the canvases before a sampler where attention saw the objects of the first picture."""
+        seen = [
+            {**named._asdict(), "x": x, "y": y}
+            for named, (x, y) in zip(self._names, last.centroids[0].tolist())
+            if math.isfinite(x + y)
+        ]
+        server = PromptServer.instance
+        server.send_sync(LOOKED, {"node": node, "objects": seen}, server.client_id)
 
 
 def show_text(text: str) -> None:

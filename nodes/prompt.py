@@ -5,7 +5,7 @@ from __future__ import annotations
 from comfy_api.latest import io
 
 from ..steering_core.backends.comfyui.text import encode_prompt, read_prompt
-from ..steering_core.editing import laid_out, read_layout
+from ..steering_core.layout import laid_out, read_layout
 from ..steering_core.losses import CentroidLoss
 from ..steering_core.schedule import SteeringSchedule
 from .sampling import steered
@@ -46,8 +46,8 @@ class SpatialPrompt(io.ComfyNode):
                     "text",
                     multiline=True,
                     dynamic_prompts=True,
-                    tooltip='The prompt. Say in English where things are: "a giraffe above an airplane". For other '
-                    "languages there are Spatial Relation Parser and Spatial Relation.",
+                    tooltip='The prompt. Say in English where things are: "a giraffe above an airplane". In other '
+                    "languages, add the objects on the canvas.",
                 ),
                 strength_input("How firmly the objects are moved. 1: as measured best; 0: not at all."),
                 io.Float.Input(
@@ -80,7 +80,8 @@ class SpatialPrompt(io.ComfyNode):
                     "layout",
                     optional=True,
                     tooltip="What was read of the prompt. Drag an object to where it should be, or choose one with Tab "
-                    "and move it with the arrow keys; Reset goes back to the prompt's words.",
+                    "and move it with the arrow keys; + adds one by words of the prompt, in any language; Reset goes "
+                    "back to what the prompt says.",
                 ),
             ],
             outputs=[

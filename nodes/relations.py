@@ -7,7 +7,8 @@ from dataclasses import replace
 from comfy_api.latest import io
 
 from ..steering_core.backends.comfyui.text import encode_prompt
-from ..steering_core.editing import edited, laid_out, read_edits, read_layout, with_relation
+from ..steering_core.editing import edited, read_edits, with_relation
+from ..steering_core.layout import laid_out, read_layout
 from ..steering_core.relations import STEERED_NAMES, Place, Scene, check_object, relation_named
 from ..steering_core.tokens import GroundedScene, ground
 from .types import CATEGORY, LayoutOfScene, RelationEdits, Relations, complaint
@@ -100,7 +101,7 @@ class SpatialRelation(io.ComfyNode):
                     tooltip="The object that it lies left of, above …, with the prompt's words. Empty with at_…",
                 ),
             ],
-            outputs=_relation_outputs(),
+            outputs=relation_outputs(),
         )
 
     @classmethod
@@ -126,7 +127,7 @@ class SpatialRelation(io.ComfyNode):
     def execute(cls, relations: GroundedScene, subject: str, relation: str, object: str) -> io.NodeOutput:
         """Add the relation."""
         scene = with_relation(relations.scene, subject, relation_named(relation), object.strip() or None)
-        return _with_scene(relations, scene)
+        return with_scene(relations, scene)
 
 
 class EditRelations(io.ComfyNode):
@@ -151,7 +152,7 @@ class EditRelations(io.ComfyNode):
                     tooltip="A line for each relation: the switch says whether it is steered, the menu which it is.",
                 ),
             ],
-            outputs=_relation_outputs(),
+            outputs=relation_outputs(),
         )
 
     @classmethod
@@ -162,7 +163,7 @@ class EditRelations(io.ComfyNode):
     @classmethod
     def execute(cls, relations: GroundedScene, edits: dict) -> io.NodeOutput:
         """Edit the relations."""
-        return _with_scene(relations, edited(relations.scene, read_edits(edits)))
+        return with_scene(relations, edited(relations.scene, read_edits(edits)))
 
 
 class SceneLayout(io.ComfyNode):
@@ -188,10 +189,10 @@ class SceneLayout(io.ComfyNode):
                 "layout",
             ],
             description=(
-                "The objects of the prompt on a small canvas: drag them to where they should be. Their places become "
-                "relations, which take the place of those read from the prompt. Two that touch are to be near each "
-                "other. What the prompt says of an object's place in the picture, such as on the left, stays as long "
-                "as the object is not dragged out of it."
+                "The objects of the prompt on a small canvas: drag them to where they should be in the picture. Two "
+                "that the prompt relates stay related as they then lie to each other; two that touch are to be near "
+                "each other. Objects can be added by words of the prompt, in any language, given other words, and "
+                "taken off."
             ),
             inputs=[
                 Relations.Input(
@@ -199,11 +200,11 @@ class SceneLayout(io.ComfyNode):
                 ),
                 LayoutOfScene.Input(
                     "layout",
-                    tooltip="Drag with mouse or finger, or choose one with Tab and move it with the arrow keys. Ctrl+Z "
-                    "takes a move back.",
+                    tooltip="Drag with mouse or finger, or choose one with Tab and move it with the arrow keys. +, ✎ "
+                    "and ✕ add an object, give it other words and take it off. Ctrl+Z takes a change back.",
                 ),
             ],
-            outputs=_relation_outputs(),
+            outputs=relation_outputs(),
         )
 
     @classmethod
@@ -214,17 +215,18 @@ class SceneLayout(io.ComfyNode):
     @classmethod
     def execute(cls, relations: GroundedScene, layout: dict) -> io.NodeOutput:
         """Put the layout's relations in the place of the prompt's."""
-        return _with_scene(relations, laid_out(relations.scene, read_layout(layout)))
+        return with_scene(relations, laid_out(relations.scene, read_layout(layout)))
 
 
-def _relation_outputs() -> list[io.Output]:
+def relation_outputs() -> list[io.Output]:
+    """Those of a node that changes relations."""
     return [
         Relations.Output(display_name="relations", tooltip="For Apply Spatial Steering or Steered KSampler."),
         io.String.Output(display_name="summary", tooltip="The relations in words."),
     ]
 
 
-def _with_scene(relations: GroundedScene, scene: Scene) -> io.NodeOutput:
+def with_scene(relations: GroundedScene, scene: Scene) -> io.NodeOutput:
     """Another scene of the same prompt, tied to the same tokens; and what the front end shows of it."""
     grounded = replace(ground(scene, relations.sequence), conditioning=relations.conditioning)
     return io.NodeOutput(grounded, grounded.summary(), ui={"prompt": [relations.scene.prompt]})

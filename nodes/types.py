@@ -30,6 +30,8 @@ Trace = io.Custom("STEERING_TRACE")
 Scores = io.Custom("SPATIAL_SCORES")
 #: Carries a ``RelationClassifier``.
 Classifier = io.Custom("RELATION_CLASSIFIER")
+#: What ComfyUI's Create Bounding Boxes gives: boxes with descriptions, see ``read_elements``.
+Elements = io.Custom("ARRAY")
 #: Carries the folder of a dataset, a ``Path``.
 Dataset = io.Custom("RELATION_DATASET")
 

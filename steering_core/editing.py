@@ -1,4 +1,4 @@
-"""Relations that a person makes: added by hand, changed, switched off, or laid out on a canvas."""
+"""Relations that a person makes: added by hand, changed, or switched off."""
 
 from __future__ import annotations
 
@@ -13,8 +13,6 @@ from .parser import objects, parse
 from .parts import Part
 from .relations import STEERED_NAMES, Place, Relation, Scene, Span, SpatialRelation, check_object, ends, relation_named
 
-#: Most objects of a layout: each pair of them can be related.
-MOST_PLACED = 64
 #: Most letters of a name that is looked for letter by letter.
 _LONGEST_NAME = 300
 _RELATIONS = tuple(relation.value for relation in Relation)
@@ -64,7 +62,7 @@ def with_relation(scene: Scene, subject: str, relation: Relation | Place, object
     check_object(relation, object)
     known = objects(scene.prompt)
     spans = [find_phrase(scene.prompt, phrase, known=known) for phrase in ends(subject, object)]
-    return replace(scene, relations=_distinct(*scene.relations, _between(spans[0], relation, *spans[1:])))
+    return replace(scene, relations=distinct(*scene.relations, between(spans[0], relation, *spans[1:])))
 
 
 class RelationEdit(NamedTuple):
@@ -118,86 +116,7 @@ def edited(scene: Scene, edits: Iterable[RelationEdit]) -> Scene:
         edit = same.popleft()  # of two relations in the same words, each has an edit of its own
         if edit.on:
             kept.append(replace(relation, relation=edit.wanted))
-    return replace(scene, relations=_distinct(*kept))
-
-
-class PlacedObject(NamedTuple):
-    """An object on a canvas.
-
-    Attributes:
-        name, occurrence: which it is of that name in the prompt, from 0.
-        point: where it was put, (x, y) in [0, 1], y downward.
-    """
-
-    name: str
-    occurrence: int
-    point: tuple[float, float]
-
-
-class Layout(NamedTuple):
-    """Relations between objects that were put on a canvas.
-
-    Attributes:
-        objects: as they were put there.
-        relations: subject, relation, object; subject and object as positions among the objects.
-    """
-
-    objects: tuple[PlacedObject, ...]
-    relations: tuple[tuple[int, Relation, int], ...]
-
-
-def read_layout(value: Any) -> Layout:
-    """A layout from its JSON: ``{"objects": [{"name", "occurrence", "x", "y"}, …], "relations": [[0, "near", 1], …]}``.
-
-    ``{}`` and None hold nothing. Where an object was put, x and y from 0 to 1, is for the eye, and says which of the
-    prompt's places it has left.
-
-    Raises:
-        ValueError: the value has another form; says where.
-    """
-    layout = Part("layout", {} if value is None else value)
-    placed = layout.get("objects")
-    objects = tuple(_read_placed(part) for part in placed.items(most=MOST_PLACED)) if placed else ()
-    related = layout["relations"] if objects else layout.get("relations")
-    relations = tuple(_read_triplet(part, len(objects)) for part in related.items()) if related else ()
-    return Layout(objects, relations)
-
-
-def _read_placed(part: Part) -> PlacedObject:
-    point = part["x"].share(), part["y"].share()
-    return PlacedObject(part["name"].text(), part["occurrence"].index(), point)
-
-
-def _read_triplet(part: Part, objects: int) -> tuple[int, Relation, int]:
-    subject, relation, object = part.items(3, 3)
-    triplet = subject.index(objects), Relation(relation.one_of(_RELATIONS)), object.index(objects)
-    if triplet[0] == triplet[2]:
-        raise part.unlike("a relation of two objects")
-    return triplet
-
-
-def laid_out(scene: Scene, layout: Layout) -> Scene:
-    """The scene with the relations of a layout in place of its own; as it is where the layout is empty.
-
-    A layout tells how objects lie to each other: what the scene states of their places in the picture stays, but for
-    an object that was put elsewhere.
-
-    Raises:
-        ValueError: an object is not in the prompt.
-    """
-    if not layout.objects:
-        return scene
-    known = objects(scene.prompt)
-    spans = [find_phrase(scene.prompt, placed.name, placed.occurrence, known) for placed in layout.objects]
-    between = (_between(spans[a], relation, spans[b]) for a, relation, b in layout.relations)
-    points = {span: placed.point for span, placed in zip(spans, layout.objects)}
-    places = (
-        stated
-        for stated in scene.relations
-        if isinstance(stated.relation, Place)
-        and (stated.subject not in points or stated.relation.holds(points[stated.subject]))
-    )
-    return replace(scene, relations=_distinct(*places, *between))
+    return replace(scene, relations=distinct(*kept))
 
 
 def described(prompt: str) -> dict[str, Any]:
@@ -243,11 +162,17 @@ def vocabulary() -> list[dict[str, Any]]:
     ]
 
 
-def _between(subject: Span, relation: Relation | Place, object: Span | None = None) -> SpatialRelation:
+def between(subject: Span, relation: Relation | Place, object: Span | None = None) -> SpatialRelation:
+    """The relation of two phrases, or the place of one.
+
+    Raises:
+        ValueError: both are the same.
+    """
     if subject == object:
         raise ValueError(f'"{subject.text}" was given as both subject and object. Name two objects.')
     return SpatialRelation(subject, relation, object)
 
 
-def _distinct(*relations: SpatialRelation) -> tuple[SpatialRelation, ...]:
+def distinct(*relations: SpatialRelation) -> tuple[SpatialRelation, ...]:
+    """Each relation once, in their order."""
     return tuple(dict.fromkeys(relations))

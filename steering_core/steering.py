@@ -255,7 +255,8 @@ class Steering:
         if left_alone := (followed == 0).nonzero().flatten().tolist():
             self.leave_out(step.number, "the gradient of the steering loss is not finite", left_alone)
         relations = tuple(number for number, _ in self._due(step))
-        self.trace.append(TraceEntry(step.number, refinement, relations, loss, centres, norms, objects, strength))
+        met = loss <= self.schedule.target
+        self.trace.append(TraceEntry(step.number, refinement, relations, loss, centres, norms, objects, strength, met))
         return norms
 
     def _probe(

@@ -15,6 +15,7 @@ from .evaluation.look import Look, seen_relations
 from .presence import Presence
 from .regions import Regions
 from .relations import in_words
+from .standing import standing
 from .tokens import GroundedRelation, GroundedScene
 from .wording import several
 
@@ -32,6 +33,7 @@ class TraceEntry:
         gradient_norm: Euclidean norm of each image's gradient, (batch,).
         mean_map: each object's map, mean over layers and heads, (batch, objects, H, W), summing to 1.
         strength: mean attention that each object gets, (batch, objects), in [0, 1].
+        met: which of these relations have met the target, and are left alone, (relations, batch).
     """
 
     step: int
@@ -42,6 +44,7 @@ class TraceEntry:
     gradient_norm: Tensor
     mean_map: Tensor
     strength: Tensor
+    met: Tensor
 
     @property
     def presence(self) -> Presence:
@@ -51,6 +54,14 @@ class TraceEntry:
     def loss_of(self, number: int) -> Tensor:
         """Of a relation among those scored, (batch,)."""
         return self.loss[self.relations.index(number)]
+
+    def met_by(self, number: int) -> Tensor:
+        """Whether a relation among those scored has met the target, (batch,)."""
+        return self.met[self.relations.index(number)]
+
+    def stands(self, relation: GroundedRelation) -> list[bool]:
+        """Whether the centres stand in a relation, in each image."""
+        return [relation.relation.holds(*(image[end] for end in relation.ends)) for image in self.centroids.tolist()]
 
     def as_json(self) -> dict[str, Any]:
         """The entry without its map, in plain lists and numbers."""
@@ -141,6 +152,7 @@ class Settled:
         step: of the last look, from 0.
         before, after: the relation's loss at the first and at the last probe that scored it, (batch,).
         stands: whether the centroids of the last look stand in the relation, (batch,).
+        met: whether its loss met the target at the last probe that scored it, (batch,).
     """
 
     number: int
@@ -151,6 +163,7 @@ class Settled:
     before: Tensor
     after: Tensor
     stands: Tensor
+    met: Tensor
 
     @property
     def relation(self) -> str:
@@ -164,9 +177,8 @@ class Settled:
             where = f"{self.relation} in {stand} of {pictures} pictures"
         else:
             where = self.relation if stand else in_words(self.subject, f"not {self.phrase}", self.object)
-        before, after = (float(loss[loss.isfinite()].mean()) for loss in (self.before, self.after))
-        fall = f" (loss {before:.2f} \N{RIGHTWARDS ARROW} {after:.2f})" if math.isfinite(before + after) else ""
-        return f"attention: {where} at the last look, step {self.step + 1} of {steps}{fall}"
+        how_far = standing(self.stands.tolist(), self.met.tolist())
+        return f"attention: {where} at the last look, step {self.step + 1} of {steps}: {how_far}"
 
     def as_json(self) -> dict[str, Any]:
         """In plain lists and numbers."""
@@ -329,7 +341,6 @@ def settled(scene: GroundedScene, entries: Sequence[TraceEntry]) -> list[Settled
     for number, relation in enumerate(scene.relations):
         if scored := _scoring(entries, number):
             last = entries[-1]
-            stands = [_stands(relation, image) for image in last.centroids.tolist()]
             found.append(
                 Settled(
                     number,
@@ -339,14 +350,11 @@ def settled(scene: GroundedScene, entries: Sequence[TraceEntry]) -> list[Settled
                     last.step,
                     scored[0].loss_of(number),
                     scored[-1].loss_of(number),
-                    torch.tensor(stands),
+                    torch.tensor(last.stands(relation)),
+                    scored[-1].met_by(number),
                 )
             )
     return found
-
-
-def _stands(relation: GroundedRelation, centres: Sequence[tuple[float, float]]) -> bool:
-    return relation.relation.holds(*(centres[end] for end in relation.ends))
 
 
 def _present(scene: GroundedScene, last: TraceEntry) -> list[str]:

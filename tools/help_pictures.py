@@ -64,12 +64,24 @@ _NODES = {
         {"subject": "cat", "relation": "left_of", "object": "dog", "wanted": "left_of", "on": False},
         {"subject": "boat", "relation": "above", "object": "car", "wanted": "above_left", "on": True},
     ]}}),
-    "layout": _Node(f"{_OWN}SceneLayout", (380, 440), {"layout": {"relations": [], "objects": [
+    "layout": _Node(f"{_OWN}SceneLayout", (380, 440), {"layout": {"relations": [
+        [0, "at_bottom_left", None], [2, "at_top_left", None], [0, "left_of", 1], [2, "above_left", 3],
+    ], "objects": [
         {"name": "cat", "occurrence": 0, "x": 0.1, "y": 0.9},
         {"name": "dog", "occurrence": 0, "x": 0.8, "y": 0.85},
         {"name": "boat", "occurrence": 0, "x": 0.15, "y": 0.1},
         {"name": "car", "occurrence": 0, "x": 0.75, "y": 0.45},
     ]}}),
+    "canvas": _Node("CreateBoundingBoxes", (360, 480), {"width": 512, "height": 512, "editor_state": [
+        {"x": 24, "y": 40, "width": 170, "height": 170, "metadata": {"type": "obj", "desc": "dog", "palette": []}},
+        {"x": 320, "y": 300, "width": 160, "height": 180, "metadata": {"type": "obj", "desc": "cat", "palette": []}},
+    ]}),
+    "boxed": _Node(f"{_OWN}BoundingBoxesToPlaces", (280, 0)),
+    "corners": _Node(f"{_OWN}RelationParser", (320, 170), {
+        "text": "a dog in the upper left corner and a cat in the lower right corner",
+    }),
+    "areas": _Node(f"{_OWN}AreasOfObjects", (260, 0), {"width": 256, "height": 256}),
+    "draw": _Node("DrawBBoxes", (220, 0)),
     "centroid": _Node(f"{_OWN}CentroidLoss", (320, 0)),
     "presence": _Node(f"{_OWN}PresenceLoss", (320, 0), {"weight": 0.5}),
     "load": _Node(f"{_OWN}LoadRelationClassifier", (340, 0), {"classifier_name": "miniature.safetensors"}),
@@ -156,6 +168,28 @@ _GRAPHS = {
     "SceneLayout": _Graph(
         ("four", "layout", "words"),
         ("mini.CLIP four.clip", "four.relations layout.relations", "layout.summary words.source"),
+        behind="mini",
+        run=True,
+    ),
+    "BoundingBoxesToPlaces": _Graph(
+        ("plain canvas", "boxed words"),
+        (
+            "mini.CLIP plain.clip",
+            "plain.relations boxed.relations",
+            "canvas.elements boxed.elements",
+            "boxed.summary words.source",
+        ),
+        behind="mini",
+        run=True,
+    ),
+    "AreasOfObjects": _Graph(
+        ("corners", "areas", "draw picture"),
+        (
+            "mini.CLIP corners.clip",
+            "corners.relations areas.relations",
+            "areas.bboxes draw.bboxes",
+            "draw.out_image picture.images",
+        ),
         behind="mini",
         run=True,
     ),

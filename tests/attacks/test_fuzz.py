@@ -28,7 +28,8 @@ from toy_recording import record_toy
 from steering_core.classifier import load_classifier, save_classifier
 from steering_core.cli.config import read_config
 from steering_core.cli.main import main
-from steering_core.editing import edited, laid_out, read_edits, read_layout
+from steering_core.editing import edited, read_edits
+from steering_core.layout import laid_out, read_layout
 from steering_core.parser import objects, parse
 from steering_core.tokens import Token, ground
 from steering_core.training.dataset import MANIFEST, read_manifest, read_records, shard_file

@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 from toy_recording import SETTINGS, ToyModel, ToySource
 
-from steering_core.editing import described, edited, find_phrase, laid_out, read_edits, read_layout
+from steering_core.editing import described, edited, find_phrase, read_edits
+from steering_core.layout import laid_out, read_layout
 from steering_core.parser import parse
 from steering_core.regions import regions_of
 from steering_core.search import occurrences

@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 from graphs import core_node, graph, pack_node, sampler_node
 
-from steering_core.editing import read_edits, read_layout
+from steering_core.editing import read_edits
+from steering_core.layout import read_layout
 
 IMG = "<img src=x onerror=window.__pwned=1>"
 SVG = "<svg onload=window.__pwned=1>"

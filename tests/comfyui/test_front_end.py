@@ -113,6 +113,11 @@ def _hidden(boxes) -> list[tuple[str, str]]:
     ]
 
 
+def _holds(group, box) -> bool:
+    (left, top, across, down), (x, y, width, height) = group, box
+    return left <= x and top <= y and x + width <= left + across and y + height <= top + down
+
+
 @pytest.fixture(params=[False, True], ids=["canvas", "nodes_2.0"])
 def nodes2(request, page):
     """Whether nodes are drawn by Nodes 2.0: elements of HTML, larger than on the canvas."""
@@ -133,6 +138,8 @@ def test_no_node_hides_another(page, nodes2, workflow):
     assert len(boxes) == len(json.loads(workflow.read_text())["nodes"])
     assert all(width > 100 and height > 30 for _, (_, _, width, height) in boxes)
     assert _hidden(boxes) == []
+    groups = [group["bounding"] for group in json.loads(workflow.read_text())["groups"]]
+    assert [sum(_holds(group, box) for group in groups) for _, box in boxes] == [1] * len(boxes)
     assert page.errors == []
 
 

@@ -84,7 +84,13 @@ def _relations(page):
     """The relations of the layout's value, by names."""
     value = page.evaluate(_VALUE)
     names = [placed["name"] for placed in value["objects"]]
-    return [(names[subject], relation, names[object]) for subject, relation, object in value["relations"]]
+    return [(names[a], relation, names[b]) for a, relation, b in value["relations"] if b is not None]
+
+
+def _given(page):
+    """By name the places in the picture that the layout's value gives."""
+    value = page.evaluate(_VALUE)
+    return {value["objects"][a]["name"]: place for a, place, b in value["relations"] if b is None}
 
 
 def _places(page):
@@ -168,25 +174,182 @@ def test_drag_keeps_the_relations_of_others(page):
     assert ("cat", "left_of", "dog") not in _relations(page)
 
 
-def test_drag_of_an_unrelated_object_relates_it_to_the_nearest(page):
+def test_drag_of_an_unrelated_object_gives_it_a_place_and_no_relation(page):
     _layout(page, "a cat to the left of a dog, and a tree")
     assert "tree" not in " ".join(_said(page))
 
-    x, y = page.evaluate("() => { const s = document.querySelector('.chip[value=dog]').style; return [s.left, s.top] }")
-    _drag(page, "tree", float(x[:-1]) / 100, float(y[:-1]) / 100 - 0.4)
+    _drag(page, "tree", 0.5, 0.05)
 
-    assert _relations(page) == [("cat", "left_of", "dog"), ("tree", "above", "dog")]
+    assert _relations(page) == [("cat", "left_of", "dog")]
+    assert _given(page) == {"tree": "at_top"}
+    assert _said(page) == ["tree at the top", "cat to the left of dog"]
 
 
-def test_drag_without_any_relation_in_the_prompt(page):
-    _layout(page, "a cat and a dog")
-    assert _said(page) == []
+@pytest.mark.parametrize(
+    ("point", "place", "words"),
+    [
+        ((0.1, 0.5), "at_left", "on the left"),
+        ((0.9, 0.55), "at_right", "on the right"),
+        ((0.5, 0.1), "at_top", "at the top"),
+        ((0.5, 0.9), "at_bottom", "at the bottom"),
+        ((0.55, 0.45), "at_center", "in the center"),
+        ((0.15, 0.15), "at_top_left", "in the upper left corner"),
+        ((0.85, 0.1), "at_top_right", "in the upper right corner"),
+        ((0.1, 0.9), "at_bottom_left", "in the lower left corner"),
+        ((0.9, 0.9), "at_bottom_right", "in the lower right corner"),
+    ],
+)
+def test_a_lone_object_that_is_dragged_gets_that_place(page, server, point, place, words):
+    _layout(page, "a cat")
+    assert _said(page) == ["Drag an object to where it should be."]
 
-    _drag(page, "dog", 0.5, 0.5)
-    _drag(page, "cat", 0.5, 0.05)
+    page.mouse.move(*_centre(page, "cat"))
+    page.mouse.down()
+    page.mouse.move(*_at(page, 0.3, 0.7), steps=3)
+    page.mouse.move(*_at(page, *point), steps=5)
+    # What will be asked is drawn while the chip is still held, and no value yet.
+    assert _said(page) == [f"cat {words}"]
+    assert page.locator(".spatial-steering text.place").all_text_contents() == [words]
+    assert page.locator(".spatial-steering .area").count() == 1
+    assert page.evaluate(_VALUE) == {}
+    page.mouse.up()
 
-    assert [relation for _, relation, _ in _relations(page)] in (["above"], ["below"])
-    assert len(_said(page)) == 1
+    assert _given(page) == {"cat": place}
+    if place in ("at_left", "at_bottom_right"):
+        assert _run(page, server) == f"cat {words}"
+
+
+def test_relations_are_drawn_with_their_words(page):
+    _layout(page, _CAT_DOG)
+    assert page.locator(".spatial-steering text.relation").all_text_contents() == ["to the left of"]
+
+
+def test_a_drag_out_of_the_prompts_place_takes_another(page, server):
+    _layout(page, "a cat on the left")
+    assert _said(page) == ["cat on the left"]
+    _drag(page, "cat", 0.9, 0.5)
+    assert _said(page) == ["cat on the right"]
+    assert _run(page, server) == "cat on the right"
+
+
+def test_a_layout_of_before_keeps_its_relations_to_the_nearest(page, server):
+    """Objects that the prompt does not relate were related to the nearest when they were dragged."""
+    _layout(page, "a cat and a dog and a tree")
+    objects = [
+        {"name": name, "occurrence": 0, "x": x, "y": 0.5} for name, x in (("cat", 0.1), ("dog", 0.9), ("tree", 0.5))
+    ]
+    value = {"objects": objects, "relations": [[0, "left_of", 1], [2, "left_of", 1]]}
+    page.evaluate(f"value => {{ {_NODE}.widgets[0].value = value }}", value)
+    assert page.evaluate(_VALUE) == value
+    assert _run(page, server).splitlines() == ["cat to the left of dog", "tree to the left of dog"]
+    _drag(page, "tree", 0.5, 0.95)
+    assert _run(page, server).splitlines() == ["tree at the bottom", "cat to the left of dog"]
+
+
+def _tool(page, sign):
+    return page.locator(f'.spatial-steering .tools input[value="{sign}"]')
+
+
+def _name(page, words):
+    page.locator(".spatial-steering .naming .name").fill(words)
+    page.keyboard.press("Enter")
+
+
+def test_objects_are_added_by_words_of_the_prompt_in_any_language(page, server):
+    _build(page, "\u4e00\u53ea\u732b\u548c\u4e00\u53ea\u72d7")  # "a cat and a dog" in Chinese
+    _tool(page, "+").click()
+    _name(page, "\u732b")
+    _chip(page, "\u732b").wait_for()
+    assert _given(page) == {}
+
+    _tool(page, "+").click()
+    _name(page, "zebra")
+    assert "does not stand" in page.locator(".spatial-steering .wrong").inner_text()
+    _name(page, "\u732b")
+    assert "here already" in page.locator(".spatial-steering .wrong").inner_text()
+    page.keyboard.press("Escape")
+
+    _drag(page, "\u732b", 0.1, 0.5)
+    assert _run(page, server) == "\u732b on the left"
+
+
+def test_an_object_is_taken_off_and_comes_back(page, server):
+    _layout(page, "a cat to the left of a dog, and a bird above a tree")
+    _chip(page, "dog").click()
+    _tool(page, "\N{MULTIPLICATION X}").click()
+    assert _chip(page, "dog").count() == 0
+    assert page.evaluate(_VALUE) == {"removed": [{"name": "dog", "occurrence": 0}]}
+    assert _run(page, server) == "bird above tree"
+
+    _tool(page, "+").click()
+    _name(page, "Dog")
+    _chip(page, "dog").wait_for()
+    assert "removed" not in page.evaluate(_VALUE)
+    _chip(page, "tree").focus()
+    page.keyboard.press("Delete")
+    assert _chip(page, "tree").count() == 0
+    page.keyboard.press("Control+z")
+
+
+def test_an_object_gets_other_words_and_keeps_what_is_asked_of_it(page, server):
+    _layout(page, "a cat to the left of a dog in the snow")
+    _drag(page, "cat", 0.1, 0.5)
+    _chip(page, "cat").dblclick()
+    _name(page, "snow")
+    _chip(page, "snow").wait_for()
+    assert _chip(page, "cat").count() == 0
+    assert _said(page) == ["snow on the left", "snow to the left of dog"]
+    assert _run(page, server).splitlines() == ["snow on the left", "snow to the left of dog"]
+
+    saved, value = page.evaluate("() => app.graph.serialize()"), page.evaluate(_VALUE)
+    _build(page, "a bird")
+    page.evaluate("graph => app.loadGraphData(graph)", saved)
+    _chip(page, "snow").wait_for()
+    assert page.evaluate(_VALUE) == value
+
+
+_SAMPLE = """() => {
+    const add = (type, x, y) => {
+        const node = LiteGraph.createNode(type)
+        node.pos = [x, y]
+        app.graph.add(node)
+        return node
+    }
+    const find = type => app.graph._nodes.find(node => node.type === type)
+    const [model, parser] = [find('SpatialSteeringLoadMiniatureModel'), find('SpatialSteeringRelationParser')]
+    const layout = find('SpatialSteeringSceneLayout')
+    const sampler = add('SpatialSteeringSteeredKSampler', 0, 500)
+    const latent = add('EmptyLatentImage', 0, 1200)
+    const decode = add('VAEDecode', 500, 500)
+    const shown = add('PreviewImage', 900, 500)
+    const slot = name => sampler.inputs.findIndex(input => input.name === name)
+    model.connect(0, sampler, slot('model'))
+    parser.connect(0, sampler, slot('positive'))
+    parser.connect(0, sampler, slot('negative'))
+    layout.connect(0, sampler, slot('relations'))
+    latent.connect(0, sampler, slot('latent_image'))
+    sampler.connect(0, decode, 0)
+    model.connect(2, decode, 1)
+    decode.connect(0, shown, 0)
+    const set = (node, name, value) => { node.widgets.find(widget => widget.name === name).value = value }
+    for (const side of ['width', 'height']) set(latent, side, 128)
+    set(sampler, 'steps', 8)
+}"""
+
+
+def test_the_picture_of_the_last_run_lies_under_the_objects_with_where_attention_saw_them(page, server):
+    _layout(page, "a giraffe above an airplane")
+    page.evaluate(_SAMPLE)
+    picture = page.locator(".spatial-steering .picture")
+    assert picture.is_hidden() and _tool(page, "\N{WHITE SQUARE CONTAINING BLACK SMALL SQUARE}").is_hidden()
+
+    page.evaluate("() => app.queuePrompt(0)")
+    picture.wait_for()
+    page.wait_for_function("() => document.querySelector('.spatial-steering .picture').naturalWidth === 128")
+    assert page.locator(".spatial-steering .seen").count() == 2
+
+    _tool(page, "\N{WHITE SQUARE CONTAINING BLACK SMALL SQUARE}").click()
+    assert picture.is_hidden() and page.locator(".spatial-steering .seen").count() == 0
 
 
 def test_drag_by_touch(page):
@@ -317,7 +480,7 @@ def test_prompt_sent_to_the_server_holds_the_layout(page):
 
     (layout,) = [node["inputs"]["layout"] for node in sent.values() if node["class_type"].endswith("SceneLayout")]
     assert [placed["name"] for placed in layout["objects"]] == ["cat", "dog", "bird", "car"]
-    assert layout["relations"] == [[0, "above", 1], [2, "above", 3]]
+    assert layout["relations"] == [[0, "at_top", None], [1, "at_bottom", None], [0, "above", 1], [2, "above", 3]]
 
 
 def test_field_grows_with_the_node(page):
@@ -514,9 +677,10 @@ def test_places_of_the_prompt_stay_beside_a_layout(page, server):
 
     _drag(page, "dog", 0.5, 0.05)
     _drag(page, "bird", 0.5, 0.95)
-    assert _said(page) == [*places, "dog above bird"] and _relations(page) == [("dog", "above", "bird")]
+    asked = [*places, "dog at the top", "bird at the bottom", "dog above bird"]
+    assert _said(page) == asked and _relations(page) == [("dog", "above", "bird")]
 
-    assert _run(page, server).splitlines() == [*places, "dog above bird"]
+    assert _run(page, server).splitlines() == asked
 
 
 def test_run_steers_by_the_layout(page, server):

@@ -167,6 +167,8 @@ def test_formulas_are_folded_away(page, node, folded):
         "relation",
         "drag objects",
         "canvas",
+        "area",
+        "bounding box",
     ],
 )
 def test_an_artists_words_find_the_pack_in_the_first_three_rows(page, server, words):

@@ -54,11 +54,15 @@ def _has(picture: np.ndarray, colour: np.ndarray) -> bool:
     return bool((np.abs(picture - colour).sum(axis=-1) < 60).any())
 
 
-def test_the_status_line_says_what_will_be_steered_then_step_relation_and_loss(server):
+def test_the_status_line_says_what_will_be_steered_then_step_relation_and_how_far_it_has_come(server):
     texts, pictures = _watch(server, graph(sampler=sampler_node(["steer", 0], seed=31)))
     assert len(texts) == 4
     assert texts[0] == "steering giraffe above airplane · steps 1 to 3 of 12"
-    assert texts[1].startswith("step 1 of 12 · giraffe above airplane: 0.")
+    for step, text in enumerate(texts[1:], 1):
+        begin, how_far = text.rsplit(": ", 1)
+        assert begin == f"step {step} of 12 · giraffe above airplane"
+        assert how_far in ("not there yet", "nearly there", "there")
+    assert how_far != "not there yet"
     assert pictures == []
 
 

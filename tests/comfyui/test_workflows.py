@@ -184,6 +184,26 @@ def test_nodes_have_room(workflow):
         assert apart, (one["type"], other["type"])
 
 
+@pytest.mark.parametrize("workflow", WORKFLOWS, ids=lambda file: file.stem)
+def test_nodes_stand_in_groups_with_titles(workflow):
+    graph = json.loads(workflow.read_text())
+    groups = sorted(graph["groups"], key=lambda group: group["bounding"][0])
+    titles = [group["title"] for group in groups]
+    assert len(groups) >= 4 and len(set(titles)) == len(titles)
+    assert all(re.fullmatch(r"[A-Z][a-z, ]+", title) and title != "Group" for title in titles)
+    for one, other in itertools.pairwise(groups):
+        assert one["bounding"][0] + one["bounding"][2] < other["bounding"][0], (one["title"], other["title"])
+    for node in graph["nodes"]:
+        left, top, right, bottom = _taken(node)  # a sampler's with what a run writes under it
+        around = [
+            group
+            for group in groups
+            for x, y, width, height in [group["bounding"]]
+            if x <= left and y <= top and right <= x + width and bottom <= y + height
+        ]
+        assert len(around) == 1, node["type"]
+
+
 def _ours(server) -> dict:
     known = server.get("/object_info")
     return {name: node for name, node in known.items() if node["category"] == "Spatial Steering"}
@@ -196,7 +216,7 @@ def test_every_node_stands_in_some_workflow(server):
 
 def test_nodes_are_registered_and_documented(server):
     ours = _ours(server)
-    assert len(ours) == 21
+    assert len(ours) == 23
     for name, node in ours.items():
         assert node["search_aliases"], name
         assert node["description"], name

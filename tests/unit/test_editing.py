@@ -9,9 +9,7 @@ from steering_core.editing import (
     described,
     edited,
     find_phrase,
-    laid_out,
     read_edits,
-    read_layout,
     vocabulary,
     with_relation,
 )
@@ -144,79 +142,6 @@ def test_what_is_damaged_in_edits_is_named(value, where):
 @pytest.mark.parametrize("value", [None, {}, {"relations": []}, {"__proto__": {"relations": 1}}])
 def test_a_value_can_hold_no_edits(value):
     assert read_edits(value) == []
-
-
-def placed(*names: str) -> list[dict]:
-    return [{"name": name, "occurrence": names[:i].count(name), "x": 0.1, "y": 0.2} for i, name in enumerate(names)]
-
-
-def test_a_layout_takes_the_place_of_the_relations():
-    value = {"objects": placed("dog", "dog", "cat"), "relations": [[0, "left_of", 1], [2, "above_left", 1]]}
-    scene = laid_out(parse("a dog and a dog near a cat"), read_layout(value))
-    assert texts(scene) == ["dog to the left of dog", "cat above and to the left of dog"]
-    assert scene.relations[0].subject != scene.relations[0].object
-
-
-def test_a_layout_leaves_places_in_the_picture():
-    value = {"objects": placed("dog", "cat"), "relations": [[0, "above", 1]]}
-    scene = laid_out(parse("a dog on the left, a cat to the right of a bird"), read_layout(value))
-    assert texts(scene) == ["dog on the left", "dog above cat"]
-
-
-@pytest.mark.parametrize(("stated", "x", "y"), [("right", 0.9, 0.5), ("left", 0.1, 0.5), ("bottom", 0.5, 0.9)])
-def test_an_object_that_was_dragged_out_of_its_place_has_it_no_more(stated, x, y):
-    prompt = f"a dog on the {stated} and a cat at the top"
-    for point, kept in (((x, y), ["dog " + parse(prompt).relations[0].relation.phrase]), ((1 - x, 1 - y), [])):
-        objects = [{**placed("dog")[0], "x": point[0], "y": point[1]}, {**placed("cat")[0], "x": 0.5, "y": 0.1}]
-        scene = laid_out(parse(prompt), read_layout({"objects": objects, "relations": []}))
-        assert texts(scene) == [*kept, "cat at the top"]
-
-
-def test_an_empty_layout_leaves_the_scene_and_objects_alone_relate_nothing():
-    scene = parse(PROMPT)
-    assert laid_out(scene, read_layout({})) == scene
-    assert laid_out(scene, read_layout({"objects": placed("dog"), "relations": []})).relations == ()
-
-
-DOG = placed("dog")[0]
-
-
-@pytest.mark.parametrize(
-    ("value", "where"),
-    [
-        ({"objects": [{"name": "dog"}], "relations": []}, "layout.objects[0]: an object with x"),
-        ({"objects": [{"name": "dog", "x": 0, "y": 1}], "relations": []}, "layout.objects[0]: an object with occurr"),
-        ({"objects": placed("dog")}, "layout: an object with relations"),
-        ({"objects": [None], "relations": []}, "layout.objects[0]: an object"),
-        ({"objects": placed("dog", "cat"), "relations": [[0, "above", 2]]}, "layout.relations[0][2]: a whole number"),
-        ({"objects": placed("dog", "cat"), "relations": [[0, "above", True]]}, "layout.relations[0][2]: a whole"),
-        ({"objects": placed("dog", "cat"), "relations": [[0, "above", 0.5]]}, "layout.relations[0][2]: a whole"),
-        ({"objects": placed("dog", "cat"), "relations": [[0, "over", 1]]}, "layout.relations[0][1]: one of left_of"),
-        ({"objects": placed("dog", "cat"), "relations": [[0, "at_left", 1]]}, "layout.relations[0][1]: one of left_of"),
-        ({"objects": placed("dog", "cat"), "relations": [[0, 1]]}, "layout.relations[0]: a list of 3"),
-        ({"objects": placed("dog", "cat"), "relations": ["ab"]}, "layout.relations[0]: a list"),
-        ({"objects": placed("dog", "cat"), "relations": [[0, "above", 0]]}, "layout.relations[0]: a relation of two"),
-        ({"relations": [[0, "above", 1]]}, "layout.relations[0][0]: a whole number"),
-        (
-            {"objects": [{**DOG, "occurrence": -1}], "relations": []},
-            "layout.objects[0].occurrence: a whole",
-        ),
-        (
-            {"objects": [{**DOG, "occurrence": 1e999}], "relations": []},
-            "layout.objects[0].occurrence: a whole",
-        ),
-        ({"objects": [{**DOG, "name": []}], "relations": []}, "layout.objects[0].name: a text"),
-        ({"objects": [{**DOG, "x": float("nan")}], "relations": []}, "layout.objects[0].x: a number"),
-        ({"objects": [{**DOG, "y": None}], "relations": []}, "layout.objects[0].y: a number"),
-        ({"objects": placed(*map(str, range(65))), "relations": []}, "layout.objects: a list of at most 64"),
-        ("", "layout: an object"),
-        (False, "layout: an object"),
-    ],
-)
-def test_what_is_damaged_in_a_layout_is_named(value, where):
-    with pytest.raises(ValueError, match=re.escape(where) + ".* was expected, and .* was given") as error:
-        read_layout(value)
-    assert len(str(error.value)) < 500
 
 
 def test_a_name_that_is_too_long_to_be_looked_for():

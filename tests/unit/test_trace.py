@@ -42,7 +42,7 @@ def test_where_attention_settled_is_told_as_attention_and_never_ticked():
     assert left.stands.all() and above.stands.all()
     assert (left.after < left.before).all()
     first, *_ = run.summary().splitlines()
-    assert first.startswith("attention: a to the left of b in 2 of 2 pictures at the last look, step 4 of 16 (loss ")
+    assert first == "attention: a to the left of b in 2 of 2 pictures at the last look, step 4 of 16: there"
     assert TICK not in run.summary() and CROSS not in run.summary() and "holds" not in run.summary()
 
 

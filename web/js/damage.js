@@ -1,11 +1,11 @@
 /**
  * What is wrong with values that come from a workflow, which anybody may have written.
  *
- * steering_core/editing.py reads the same forms. A fault is said as the place and what stands there, such as
+ * steering_core/editing.py and layout.py read the same forms. A fault is said as the place and what stands there, such as
  * ``relations[2].wanted: "over"``, which needs no translation.
  */
 
-/** Most objects of a layout, as steering_core.editing has it. */
+/** Most objects of a layout, as steering_core.layout has it. */
 export const MOST_PLACED = 64
 /** Most letters of what is shown of a damaged part. */
 const SHOWN = 60
@@ -28,11 +28,13 @@ export function faultOfEdits({ vocabulary }, value) {
 /** The first fault of the value of Scene Layout; undefined if there is none. */
 export function faultOfLayout({ vocabulary }, value) {
   const along = leaf((value) => typeof value === "number" && value >= 0 && value <= 1)
-  const objects = list(object({ name: isText, occurrence: isIndex(Infinity), x: along, y: along }), MOST_PLACED)
-  const fault = object({ objects: optional(objects) })("", value)
+  const named = { name: isText, occurrence: isIndex(Infinity) }
+  const objects = list(object({ ...named, x: along, y: along }), MOST_PLACED)
+  const removed = list(object(named), MOST_PLACED)
+  const fault = object({ objects: optional(objects), removed: optional(removed) })("", value)
   if (fault) return fault
   const count = value.objects?.length ?? 0
-  const related = list(triplet(isIndex(count), oneOf(vocabulary.filter(({ place }) => !place))))
+  const related = list(triplet(isIndex(count), vocabulary))
   return object({ relations: count ? related : optional(related) })("", value)
 }
 
@@ -68,10 +70,13 @@ function list(check, most = Infinity) {
   }
 }
 
-function triplet(isIndex, isRelation) {
-  return (place, value) => {
-    if (!Array.isArray(value) || value.length !== 3 || value[0] === value[2]) return said(place, value)
-    return first([isIndex, isRelation, isIndex], (check, at) => check(`${place}[${at}]`, value[at]))
+/** A relation of two, or with null a place of one. */
+function triplet(isIndex, vocabulary) {
+  return (at, value) => {
+    if (!Array.isArray(value) || value.length !== 3 || value[0] === value[2]) return said(at, value)
+    const isOfOne = value[2] === null
+    const known = oneOf(vocabulary.filter(({ place }) => place === isOfOne))
+    return first([isIndex, known, isOfOne ? isNothing : isIndex], (check, i) => check(`${at}[${i}]`, value[i]))
   }
 }
 

@@ -1,9 +1,10 @@
 /**
- * Where objects stand on the field, and the relations between them. What a scene says of an object's place in the
- * picture is where it begins, and no part of the layout.
+ * Where objects stand on the field, and what is asked of them. What a scene says of an object's place in the picture is
+ * where it begins, and no part of the layout.
  *
- * A layout is {points, placed, relations}: a point [x, y] for each object of the scene, in [0, 1] with y downward; the
- * objects that a person or a relation has given a place; and the relations, as a scene has them.
+ * A layout is {points, placed, places, relations}: a point [x, y] for each object of the scene, in [0, 1] with y
+ * downward; the objects that a person or a relation has given a place; the names of the places in the picture of those
+ * that a person has dragged; and the relations between two, as a scene has them.
  */
 
 import { positions } from "./scene.js"
@@ -30,54 +31,94 @@ export function layoutOf(scene, value) {
   const fixed = new Map(held.map((index, i) => [index, [value.objects[i].x, value.objects[i].y]]))
   fixed.delete(-1)
   const points = arranged(scene, new Map([...stated(scene), ...fixed]))
-  if (!fixed.size) return { points, placed: new Set(), relations: scene.relations }
-  const kept = value.relations.map(([a, relation, b]) => [held[a], relation, held[b]])
+  if (!fixed.size) return { points, placed: new Set(), places: new Map(), relations: scene.relations }
+  const asked = value.relations.map(([a, name, b]) => [held[a], name, b === null ? null : held[b]])
+  const places = new Map(asked.filter(([a, , b]) => a >= 0 && b === null))
+  const kept = asked.filter(([a, , b]) => a >= 0 && b !== null && b >= 0)
   const added = scene.relations.filter(([a, , b]) => !fixed.has(a) || !fixed.has(b))
-  return related(scene, points, new Set(fixed.keys()), [...kept, ...added])
+  return related(scene, { points, placed: new Set(fixed.keys()), places, relations: [...kept, ...added] })
 }
 
-/** The layout after an object was moved; relations between others stay what they were. */
+/** The layout after an object was moved, to a place of its own; relations between others stay what they were. */
 export function moved(scene, layout, index, [x, y]) {
-  const points = layout.points.with(index, [within(x), within(y)])
-  const keep = layout.relations.filter(([a, , b]) => a !== index && b !== index)
-  return related(scene, points, new Set(layout.placed).add(index), keep)
+  const point = [within(x), within(y)]
+  return related(scene, {
+    points: layout.points.with(index, point),
+    placed: new Set(layout.placed).add(index),
+    places: new Map(layout.places).set(index, placeOf(scene.vocabulary, point)),
+    relations: layout.relations.filter(([a, , b]) => a !== index && b !== index),
+  })
 }
 
-/** The value that holds a layout. */
-export function valueOf({ objects }, { points, placed, relations }) {
-  if (!placed.size) return {}
+/** What is said of the places in the picture: of those dragged their own, of the others what the scene says. */
+export function placesOf(scene, { places }) {
+  const own = [...places].map(([index, name]) => [index, name, null])
+  return [...scene.places.filter(([index]) => !places.has(index)), ...own]
+}
+
+/** The value that holds a layout, and which objects of the scene were taken off. */
+export function valueOf({ objects, removed }, { points, placed, places, relations }) {
+  const off = removed.length ? { removed } : {}
+  if (!placed.size) return off
   const held = [...placed].sort((a, b) => a - b)
+  const at = (index) => held.indexOf(index)
   const rounded = (number) => Math.round(number * 1000) / 1000
+  const ofOne = [...places].map(([index, name]) => [at(index), name, null]).sort(([a], [b]) => a - b)
   return {
     objects: held.map((index) => ({ ...objects[index], x: rounded(points[index][0]), y: rounded(points[index][1]) })),
-    relations: relations.map(([a, relation, b]) => [held.indexOf(a), relation, held.indexOf(b)]),
+    relations: [...ofOne, ...relations.map(([a, relation, b]) => [at(a), relation, at(b)])],
+    ...off,
   }
 }
 
-/** Relations for the pairs that the scene relates, and for each other placed object with the nearest one. */
-function related(scene, points, placed, keep) {
-  const pairs = [...new Map(scene.relations.map(([a, , b]) => [unordered(a, b), [a, b]])).values()]
-  const joined = new Set(pairs.flat())
-  const lone = new Set([...placed].filter((index) => !joined.has(index)))
-  if (!joined.size) {
-    const [first] = lone
-    const others = points.map((_, index) => index).filter((index) => index !== first)
-    joined.add(first)
-    lone.delete(first)
-    if (!lone.size && others.length) lone.add(closest(points, [first], others)[1])
-  }
-  while (lone.size) {
-    const [a, b] = closest(points, lone, joined)
-    pairs.push([a, b])
-    joined.add(a)
-    lone.delete(a)
-  }
-  const kept = (a, b) => keep.filter(([c, , d]) => unordered(a, b) === unordered(c, d))
-  const relations = pairs.flatMap(([a, b]) => {
-    const same = kept(a, b)
+/** The value with one object more, by words of the prompt, of which nothing is asked yet. */
+export function withObject(scene, layout, object) {
+  const value = valueOf(scene, layout)
+  const [x, y] = onCircle(scene.objects.length, scene.objects.length + 1)
+  const objects = [...(value.objects ?? []), { ...object, x, y }]
+  return { ...value, objects, relations: value.relations ?? [], removed: without(scene.removed, object) }
+}
+
+/** The value without an object. */
+export function withoutObject(scene, layout, index) {
+  const value = valueOf(scene, layout)
+  const gone = [...layout.placed].sort((a, b) => a - b).indexOf(index)
+  const shifted = (at) => (at > gone ? at - 1 : at)
+  const isLeft = ([a, , b]) => a !== gone && b !== gone
+  const objects = value.objects?.filter((_, at) => at !== gone)
+  const relations = value.relations?.filter(isLeft).map(([a, name, b]) => [shifted(a), name, b && shifted(b)])
+  return { ...(objects && gone >= 0 ? { ...value, objects, relations } : value), removed: takenOff(scene, index) }
+}
+
+/** The value in which an object is another, by words of the prompt, and what is asked of it stays. */
+export function withName(scene, layout, index, object) {
+  const placed = new Set([...layout.placed, index, ...layout.relations.flatMap(([a, , b]) => [a, b])])
+  const value = valueOf(scene, { ...layout, placed })
+  const at = [...placed].sort((a, b) => a - b).indexOf(index)
+  const { x, y } = value.objects[at]
+  const removed = without(takenOff(scene, index), object)
+  return { ...value, objects: value.objects.with(at, { ...object, x, y }), removed }
+}
+
+/** The objects of the prompt that were taken off, once this one is. */
+function takenOff({ objects, own, removed }, index) {
+  return index < own ? [...removed, objects[index]] : removed
+}
+
+function without(removed, object) {
+  return removed.filter((one) => one !== object)
+}
+
+/** The layout with a relation for each pair that the scene relates; those that it has of others stay. */
+function related(scene, layout) {
+  const { points, relations: keep } = layout
+  const pairs = new Map(scene.relations.map(([a, , b]) => [unordered(a, b), [a, b]]))
+  const ofPairs = [...pairs].flatMap(([pair, [a, b]]) => {
+    const same = keep.filter(([c, , d]) => unordered(c, d) === pair)
     return same.length ? same : [[a, relationOf(scene.vocabulary, offset(points, a, b)), b]]
   })
-  return { points, placed: joined, relations }
+  const relations = [...ofPairs, ...keep.filter(([a, , b]) => !pairs.has(unordered(a, b)))]
+  return { ...layout, placed: new Set([...layout.placed, ...relations.flatMap(([a, , b]) => [a, b])]), relations }
 }
 
 function unordered(a, b) {
@@ -88,18 +129,28 @@ function offset(points, a, b) {
   return [points[a][0] - points[b][0], points[a][1] - points[b][1]]
 }
 
-function closest(points, from, to) {
-  const distance = ([a, b]) => Math.hypot(...offset(points, a, b))
-  const pairs = [...from].flatMap((a) => [...to].map((b) => [a, b]))
-  return pairs.reduce((best, pair) => (distance(pair) < distance(best) ? pair : best))
+/** The relation whose direction is closest to an offset; of objects that touch, the one without a direction. */
+function relationOf(vocabulary, offset) {
+  return likest(
+    vocabulary.filter(({ place }) => !place),
+    offset,
+    NEAR,
+  )
 }
 
-/** The relation whose direction is closest to an offset; of objects that touch, the one without a direction. */
-function relationOf(vocabulary, [dx, dy]) {
-  if (Math.hypot(dx, dy) < NEAR) return vocabulary.find(({ direction: [x, y] }) => !x && !y).name
-  const directed = vocabulary.filter(({ direction: [x, y] }) => x || y)
+/** The place in the picture that is closest to a point. */
+function placeOf(vocabulary, [x, y]) {
+  const places = vocabulary.filter(({ place }) => place)
+  const { reach } = places.find(({ direction }) => !direction.some(Boolean))
+  return likest(places, [x - 0.5, y - 0.5], reach)
+}
+
+/** The name of the one whose direction is closest to an offset; of one without a direction within a distance. */
+function likest(known, [dx, dy], close) {
+  if (Math.hypot(dx, dy) < close) return known.find(({ direction }) => !direction.some(Boolean)).name
+  const directed = known.filter(({ direction }) => direction.some(Boolean))
   const likeness = ({ direction: [x, y] }) => (dx * x + dy * y) / Math.hypot(x, y)
-  return directed.reduce((best, relation) => (likeness(relation) > likeness(best) ? relation : best)).name
+  return directed.reduce((best, one) => (likeness(one) > likeness(best) ? one : best)).name
 }
 
 /** Points of the objects that a scene says the place of. */

@@ -78,6 +78,41 @@ export function positions({ objects }, layout) {
   )
 }
 
+/**
+ * A scene with the objects that a layout adds to it, by words of the prompt, and without those that it takes off.
+ *
+ * @returns {object} also ``own``, how many of its objects are the scene's, which come first; and ``removed``, those of
+ *   the scene that were taken off
+ */
+export function peopled(scene, { objects: placed = [], removed: off = [] }) {
+  const isSame = (one) => (other) => one.name === other.name && one.occurrence === other.occurrence
+  const isNamed = ({ name }) => scene.objects.some((object) => object.name.toLowerCase() === name.toLowerCase())
+  const [removed, own] = [true, false].map((is) => scene.objects.filter((one) => off.some(isSame(one)) === is))
+  const added = placed.filter((one) => !isNamed(one) && stands(scene.prompt, one))
+  const objects = [...own, ...added.map(({ name, occurrence }) => ({ name, occurrence }))]
+  const at = scene.objects.map((one) => objects.findIndex(isSame(one)))
+  const relations = scene.relations
+    .map(([a, name, b]) => [at[a], name, b === null ? null : at[b]])
+    .filter(([a, , b]) => a >= 0 && (b === null || b >= 0))
+  return { ...scene, objects, relations, own: own.length, removed }
+}
+
+/** Whether words stand in a prompt so often that the one that is meant is among them. */
+function stands(prompt, { name, occurrence }) {
+  return name.trim() !== "" && prompt.toLowerCase().split(name.toLowerCase()).length > occurrence + 1
+}
+
+/** Whether anything that reaches a place comes through a node. */
+export function leadsFrom(place, node, seen = new Set()) {
+  if (place.node === node) return true
+  if (seen.has(place.node)) return false
+  seen.add(place.node)
+  return (place.node.inputs ?? []).some((input) => {
+    const before = origin(place, input)
+    return before && leadsFrom(before, node, seen)
+  })
+}
+
 // A place is a node, and the subgraph nodes that were entered on the way to it.
 
 function named({ node }, name) {
@@ -198,12 +233,16 @@ function edited(scene, { edits = {} }, title) {
 function laidOut(scene, { layout = {} }, title) {
   const fault = faultOfLayout(scene, layout)
   if (fault) throw damaged(title, fault)
-  if (!layout.objects?.length) return scene
-  const at = positions(scene, layout)
-  const relations = layout.relations.map(([a, relation, b]) => [at[a], relation, at[b]])
+  const shown = peopled(scene, layout)
+  if (!layout.objects?.length) return shown
+  const at = positions(shown, layout)
+  const relations = layout.relations
+    .map(([a, relation, b]) => [at[a], relation, b === null ? null : at[b]])
+    .filter(([a, , b]) => a >= 0 && (b === null || b >= 0))
+  const given = new Set(relations.filter(([, , b]) => b === null).map(([a]) => a))
   const points = new Map(at.map((index, i) => [index, [layout.objects[i].x, layout.objects[i].y]]))
-  const places = scene.relations.filter(([a, name, b]) => b === null && !isElsewhere(scene, name, points.get(a)))
-  return { ...scene, relations: distinct([...places, ...relations.filter(([a, , b]) => a >= 0 && b >= 0)]) }
+  const isKept = ([a, name, b]) => b === null && !given.has(a) && !isElsewhere(shown, name, points.get(a))
+  return { ...shown, relations: distinct([...shown.relations.filter(isKept), ...relations]) }
 }
 
 /** Whether an object was put where it does not have a place; undefined is nowhere. */

@@ -2,12 +2,14 @@
 
 import { app } from "../../../scripts/app.js"
 import { faultOfLayout, MOST_PLACED } from "./damage.js"
-import { apart, layoutOf, moved, valueOf } from "./places.js"
+import { makeField } from "./field.js"
+import { followRuns } from "./last_run.js"
+import { makeNaming } from "./naming.js"
+import { apart, layoutOf, moved, placesOf, valueOf, withName, withObject, withoutObject } from "./places.js"
+import { peopled } from "./scene.js"
 import { labels, sentence, texts } from "./text.js"
 import { addSceneWidget, make } from "./widget.js"
 
-/** Okabe and Ito's colours, which people with any colour vision tell apart. */
-const COLOURS = ["#56B4E9", "#E69F00", "#009E73", "#CC79A7", "#F0E442", "#D55E00", "#0072B2", "#999999"]
 const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] }
 const STEP = 0.02
 const LARGE_STEP = 0.1
@@ -16,59 +18,84 @@ app.registerExtension({
   name: "spatialsteering.SceneLayout",
   getCustomWidgets: () => ({
     SCENE_LAYOUT: (node, name) => ({
-      widget: addSceneWidget(node, name, "SCENE_LAYOUT", { minHeight: 240, makeView: layoutView }),
+      widget: addSceneWidget(node, name, "SCENE_LAYOUT", {
+        minHeight: 260,
+        makeView: (change) => layoutView(node, change),
+      }),
       minWidth: 320,
-      minHeight: 380,
+      minHeight: 400,
     }),
   }),
 })
 
-function layoutView(change) {
+function layoutView(node, change) {
   const words = texts()
-  const lines = document.createElementNS("http://www.w3.org/2000/svg", "svg")
-  const stage = make("div", { className: "stage" })
-  const field = make("div", { className: "field", role: "group", ariaLabel: words.field }, stage)
+  const field = makeField({ onGrab: drag, onName: rename })
   const said = make("p", { className: "said scrolls", ariaLive: "polite" })
+  const add = button("+", words.add, () => naming("", addNamed))
+  const name = button("✎", words.rename, () => rename(chosen))
+  const remove = button("✕", words.remove, () => takeOff(chosen))
+  const picture = button("▣", words.picture, () => showPicture(!isPictureShown))
   const undo = button("↶", words.undo, () => step(past, future))
   const redo = button("↷", words.redo, () => step(future, past))
   const reset = button(words.reset, words.resetHint, () => commit({}))
-  const foot = make("div", { className: "foot" }, said, undo, redo, reset)
-  const element = make("div", { className: "layout" }, field, foot)
+  const tools = make("div", { className: "tools" }, add, name, remove, picture, undo, redo, reset)
+  const entry = makeNaming(() => (tools.hidden = false))
+  const element = make("div", { className: "layout" }, field.element, said, tools, entry.element)
   element.addEventListener("keydown", onKeyDown)
+  element.addEventListener("focusin", ({ target }) => choose(field.indexOf(target)))
+  const lastRun = followRuns(node, () => layout && draw(layout))
 
   let scene, value, layout
   let names = []
-  let chips = []
+  let chosen
+  let isPictureShown = true
   let past = []
   let future = []
 
   function show(nextScene, nextValue) {
-    const renew = JSON.stringify(nextScene.objects) !== JSON.stringify(scene?.objects)
-    ;[scene, value] = [apart(nextScene), nextValue]
+    const next = apart(peopled(nextScene, nextValue))
+    const renew = JSON.stringify(next.objects) !== JSON.stringify(scene?.objects)
+    ;[scene, value] = [next, nextValue]
     if (renew) {
       names = labels(scene)
-      chips = names.map(makeChip)
-      stage.replaceChildren(lines, ...chips)
+      chosen = undefined
+      field.renew(scene)
     }
     draw(layoutOf(scene, value))
   }
 
   function draw(next) {
     layout = next
-    const percent = layout.points.map(([x, y]) => [100 * x, 100 * y])
-    percent.forEach(([x, y], index) => {
-      const chip = chips[index]
-      Object.assign(chip.style, { left: `${x}%`, top: `${y}%` })
-      chip.ariaLabel = words.place(chip.value, Math.round(x), Math.round(y))
-      const isSaid = [...layout.relations, ...scene.places].some(([a, , b]) => a === index || b === index)
-      chip.classList.toggle("unplaced", !layout.placed.has(index) && !isSaid)
+    const places = placesOf(scene, layout)
+    const { address, objects } = lastRun()
+    const seen = scene.objects.map((object) => {
+      const found = objects?.find((one) => one.name === object.name && one.occurrence === object.occurrence)
+      return found && [found.x, found.y]
     })
-    lines.replaceChildren(...layout.relations.map(([a, name, b]) => line(percent[a], percent[b], name)))
-    said.textContent = [...scene.places, ...layout.relations].map((said) => sentence(scene, names, said)).join("\n")
-    for (const [control, usable] of [[undo, past.length], [redo, future.length], [reset, value.objects]]) {
+    field.draw(scene, layout, places, chosen, isPictureShown ? seen : undefined)
+    field.lay(isPictureShown ? address : undefined)
+    const asked = [...places, ...layout.relations].map((said) => sentence(scene, names, said))
+    said.textContent = asked.join("\n") || (scene.objects.length ? words.dragThem : words.noObjects)
+    picture.ariaPressed = String(isPictureShown)
+    picture.hidden = address === undefined && objects === undefined
+    const isChosen = chosen !== undefined
+    const usable = [isChosen, isChosen, past.length, future.length, value.objects ?? value.removed]
+    for (const [index, control] of [name, remove, undo, redo, reset].entries()) {
       // Not "disabled": that would drop the focus, and with it the keys.
-      control.ariaDisabled = String(!usable)
+      control.ariaDisabled = String(!usable[index])
     }
+  }
+
+  function choose(index) {
+    if (index < 0 || index === chosen) return
+    chosen = index
+    draw(layout)
+  }
+
+  function showPicture(is) {
+    isPictureShown = is
+    draw(layout)
   }
 
   /** Makes a change that can be taken back; one that goes on, such as a key held down, joins the one before. */
@@ -85,37 +112,59 @@ function layoutView(change) {
     change(from.pop())
   }
 
-  function makeChip(label, index) {
-    // An input and not a button, for ComfyUI leaves Ctrl+Z alone where the focus is on an input.
-    const chip = make("input", { type: "button", className: "chip", value: label, title: label })
-    chip.style.borderColor = COLOURS[index % COLOURS.length]
-    chip.addEventListener("pointerdown", (event) => drag(event, chip, index))
-    return chip
-  }
-
-  function drag(event, chip, index) {
+  function drag(event, index) {
     if (event.button !== 0) return
     event.stopPropagation()
+    const chip = field.chip(index)
     chip.focus()
+    choose(index)
     chip.setPointerCapture(event.pointerId)
-    const { width, height } = stage.getBoundingClientRect()
+    const { width, height } = field.stage.getBoundingClientRect()
     const [x, y] = layout.points[index]
+    const before = layout
     const onMove = ({ clientX, clientY }) => {
       const to = [x + (clientX - event.clientX) / width, y + (clientY - event.clientY) / height]
-      draw(moved(scene, layout, index, to))
+      draw(moved(scene, before, index, to))
     }
     const onEnd = ({ type }) => {
       chip.removeEventListener("pointermove", onMove)
-      if (type === "pointerup") commit(valueOf(scene, layout))
-      else draw(layoutOf(scene, value))
+      if (type === "pointercancel") draw(layoutOf(scene, value))
+      else if (layout !== before) commit(valueOf(scene, layout))
     }
     chip.addEventListener("pointermove", onMove)
     for (const end of ["pointerup", "pointercancel"]) chip.addEventListener(end, onEnd, { once: true })
   }
 
+  /** Asks for the words of an object, and uses it where they are the prompt's, and no other object's. */
+  function naming(text, use) {
+    tools.hidden = true
+    entry.ask(scene.prompt, text, (written) => {
+      const isWritten = ({ name }) => name.toLowerCase() === written.toLowerCase()
+      const at = scene.prompt.toLowerCase().indexOf(written.toLowerCase())
+      if (!written || at < 0) return words.notInPrompt(written)
+      if (scene.objects.some(isWritten)) return words.there(written)
+      if (scene.objects.length >= MOST_PLACED) return words.tooMany(MOST_PLACED)
+      const off = scene.removed.find(isWritten)
+      use(off ?? { name: scene.prompt.slice(at, at + written.length), occurrence: 0 })
+    })
+  }
+
+  function addNamed(object) {
+    commit(withObject(scene, layout, object))
+  }
+
+  function rename(index) {
+    if (index === undefined) return
+    naming(scene.objects[index].name, (object) => commit(withName(scene, layout, index, object)))
+  }
+
+  function takeOff(index) {
+    if (index !== undefined) commit(withoutObject(scene, layout, index))
+  }
+
   function onKeyDown(event) {
     const { key, target } = event
-    const index = chips.indexOf(target)
+    const index = field.indexOf(target)
     if (event.ctrlKey || event.metaKey) {
       if (key.toLowerCase() === "z") event.shiftKey ? step(future, past) : step(past, future)
       else if (key.toLowerCase() === "y") step(future, past)
@@ -125,6 +174,10 @@ function layoutView(change) {
       const far = event.shiftKey ? LARGE_STEP : STEP
       const to = [x + far * ARROWS[key][0], y + far * ARROWS[key][1]]
       commit(valueOf(scene, moved(scene, layout, index, to)), event.repeat)
+    } else if (["F2", "Enter"].includes(key) && index >= 0) {
+      rename(index)
+    } else if (["Delete", "Backspace"].includes(key) && index >= 0) {
+      takeOff(index)
     } else if (key === "Escape") {
       target.blur()
     } else return
@@ -136,9 +189,16 @@ function layoutView(change) {
     element,
     show,
     fault: faultOfLayout,
-    fit: (scene, value) => (isTooMany(scene) ? value : valueOf(scene, layoutOf(apart(scene), value))),
-    missing: (scene) => (isTooMany(scene) ? words.tooMany(MOST_PLACED) : scene.objects.length ? undefined : words.noObjects),
+    fit: (scene, value) => (isTooMany(scene) ? value : fitted(scene, value)),
+    missing: (scene) =>
+      isTooMany(scene) ? words.tooMany(MOST_PLACED) : scene.prompt.trim() ? undefined : words.noObjects,
   }
+}
+
+/** What is left of a value in a scene. */
+function fitted(scene, value) {
+  const shown = apart(peopled(scene, value))
+  return valueOf(shown, layoutOf(shown, value))
 }
 
 function isTooMany({ objects }) {
@@ -147,11 +207,4 @@ function isTooMany({ objects }) {
 
 function button(value, title, onclick) {
   return make("input", { type: "button", value, title, ariaLabel: title, onclick })
-}
-
-function line([x1, y1], [x2, y2], name) {
-  const element = document.createElementNS("http://www.w3.org/2000/svg", "line")
-  Object.entries({ x1, y1, x2, y2 }).forEach(([key, number]) => element.setAttribute(key, `${number}%`))
-  element.classList.add(name)
-  return element
 }

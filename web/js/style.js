@@ -22,10 +22,19 @@ sheet.replaceSync(`
   background: var(--comfy-input-bg); border: 1px solid var(--border-color); border-radius: 6px;
 }
 /* Room around the centres, so that names at the border are seen whole. */
-.spatial-steering .stage { position: absolute; inset: 10% 15%; }
+.spatial-steering .stage { position: absolute; inset: 10% 15%; outline: 1px dotted var(--border-color); }
 .spatial-steering .stage svg { position: absolute; width: 100%; height: 100%; overflow: visible; }
+.spatial-steering .stage .picture { position: absolute; width: 100%; height: 100%; object-fit: fill; opacity: 0.6; }
 .spatial-steering .stage line { stroke: var(--descrip-text); stroke-width: 1.5; }
 .spatial-steering .stage line.near { stroke-dasharray: 2 4; }
+.spatial-steering .stage text {
+  text-anchor: middle; font-size: 10px; fill: var(--input-text); paint-order: stroke;
+  stroke: var(--comfy-input-bg); stroke-width: 3px; stroke-linejoin: round;
+}
+.spatial-steering .stage text.place { transform: translateY(24px); }
+.spatial-steering .stage text.relation { transform: translateY(-4px); }
+.spatial-steering .stage .area { opacity: 0.18; }
+.spatial-steering .stage .seen { fill: none; stroke-width: 2.5; stroke-dasharray: 4 2; }
 .spatial-steering .chip {
   position: absolute; transform: translate(-50%, -50%); width: max-content; max-width: max(42%, 96px);
   padding: 2px 8px;
@@ -35,16 +44,23 @@ sheet.replaceSync(`
 }
 .spatial-steering .chip:active { cursor: grabbing; }
 .spatial-steering .chip.unplaced { border-style: dashed; }
-.spatial-steering .foot { display: flex; gap: 4px; align-items: end; }
+.spatial-steering .chip.chosen { outline: 1px solid var(--input-text); outline-offset: 1px; }
+.spatial-steering .tools, .spatial-steering .naming { display: flex; flex-wrap: wrap; gap: 4px; align-items: center; }
+.spatial-steering .naming .name {
+  flex: 1; min-width: 0; padding: 2px 6px; font: inherit; color: var(--input-text); background: var(--comfy-input-bg);
+  border: 1px solid var(--border-color); border-radius: 4px;
+}
+.spatial-steering .naming .wrong { flex-basis: 100%; margin: 0; font-size: 11px; color: var(--error-text); }
 .spatial-steering .said {
-  flex: 1; margin: 0; max-height: 4.2em; overflow: auto; font-size: 11px; white-space: pre-line;
+  margin: 0; max-height: 4.2em; overflow: auto; font-size: 11px; white-space: pre-line;
   color: var(--descrip-text);
 }
-.spatial-steering .foot input, .spatial-steering .hint input {
+.spatial-steering .tools input, .spatial-steering .hint input, .spatial-steering .naming input[type="button"] {
   padding: 1px 7px; font: inherit; color: var(--input-text); background: var(--comfy-input-bg);
   border: 1px solid var(--border-color); border-radius: 4px; cursor: pointer;
 }
-.spatial-steering .foot input[aria-disabled="true"] { opacity: 0.4; cursor: default; }
+.spatial-steering .tools input[aria-pressed="true"] { border-color: var(--input-text); }
+.spatial-steering .tools input[aria-disabled="true"] { opacity: 0.4; cursor: default; }
 
 .spatial-steering-reading p {
   flex: 1; min-height: 0; margin: 0; padding: 0 10px; overflow: auto; font-size: 11px; white-space: pre-line; overflow-wrap: anywhere;

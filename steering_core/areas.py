@@ -1,0 +1,122 @@
+"""Places in the picture as boxes, and boxes as places: what ComfyUI's box canvas takes and gives."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from .editing import distinct, find_phrase
+from .evaluation.boxes import Box, Point
+from .parser import objects
+from .parts import Part
+from .relations import CENTER_DISTANCE, MIDDLE, Place, Scene, Span, SpatialRelation
+
+#: ComfyUI's elements count the picture's sides in thousandths.
+_SIDE = 1000
+#: Most boxes that are read.
+MOST_BOXES = 64
+
+
+def place_at(point: Point) -> Place:
+    """The place in the picture that is closest to a point: the center, or one of the eight directions from it.
+
+    Args:
+        point: (x, y) in [0, 1], y downward.
+    """
+    dx, dy = point[0] - MIDDLE[0], point[1] - MIDDLE[1]
+    if math.hypot(dx, dy) < CENTER_DISTANCE:
+        return Place.AT_CENTER
+
+    def likeness(place: Place) -> float:
+        x, y = place.direction
+        return (dx * x + dy * y) / math.hypot(x, y)
+
+    return max((place for place in Place if any(place.direction)), key=likeness)
+
+
+def area_of(place: Place) -> Box:
+    """The part of the picture in which an object is at a place: a half, a quarter, or a square about the middle."""
+    if not any(place.direction):
+        left, top = (along - CENTER_DISTANCE for along in MIDDLE)
+        return Box(left, top, 2 * CENTER_DISTANCE, 2 * CENTER_DISTANCE)
+    (x, y), (width, height) = (
+        tuple(0.5 if sign > 0 else 0.0 for sign in place.direction),
+        tuple(0.5 if sign else 1.0 for sign in place.direction),
+    )
+    return Box(x, y, width, height)
+
+
+def read_elements(value: Any) -> list[tuple[str, Box]]:
+    """Names and boxes from the elements of ComfyUI's *Create Bounding Boxes*, as JSON: ``[{"desc", "bbox": [top, left,
+    bottom, right]}, …]`` in thousandths of the picture's sides; other keys are passed over.
+
+    Raises:
+        ValueError: they have another form; says where. Or a box has no description.
+    """
+    return [_read_element(part) for part in Part("elements", value).items(most=MOST_BOXES)]
+
+
+def _read_element(part: Part) -> tuple[str, Box]:
+    name = part["desc"].text().strip()
+    if not name:
+        raise part["desc"].unlike("words of the prompt, which say which object the box is of,")
+    top, left, bottom, right = (Part(one.name, _share(one)).share() for one in part["bbox"].items(4, 4))
+    return name, Box(min(left, right), min(top, bottom), abs(right - left), abs(bottom - top))
+
+
+def _share(part: Part) -> Any:
+    """What stands there in place of thousandths; what is no number is left for the next to name."""
+    is_number = isinstance(part.value, (int, float)) and not isinstance(part.value, bool)
+    return part.value / _SIDE if is_number else part.value
+
+
+def placed_by_boxes(scene: Scene, boxes: Sequence[tuple[str, Box]]) -> Scene:
+    """The scene with each box's object at the place where the box's middle is, in place of what it states of that.
+
+    Args:
+        boxes: names, which are words of the prompt, and boxes.
+
+    Raises:
+        ValueError: an object is not in the prompt.
+    """
+    known = objects(scene.prompt)
+    places = {find_phrase(scene.prompt, name, known=known): place_at(box.centre) for name, box in boxes}
+    kept = (one for one in scene.relations if not (isinstance(one.relation, Place) and one.subject in places))
+    given = (SpatialRelation(span, place, None) for span, place in places.items())
+    return replace(scene, relations=distinct(*given, *kept))
+
+
+def areas(scene: Scene) -> list[tuple[Span, Box]]:
+    """For each object of a scene that has a place its area, in the order of the places."""
+    return [(one.subject, area_of(one.relation)) for one in scene.relations if isinstance(one.relation, Place)]
+
+
+def as_elements(boxes: Sequence[tuple[Span, Box]]) -> list[dict[str, Any]]:
+    """Boxes as *Create Bounding Boxes* takes them, see ``read_elements``."""
+    return [
+        {"type": "obj", "desc": span.text, "bbox": [round(_SIDE * side) for side in _corners(box)]}
+        for span, box in boxes
+    ]
+
+
+def _corners(box: Box) -> tuple[float, float, float, float]:
+    return box.top, box.left, box.top + box.height, box.left + box.width
+
+
+def as_bounding_boxes(boxes: Sequence[tuple[Span, Box]], width: int, height: int) -> list[list[dict[str, Any]]]:
+    """Boxes of one picture as ComfyUI's BOUNDING_BOX, in pixels of a picture of this size, with labels."""
+    return [
+        [
+            {
+                "x": round(box.left * width),
+                "y": round(box.top * height),
+                "width": round(box.width * width),
+                "height": round(box.height * height),
+                "label": span.text,
+                "score": 1.0,
+            }
+            for span, box in boxes
+        ]
+    ]

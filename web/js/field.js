@@ -1,0 +1,109 @@
+/** The field of Scene Layout: objects as chips, what is asked of them as lines and words, and the last picture below. */
+
+import { labels, texts } from "./text.js"
+import { make } from "./widget.js"
+
+/** Okabe and Ito's colours, which people with any colour vision tell apart. */
+const COLOURS = ["#56B4E9", "#E69F00", "#009E73", "#CC79A7", "#F0E442", "#D55E00", "#0072B2", "#999999"]
+
+/**
+ * @param onGrab called with an event and the index of the chip that it takes hold of
+ * @param onName called with the index of a chip that is to have another name
+ */
+export function makeField({ onGrab, onName }) {
+  const words = texts()
+  const drawn = svg("svg")
+  const picture = make("img", { className: "picture", alt: "", draggable: false, hidden: true })
+  const stage = make("div", { className: "stage" })
+  const element = make("div", { className: "field", role: "group", ariaLabel: words.field }, stage)
+  let chips = []
+
+  function makeChip(label, index) {
+    // An input and not a button, for ComfyUI leaves Ctrl+Z alone where the focus is on an input.
+    const chip = make("input", { type: "button", className: "chip", value: label, title: label })
+    chip.style.borderColor = colourOf(index)
+    chip.addEventListener("pointerdown", (event) => onGrab(event, index))
+    chip.addEventListener("dblclick", () => onName(index))
+    return chip
+  }
+
+  /** Makes a chip for each object of a scene. */
+  function renew(scene) {
+    chips = labels(scene).map(makeChip)
+    stage.replaceChildren(picture, drawn, ...chips)
+  }
+
+  /**
+   * Shows where objects are, and what is asked of them.
+   *
+   * @param places as ``placesOf`` gives them
+   * @param chosen the index of the object of which the place is drawn as an area; undefined for none
+   * @param seen a point for each object where attention saw it, or undefined
+   */
+  function draw({ vocabulary }, { points, placed, relations }, places, chosen, seen) {
+    const known = (name) => vocabulary.find((one) => one.name === name)
+    const percent = points.map(([x, y]) => [100 * x, 100 * y])
+    const placeOf = new Map(places.map(([index, name]) => [index, known(name)]))
+    chips.forEach((chip, index) => {
+      const [x, y] = percent[index]
+      Object.assign(chip.style, { left: `${x}%`, top: `${y}%` })
+      chip.ariaLabel = words.place(chip.value, Math.round(x), Math.round(y))
+      const isSaid = placeOf.has(index) || relations.some(([a, , b]) => a === index || b === index)
+      chip.classList.toggle("unplaced", !isSaid)
+      chip.classList.toggle("chosen", index === chosen)
+    })
+    const area = placeOf.has(chosen) ? [areaOf(placeOf.get(chosen), colourOf(chosen))] : []
+    const lines = relations.flatMap(([a, name, b]) => lineOf(percent[a], percent[b], known(name), words))
+    const stated = [...placeOf].map(([index, place]) => word(percent[index], words.phrase(place), "place"))
+    const marks = (seen ?? []).flatMap((point, index) => (point ? [markOf(point, colourOf(index))] : []))
+    drawn.replaceChildren(...area, ...marks, ...lines, ...stated)
+  }
+
+  /** Lays a picture under the objects; undefined takes it away. */
+  function lay(address) {
+    picture.hidden = address === undefined
+    if (address !== undefined && picture.getAttribute("src") !== address) picture.src = address
+  }
+
+  return { element, stage, renew, draw, lay, chip: (index) => chips[index], indexOf: (chip) => chips.indexOf(chip) }
+}
+
+function colourOf(index) {
+  return COLOURS[index % COLOURS.length]
+}
+
+/** A line between two objects, with the relation's words on it. */
+function lineOf(from, to, relation, words) {
+  const [[x1, y1], [x2, y2]] = [from, to]
+  const middle = [(x1 + x2) / 2, (y1 + y2) / 2]
+  const line = svg("line", { x1: `${x1}%`, y1: `${y1}%`, x2: `${x2}%`, y2: `${y2}%` }, relation.name)
+  return [line, word(middle, words.phrase(relation), "relation")]
+}
+
+/** The part of the picture in which a place is. */
+function areaOf({ direction, reach }, fill) {
+  if (!direction.some(Boolean)) {
+    return svg("ellipse", { cx: "50%", cy: "50%", rx: `${100 * reach}%`, ry: `${100 * reach}%`, fill }, "area")
+  }
+  const [x, y] = direction.map((sign) => (sign > 0 ? "50%" : "0%"))
+  const [width, height] = direction.map((sign) => (sign ? "50%" : "100%"))
+  return svg("rect", { x, y, width, height, fill }, "area")
+}
+
+/** A ring where attention saw an object. */
+function markOf([x, y], stroke) {
+  return svg("circle", { cx: `${100 * x}%`, cy: `${100 * y}%`, r: 9, stroke }, "seen")
+}
+
+function word([x, y], text, name) {
+  const element = svg("text", { x: `${x}%`, y: `${y}%` }, name)
+  element.textContent = text
+  return element
+}
+
+function svg(tag, attributes = {}, name = "") {
+  const element = document.createElementNS("http://www.w3.org/2000/svg", tag)
+  Object.entries(attributes).forEach(([key, value]) => element.setAttribute(key, value))
+  if (name) element.classList.add(name)
+  return element
+}

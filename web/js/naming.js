@@ -1,0 +1,55 @@
+/** The line in which a person writes the words of the prompt that an object is to have. */
+
+import { texts } from "./text.js"
+import { make } from "./widget.js"
+
+let count = 0
+
+/**
+ * @param onDone called when it closes, so that what it took the place of can be shown again
+ */
+export function makeNaming(onDone) {
+  const words = texts()
+  const suggestions = make("datalist", { id: `spatial-steering-words-${count++}` })
+  const entry = make("input", { type: "text", className: "name", ariaLabel: words.name, placeholder: words.name })
+  entry.setAttribute("list", suggestions.id)
+  const done = make("input", { type: "button", value: "✓", title: words.done, ariaLabel: words.done, onclick: finish })
+  const wrong = make("p", { className: "wrong", role: "alert" })
+  const element = make("div", { className: "naming", hidden: true }, entry, done, suggestions, wrong)
+  let use
+
+  /**
+   * Asks for words.
+   *
+   * @param named called with what was written; returns what is wrong with it, else undefined
+   */
+  function ask(prompt, text, named) {
+    use = named
+    wrong.textContent = ""
+    const found = new Set(prompt.match(/[\p{L}\p{N}]+/gu) ?? [])
+    suggestions.replaceChildren(...[...found].map((value) => make("option", { value })))
+    entry.value = text
+    element.hidden = false
+    entry.focus()
+    entry.select()
+  }
+
+  function finish() {
+    const fault = use(entry.value.trim())
+    wrong.textContent = fault ?? ""
+    if (fault === undefined) close()
+    else entry.focus()
+  }
+
+  function close() {
+    element.hidden = true
+    onDone()
+  }
+
+  element.addEventListener("keydown", (event) => {
+    event.stopPropagation()
+    if (event.key === "Enter") finish()
+    else if (event.key === "Escape") close()
+  })
+  return { element, ask }
+}
