@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,14 +27,12 @@ from .steering import LOSSES, NONE, add_settings, losses_added_up, schedule_of
 
 if TYPE_CHECKING:
     from diffusers import DiffusionPipeline
-    from torch import Tensor
 
     from ..evaluation.detectors import ObjectDetector
     from ..evaluation.encoders import Encoder
     from ..evaluation.runs import Arm, EvaluationFolder
-    from ..evaluation.suites import ScenePrompt, Suite
+    from ..evaluation.suites import Suite
     from ..losses import SteeringLoss
-    from ..steering import Steering
 
 _VISOR, _GENEVAL, _T2I, _OWN, _MINIATURE = "visor", "geneval", "t2i_compbench", "own", "miniature"
 _FILES = (_GENEVAL, _T2I, _OWN)
@@ -226,84 +223,46 @@ def _distances(folder: EvaluationFolder, arms: Sequence[str], encoder: Encoder) 
 
     from ..evaluation.variety import Moments, frechet_distance
 
-    moments = []
-    for arm in arms:
-        of_arm = Moments()
-        read = folder.features(arm, encoder)
-        for features in tqdm(read, f"comparing {arm}", len(folder.suite.prompts), unit="prompt"):
-            of_arm.add(features)
-        moments.append(of_arm)
-    return {arm: frechet_distance(moments[0], one) for arm, one in zip(arms, moments)}
+    def moments(arm: str) -> Moments:
+        read = folder.features(arm, encoder, range(len(folder.suite.prompts)))
+        return Moments.of(tqdm(read, f"comparing {arm}", len(folder.suite.prompts), unit="prompt"))
+
+    of_arms = {arm: moments(arm) for arm in arms}
+    return {arm: frechet_distance(of_arms[arms[0]], one) for arm, one in of_arms.items()}
 
 
 def _folder_and_arms(
     options: argparse.Namespace, suite: Suite, pipeline: DiffusionPipeline
 ) -> tuple[EvaluationFolder, list[Arm]]:
-    from ..backends.diffusers import ground_prompt, pipeline_hash, steered
-    from ..backends.diffusers.pipelines import kind_of
-    from ..evaluation.runs import Arm, EvaluationFolder
+    from ..backends.diffusers import ground_prompt, steered
+    from ..backends.diffusers.arms import sampling_of, steered_arm, unsteered_arm
+    from ..evaluation.runs import EvaluationFolder
+    from ..steering import Steering
 
-    sampling: dict[str, Any] = {
+    settings: dict[str, Any] = {
         "steps": options.steps,
         "guidance_scale": scale_of(options, pipeline),
         "negative_prompt": options.negative,
         "size": size_of(options),
     }
-    ways = [_way(name, options) for name in options.loss]
-    makers = [make for _, make in ways if make is not None]
-    if makers:  # what cannot be steered is told before anything is drawn
+    losses = {name: _loss(name, options) for name in options.loss if name != NONE}
+    schedule = schedule_of(options)
+    if losses:  # what cannot be steered is told before anything is drawn
         scenes = [ground_prompt(pipeline, prompt.text, prompt.scene) for prompt in suite.prompts]
-        for make in makers:
-            with steered(pipeline, make(scenes[0])):
+        for loss in losses.values():
+            with steered(pipeline, Steering(scenes[0], loss, schedule)):
                 pass
-    scheduler = pipeline.scheduler
-    told = {
-        "weights": pipeline_hash(pipeline),
-        "dtype": str(kind_of(pipeline).network_of(pipeline).dtype),
-        "scheduler": [type(scheduler).__name__, json.loads(json.dumps(dict(scheduler.config), default=str))],
-    }
-    folder = EvaluationFolder(options.out, suite, {**told, **sampling})
+    folder = EvaluationFolder(options.out, suite, sampling_of(pipeline, settings))
     arms = [
-        Arm(name, description, partial(_draw, pipeline, sampling, make))
-        for name, (description, make) in zip(options.loss, ways)
+        steered_arm(name, pipeline, settings, losses[name], schedule)
+        if name in losses
+        else unsteered_arm(name, pipeline, settings)
+        for name in options.loss
     ]
     return folder, arms
 
 
-def _way(name: str, options: argparse.Namespace) -> tuple[dict[str, Any], partial[Steering] | None]:
-    """Description of an arm, and what steers it, if it is steered."""
-    from ..steering import Steering
-
-    if name == NONE:
-        return {"loss": NONE}, None
+def _loss(name: str, options: argparse.Namespace) -> SteeringLoss:
+    """Of an arm."""
     names = name.split(_PLUS)
-    loss, schedule = losses_added_up(names, [1.0] * len(names), options, options.model), schedule_of(options)
-    description = {"loss": _description(loss), "schedule": asdict(schedule)}
-    return description, partial(Steering, loss=loss, schedule=schedule)
-
-
-def _draw(
-    pipeline: DiffusionPipeline,
-    sampling: dict[str, Any],
-    make_steering: partial[Steering] | None,
-    prompt: ScenePrompt,
-    seeds: Sequence[int],
-) -> Tensor:
-    from ..backends.diffusers import generate, ground_prompt
-
-    steering = None
-    if make_steering is not None:
-        steering = make_steering(ground_prompt(pipeline, prompt.text, prompt.scene))
-    return generate(pipeline, prompt.text, seeds, steering, **sampling)
-
-
-def _description(loss: SteeringLoss) -> Any:
-    """What tells a loss from others, as plain values."""
-    from ..losses import CentroidLoss, CombinedLoss, LearnedLoss
-    from ..weights import weights_hash
-
-    if isinstance(loss, CombinedLoss):
-        return [[_description(term), weight] for term, weight in loss.terms]
-    if isinstance(loss, LearnedLoss):
-        return {"learned": weights_hash((loss.classifier,))}
-    return {"centroid" if isinstance(loss, CentroidLoss) else "presence": vars(loss)}
+    return losses_added_up(names, [1.0] * len(names), options, options.model)

@@ -3,6 +3,7 @@
     OUT/run.json                        what is drawn, and how
     OUT/arms/ARM/arm.json               what one way of sampling does otherwise than the others
     OUT/arms/ARM/pictures/000012_42.png of prompt 12 with seed 42
+    OUT/arms/ARM/times/000012.json      how long the pictures of prompt 12 took
     OUT/arms/ARM/found/000012.json      what was found in the pictures of prompt 12
 
 Every file is written whole or not at all, and none is made again: so processes that share the prompts need nothing
@@ -12,8 +13,10 @@ of each other, and a stopped run goes on where it was.
 from __future__ import annotations
 
 import json
+import math
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -40,11 +43,13 @@ class Arm:
         name: for tables and its folder.
         description: what it does otherwise than the other arms, as plain values.
         draw: makes its pictures.
+        clock: in seconds, that tells how long they take.
     """
 
     name: str
     description: Mapping[str, Any]
     draw: Draw
+    clock: Callable[[], float] = time.perf_counter
 
 
 @dataclass(frozen=True)
@@ -53,6 +58,14 @@ class _FoundFile:
 
     size: tuple[int, int]
     found: tuple[tuple[tuple[str, float, float, float, float, float], ...], ...]
+
+
+@dataclass(frozen=True)
+class _TimesFile:
+    """How many pictures of a prompt were drawn, and the seconds that they took together."""
+
+    pictures: int
+    seconds: float
 
 
 class EvaluationFolder:
@@ -98,7 +111,9 @@ class EvaluationFolder:
             missing = [seed for seed in self.suite.seeds if not self.picture(arm.name, number, seed).exists()]
             for first in range(0, len(missing), batch):
                 seeds = missing[first : first + batch]
+                begin = arm.clock()
                 pictures = check_finite(arm.draw(self.suite.prompts[number], seeds))
+                self._add_time(arm.name, number, _TimesFile(len(seeds), arm.clock() - begin))
                 for seed, picture in zip(seeds, pictures):
                     file = self.picture(arm.name, number, seed)
                     file.parent.mkdir(parents=True, exist_ok=True)
@@ -137,13 +152,28 @@ class EvaluationFolder:
             raise ValueError(f"{file}: what {len(self.suite.seeds)} pictures show was expected; remove it.")
         return read.size, [[Found(label, Box(*box), score) for label, *box, score in one] for one in read.found]
 
-    def features(self, arm: str, encoder: Encoder) -> Iterator[Tensor]:
+    def is_looked_at(self, arm: str, number: int) -> bool:
+        """Whether a detector has looked at all pictures of a prompt."""
+        return self._found_file(arm, number).exists()
+
+    def seconds(self, arm: str, numbers: Sequence[int]) -> float:
+        """How long a picture of these prompts took, on average; nan where no time was taken.
+
+        Raises:
+            ValueError: a file is damaged.
+            OSError: it cannot be read.
+        """
+        read = [self._time(arm, number) for number in numbers]
+        pictures = sum(one.pictures for one in read)
+        return sum(one.seconds for one in read) / pictures if pictures else math.nan
+
+    def features(self, arm: str, encoder: Encoder, numbers: Sequence[int]) -> Iterator[Tensor]:
         """Features of an arm's pictures, prompt by prompt, (seeds, numbers).
 
         Raises:
             OSError: a picture cannot be read.
         """
-        for number in range(len(self.suite.prompts)):
+        for number in numbers:
             yield encoder([self.read_picture(arm, number, seed) for seed in self.suite.seeds])
 
     def read_picture(self, arm: str, number: int, seed: int) -> Image.Image:
@@ -164,6 +194,20 @@ class EvaluationFolder:
 
     def _found_file(self, arm: str, number: int) -> Path:
         return self._arm(arm) / "found" / f"{number:06d}.json"
+
+    def _times_file(self, arm: str, number: int) -> Path:
+        return self._arm(arm) / "times" / f"{number:06d}.json"
+
+    def _time(self, arm: str, number: int) -> _TimesFile:
+        """Nothing where no time was taken."""
+        file = self._times_file(arm, number)
+        return described(_TimesFile, read_json(file), str(file)) if file.exists() else _TimesFile(0, 0.0)
+
+    def _add_time(self, arm: str, number: int, more: _TimesFile) -> None:
+        before, file = self._time(arm, number), self._times_file(arm, number)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        told = _TimesFile(before.pictures + more.pictures, before.seconds + more.seconds)
+        save_text(json.dumps(asdict(told)), file)
 
 
 def _claim(file: Path, told: Mapping[str, Any]) -> None:
