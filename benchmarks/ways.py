@@ -25,4 +25,9 @@ def centroid_way(function: str, schedule: SteeringSchedule, name: str = "") -> W
 def learned_way(name: str, schedule: SteeringSchedule, classifier: Path, told: str = "") -> Way:
     """Steering with one of ``LEARNED_LOSSES``, by a classifier of which the table tells something."""
     make_loss = partial(named_loss, LEARNED_LOSSES[name], classifier)
-    return Way(name + told, make_loss, replace(schedule, target=_TARGET))
+    return Way(name + told, make_loss, learned_schedule(schedule))
+
+
+def learned_schedule(schedule: SteeringSchedule) -> SteeringSchedule:
+    """A schedule with a target that suits ``LEARNED_LOSSES``."""
+    return replace(schedule, target=_TARGET)

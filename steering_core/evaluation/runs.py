@@ -152,6 +152,10 @@ class EvaluationFolder:
             raise ValueError(f"{file}: what {len(self.suite.seeds)} pictures show was expected; remove it.")
         return read.size, [[Found(label, Box(*box), score) for label, *box, score in one] for one in read.found]
 
+    def has(self, arm: str) -> bool:
+        """Whether an arm was claimed."""
+        return (self._arm(arm) / "arm.json").exists()
+
     def is_looked_at(self, arm: str, number: int) -> bool:
         """Whether a detector has looked at all pictures of a prompt."""
         return self._found_file(arm, number).exists()
