@@ -28,6 +28,7 @@ from .steering import LOSSES, NONE, add_settings, losses_added_up, schedule_of
 if TYPE_CHECKING:
     from diffusers import DiffusionPipeline
 
+    from ..evaluation.boxes_file import BoxesFile
     from ..evaluation.detectors import ObjectDetector
     from ..evaluation.encoders import Encoder
     from ..evaluation.runs import Arm, EvaluationFolder
@@ -86,7 +87,10 @@ def add_evaluate_command(commands: argparse._SubParsersAction) -> None:
         "--batch", type=whole(1, MOST_SEEDS), default=4, help="pictures of a prompt at a time (default: %(default)s)"
     )
     judging = evaluate.add_argument_group("judging")
-    add_detector_option(judging)
+    add_detector_option(judging, ", or a file with the boxes that another program found")
+    judging.add_argument(
+        "--only-draw", action="store_true", help="draw, and stop: for a program of yours that looks at the pictures"
+    )
     judging.add_argument(
         "--rule",
         choices=(_VISOR, _GENEVAL, _T2I),
@@ -122,6 +126,7 @@ def _arms(value: str) -> tuple[str, ...]:
 def _evaluate(options: argparse.Namespace) -> None:
     from tqdm import tqdm
 
+    from ..evaluation.boxes_file import BoxesFile
     from ..evaluation.page import html_page
     from ..evaluation.results import RULES, arm_results, check_rule
     from ..evaluation.tables import markdown
@@ -130,12 +135,13 @@ def _evaluate(options: argparse.Namespace) -> None:
     rule = options.rule or (options.suite if options.suite in RULES else _VISOR)
     check_rule(rule, suite)
     state = own_process(options)
-    detector = load_detector(options, LEAST_SCORE)  # the lowest that a rule asks for
-    detector.check([name for prompt in suite.prompts for name in prompt.objects])
+    detector = None if options.only_draw else _detector(options, suite)
     pipeline = load_model(options)
     encoder = _encoder(options, pipeline)
     _try(detector, encoder, size_of(options))
     folder, arms = _folder_and_arms(options, suite, pipeline)
+    if isinstance(detector, BoxesFile):
+        detector.check(_objects(suite), folder.places([arm.name for arm in arms]))
     for arm in arms:
         folder.claim(arm, detector)
     numbers = range(state.process_index, len(suite.prompts), state.num_processes)
@@ -146,9 +152,12 @@ def _evaluate(options: argparse.Namespace) -> None:
 
     for arm in arms:
         shown(f"drawing {arm.name}", folder.draw(arm, numbers, options.batch))
-        shown(f"looking at {arm.name}", folder.detect(arm.name, detector, numbers))
+        if isinstance(detector, BoxesFile):
+            shown(f"reading the boxes of {arm.name}", folder.take(arm.name, detector, numbers))
+        elif detector is not None:
+            shown(f"looking at {arm.name}", folder.detect(arm.name, detector, numbers))
     state.wait_for_everyone()
-    if not state.is_main_process:
+    if detector is None or not state.is_main_process:
         return
     results = arm_results(folder, [arm.name for arm in arms], RULES[rule])
     distances = {} if encoder is None else _distances(folder, [arm.name for arm in arms], encoder)
@@ -197,12 +206,35 @@ def _suite(options: argparse.Namespace) -> Suite:
     return Suite(suite.name, suite.prompts, seeds)
 
 
-def _try(detector: ObjectDetector, encoder: Encoder | None, size: tuple[int, int] | None) -> None:
+def _detector(options: argparse.Namespace, suite: Suite) -> ObjectDetector | BoxesFile:
+    """What ``--detector`` names.
+
+    Raises:
+        ValueError: as ``load_detector`` and ``BoxesFile``, or it does not know an object of the suite.
+    """
+    from ..evaluation.boxes_file import BoxesFile
+
+    if options.detector is not None and Path(options.detector).is_file():
+        return BoxesFile(Path(options.detector))
+    detector = load_detector(options, LEAST_SCORE)  # the lowest that a rule asks for
+    detector.check(_objects(suite))
+    return detector
+
+
+def _objects(suite: Suite) -> list[str]:
+    """The names of all prompts' objects."""
+    return [name for prompt in suite.prompts for name in prompt.objects]
+
+
+def _try(detector: ObjectDetector | BoxesFile | None, encoder: Encoder | None, size: tuple[int, int] | None) -> None:
     """Whether pictures of this size can be looked at at all, before any is drawn."""
     from PIL import Image
 
+    from ..evaluation.boxes_file import BoxesFile
+
     blank = Image.new("RGB", size or _TRIED_SIZE)
-    detector.find(blank, ())
+    if detector is not None and not isinstance(detector, BoxesFile):
+        detector.find(blank, ())
     if encoder is not None:
         encoder([blank])
 

@@ -12,6 +12,7 @@ of each other, and a stopped run goes on where it was.
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 import time
@@ -27,6 +28,7 @@ from ..described import brief, described, read_json
 from ..files import save_picture, save_text
 from ..viz import check_finite, to_image
 from .boxes import Box, Found
+from .boxes_file import BoxesFile
 from .detectors import ObjectDetector
 from .encoders import Encoder
 from .suites import ScenePrompt, Suite
@@ -87,14 +89,20 @@ class EvaluationFolder:
         told = {"suite": suite.name, "seeds": list(suite.seeds), "sampling": dict(sampling), "prompts": prompts}
         _claim(folder / "run.json", told)
 
-    def claim(self, arm: Arm, detector: ObjectDetector) -> None:
+    def claim(self, arm: Arm, detector: ObjectDetector | BoxesFile | None) -> None:
         """Before anything is drawn: that the folder has nothing of another arm of this name, or by another detector.
+
+        Args:
+            detector: none where nobody looks yet.
 
         Raises:
             ValueError: it has; says what.
         """
         _claim(self._arm(arm.name) / "arm.json", dict(arm.description))
-        _claim(self._arm(arm.name) / "detector.json", {"detector": detector.description})
+        if detector is not None:
+            file = self._arm(arm.name) / "detector.json"
+            instead = f"to look again, remove {file} and the folder found beside it: the pictures stay"
+            _claim(file, {"detector": detector.description}, instead)
 
     def draw(self, arm: Arm, numbers: Sequence[int], batch: int) -> Iterator[int]:
         """Draw what is not there of some prompts, and yield each one's number when it is.
@@ -127,16 +135,32 @@ class EvaluationFolder:
             OSError: a picture cannot be read, or a file not be written.
         """
         for number in numbers:
-            file = self._found_file(arm, number)
-            if not file.exists():
+            if not self.is_looked_at(arm, number):
                 names = self.suite.prompts[number].objects
                 found, size = [], (0, 0)
                 for seed in self.suite.seeds:
                     picture = self.read_picture(arm, number, seed)
-                    size, seen = picture.size, detector.find(picture, names)
-                    found.append([[one.label, *one.box.sides, one.score] for one in seen])
-                file.parent.mkdir(parents=True, exist_ok=True)
-                save_text(json.dumps({"size": size, "found": found}), file)
+                    size = picture.size
+                    found.append(detector.find(picture, names))
+                self._save_found(arm, number, size, found)
+            yield number
+
+    def take(self, arm: str, boxes: BoxesFile, numbers: Sequence[int]) -> Iterator[int]:
+        """As ``detect``, by what another program found.
+
+        Raises:
+            ValueError: a box lies beyond its picture.
+            OSError: a picture cannot be read, or a file not be written.
+        """
+        for number in numbers:
+            if not self.is_looked_at(arm, number):
+                names = self.suite.prompts[number].objects
+                found, size = [], (0, 0)
+                for seed in self.suite.seeds:
+                    with Image.open(self.picture(arm, number, seed), formats=["PNG"]) as picture:
+                        size = picture.size
+                    found.append(boxes.find(self.place(arm, number, seed), size, names))
+                self._save_found(arm, number, size, found)
             yield number
 
     def found(self, arm: str, number: int) -> tuple[tuple[int, int], list[list[Found]]]:
@@ -193,6 +217,26 @@ class EvaluationFolder:
         """Where the picture of a prompt with a seed stands."""
         return self._arm(arm) / "pictures" / f"{number:06d}_{seed}.png"
 
+    def place(self, arm: str, number: int, seed: int) -> str:
+        """The same within this folder, as a file of boxes names it."""
+        return self.picture(arm, number, seed).relative_to(self.folder).as_posix()
+
+    def places(self, arms: Sequence[str]) -> Iterator[str]:
+        """Of all pictures of these arms."""
+        for arm, number, seed in itertools.product(arms, range(len(self.suite.prompts)), self.suite.seeds):
+            yield self.place(arm, number, seed)
+
+    def _save_found(self, arm: str, number: int, size: tuple[int, int], found: Sequence[Sequence[Found]]) -> None:
+        """Write down what the pictures of a prompt show.
+
+        Args:
+            size: (width, height) of the pictures in pixels.
+        """
+        told = [[[one.label, *one.box.sides, one.score] for one in of_picture] for of_picture in found]
+        file = self._found_file(arm, number)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        save_text(json.dumps({"size": size, "found": told}), file)
+
     def _arm(self, name: str) -> Path:
         return self.folder / "arms" / name
 
@@ -214,8 +258,11 @@ class EvaluationFolder:
         save_text(json.dumps(asdict(told)), file)
 
 
-def _claim(file: Path, told: Mapping[str, Any]) -> None:
+def _claim(file: Path, told: Mapping[str, Any], instead: str = "") -> None:
     """Write down what a folder is made with, or hold it against what stands there.
+
+    Args:
+        instead: what else can be done where it was made with something else.
 
     Raises:
         ValueError: it was made with something else; names what.
@@ -231,5 +278,6 @@ def _claim(file: Path, told: Mapping[str, Any]) -> None:
     pairs = there.items() if isinstance(there, dict) else ()
     changed = [f"{key}: {brief(value)}" for key, value in pairs if value != wanted.get(key)] or [brief(there)]
     raise ValueError(
-        f"{file} was made with another {'; '.join(changed)}. Give the same settings as then, or another --out folder."
+        f"{file} was made with another {'; '.join(changed)}. Give the same settings as then, or another --out folder"
+        f"{instead and f'; {instead}'}."
     )
