@@ -35,6 +35,8 @@ from .suites import ScenePrompt, Suite
 
 #: Draws a prompt with some seeds: (seeds, 3, H, W) in [0, 1].
 Draw = Callable[[ScenePrompt, Sequence[int]], Tensor]
+#: (width, height) of a picture in pixels, and what was found in it.
+_Seen = tuple[tuple[int, int], list[Found]]
 
 
 @dataclass(frozen=True)
@@ -134,16 +136,12 @@ class EvaluationFolder:
         Raises:
             OSError: a picture cannot be read, or a file not be written.
         """
-        for number in numbers:
-            if not self.is_looked_at(arm, number):
-                names = self.suite.prompts[number].objects
-                found, size = [], (0, 0)
-                for seed in self.suite.seeds:
-                    picture = self.read_picture(arm, number, seed)
-                    size = picture.size
-                    found.append(detector.find(picture, names))
-                self._save_found(arm, number, size, found)
-            yield number
+
+        def look(number: int, seed: int) -> _Seen:
+            picture = self.read_picture(arm, number, seed)
+            return picture.size, detector.find(picture, self.suite.prompts[number].objects)
+
+        return self._look(arm, numbers, look)
 
     def take(self, arm: str, boxes: BoxesFile, numbers: Sequence[int]) -> Iterator[int]:
         """As ``detect``, by what another program found.
@@ -152,15 +150,27 @@ class EvaluationFolder:
             ValueError: a box lies beyond its picture.
             OSError: a picture cannot be read, or a file not be written.
         """
+
+        def look(number: int, seed: int) -> _Seen:
+            with Image.open(self.picture(arm, number, seed), formats=["PNG"]) as picture:
+                size = picture.size
+            return size, boxes.find(self.place(arm, number, seed), size, self.suite.prompts[number].objects)
+
+        return self._look(arm, numbers, look)
+
+    def _look(self, arm: str, numbers: Sequence[int], look: Callable[[int, int], _Seen]) -> Iterator[int]:
+        """Write down what the pictures of some prompts show, and yield each one's number when that is done.
+
+        Args:
+            look: at the picture of a prompt's number and a seed.
+        """
         for number in numbers:
             if not self.is_looked_at(arm, number):
-                names = self.suite.prompts[number].objects
-                found, size = [], (0, 0)
-                for seed in self.suite.seeds:
-                    with Image.open(self.picture(arm, number, seed), formats=["PNG"]) as picture:
-                        size = picture.size
-                    found.append(boxes.find(self.place(arm, number, seed), size, names))
-                self._save_found(arm, number, size, found)
+                seen = [look(number, seed) for seed in self.suite.seeds]
+                found = [[[one.label, *one.box.sides, one.score] for one in of_picture] for _, of_picture in seen]
+                file = self._found_file(arm, number)
+                file.parent.mkdir(parents=True, exist_ok=True)
+                save_text(json.dumps({"size": seen[-1][0], "found": found}), file)
             yield number
 
     def found(self, arm: str, number: int) -> tuple[tuple[int, int], list[list[Found]]]:
@@ -225,17 +235,6 @@ class EvaluationFolder:
         """Of all pictures of these arms."""
         for arm, number, seed in itertools.product(arms, range(len(self.suite.prompts)), self.suite.seeds):
             yield self.place(arm, number, seed)
-
-    def _save_found(self, arm: str, number: int, size: tuple[int, int], found: Sequence[Sequence[Found]]) -> None:
-        """Write down what the pictures of a prompt show.
-
-        Args:
-            size: (width, height) of the pictures in pixels.
-        """
-        told = [[[one.label, *one.box.sides, one.score] for one in of_picture] for of_picture in found]
-        file = self._found_file(arm, number)
-        file.parent.mkdir(parents=True, exist_ok=True)
-        save_text(json.dumps({"size": size, "found": told}), file)
 
     def _arm(self, name: str) -> Path:
         return self.folder / "arms" / name

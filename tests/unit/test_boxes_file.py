@@ -67,7 +67,7 @@ def test_a_file_of_other_pictures_or_names_is_refused(tmp_path):
     boxes = BoxesFile(written(tmp_path, {"picture": "a.png", "found": [DOG]}))
     with pytest.raises(ValueError, match=r"b\.png has none, nor have 1 others.*--only-draw"):
         boxes.check(["dog"], ["a.png", "b.png", "c.png"])
-    with pytest.raises(ValueError, match="such as bus. Those in it are: dog"):
+    with pytest.raises(ValueError, match=r"such as bus. Those in it are: dog"):
         boxes.check(["bus"], ["a.png"])
     with pytest.raises(ValueError, match=r"a\.png: a box in its 4×4 pixels was expected, not \[8.0, 0.0"):
         boxes.find("a.png", (4, 4), ["dog"])
