@@ -213,9 +213,11 @@ def mark_relations(picture: Image.Image, relations: Sequence[Standing]) -> None:
             pen.line(points, fill=colour, width=width)
         x, y = points[0]
         pen.ellipse((x - 3 * width, y - 3 * width, x + 3 * width, y + 3 * width), fill=colour, outline=DARK)
-        middle = tuple(sum(part) / len(points) for part in zip(*points))
-        pen.rectangle(pen.textbbox(middle, one.relation, font=font, anchor="mm"), fill=DARK)
-        pen.text(middle, one.relation, fill=colour, font=font, anchor="mm")
+        # Of a place, which has one point, under its mark.
+        middle, below = [sum(part) / len(points) for part in zip(*points)], 4 * width * (len(points) == 1)
+        at, anchor = (middle[0], middle[1] + below), "mt" if below else "mm"
+        pen.rectangle(pen.textbbox(at, one.relation, font=font, anchor=anchor), fill=DARK)
+        pen.text(at, one.relation, fill=colour, font=font, anchor=anchor)
 
 
 def object_colour(number: int) -> Colour:
