@@ -19,12 +19,13 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from benchmarks.areas import Area, halves
 from steering_core.evaluation.suites import ScenePrompt
 from steering_core.miniature.world import IMAGE_SIZE
-from steering_core.relations import with_article
+from steering_core.relations import Relation, with_article
 from steering_core.viz import from_image
 
+#: Left, top, width and height of a part of the canvas, in shares of its sides.
+_Part = tuple[float, float, float, float]
 #: Shape and scheduler of each miniature, as the example workflows have them.
 _SHAPES = {"miniature": ("Stable Diffusion", "normal"), "flux_miniature": ("FLUX", "simple")}
 _MOST_SECONDS, _BETWEEN = 600, 0.05
@@ -97,7 +98,7 @@ class ComfyUI:
 
 
 def graph(
-    model: str, text: str, areas: dict[str, Area], seeds: Sequence[int], steps: int, scale: float
+    model: str, text: str, areas: dict[str, _Part], seeds: Sequence[int], steps: int, scale: float
 ) -> dict[str, Any]:
     """A KSampler of core for each seed, in API format; what seed 3 draws is shown by the node "shown_3".
 
@@ -112,10 +113,10 @@ def graph(
         "empty": _node("EmptyLatentImage", width=IMAGE_SIZE, height=IMAGE_SIZE, batch_size=1),
     }
     positive = "whole"
-    for name, area in areas.items():
+    for name, (left, top, width, height) in areas.items():
         alone = f"a photo of {with_article(name)}"
         nodes[f"alone {name}"] = _node("CLIPTextEncode", clip=["model", 1], text=alone)
-        place = {"width": area.width, "height": area.height, "x": area.left, "y": area.top, "strength": 1.0}
+        place = {"width": width, "height": height, "x": left, "y": top, "strength": 1.0}
         nodes[f"area {name}"] = _node("ConditioningSetAreaPercentage", conditioning=[f"alone {name}", 0], **place)
         together = {"conditioning_1": [positive, 0], "conditioning_2": [f"area {name}", 0]}
         nodes[positive := f"with {name}"] = _node("ConditioningCombine", **together)
@@ -136,6 +137,18 @@ def graph(
         nodes[f"decoded_{seed}"] = _node("VAEDecode", samples=[f"sampler_{seed}", 0], vae=["model", 2])
         nodes[f"shown_{seed}"] = _node("PreviewImage", images=[f"decoded_{seed}", 0])
     return nodes
+
+
+def halves(prompt: ScenePrompt) -> dict[str, _Part]:
+    """Where each of the two objects of a prompt with one relation belongs: a half of the canvas, by their names."""
+    ((subject, relation, object),) = prompt.relations
+    assert isinstance(relation, Relation) and object is not None
+    return {subject: _half(*relation.direction), object: _half(*relation.inverse.direction)}
+
+
+def _half(dx: float, dy: float) -> _Part:
+    """The one in a direction; a quarter where it is diagonal."""
+    return 0.5 * (dx > 0), 0.5 * (dy > 0), 0.5 if dx else 1.0, 0.5 if dy else 1.0
 
 
 def _node(kind: str, **inputs: Any) -> dict[str, Any]:

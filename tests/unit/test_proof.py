@@ -7,8 +7,7 @@ import sys
 import pytest
 
 from benchmarks import proof
-from benchmarks.areas import halves
-from benchmarks.in_comfyui import ComfyUI, graph
+from benchmarks.in_comfyui import ComfyUI, graph, halves
 from benchmarks.proof_page import in_equal_time
 from benchmarks.proof_ways import OTHER_SEEDS, RENDERED, UNSTEERED, WAYS, rendered
 from steering_core.evaluation.suites import ScenePrompt
