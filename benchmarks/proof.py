@@ -118,9 +118,11 @@ def _opened(
 def _turns(
     folders: Mapping[tuple[str, str], tuple[EvaluationFolder, list[Arm]]], limits: Mapping[str, int]
 ) -> Iterator[tuple[EvaluationFolder, Sequence[Arm], range]]:
-    """A few prompts of every kind, then the next few, so that all kinds get on alike."""
+    """A few prompts of every kind on every miniature, then the next few, so that all get on alike."""
+    kinds = list(limits)
+    of_kinds = sorted(folders.items(), key=lambda one: kinds.index(one[0][1]))
     for first in range(0, max(limits.values()), _TURN):
-        for (_, kind), (folder, arms) in folders.items():
+        for (_, kind), (folder, arms) in of_kinds:
             last = min(first + _TURN, limits[kind], len(folder.suite.prompts))
             if first < last:
                 yield folder, arms, range(first, last)
