@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
+
+from diffusers import DiffusionPipeline
 
 from benchmarks.measuring import Way
 from benchmarks.named_losses import named_loss
+from steering_core.backends.diffusers.arms import steered_arm, unsteered_arm
+from steering_core.evaluation.runs import Arm
 from steering_core.schedule import SteeringSchedule
 
 #: Losses that a classifier takes part in, by their names in the tables, at the settings that served best on other
@@ -31,3 +37,19 @@ def learned_way(name: str, schedule: SteeringSchedule, classifier: Path, told: s
 def learned_schedule(schedule: SteeringSchedule) -> SteeringSchedule:
     """A schedule with a target that suits ``LEARNED_LOSSES``."""
     return replace(schedule, target=_TARGET)
+
+
+def arm_of(way: Way, pipeline: DiffusionPipeline, settings: Mapping[str, Any]) -> Arm:
+    """A way as an arm of an evaluation.
+
+    Args:
+        settings: see ``sampling_of``.
+    """
+    if way.make_loss is None:
+        return unsteered_arm(arm_name(way), pipeline, settings)
+    return steered_arm(arm_name(way), pipeline, settings, way.make_loss(), way.schedule)
+
+
+def arm_name(way: Way) -> str:
+    """The name of ``arm_of``."""
+    return f"{way.loss}_{way.update}"
