@@ -46,7 +46,11 @@ by resampling prompts.
   where a second seed is tried for a part of the pictures. It is the mean of *unsteered* and *best of 2*, weighted so.
 - *Spread* and *Fréchet distance*, by the miniature's own autoencoder: see [evaluation](evaluation.md#judging). A
   distance from unsteered is to be held against that of *other seeds*, and one from rendered scenes against
-  *unsteered*'s: of so few pictures chance alone makes a good part."""
+  *unsteered*'s: of few pictures chance alone makes a good part.
+
+No detector but the miniatures' was run with its real weights: none could be downloaded where this was made. Those of
+the transformers library were run at reduced size, with random weights, on rendered scenes, for the form of their
+answers (`tests/unit/test_generated.py`, `tests/unit/test_segmenter.py`)."""
 
 #: The folders of an evaluation, by the miniature's name and the kind of prompts.
 Folders = Mapping[tuple[str, str], EvaluationFolder]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image
@@ -17,6 +18,7 @@ from transformers import (
 from steering_core.evaluation.boxes import Box
 from steering_core.evaluation.detectors import TransformersDetector
 from steering_core.evaluation.names import canonical
+from steering_core.miniature.world import render, sample_layout
 
 #: As COCO's panoptic checkpoints name them.
 _LABELS = {0: "dog", 1: "couch", 2: "sky-other-merged"}
@@ -55,7 +57,8 @@ def test_what_it_finds_are_boxes_in_shares_of_the_picture(folder):
     detector = TransformersDetector(folder, "cpu", least_score=0.01)
     assert detector.description.startswith("mask2former ")
     detector.check(["dog", "sofa", "sky"])
-    found = detector.find(Image.effect_noise((128, 96), 90).convert("RGB"), ["dog", "sofa", "sky"])
+    layout = sample_layout(np.random.default_rng(0), ["dog", "couch"])
+    found = detector.find(Image.fromarray(render(layout)), ["dog", "sofa", "sky"])
     assert found and {one.label for one in found} <= {"dog", "sofa", "sky"}
     assert found == sorted(found, key=lambda one: -one.score)
     for box in (one.box for one in found):
