@@ -1,6 +1,6 @@
-"""Pictures that a running ComfyUI draws on a miniature: by itself, and with core's area conditioning.
+"""Pictures that a running ComfyUI draws on a miniature with core's area conditioning.
 
-The server has this pack in its custom_nodes. With areas the whole prompt is put together with one Conditioning (Set
+The server has this pack in its custom_nodes. The whole prompt is put together with one Conditioning (Set
 Area with Percentage) of strength 1 for each object, "a photo of a dog" in the half of the canvas where the dog belongs.
 """
 
@@ -50,22 +50,19 @@ class ComfyUI:
         if _pack_node("LoadMiniatureModel") not in nodes:
             raise ValueError(f"{address}: a ComfyUI with this pack in its custom_nodes was expected.")
 
-    def draw(
-        self, model: str, steps: int, scale: float, in_areas: bool, prompt: ScenePrompt, seeds: Sequence[int]
-    ) -> Tensor:
+    def draw(self, model: str, steps: int, scale: float, prompt: ScenePrompt, seeds: Sequence[int]) -> Tensor:
         """A picture of the prompt for each seed: (seeds, 3, 128, 128) in [0, 1].
 
         Args:
             model: a miniature, by its name.
             scale: of the guidance.
-            in_areas: whether each object has its half of the canvas; the prompt has one relation then.
+            prompt: of one relation, whose objects have a half of the canvas each.
 
         Raises:
             RuntimeError: ComfyUI refuses or fails; says what it says.
             OSError: it cannot be reached.
         """
-        areas = halves(prompt) if in_areas else {}
-        outputs = self._run(graph(model, prompt.text, areas, seeds, steps, scale))
+        outputs = self._run(graph(model, prompt, seeds, steps, scale))
         files = [outputs[f"shown_{seed}"]["images"][0] for seed in seeds]
         return torch.stack([from_image(self._picture(file)) for file in files])
 
@@ -97,23 +94,17 @@ class ComfyUI:
             return answer.read()
 
 
-def graph(
-    model: str, text: str, areas: dict[str, _Part], seeds: Sequence[int], steps: int, scale: float
-) -> dict[str, Any]:
-    """A KSampler of core for each seed, in API format; what seed 3 draws is shown by the node "shown_3".
-
-    Args:
-        areas: of the objects, by their names; none where the prompt stands alone.
-    """
+def graph(model: str, prompt: ScenePrompt, seeds: Sequence[int], steps: int, scale: float) -> dict[str, Any]:
+    """A KSampler of core for each seed, in API format; what seed 3 draws is shown by the node "shown_3"."""
     shape, scheduler = _SHAPES[model]
     nodes = {
         "model": _node(_pack_node("LoadMiniatureModel"), shape=shape),
-        "whole": _node("CLIPTextEncode", clip=["model", 1], text=text),
+        "whole": _node("CLIPTextEncode", clip=["model", 1], text=prompt.text),
         "negative": _node("CLIPTextEncode", clip=["model", 1], text=""),
         "empty": _node("EmptyLatentImage", width=IMAGE_SIZE, height=IMAGE_SIZE, batch_size=1),
     }
     positive = "whole"
-    for name, (left, top, width, height) in areas.items():
+    for name, (left, top, width, height) in _halves(prompt).items():
         alone = f"a photo of {with_article(name)}"
         nodes[f"alone {name}"] = _node("CLIPTextEncode", clip=["model", 1], text=alone)
         place = {"width": width, "height": height, "x": left, "y": top, "strength": 1.0}
@@ -139,7 +130,7 @@ def graph(
     return nodes
 
 
-def halves(prompt: ScenePrompt) -> dict[str, _Part]:
+def _halves(prompt: ScenePrompt) -> dict[str, _Part]:
     """Where each of the two objects of a prompt with one relation belongs: a half of the canvas, by their names."""
     ((subject, relation, object),) = prompt.relations
     assert isinstance(relation, Relation) and object is not None

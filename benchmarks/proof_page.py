@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
@@ -15,6 +16,7 @@ from steering_core.evaluation.runs import EvaluationFolder
 from steering_core.evaluation.statistics import Estimate, estimate
 from steering_core.evaluation.tables import markdown_table, percent, points
 from steering_core.evaluation.variety import Moments, frechet_distance
+from steering_core.evaluation.visor import interval
 from steering_core.miniature.folder import SHIPPED
 
 _STEERED = (CENTROID, LEARNED, COMBINED)
@@ -37,9 +39,10 @@ by resampling prompts.
 - *best of 2*: of these two the picture that the detector finds better. It chooses and judges, which does this way good.
 - *centroid*: gelu by latent descent, as it comes. *learned*: by the classifier that ships for the miniature (for
   several relations on the first one: the one for several objects). *combined*: gelu, half of the learned loss and half
-  of the presence loss. *ComfyUI, unsteered* and *ComfyUI, areas*: in a real ComfyUI, core's KSampler with the prompt
-  alone, and with each object also in its half of the canvas by Conditioning (Set Area with Percentage); other noise
-  than the same seed has in diffusers.
+  of the presence loss.
+- *ComfyUI, areas*: core's KSampler in a real ComfyUI, of the whole prompt together with each object alone in its half
+  of the canvas, by Conditioning (Set Area with Percentage). A seed has the same noise there as in diffusers: without
+  areas the pictures are nearly those of *unsteered*.
 - *rendered*: scenes drawn by the renderer of the miniatures' world, right as they are: what the detector makes of them
   is the most that a way can reach.
 - *time*: of the processor, over unsteered. *Best of N in its time*: N seeds that take as long as the steered picture,
@@ -137,12 +140,15 @@ def in_equal_time(
     def of_seeds(one: np.ndarray, two: np.ndarray, count: np.ndarray) -> np.ndarray:
         return ((1 - weight) * one + weight * two) / count
 
+    def by_more(one: np.ndarray, two: np.ndarray, ours: np.ndarray, count: np.ndarray) -> np.ndarray:
+        return ours / count - of_seeds(one, two, count)
+
     counts = [pictures] * len(first)
-    told = estimate(of_seeds, first, best, counts)
-    more = estimate(
-        lambda one, two, ours, count: ours / count - of_seeds(one, two, count), first, best, steered, counts
-    )
-    return told, more
+    told, more = estimate(of_seeds, first, best, counts), estimate(by_more, first, best, steered, counts)
+    # Where all prompts agree, resampling tells nothing: as ``share`` and ``difference`` do.
+    if told.low == told.high:
+        told = Estimate(told.value, *interval(told.value, len(first)))
+    return told, more if more.low < more.high else Estimate(more.value, math.nan, math.nan)
 
 
 def _variety(model: str, folders: Sequence[EvaluationFolder]) -> Iterator[str]:

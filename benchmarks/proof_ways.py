@@ -31,14 +31,11 @@ from steering_core.viz import from_image
 
 UNSTEERED, OTHER_SEEDS, BEST_OF_2 = "unsteered", "other_seeds", "best_of_2"
 CENTROID, LEARNED, COMBINED = "centroid", "learned", "combined"
-COMFYUI_UNSTEERED, COMFYUI_AREAS = "comfyui_unsteered", "comfyui_areas"
+COMFYUI_AREAS = "comfyui_areas"
 #: What the renderer of the miniatures' world makes of the prompt.
 RENDERED = "rendered"
 #: All, as tables have them: those that are held against others stand first.
-WAYS = (
-    *(UNSTEERED, OTHER_SEEDS, BEST_OF_2, CENTROID, LEARNED, COMBINED),
-    *(COMFYUI_UNSTEERED, COMFYUI_AREAS, RENDERED),
-)
+WAYS = (UNSTEERED, OTHER_SEEDS, BEST_OF_2, CENTROID, LEARNED, COMBINED, COMFYUI_AREAS, RENDERED)
 #: From a seed to the one that is tried beside it.
 _STRIDE = 1000
 #: What each miniature's learned loss goes by, with several relations where there is another for these.
@@ -78,8 +75,7 @@ def ways_of(
     arms = [replace(arm, clock=time.process_time) for arm in arms]
     if comfyui is not None and is_one:
         draw = partial(comfyui.draw, model, settings["steps"], settings["guidance_scale"])
-        areas = {COMFYUI_UNSTEERED: False, COMFYUI_AREAS: True}
-        arms += [Arm(name, {"in_areas": in_areas}, partial(draw, in_areas)) for name, in_areas in areas.items()]
+        arms.append(Arm(COMFYUI_AREAS, {"in_areas": True}, draw))
     return arms
 
 

@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from benchmarks import proof
-from benchmarks.in_comfyui import ComfyUI, graph, halves
+from benchmarks.in_comfyui import ComfyUI, graph
 from benchmarks.proof_page import in_equal_time
 from benchmarks.proof_ways import OTHER_SEEDS, RENDERED, UNSTEERED, WAYS, rendered
 from steering_core.evaluation.suites import ScenePrompt
@@ -52,7 +52,7 @@ def test_steering_is_held_against_as_many_seeds_as_its_time_pays_for():
 
 def test_a_graph_of_comfyui_gives_each_object_its_half():
     prompt = ScenePrompt((("dog", Relation.RIGHT_OF, "cat"),))
-    nodes = graph("flux_miniature", prompt.text, halves(prompt), (3, 4), 25, 3.5)
+    nodes = graph("flux_miniature", prompt, (3, 4), 25, 3.5)
     assert nodes["model"]["inputs"] == {"shape": "FLUX"}
     places = {name: nodes[f"area {name}"]["inputs"] for name in ("dog", "cat")}
     assert {name: (one["x"], one["y"], one["width"], one["height"]) for name, one in places.items()} == {
