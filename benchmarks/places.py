@@ -2,6 +2,7 @@
 
 python -m benchmarks.places
 python -m benchmarks.places --model flux_miniature --prompts 40
+python -m benchmarks.places --keep DIR       pictures and what was found stay in DIR, and a stopped run goes on
 
 Each prompt names two objects and a place for each, such as "a photo of a dog on the left and a cat in the upper right
 corner". Every object is judged by itself, where the detector finds it, by ``Place.holds``.
@@ -12,20 +13,29 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Iterable, Sequence
+from contextlib import ExitStack
 from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
-from benchmarks.measuring import PROMPT_SEED, UNSTEERED, Sampling, Way, detector, drawing_processes, pipeline
-from benchmarks.ways import centroid_way
-from steering_core.cli.options import positive
-from steering_core.evaluation.suites import ScenePrompt
+from benchmarks.measuring import PROMPT_SEED, UNSTEERED, Way, drawing_processes, pipeline
+from benchmarks.ways import arm_name, arm_of, centroid_way
+from steering_core.backends.diffusers.arms import sampling_of
+from steering_core.cli.options import positive, whole
+from steering_core.evaluation.runs import Arm, EvaluationFolder
+from steering_core.evaluation.suites import Suite
 from steering_core.evaluation.visor import Trial, judge, share_interval
 from steering_core.miniature.folder import SHIPPED
+from steering_core.miniature.look import MiniatureDetector
 from steering_core.miniature.prompts import place_prompts
-from steering_core.miniature.score import Tally, draw
+from steering_core.miniature.score import SEEDS, STEPS, guidance_scale_of
+from steering_core.miniature.world import IMAGE_SIZE
 from steering_core.relations import Place, Relation
 from steering_core.schedule import GUIDANCE, SteeringSchedule
 
+#: All prompts that there are.
+_PROMPTS = 72
 #: At the defaults of the loss and of both update rules.
 _WAYS = (UNSTEERED, centroid_way("gelu", SteeringSchedule()), centroid_way("gelu", SteeringSchedule(GUIDANCE)))
 _KINDS = {
@@ -44,37 +54,57 @@ def main() -> None:
     parser.add_argument(
         "--model", choices=sorted(SHIPPED), default="miniature", help="which miniature (default: %(default)s)"
     )
-    parser.add_argument("--prompts", type=positive, default=20, help="how many, 72 at most (default: %(default)s)")
+    parser.add_argument("--prompts", type=whole(1, _PROMPTS), default=20, help="how many (default: %(default)s)")
     parser.add_argument("--json", action="store_true", help="print a list of rows in place of the table")
     parser.add_argument("--jobs", type=positive, help="processes (default: one a core)")
+    parser.add_argument("--keep", type=Path, metavar="DIR", help="folder that pictures are kept in (default: none)")
     options = parser.parse_args()
-    try:
-        prompts = place_prompts(options.prompts, PROMPT_SEED)
-    except ValueError as error:
-        parser.error(str(error))
-    with drawing_processes(options.jobs) as pool:
-        measure = partial(judged, ways=_WAYS, sampling=Sampling(SHIPPED[options.model]))
-        of_ways = zip(*pool.map(measure, prompts))
-        told = [row for way, of_prompts in zip(_WAYS, of_ways) for row in rows(way, list(of_prompts))]
+    with ExitStack() as stack:
+        out = options.keep or Path(stack.enter_context(TemporaryDirectory()))
+        try:
+            folder, _ = _opened(out, options.model)
+        except (ValueError, OSError) as error:
+            parser.error(str(error))
+        numbers = range(options.prompts)
+        pool = stack.enter_context(drawing_processes(options.jobs))
+        for _ in pool.map(partial(_drawn, out, options.model), numbers):
+            pass
+        told = [row for way in _WAYS for row in rows(way, [_judged(folder, way, number) for number in numbers])]
     print(json.dumps(told) if options.json else table(told))
 
 
-def judged(prompt: ScenePrompt, ways: Sequence[Way], sampling: Sampling) -> list[_Judged]:
-    """A prompt drawn by each way, object by object."""
-    told = []
-    for way in ways:
-        drawn = draw(
-            pipeline(sampling.model),
-            detector(),
-            prompt,
-            way.make_steering,
-            Tally(),
-            steps=sampling.steps,
-            guidance_scale=sampling.guidance_scale,
-        )
-        found = detector().detect(drawn.pictures)
-        told.append([(triplet[1], [judge([triplet], one) for one in found]) for triplet in prompt.relations])
-    return told
+def _opened(out: Path, model: str) -> tuple[EvaluationFolder, list[Arm]]:
+    """The evaluation of all prompts on a miniature, and its arms, claimed.
+
+    Raises:
+        ValueError, OSError: as ``EvaluationFolder``.
+    """
+    drawing = pipeline(SHIPPED[model])
+    settings = {"steps": STEPS, "guidance_scale": guidance_scale_of(drawing), "size": (IMAGE_SIZE, IMAGE_SIZE)}
+    suite = Suite("places", tuple(place_prompts(_PROMPTS, PROMPT_SEED)), SEEDS)
+    folder = EvaluationFolder(out, suite, sampling_of(drawing, settings))
+    arms = [arm_of(way, drawing, settings) for way in _WAYS]
+    for arm in arms:
+        folder.claim(arm, MiniatureDetector())
+    return folder, arms
+
+
+def _drawn(out: Path, model: str, number: int) -> None:
+    """A prompt, drawn by each way and looked at."""
+    folder, arms = _opened(out, model)
+    for arm in arms:
+        for _ in folder.draw(arm, [number], batch=len(SEEDS)):
+            pass
+        for _ in folder.detect(arm.name, MiniatureDetector(), [number]):
+            pass
+
+
+def _judged(folder: EvaluationFolder, way: Way, number: int) -> _Judged:
+    """A prompt's pictures by a way, object by object."""
+    _, found = folder.found(arm_name(way), number)
+    return [
+        (triplet[1], [judge([triplet], one) for one in found]) for triplet in folder.suite.prompts[number].relations
+    ]
 
 
 def rows(way: Way, of_prompts: Iterable[_Judged]) -> list[dict[str, Any]]:

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
+
+from diffusers import DiffusionPipeline
 
 from benchmarks.measuring import Way
 from benchmarks.named_losses import named_loss
+from steering_core.backends.diffusers.arms import steered_arm, unsteered_arm
+from steering_core.evaluation.runs import Arm
 from steering_core.schedule import SteeringSchedule
 
 #: Losses that a classifier takes part in, by their names in the tables, at the settings that served best on other
@@ -25,4 +31,25 @@ def centroid_way(function: str, schedule: SteeringSchedule, name: str = "") -> W
 def learned_way(name: str, schedule: SteeringSchedule, classifier: Path, told: str = "") -> Way:
     """Steering with one of ``LEARNED_LOSSES``, by a classifier of which the table tells something."""
     make_loss = partial(named_loss, LEARNED_LOSSES[name], classifier)
-    return Way(name + told, make_loss, replace(schedule, target=_TARGET))
+    return Way(name + told, make_loss, learned_schedule(schedule))
+
+
+def learned_schedule(schedule: SteeringSchedule) -> SteeringSchedule:
+    """A schedule with a target that suits ``LEARNED_LOSSES``."""
+    return replace(schedule, target=_TARGET)
+
+
+def arm_of(way: Way, pipeline: DiffusionPipeline, settings: Mapping[str, Any]) -> Arm:
+    """A way as an arm of an evaluation.
+
+    Args:
+        settings: see ``sampling_of``.
+    """
+    if way.make_loss is None:
+        return unsteered_arm(arm_name(way), pipeline, settings)
+    return steered_arm(arm_name(way), pipeline, settings, way.make_loss(), way.schedule)
+
+
+def arm_name(way: Way) -> str:
+    """The name of ``arm_of``."""
+    return f"{way.loss}_{way.update}"

@@ -9,11 +9,11 @@ from comfy_api.latest import io, ui
 from torch import Tensor
 
 from ..steering_core.evaluation.boxes import Found
-from ..steering_core.evaluation.look import label_of, read_boxes
+from ..steering_core.evaluation.look import Standing, label_of, read_boxes, standing
 from ..steering_core.evaluation.ranking import ScoredPictures, score_pictures
 from ..steering_core.miniature.look import look_at
 from ..steering_core.tokens import GroundedScene
-from ..steering_core.viz import from_image, mark_boxes, object_colour, to_image
+from ..steering_core.viz import from_image, mark_boxes, mark_relations, object_colour, to_image
 from .types import CATEGORY, Relations, Scores, boxes_input
 
 
@@ -87,7 +87,11 @@ class SpatialScore(io.ComfyNode):
                 boxes_input(optional=False),
             ],
             outputs=[
-                io.Image.Output(display_name="marked", tooltip="The pictures with the boxes of the named objects."),
+                io.Image.Output(
+                    display_name="marked",
+                    tooltip="The pictures with the boxes of the named objects, and between them the relations: green "
+                    "where one is seen, red where it is not.",
+                ),
                 Scores.Output(display_name="scores", tooltip="For Keep Best."),
                 io.Float.Output(
                     display_name="score", tooltip="Share of relations that are seen, of all pictures: 0 to 1."
@@ -104,13 +108,16 @@ class SpatialScore(io.ComfyNode):
         look = read_boxes(boxes, len(images), width, height)
         scored = score_pictures(relations, look)
         numbers = {label_of(name, look.labels): number for number, name in enumerate(relations.names)}
-        marked = torch.stack([_marked(*pair, numbers) for pair in zip(images, look.found)])
+        stood = standing(relations, look, scored.relations)
+        marked = torch.stack([_marked(*one, numbers) for one in zip(images, look.found, stood)])
         mean = sum(score.share for score in scored.scores) / len(scored.scores)
         return io.NodeOutput(marked, scored, mean, scored.told, ui=ui.PreviewImage(marked, cls=cls))
 
 
-def _marked(picture: Tensor, found: Sequence[Found], numbers: Mapping[str | None, int]) -> Tensor:
-    """A picture (H, W, channels) with the boxes of the scene's objects, (H, W, 3).
+def _marked(
+    picture: Tensor, found: Sequence[Found], stood: Sequence[Standing], numbers: Mapping[str | None, int]
+) -> Tensor:
+    """A picture (H, W, channels) with the boxes of the scene's objects and its relations, (H, W, 3).
 
     Args:
         numbers: of the scene's objects, by the detector's names.
@@ -118,6 +125,7 @@ def _marked(picture: Tensor, found: Sequence[Found], numbers: Mapping[str | None
     image = to_image(picture[..., :3].movedim(-1, 0))
     known = [one for one in found if one.label in numbers]
     mark_boxes(image, [(one.label, one.box.sides, object_colour(numbers[one.label])) for one in known])
+    mark_relations(image, stood)
     return from_image(image).movedim(0, -1)
 
 

@@ -11,6 +11,7 @@ import torch
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
+from .evaluation.look import Standing
 from .evaluation.visor import VERDICTS
 from .token_maps import resize
 from .tokens import GroundedScene
@@ -197,6 +198,26 @@ def mark_boxes(picture: Image.Image, boxes: Sequence[tuple[str, Sequence[float],
         corner = x + width, y + width
         pen.rectangle(pen.textbbox(corner, name, font=font), fill=DARK)
         pen.text(corner, name, fill=colour, font=font)
+
+
+def mark_relations(picture: Image.Image, relations: Sequence[Standing]) -> None:
+    """Draw relations: a line between their objects and the words on it, green where one is seen, else red."""
+    pen = ImageDraw.Draw(picture)
+    width = max(1, round(min(picture.size) / 128))
+    font = ImageFont.load_default(max(_LEAST_TEXT_SIZE, round(min(picture.size) / 32)))
+    for one in relations:
+        colour = RIGHT if one.seen else WRONG
+        points = [(x * picture.width, y * picture.height) for x, y in one.centres]
+        if len(points) > 1:
+            pen.line(points, fill=DARK, width=3 * width)
+            pen.line(points, fill=colour, width=width)
+        x, y = points[0]
+        pen.ellipse((x - 3 * width, y - 3 * width, x + 3 * width, y + 3 * width), fill=colour, outline=DARK)
+        # Of a place, which has one point, under its mark.
+        middle, below = [sum(part) / len(points) for part in zip(*points)], 4 * width * (len(points) == 1)
+        at, anchor = (middle[0], middle[1] + below), "mt" if below else "mm"
+        pen.rectangle(pen.textbbox(at, one.relation, font=font, anchor=anchor), fill=DARK)
+        pen.text(at, one.relation, fill=colour, font=font, anchor=anchor)
 
 
 def object_colour(number: int) -> Colour:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,14 +27,13 @@ from .steering import LOSSES, NONE, add_settings, losses_added_up, schedule_of
 
 if TYPE_CHECKING:
     from diffusers import DiffusionPipeline
-    from torch import Tensor
 
+    from ..evaluation.boxes_file import BoxesFile
     from ..evaluation.detectors import ObjectDetector
     from ..evaluation.encoders import Encoder
     from ..evaluation.runs import Arm, EvaluationFolder
-    from ..evaluation.suites import ScenePrompt, Suite
+    from ..evaluation.suites import Suite
     from ..losses import SteeringLoss
-    from ..steering import Steering
 
 _VISOR, _GENEVAL, _T2I, _OWN, _MINIATURE = "visor", "geneval", "t2i_compbench", "own", "miniature"
 _FILES = (_GENEVAL, _T2I, _OWN)
@@ -89,7 +87,10 @@ def add_evaluate_command(commands: argparse._SubParsersAction) -> None:
         "--batch", type=whole(1, MOST_SEEDS), default=4, help="pictures of a prompt at a time (default: %(default)s)"
     )
     judging = evaluate.add_argument_group("judging")
-    add_detector_option(judging)
+    add_detector_option(judging, ", or a file with the boxes that another program found")
+    judging.add_argument(
+        "--only-draw", action="store_true", help="draw, and stop: for a program of yours that looks at the pictures"
+    )
     judging.add_argument(
         "--rule",
         choices=(_VISOR, _GENEVAL, _T2I),
@@ -125,6 +126,7 @@ def _arms(value: str) -> tuple[str, ...]:
 def _evaluate(options: argparse.Namespace) -> None:
     from tqdm import tqdm
 
+    from ..evaluation.boxes_file import BoxesFile
     from ..evaluation.page import html_page
     from ..evaluation.results import RULES, arm_results, check_rule
     from ..evaluation.tables import markdown
@@ -133,12 +135,13 @@ def _evaluate(options: argparse.Namespace) -> None:
     rule = options.rule or (options.suite if options.suite in RULES else _VISOR)
     check_rule(rule, suite)
     state = own_process(options)
-    detector = load_detector(options, LEAST_SCORE)  # the lowest that a rule asks for
-    detector.check([name for prompt in suite.prompts for name in prompt.objects])
+    detector = None if options.only_draw else _detector(options, suite)
     pipeline = load_model(options)
     encoder = _encoder(options, pipeline)
     _try(detector, encoder, size_of(options))
     folder, arms = _folder_and_arms(options, suite, pipeline)
+    if isinstance(detector, BoxesFile):
+        detector.check(_objects(suite), folder.places([arm.name for arm in arms]))
     for arm in arms:
         folder.claim(arm, detector)
     numbers = range(state.process_index, len(suite.prompts), state.num_processes)
@@ -149,9 +152,12 @@ def _evaluate(options: argparse.Namespace) -> None:
 
     for arm in arms:
         shown(f"drawing {arm.name}", folder.draw(arm, numbers, options.batch))
-        shown(f"looking at {arm.name}", folder.detect(arm.name, detector, numbers))
+        if isinstance(detector, BoxesFile):
+            shown(f"reading the boxes of {arm.name}", folder.take(arm.name, detector, numbers))
+        elif detector is not None:
+            shown(f"looking at {arm.name}", folder.detect(arm.name, detector, numbers))
     state.wait_for_everyone()
-    if not state.is_main_process:
+    if detector is None or not state.is_main_process:
         return
     results = arm_results(folder, [arm.name for arm in arms], RULES[rule])
     distances = {} if encoder is None else _distances(folder, [arm.name for arm in arms], encoder)
@@ -200,12 +206,35 @@ def _suite(options: argparse.Namespace) -> Suite:
     return Suite(suite.name, suite.prompts, seeds)
 
 
-def _try(detector: ObjectDetector, encoder: Encoder | None, size: tuple[int, int] | None) -> None:
+def _detector(options: argparse.Namespace, suite: Suite) -> ObjectDetector | BoxesFile:
+    """What ``--detector`` names.
+
+    Raises:
+        ValueError: as ``load_detector`` and ``BoxesFile``, or it does not know an object of the suite.
+    """
+    from ..evaluation.boxes_file import BoxesFile
+
+    if options.detector is not None and Path(options.detector).is_file():
+        return BoxesFile(Path(options.detector))
+    detector = load_detector(options, LEAST_SCORE)  # the lowest that a rule asks for
+    detector.check(_objects(suite))
+    return detector
+
+
+def _objects(suite: Suite) -> list[str]:
+    """The names of all prompts' objects."""
+    return [name for prompt in suite.prompts for name in prompt.objects]
+
+
+def _try(detector: ObjectDetector | BoxesFile | None, encoder: Encoder | None, size: tuple[int, int] | None) -> None:
     """Whether pictures of this size can be looked at at all, before any is drawn."""
     from PIL import Image
 
+    from ..evaluation.boxes_file import BoxesFile
+
     blank = Image.new("RGB", size or _TRIED_SIZE)
-    detector.find(blank, ())
+    if detector is not None and not isinstance(detector, BoxesFile):
+        detector.find(blank, ())
     if encoder is not None:
         encoder([blank])
 
@@ -226,84 +255,46 @@ def _distances(folder: EvaluationFolder, arms: Sequence[str], encoder: Encoder) 
 
     from ..evaluation.variety import Moments, frechet_distance
 
-    moments = []
-    for arm in arms:
-        of_arm = Moments()
-        read = folder.features(arm, encoder)
-        for features in tqdm(read, f"comparing {arm}", len(folder.suite.prompts), unit="prompt"):
-            of_arm.add(features)
-        moments.append(of_arm)
-    return {arm: frechet_distance(moments[0], one) for arm, one in zip(arms, moments)}
+    def moments(arm: str) -> Moments:
+        read = folder.features(arm, encoder, range(len(folder.suite.prompts)))
+        return Moments.of(tqdm(read, f"comparing {arm}", len(folder.suite.prompts), unit="prompt"))
+
+    of_arms = {arm: moments(arm) for arm in arms}
+    return {arm: frechet_distance(of_arms[arms[0]], one) for arm, one in of_arms.items()}
 
 
 def _folder_and_arms(
     options: argparse.Namespace, suite: Suite, pipeline: DiffusionPipeline
 ) -> tuple[EvaluationFolder, list[Arm]]:
-    from ..backends.diffusers import ground_prompt, pipeline_hash, steered
-    from ..backends.diffusers.pipelines import kind_of
-    from ..evaluation.runs import Arm, EvaluationFolder
+    from ..backends.diffusers import ground_prompt, steered
+    from ..backends.diffusers.arms import sampling_of, steered_arm, unsteered_arm
+    from ..evaluation.runs import EvaluationFolder
+    from ..steering import Steering
 
-    sampling: dict[str, Any] = {
+    settings: dict[str, Any] = {
         "steps": options.steps,
         "guidance_scale": scale_of(options, pipeline),
         "negative_prompt": options.negative,
         "size": size_of(options),
     }
-    ways = [_way(name, options) for name in options.loss]
-    makers = [make for _, make in ways if make is not None]
-    if makers:  # what cannot be steered is told before anything is drawn
+    losses = {name: _loss(name, options) for name in options.loss if name != NONE}
+    schedule = schedule_of(options)
+    if losses:  # what cannot be steered is told before anything is drawn
         scenes = [ground_prompt(pipeline, prompt.text, prompt.scene) for prompt in suite.prompts]
-        for make in makers:
-            with steered(pipeline, make(scenes[0])):
+        for loss in losses.values():
+            with steered(pipeline, Steering(scenes[0], loss, schedule)):
                 pass
-    scheduler = pipeline.scheduler
-    told = {
-        "weights": pipeline_hash(pipeline),
-        "dtype": str(kind_of(pipeline).network_of(pipeline).dtype),
-        "scheduler": [type(scheduler).__name__, json.loads(json.dumps(dict(scheduler.config), default=str))],
-    }
-    folder = EvaluationFolder(options.out, suite, {**told, **sampling})
+    folder = EvaluationFolder(options.out, suite, sampling_of(pipeline, settings))
     arms = [
-        Arm(name, description, partial(_draw, pipeline, sampling, make))
-        for name, (description, make) in zip(options.loss, ways)
+        steered_arm(name, pipeline, settings, losses[name], schedule)
+        if name in losses
+        else unsteered_arm(name, pipeline, settings)
+        for name in options.loss
     ]
     return folder, arms
 
 
-def _way(name: str, options: argparse.Namespace) -> tuple[dict[str, Any], partial[Steering] | None]:
-    """Description of an arm, and what steers it, if it is steered."""
-    from ..steering import Steering
-
-    if name == NONE:
-        return {"loss": NONE}, None
+def _loss(name: str, options: argparse.Namespace) -> SteeringLoss:
+    """Of an arm."""
     names = name.split(_PLUS)
-    loss, schedule = losses_added_up(names, [1.0] * len(names), options, options.model), schedule_of(options)
-    description = {"loss": _description(loss), "schedule": asdict(schedule)}
-    return description, partial(Steering, loss=loss, schedule=schedule)
-
-
-def _draw(
-    pipeline: DiffusionPipeline,
-    sampling: dict[str, Any],
-    make_steering: partial[Steering] | None,
-    prompt: ScenePrompt,
-    seeds: Sequence[int],
-) -> Tensor:
-    from ..backends.diffusers import generate, ground_prompt
-
-    steering = None
-    if make_steering is not None:
-        steering = make_steering(ground_prompt(pipeline, prompt.text, prompt.scene))
-    return generate(pipeline, prompt.text, seeds, steering, **sampling)
-
-
-def _description(loss: SteeringLoss) -> Any:
-    """What tells a loss from others, as plain values."""
-    from ..losses import CentroidLoss, CombinedLoss, LearnedLoss
-    from ..weights import weights_hash
-
-    if isinstance(loss, CombinedLoss):
-        return [[_description(term), weight] for term, weight in loss.terms]
-    if isinstance(loss, LearnedLoss):
-        return {"learned": weights_hash((loss.classifier,))}
-    return {"centroid" if isinstance(loss, CentroidLoss) else "presence": vars(loss)}
+    return losses_added_up(names, [1.0] * len(names), options, options.model)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from ..evaluation.detectors import DETECTORS
 from ..miniature.folder import SHIPPED
 from .options import MOST_SIDE, guidance_scale, steps, whole
 
@@ -50,12 +51,16 @@ def add_sampling_options(parser: argparse._ActionsContainer) -> None:
     )
 
 
-def add_detector_option(parser: argparse._ActionsContainer) -> None:
-    """``--detector``."""
+def add_detector_option(parser: argparse._ActionsContainer, more: str = "") -> None:
+    """``--detector``.
+
+    Args:
+        more: what else it takes.
+    """
     parser.add_argument(
         "--detector",
         metavar="DIR",
-        help=f"{_MINIATURE}, or the folder of RT-DETR, OWLv2 or Grounding DINO (default: {_MINIATURE})",
+        help=f"{_MINIATURE}, or the folder or the cached name of {DETECTORS}{more} (default: {_MINIATURE})",
     )
 
 
@@ -119,6 +124,6 @@ def load_detector(options: argparse.Namespace, least_score: float | None = None)
     if options.model not in SHIPPED:
         raise ValueError(
             f"The miniatures' detector knows only the miniatures' pictures, not those of {options.model}. Give "
-            f"--detector DIR, the folder of RT-DETR, OWLv2 or Grounding DINO."
+            f"--detector DIR, the folder of {DETECTORS}."
         )
     return MiniatureDetector()

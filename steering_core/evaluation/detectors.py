@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 from PIL import Image
 
@@ -13,11 +13,16 @@ from ..relations import with_article
 from ..weights import weights_hash
 from .boxes import Box, Found
 from .names import canonical
+from .segmenter import MASK2FORMER, Segmenter
 
 #: Boxes of one name that share more than this of the smaller one are one object, found twice.
 _SAME_OBJECT = 0.5
 #: Of an open-vocabulary detector, whose scores are lower than those of one with fixed classes.
 _OPEN_THRESHOLD, _CLOSED_THRESHOLD = 0.3, 0.5
+
+
+#: Kinds of them that are tested, for help and errors.
+DETECTORS = "RT-DETR, Mask2Former, OWLv2 or Grounding DINO"
 
 
 class ObjectDetector(Protocol):
@@ -39,7 +44,8 @@ class ObjectDetector(Protocol):
 
 
 class TransformersDetector:
-    """A detector of the transformers library: RT-DETR and others with fixed classes, OWLv2 or Grounding DINO.
+    """A detector of the transformers library: RT-DETR and others with fixed classes, Mask2Former by the boxes of its
+    masks, OWL-ViT, OWLv2 or Grounding DINO.
 
     Args:
         folder: with the model, or its name in the local cache of Hugging Face; nothing is downloaded.
@@ -58,23 +64,30 @@ class TransformersDetector:
             pipeline,
         )
 
+        # Calls of it are the pipeline's or the segmenter's.
+        self._look: Any
+
         place = local_folder(folder, "config.json")
         try:
             config = AutoConfig.from_pretrained(place, local_files_only=True)
         except Exception as error:  # a damaged configuration ends in whatever its class makes of it
             raise ValueError(
                 f"--detector {folder}: miniature, or the folder of a detector of the transformers library, was "
-                f"expected. {one_line(error)}"
+                f"expected ({DETECTORS}). {one_line(error)}"
             ) from error
         self._is_open = type(config) in MODEL_FOR_ZERO_SHOT_OBJECT_DETECTION_MAPPING
-        if not self._is_open and type(config) not in MODEL_FOR_OBJECT_DETECTION_MAPPING:
+        has_masks = config.model_type == MASK2FORMER
+        if not (self._is_open or has_masks or type(config) in MODEL_FOR_OBJECT_DETECTION_MAPPING):
             raise ValueError(
-                f"--detector {folder} holds a model of the kind {config.model_type}, which finds no objects. RT-DETR, "
-                f"OWLv2 or Grounding DINO were expected."
+                f"--detector {folder} holds a model of the kind {config.model_type}, which finds no objects. "
+                f"{DETECTORS} were expected."
             )
         task = "zero-shot-object-detection" if self._is_open else "object-detection"
         try:
-            self._pipeline = pipeline(task, str(place), device=device, local_files_only=True)
+            if has_masks:
+                self._look = Segmenter(place, device)
+            else:
+                self._look = pipeline(task, str(place), device=device, local_files_only=True)
         except Exception as error:  # so do damaged weights
             raise ValueError(
                 f"--detector {folder} cannot be loaded, a file is missing or damaged: {one_line(error)}"
@@ -85,7 +98,7 @@ class TransformersDetector:
         self._threshold = (
             (_OPEN_THRESHOLD if self._is_open else _CLOSED_THRESHOLD) if least_score is None else least_score
         )
-        self.description = f"{config.model_type} {weights_hash((self._pipeline.model,))}"
+        self.description = f"{config.model_type} {weights_hash((self._look.model,))}"
         if least_score is not None:
             self.description += f" from {least_score}"
 
@@ -98,10 +111,10 @@ class TransformersDetector:
         """See ``ObjectDetector``."""
         if self._is_open:
             names_of = {self._wording.format(with_article(name)): [name] for name in names}
-            found = self._pipeline(picture, candidate_labels=list(names_of), threshold=self._threshold)
+            found = self._look(picture, candidate_labels=list(names_of), threshold=self._threshold)
         else:
             names_of = {label: names_for(label, names) for label in self._classes}
-            found = self._pipeline(picture, threshold=self._threshold)
+            found = self._look(picture, threshold=self._threshold)
         boxes = [
             Found(name, _box(one["box"], picture.size), one["score"])
             for one in sorted(found, key=lambda one: one["score"], reverse=True)

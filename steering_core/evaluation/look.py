@@ -9,7 +9,7 @@ from typing import Any
 
 from ..tokens import GroundedRelation, GroundedScene
 from ..wording import several
-from .boxes import Box, Found
+from .boxes import Box, Found, Point
 from .names import COCO_NAMES, canonical
 
 
@@ -76,6 +76,50 @@ def seen_relations(scene: GroundedScene, look: Look) -> list[SeenRelation]:
     """
     labels = [label_of(name, look.labels) for name in scene.names]
     return [_seen(scene, relation, look, labels) for relation in scene.relations]
+
+
+@dataclass(frozen=True)
+class Standing:
+    """How a relation's objects stand in a picture in which all of them were found.
+
+    Attributes:
+        relation: in words, without its objects.
+        centres: of the subject and the object, the surest of each; of a place the subject's alone.
+        seen: whether the relation is.
+    """
+
+    relation: str
+    centres: tuple[Point, ...]
+    seen: bool
+
+
+def standing(scene: GroundedScene, look: Look, relations: Sequence[SeenRelation]) -> list[list[Standing]]:
+    """For each picture those of its relations whose objects were found and that somebody can judge.
+
+    Args:
+        relations: of ``seen_relations``.
+    """
+    labels = [label_of(name, look.labels) for name in scene.names]
+    told = []
+    for at, picture in enumerate(look.found):
+        centres = surest_centres(labels, picture)
+        of_picture = []
+        for one, relation in zip(scene.relations, relations):
+            found = [centre for centre in (centres[end] for end in one.ends) if centre is not None]
+            if not relation.unjudged and len(found) == len(one.ends):
+                of_picture.append(Standing(one.relation.phrase, tuple(found), relation.failures[at] is None))
+        told.append(of_picture)
+    return told
+
+
+def surest_centres(labels: Sequence[str | None], picture: Sequence[Found]) -> list[Point | None]:
+    """For each label the centre of the surest object; none where there is none.
+
+    Args:
+        labels: the detector's names for a scene's objects, none where it has none.
+    """
+    surest = {one.label: one.box.centre for one in sorted(picture, key=lambda one: one.score)}
+    return [None if label is None else surest.get(label) for label in labels]
 
 
 def label_of(phrase: str, labels: Iterable[str]) -> str | None:

@@ -43,8 +43,13 @@ _SYNONYMS = {
     "woman": "person",
 }
 
+#: What COCO's panoptic names end in where they gather several of its finer ones: "sky-other-merged", "door-stuff".
+_PANOPTIC_ENDINGS = ("-other-merged", "-merged", "-other", "-stuff")
+
 
 def canonical(name: str) -> str:
-    """COCO's name for an object where it has one, else the name itself; in lower case."""
+    """COCO's name for an object where it has one, else the name itself; in lower case, without a panoptic ending."""
     plain = " ".join(name.casefold().split())
+    ending = next((ending for ending in _PANOPTIC_ENDINGS if plain.endswith(ending)), "")
+    plain = plain.removesuffix(ending)
     return _SYNONYMS.get(plain, plain)

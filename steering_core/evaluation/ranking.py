@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from ..tokens import GroundedRelation, GroundedScene
 from .boxes import Found
-from .look import Look, SeenRelation, label_of, seen_relations
+from .look import Look, SeenRelation, label_of, seen_relations, surest_centres
 
 
 @dataclass(frozen=True, order=True)
@@ -71,8 +71,7 @@ def _clearness(relations: Sequence[GroundedRelation], labels: Sequence[str | Non
     Args:
         labels: the detector's names for the scene's objects.
     """
-    surest = {one.label: one.box.centre for one in sorted(picture, key=lambda one: one.score)}
-    centres = [surest.get(label or "") for label in labels]
+    centres = surest_centres(labels, picture)
 
     def of(relation: GroundedRelation) -> float:
         of_ends = [centres[end] for end in relation.ends]

@@ -14,7 +14,7 @@ from .geneval import judge_geneval
 from .names import canonical
 from .runs import EvaluationFolder
 from .statistics import Estimate, difference, share
-from .suites import Suite, Triplet
+from .suites import ScenePrompt, Suite, Triplet
 from .t2i_compbench import t2i_compbench_score
 from .variety import spread_over_seeds
 from .visor import Trial, judge_any
@@ -107,6 +107,7 @@ class ArmResult:
     Attributes:
         gain: by how much more of its pictures are right than of the first arm's; none for that one.
         spread_of_places, spread_of_sizes: see ``spread_over_seeds``; the mean over prompts and their objects.
+        seconds: that a picture took, on average; nan where no time was taken.
     """
 
     name: str
@@ -116,11 +117,12 @@ class ArmResult:
     gain: Estimate | None
     spread_of_places: float
     spread_of_sizes: float
+    seconds: float
 
     def as_json(self) -> dict[str, Any]:
         """In plain values; what could not be told is null."""
         told: dict[str, Any] = {"name": self.name, **_as_json(self.all)}
-        told |= {name: _or_none(getattr(self, name)) for name in ("spread_of_places", "spread_of_sizes")}
+        told |= {name: _or_none(getattr(self, name)) for name in ("spread_of_places", "spread_of_sizes", "seconds")}
         told["gain"] = None if self.gain is None else _estimate_as_json(self.gain)
         for key, groups in (("by_relation", self.by_relation), ("by_object", self.by_object)):
             told[key] = {name: _as_json(figures) for name, figures in groups.items()}
@@ -137,19 +139,33 @@ def verdicts(folder: EvaluationFolder, arm: str, number: int, rule: Rule) -> lis
     return _judged(folder, number, rule, size, found)
 
 
-def arm_results(folder: EvaluationFolder, arms: Sequence[str], rule: Rule) -> list[ArmResult]:
-    """The results of arms whose pictures were all looked at.
+def arm_results(
+    folder: EvaluationFolder, arms: Sequence[str], rule: Rule, numbers: Sequence[int] | None = None
+) -> list[ArmResult]:
+    """The results of arms whose pictures were looked at.
+
+    Args:
+        numbers: of the prompts, from 0; all when not given.
 
     Raises:
         See ``EvaluationFolder.found``.
     """
-    read = {arm: [_read(folder, arm, at, rule) for at in range(len(folder.suite.prompts))] for arm in arms}
+    some = range(len(folder.suite.prompts)) if numbers is None else numbers
+    prompts = [folder.suite.prompts[at] for at in some]
+    read = {arm: [_read(folder, arm, at, rule) for at in some] for arm in arms}
     counts = {arm: [counts for counts, _ in of_prompts] for arm, of_prompts in read.items()}
+    spreads = {arm: [one for _, spreads in of_prompts for one in spreads] for arm, of_prompts in read.items()}
     first = counts[arms[0]]
-    return [
-        _result(folder.suite, arm, counts[arm], [spread for _, spreads in read[arm] for spread in spreads], first)
-        for arm in arms
-    ]
+    return [_result(prompts, arm, counts[arm], spreads[arm], first, folder.seconds(arm, some)) for arm in arms]
+
+
+def prompt_counts(folder: EvaluationFolder, arm: str, number: int, rule: Rule) -> PromptCounts:
+    """Of a prompt's pictures.
+
+    Raises:
+        See ``EvaluationFolder.found``.
+    """
+    return _read(folder, arm, number, rule)[0]
 
 
 def _judged(
@@ -174,11 +190,12 @@ def _read(
 
 
 def _result(
-    suite: Suite,
+    prompts: Sequence[ScenePrompt],
     arm: str,
     counts: Sequence[PromptCounts],
     spreads: Sequence[tuple[float, float]],
     first: Sequence[PromptCounts],
+    seconds: float,
 ) -> ArmResult:
     """Of an arm.
 
@@ -186,7 +203,7 @@ def _result(
         first: the counts of the first arm, with which this one's are compared; its own for that one.
     """
     by_relation, by_object = defaultdict(list), defaultdict(list)
-    for prompt, one in zip(suite.prompts, counts):
+    for prompt, one in zip(prompts, counts):
         for relation in {relation for _, relation, _ in prompt.relations}:
             by_relation[relation].append(one)
         for name in set(map(canonical, prompt.objects)):
@@ -204,6 +221,7 @@ def _result(
         gain,
         _mean(places),
         _mean(sizes),
+        seconds,
     )
 
 

@@ -3,6 +3,7 @@
     OUT/run.json                        what is drawn, and how
     OUT/arms/ARM/arm.json               what one way of sampling does otherwise than the others
     OUT/arms/ARM/pictures/000012_42.png of prompt 12 with seed 42
+    OUT/arms/ARM/times/000012.json      how long the pictures of prompt 12 took
     OUT/arms/ARM/found/000012.json      what was found in the pictures of prompt 12
 
 Every file is written whole or not at all, and none is made again: so processes that share the prompts need nothing
@@ -11,9 +12,12 @@ of each other, and a stopped run goes on where it was.
 
 from __future__ import annotations
 
+import itertools
 import json
+import math
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,12 +28,15 @@ from ..described import brief, described, read_json
 from ..files import save_picture, save_text
 from ..viz import check_finite, to_image
 from .boxes import Box, Found
+from .boxes_file import BoxesFile
 from .detectors import ObjectDetector
 from .encoders import Encoder
 from .suites import ScenePrompt, Suite
 
 #: Draws a prompt with some seeds: (seeds, 3, H, W) in [0, 1].
 Draw = Callable[[ScenePrompt, Sequence[int]], Tensor]
+#: (width, height) of a picture in pixels, and what was found in it.
+_Seen = tuple[tuple[int, int], list[Found]]
 
 
 @dataclass(frozen=True)
@@ -40,11 +47,13 @@ class Arm:
         name: for tables and its folder.
         description: what it does otherwise than the other arms, as plain values.
         draw: makes its pictures.
+        clock: in seconds, that tells how long they take.
     """
 
     name: str
     description: Mapping[str, Any]
     draw: Draw
+    clock: Callable[[], float] = time.perf_counter
 
 
 @dataclass(frozen=True)
@@ -53,6 +62,14 @@ class _FoundFile:
 
     size: tuple[int, int]
     found: tuple[tuple[tuple[str, float, float, float, float, float], ...], ...]
+
+
+@dataclass(frozen=True)
+class _TimesFile:
+    """How many pictures of a prompt were drawn, and the seconds that they took together."""
+
+    pictures: int
+    seconds: float
 
 
 class EvaluationFolder:
@@ -74,14 +91,20 @@ class EvaluationFolder:
         told = {"suite": suite.name, "seeds": list(suite.seeds), "sampling": dict(sampling), "prompts": prompts}
         _claim(folder / "run.json", told)
 
-    def claim(self, arm: Arm, detector: ObjectDetector) -> None:
+    def claim(self, arm: Arm, detector: ObjectDetector | BoxesFile | None) -> None:
         """Before anything is drawn: that the folder has nothing of another arm of this name, or by another detector.
+
+        Args:
+            detector: none where nobody looks yet.
 
         Raises:
             ValueError: it has; says what.
         """
         _claim(self._arm(arm.name) / "arm.json", dict(arm.description))
-        _claim(self._arm(arm.name) / "detector.json", {"detector": detector.description})
+        if detector is not None:
+            file = self._arm(arm.name) / "detector.json"
+            instead = f"to look again, remove {file} and the folder found beside it: the pictures stay"
+            _claim(file, {"detector": detector.description}, instead)
 
     def draw(self, arm: Arm, numbers: Sequence[int], batch: int) -> Iterator[int]:
         """Draw what is not there of some prompts, and yield each one's number when it is.
@@ -98,7 +121,9 @@ class EvaluationFolder:
             missing = [seed for seed in self.suite.seeds if not self.picture(arm.name, number, seed).exists()]
             for first in range(0, len(missing), batch):
                 seeds = missing[first : first + batch]
+                begin = arm.clock()
                 pictures = check_finite(arm.draw(self.suite.prompts[number], seeds))
+                self._add_time(arm.name, number, _TimesFile(len(seeds), arm.clock() - begin))
                 for seed, picture in zip(seeds, pictures):
                     file = self.picture(arm.name, number, seed)
                     file.parent.mkdir(parents=True, exist_ok=True)
@@ -111,17 +136,41 @@ class EvaluationFolder:
         Raises:
             OSError: a picture cannot be read, or a file not be written.
         """
+
+        def look(number: int, seed: int) -> _Seen:
+            picture = self.read_picture(arm, number, seed)
+            return picture.size, detector.find(picture, self.suite.prompts[number].objects)
+
+        return self._look(arm, numbers, look)
+
+    def take(self, arm: str, boxes: BoxesFile, numbers: Sequence[int]) -> Iterator[int]:
+        """As ``detect``, by what another program found.
+
+        Raises:
+            ValueError: a box lies beyond its picture.
+            OSError: a picture cannot be read, or a file not be written.
+        """
+
+        def look(number: int, seed: int) -> _Seen:
+            with Image.open(self.picture(arm, number, seed), formats=["PNG"]) as picture:
+                size = picture.size
+            return size, boxes.find(self.place(arm, number, seed), size, self.suite.prompts[number].objects)
+
+        return self._look(arm, numbers, look)
+
+    def _look(self, arm: str, numbers: Sequence[int], look: Callable[[int, int], _Seen]) -> Iterator[int]:
+        """Write down what the pictures of some prompts show, and yield each one's number when that is done.
+
+        Args:
+            look: at the picture of a prompt's number and a seed.
+        """
         for number in numbers:
-            file = self._found_file(arm, number)
-            if not file.exists():
-                names = self.suite.prompts[number].objects
-                found, size = [], (0, 0)
-                for seed in self.suite.seeds:
-                    picture = self.read_picture(arm, number, seed)
-                    size, seen = picture.size, detector.find(picture, names)
-                    found.append([[one.label, *one.box.sides, one.score] for one in seen])
+            if not self.is_looked_at(arm, number):
+                seen = [look(number, seed) for seed in self.suite.seeds]
+                found = [[[one.label, *one.box.sides, one.score] for one in of_picture] for _, of_picture in seen]
+                file = self._found_file(arm, number)
                 file.parent.mkdir(parents=True, exist_ok=True)
-                save_text(json.dumps({"size": size, "found": found}), file)
+                save_text(json.dumps({"size": seen[-1][0], "found": found}), file)
             yield number
 
     def found(self, arm: str, number: int) -> tuple[tuple[int, int], list[list[Found]]]:
@@ -137,13 +186,32 @@ class EvaluationFolder:
             raise ValueError(f"{file}: what {len(self.suite.seeds)} pictures show was expected; remove it.")
         return read.size, [[Found(label, Box(*box), score) for label, *box, score in one] for one in read.found]
 
-    def features(self, arm: str, encoder: Encoder) -> Iterator[Tensor]:
+    def has(self, arm: str) -> bool:
+        """Whether an arm was claimed."""
+        return (self._arm(arm) / "arm.json").exists()
+
+    def is_looked_at(self, arm: str, number: int) -> bool:
+        """Whether a detector has looked at all pictures of a prompt."""
+        return self._found_file(arm, number).exists()
+
+    def seconds(self, arm: str, numbers: Sequence[int]) -> float:
+        """How long a picture of these prompts took, on average; nan where no time was taken.
+
+        Raises:
+            ValueError: a file is damaged.
+            OSError: it cannot be read.
+        """
+        read = [self._time(arm, number) for number in numbers]
+        pictures = sum(one.pictures for one in read)
+        return sum(one.seconds for one in read) / pictures if pictures else math.nan
+
+    def features(self, arm: str, encoder: Encoder, numbers: Sequence[int]) -> Iterator[Tensor]:
         """Features of an arm's pictures, prompt by prompt, (seeds, numbers).
 
         Raises:
             OSError: a picture cannot be read.
         """
-        for number in range(len(self.suite.prompts)):
+        for number in numbers:
             yield encoder([self.read_picture(arm, number, seed) for seed in self.suite.seeds])
 
     def read_picture(self, arm: str, number: int, seed: int) -> Image.Image:
@@ -159,15 +227,41 @@ class EvaluationFolder:
         """Where the picture of a prompt with a seed stands."""
         return self._arm(arm) / "pictures" / f"{number:06d}_{seed}.png"
 
+    def place(self, arm: str, number: int, seed: int) -> str:
+        """The same within this folder, as a file of boxes names it."""
+        return self.picture(arm, number, seed).relative_to(self.folder).as_posix()
+
+    def places(self, arms: Sequence[str]) -> Iterator[str]:
+        """Of all pictures of these arms."""
+        for arm, number, seed in itertools.product(arms, range(len(self.suite.prompts)), self.suite.seeds):
+            yield self.place(arm, number, seed)
+
     def _arm(self, name: str) -> Path:
         return self.folder / "arms" / name
 
     def _found_file(self, arm: str, number: int) -> Path:
         return self._arm(arm) / "found" / f"{number:06d}.json"
 
+    def _times_file(self, arm: str, number: int) -> Path:
+        return self._arm(arm) / "times" / f"{number:06d}.json"
 
-def _claim(file: Path, told: Mapping[str, Any]) -> None:
+    def _time(self, arm: str, number: int) -> _TimesFile:
+        """Nothing where no time was taken."""
+        file = self._times_file(arm, number)
+        return described(_TimesFile, read_json(file), str(file)) if file.exists() else _TimesFile(0, 0.0)
+
+    def _add_time(self, arm: str, number: int, more: _TimesFile) -> None:
+        before, file = self._time(arm, number), self._times_file(arm, number)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        told = _TimesFile(before.pictures + more.pictures, before.seconds + more.seconds)
+        save_text(json.dumps(asdict(told)), file)
+
+
+def _claim(file: Path, told: Mapping[str, Any], instead: str = "") -> None:
     """Write down what a folder is made with, or hold it against what stands there.
+
+    Args:
+        instead: what else can be done where it was made with something else.
 
     Raises:
         ValueError: it was made with something else; names what.
@@ -183,5 +277,6 @@ def _claim(file: Path, told: Mapping[str, Any]) -> None:
     pairs = there.items() if isinstance(there, dict) else ()
     changed = [f"{key}: {brief(value)}" for key, value in pairs if value != wanted.get(key)] or [brief(there)]
     raise ValueError(
-        f"{file} was made with another {'; '.join(changed)}. Give the same settings as then, or another --out folder."
+        f"{file} was made with another {'; '.join(changed)}. Give the same settings as then, or another --out folder"
+        f"{instead and f'; {instead}'}."
     )

@@ -10,7 +10,7 @@ from .statistics import Estimate
 
 
 def markdown(results: Sequence[ArmResult], scored: bool, distances: Mapping[str, float]) -> str:
-    """The table of all prompts, one of variety, one by relation and one by object.
+    """The table of all prompts, one of variety and time, one by relation and one by object.
 
     Args:
         scored: whether the rule has a score of its own, which gets a column.
@@ -29,11 +29,13 @@ def markdown(results: Sequence[ArmResult], scored: bool, distances: Mapping[str,
     if distances:
         variety = [[*row, _number(distances[row[0]])] for row in variety]
         head_of_variety.append("Fréchet distance")
-    parts = [_table(head, rows), _table(head_of_variety, variety)]
+    variety = [[*row, _number(one.seconds)] for row, one in zip(variety, results)]
+    head_of_variety.append("seconds a picture")
+    parts = [markdown_table(head, rows), markdown_table(head_of_variety, variety)]
     for title, groups in (("relation", "by_relation"), ("object", "by_object")):
         of_arms = [getattr(result, groups) for result in results]
         head = [title, "pictures", *(f"{result.name}: VISOR-uncond" for result in results)]
-        parts.append(_table(head, [_row(name, [of_arm[name] for of_arm in of_arms]) for name in of_arms[0]]))
+        parts.append(markdown_table(head, [_row(name, [of_arm[name] for of_arm in of_arms]) for name in of_arms[0]]))
     return "\n\n".join(parts) + "\n"
 
 
@@ -62,6 +64,7 @@ def _row(name: str, of_arms: Sequence[Figures]) -> list[str]:
     return [name, str(of_arms[0].pictures), *(percent(figures.visor_uncond) for figures in of_arms)]
 
 
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+def markdown_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Cells as a table of Markdown."""
     lines = [head, ["---"] * len(head), *rows]
     return "\n".join(f"| {' | '.join(cell.replace('|', '&#124;') for cell in line)} |" for line in lines)

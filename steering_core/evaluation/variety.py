@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import torch
 from torch import Tensor
@@ -18,6 +18,14 @@ class Moments:
         self.count = 0
         self._sum: Tensor | float = 0.0
         self._products: Tensor | float = 0.0
+
+    @classmethod
+    def of(cls, features: Iterable[Tensor]) -> Moments:
+        """Of features that come one after the other, each (pictures, numbers)."""
+        moments = cls()
+        for some in features:
+            moments.add(some)
+        return moments
 
     def add(self, features: Tensor) -> None:
         """Take in features, (pictures, numbers).

@@ -10,7 +10,7 @@ import numpy as np
 from ..evaluation.suites import ScenePrompt
 from ..evaluation.suites.suite import chained
 from ..relations import CARDINAL_RELATIONS, Place, Relation
-from .world import MAX_OBJECTS, sample_objects, unseen_pairs
+from .world import MAX_OBJECTS, OBJECTS, is_unseen_pair, sample_objects, unseen_pairs
 
 
 def unseen_pair_prompts(count: int, seed: int, relations: Sequence[Relation] = CARDINAL_RELATIONS) -> list[ScenePrompt]:
@@ -23,12 +23,30 @@ def unseen_pair_prompts(count: int, seed: int, relations: Sequence[Relation] = C
     Raises:
         ValueError: more prompts are asked for than there are.
     """
-    rng = np.random.default_rng((seed, 2))
-    ordered = [pair for pair in unseen_pairs() for pair in (pair, pair[::-1])]
+    return _pair_prompts(unseen_pairs(), count, np.random.default_rng((seed, 2)), relations)
+
+
+def seen_pair_prompts(count: int, seed: int) -> list[ScenePrompt]:
+    """Prompts of two objects that training does show together, the four relations equally often.
+
+    Args:
+        count: at most 1,824: 228 pairs in both orders and four relations.
+
+    Raises:
+        ValueError: more prompts are asked for than there are.
+    """
+    seen = [pair for pair in itertools.combinations(OBJECTS, 2) if not is_unseen_pair(*pair)]
+    return _pair_prompts(seen, count, np.random.default_rng((seed, 4)), CARDINAL_RELATIONS)
+
+
+def _pair_prompts(
+    pairs: Sequence[tuple[str, str]], count: int, rng: np.random.Generator, relations: Sequence[Relation]
+) -> list[ScenePrompt]:
+    ordered = [pair for pair in pairs for pair in (pair, pair[::-1])]
     decks = [[(a, relation, b) for a, b in _shuffled(rng, ordered)] for relation in relations]
     available = [triplet for group in zip(*decks) for triplet in group]
     if count > len(available):
-        raise ValueError(f"There are {len(available)} prompts of unseen pairs; {count} were asked for.")
+        raise ValueError(f"There are {len(available)} prompts of such pairs; {count} were asked for.")
     return [ScenePrompt((triplet,)) for triplet in available[:count]]
 
 

@@ -26,6 +26,7 @@ WITH_FILES = {
     "20 Qwen-Image",
     "21 FLUX.2 klein",
     "22 Krea 2",
+    "23 Best of eight by RT-DETR (needs weights)",
 }
 #: The stand-in for whatever Stable Diffusion 1.x checkpoint is chosen.
 STABLE_DIFFUSION = "v1-5-pruned-emaonly-fp16.safetensors"
@@ -91,7 +92,10 @@ def _small(workflow: dict) -> dict:
     named_primitives = {"Width": SIDE, "Height": SIDE, "Steps": 3, "Steps of the base": 2}
     for node in workflow["nodes"]:
         named = node.get("widgets_values_named", {})
-        other = {name: value for name, value in {"width": SIDE, "height": SIDE, "steps": 2}.items() if name in named}
+        small = {"width": SIDE, "height": SIDE, "steps": 2}
+        if named.get("batch_size", 1) > 2:
+            small["batch_size"] = 2
+        other = {name: value for name, value in small.items() if name in named}
         if node["type"] == "PrimitiveInt":
             other["value"] = named_primitives[node["title"]]
         if node["type"] == "CLIPLoader":
@@ -119,8 +123,8 @@ def test_workflow_runs_and_steers_on_stand_ins_for_its_files(stand_ins, comfy, t
     entry, (pixels,) = _run(comfy, stand_ins, small)
     assert pixels.shape == (SIDE, SIDE, 3)
     assert pixels.std() > 1
-    ((told,),) = (output["text"] for output in entry["outputs"].values() if "text" in output)
-    report = json.loads(told)
+    texts = [text for output in entry["outputs"].values() for text in output.get("text", ())]
+    (report,) = (json.loads(text) for text in texts if text.startswith("{"))
     assert report["relations"] == ["dog to the right of teddy bear"]
     assert report["unsteered"] == []
     assert report["note"] == ""

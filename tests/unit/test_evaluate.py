@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 import subprocess
 import sys
@@ -209,6 +210,19 @@ def test_figures_are_those_of_the_pictures(tmp_path):
     assert set(first.by_relation) == {"above", "left_of"} and first.by_relation["above"].pictures == 2
     table = markdown([first, second], False, {})
     assert "| first | 4 | 75.0% (50% to 100%) | 33.3%" in table and "+75.0 points" in table
+
+
+def test_the_seconds_of_a_picture_are_those_of_the_arms_clock(tmp_path):
+    """Also where a run was stopped between the pictures of a prompt; a folder without times tells none."""
+    now = iter((0.0, 6.0, 10.0, 11.0))
+    arm = Arm("one", {}, lambda prompt, seeds: torch.zeros(len(seeds), 3, 8, 8), clock=lambda: next(now))
+    folder = EvaluationFolder(tmp_path, Suite("mine", (DOG_ABOVE_CAT,), (0, 1)), {})
+    assert math.isnan(folder.seconds("one", [0]))
+    assert list(folder.draw(arm, [0], batch=2)) == [0]
+    assert folder.seconds("one", [0]) == 3.0
+    folder.picture("one", 0, 1).unlink()
+    assert list(folder.draw(arm, [0], batch=2)) == [0]
+    assert folder.seconds("one", [0]) == pytest.approx(7 / 3)
 
 
 def test_variety_is_that_of_what_was_found(tmp_path):

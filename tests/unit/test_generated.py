@@ -16,10 +16,16 @@ from transformers import (
     Owlv2ForObjectDetection,
     Owlv2ImageProcessor,
     Owlv2Processor,
+    OwlViTConfig,
+    OwlViTForObjectDetection,
+    OwlViTImageProcessor,
+    OwlViTProcessor,
     RTDetrConfig,
     RTDetrForObjectDetection,
     RTDetrImageProcessor,
     RTDetrResNetConfig,
+    RTDetrV2Config,
+    RTDetrV2ForObjectDetection,
     SwinConfig,
 )
 
@@ -111,9 +117,15 @@ def test_the_miniatures_detector_gives_boxes_in_shares_of_the_picture():
         assert box.area * 128**2 == pytest.approx(placement.width * placement.height, rel=0.2)
 
 
-def rt_detr(folder):
-    model = RTDetrForObjectDetection(
-        RTDetrConfig(
+def scene() -> Image.Image:
+    """A rendered scene of 128×96."""
+    layout = sample_layout(np.random.default_rng(0), ["dog", "bus"])
+    return Image.fromarray(render(layout)).crop((0, 0, 128, 96))
+
+
+def rt_detr(folder, model_class=RTDetrForObjectDetection, config_class=RTDetrConfig):
+    model = model_class(
+        config_class(
             backbone_config=RTDetrResNetConfig(
                 embedding_size=8,
                 hidden_sizes=[8, 8, 8, 8],
@@ -124,7 +136,7 @@ def rt_detr(folder):
             encoder_in_channels=[8, 8, 8],
             encoder_hidden_dim=16,
             d_model=16,
-            decoder_layers=1,
+            decoder_layers=2,
             encoder_layers=1,
             num_queries=10,
             decoder_in_channels=[16, 16, 16],
@@ -138,21 +150,38 @@ def rt_detr(folder):
     RTDetrImageProcessor(size={"height": 64, "width": 64}).save_pretrained(folder)
 
 
-def owl_v2(folder):
+def rt_detr_v2(folder):
+    rt_detr(folder, RTDetrV2ForObjectDetection, RTDetrV2Config)
+
+
+def _owl(model_class, config_class):
+    """A model and its tokenizer, sure of whatever it is asked for."""
     tokenizer = CLIPTokenizer.from_pretrained(MINIATURE_DIR / "tokenizer")
     sizes = {"hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
     words = {"vocab_size": len(tokenizer), "max_position_embeddings": 77, "eos_token_id": tokenizer.eos_token_id}
-    model = Owlv2ForObjectDetection(
-        Owlv2Config(
+    model = model_class(
+        config_class(
             text_config={**sizes, **words, "pad_token_id": tokenizer.pad_token_id},
             vision_config={**sizes, "image_size": 64, "patch_size": 16},
             projection_dim=16,
         )
     )
     model.class_head.logit_shift.bias.data.fill_(9.0)
+    return model, tokenizer
+
+
+def owl_v2(folder):
+    model, tokenizer = _owl(Owlv2ForObjectDetection, Owlv2Config)
     model.box_head.dense2.weight.data.zero_()  # so that each patch's box is the patch
     model.save_pretrained(folder)
     Owlv2Processor(Owlv2ImageProcessor(size={"height": 64, "width": 64}), tokenizer).save_pretrained(folder)
+
+
+def owl_vit(folder):
+    model, tokenizer = _owl(OwlViTForObjectDetection, OwlViTConfig)
+    model.save_pretrained(folder)
+    side = {"height": 64, "width": 64}
+    OwlViTProcessor(OwlViTImageProcessor(size=side, crop_size=side), tokenizer).save_pretrained(folder)
 
 
 def grounding_dino(folder):
@@ -188,7 +217,14 @@ def grounding_dino(folder):
 
 
 @pytest.mark.parametrize(
-    ("make", "found_names"), [(rt_detr, {"dog"}), (owl_v2, {"dog", "cat"}), (grounding_dino, {"dog", "cat"})]
+    ("make", "found_names"),
+    [
+        (rt_detr, {"dog"}),
+        (rt_detr_v2, {"dog"}),
+        (owl_vit, {"dog", "cat"}),
+        (owl_v2, {"dog", "cat"}),
+        (grounding_dino, {"dog", "cat"}),
+    ],
 )
 def test_detectors_of_transformers_find_boxes_in_shares_of_the_picture(make, found_names, tmp_path):
     """Architectures at reduced size with random weights: what they find means nothing, its form does."""
@@ -196,7 +232,7 @@ def test_detectors_of_transformers_find_boxes_in_shares_of_the_picture(make, fou
     make(tmp_path)
     detector = TransformersDetector(str(tmp_path), "cpu")
     detector.check(["dog", "cat"])
-    found = detector.find(Image.new("RGB", (128, 96)), ["dog", "cat"])
+    found = detector.find(scene(), ["dog", "cat"])
     assert found and {one.label for one in found} <= found_names
     assert found == sorted(found, key=lambda one: -one.score)
     for box in (one.box for one in found):

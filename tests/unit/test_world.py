@@ -2,12 +2,13 @@ from __future__ import annotations
 
 import hashlib
 import itertools
+from collections import Counter
 
 import numpy as np
 import pytest
 
 from steering_core.miniature.captions import AGREEMENT, caption, enumerate_objects, with_article
-from steering_core.miniature.prompts import chained_prompts, place_prompts, unseen_pair_prompts
+from steering_core.miniature.prompts import chained_prompts, place_prompts, seen_pair_prompts, unseen_pair_prompts
 from steering_core.miniature.world import (
     IMAGE_SIZE,
     MAX_OBJECTS,
@@ -106,6 +107,15 @@ def test_prompts_that_were_measured_are_measured_again():
     """Tables of other versions are compared with these."""
     texts = "".join(prompt.text for prompt in unseen_pair_prompts(384, seed=0))
     assert hashlib.sha256(texts.encode()).hexdigest() == MEASURED
+
+
+def test_seen_pairs_are_all_pairs_that_training_shows():
+    prompts = seen_pair_prompts(1824, seed=0)
+    assert len({prompt.text for prompt in prompts}) == 1824
+    assert not any(is_unseen_pair(*prompt.objects) for prompt in prompts)
+    assert Counter(prompt.relations[0][1] for prompt in prompts[:8]) == dict.fromkeys(CARDINAL_RELATIONS, 2)
+    with pytest.raises(ValueError, match="1824 prompts"):
+        seen_pair_prompts(1825, seed=0)
 
 
 def test_prompts_can_be_of_other_relations():

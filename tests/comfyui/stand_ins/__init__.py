@@ -88,6 +88,7 @@ DIFFUSION_MODELS: dict[str, Shapes] = {
         "txtfusion.layerwise_blocks.0.prenorm.scale": (2560,),
         **_blocks("blocks", 2),
     },
+    "rt_detr_v4-x-hgnet_fp16.safetensors": {"encoder.pan_blocks.1.cv4.conv.weight": (256, 768, 1, 1)},
 }
 #: What ComfyUI tells a text encoder by, and the kind that Load CLIP is set to.
 TEXT_ENCODERS: dict[str, tuple[str, Shapes]] = {

@@ -1,0 +1,144 @@
+"""What steering is worth, and what it costs: prompts of one relation and of several, on both miniatures, in all ways.
+
+accelerate launch --cpu --num_processes 2 -m benchmarks.proof --out DIR --minutes 30
+python -m benchmarks.proof --out DIR --comfyui http://127.0.0.1:8188    core's area conditioning too, in a ComfyUI
+python -m benchmarks.proof --out DIR --minutes 0 --page docs/proof.md   nothing is drawn, and the page is written
+
+The whole are 384 prompts of pairs that training never shows, 616 of others, and 300 of each kind with several
+relations, with four seeds each. Pictures are kept in DIR as ``steer evaluate`` keeps them: a session goes on where the
+last one stopped, in turns of four prompts of every kind, and several add up. The page is of the prompts that all ways
+have drawn.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+from accelerate import PartialState
+
+from benchmarks.in_comfyui import ComfyUI
+from benchmarks.proof_page import page
+from benchmarks.proof_ways import ways_of
+from steering_core.backends.diffusers import load_pipeline
+from steering_core.backends.diffusers.arms import sampling_of
+from steering_core.cli.options import check_place, number, whole
+from steering_core.evaluation.runs import Arm, EvaluationFolder
+from steering_core.evaluation.suites import CHAINS, ScenePrompt, Suite
+from steering_core.files import save_text
+from steering_core.miniature.folder import SHIPPED
+from steering_core.miniature.look import MiniatureDetector
+from steering_core.miniature.prompts import chained_prompts, seen_pair_prompts, unseen_pair_prompts
+from steering_core.miniature.score import SEEDS, STEPS, guidance_scale_of
+from steering_core.miniature.world import IMAGE_SIZE
+
+#: Prompts of each kind in the whole.
+_UNSEEN, _SEEN, _SEVERAL = 384, 616, 300
+_PROMPT_SEED = 0
+#: Prompts of a turn, the four relations once.
+_TURN = 4
+
+
+def main() -> None:
+    """Draw, look and write."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", type=Path, required=True, help="folder of pictures and what was found in them")
+    parser.add_argument(
+        "--model", choices=SHIPPED, nargs="+", default=list(SHIPPED), help="which miniatures (default: both)"
+    )
+    parser.add_argument(
+        "--suite", choices=suites(), nargs="+", default=list(suites()), help="kinds of prompts (default: all)"
+    )
+    parser.add_argument("--prompts", type=whole(0, _SEEN), default=_SEEN, help="at most so many of a kind")
+    parser.add_argument("--several", type=whole(0, _SEVERAL), default=_SEVERAL, help="of a kind with several relations")
+    parser.add_argument("--minutes", type=number(0, 100_000), help="begin nothing after so long (default: go on)")
+    parser.add_argument("--comfyui", metavar="URL", help="a running ComfyUI with this pack, for core's areas")
+    parser.add_argument("--page", type=Path, metavar="FILE", help="Markdown to write (default: printed)")
+    options = parser.parse_args()
+    try:
+        if options.page:
+            check_place(options.page)
+        comfyui = ComfyUI(options.comfyui) if options.comfyui else None
+        folders = dict(_opened(options.out, options.model, options.suite, comfyui))
+    except (ValueError, OSError) as error:
+        parser.error(str(error))
+    state = PartialState(cpu=True)
+    deadline = time.monotonic() + 60 * (float("inf") if options.minutes is None else options.minutes)
+    limits = {name: options.several if name in CHAINS else options.prompts for name in options.suite}
+    for turn in list(_turns(folders, limits))[state.process_index :: state.num_processes]:
+        _take(*turn, deadline)
+    state.wait_for_everyone()
+    if state.is_main_process:
+        told = page({key: folder for key, (folder, _) in folders.items()})
+        if options.page:
+            save_text(told, options.page)
+        else:
+            print(told)
+
+
+def suites() -> dict[str, Suite]:
+    """All kinds of prompts, by their names."""
+    kinds = {
+        "unseen_pairs": unseen_pair_prompts(_UNSEEN, _PROMPT_SEED),
+        "seen_pairs": seen_pair_prompts(_SEEN, _PROMPT_SEED),
+        **{kind: _distinct(chained_prompts(2 * _SEVERAL, chains, _PROMPT_SEED)) for kind, chains in CHAINS.items()},
+    }
+    return {name: Suite(name, tuple(prompts), SEEDS) for name, prompts in kinds.items()}
+
+
+def _distinct(prompts: Sequence[ScenePrompt]) -> list[ScenePrompt]:
+    """The first that differ, as many as a kind has."""
+    return list(dict.fromkeys(prompts))[:_SEVERAL]
+
+
+def _opened(
+    out: Path, models: Sequence[str], kinds: Sequence[str], comfyui: ComfyUI | None
+) -> Iterator[tuple[tuple[str, str], tuple[EvaluationFolder, list[Arm]]]]:
+    """For each miniature and kind of prompts their folder, and its ways, claimed.
+
+    Raises:
+        ValueError, OSError: as ``EvaluationFolder``.
+    """
+    chosen = {name: suite for name, suite in suites().items() if name in kinds}
+    for model in models:
+        pipeline = load_pipeline(SHIPPED[model], "cpu")
+        size = (IMAGE_SIZE, IMAGE_SIZE)
+        settings = {"steps": STEPS, "guidance_scale": guidance_scale_of(pipeline), "size": size}
+        sampling = sampling_of(pipeline, settings)
+        for kind, suite in chosen.items():
+            folder = EvaluationFolder(out / model / kind, suite, sampling)
+            arms = ways_of(model, pipeline, settings, folder, comfyui)
+            for arm in arms:
+                folder.claim(arm, MiniatureDetector())
+            yield (model, kind), (folder, arms)
+
+
+def _turns(
+    folders: Mapping[tuple[str, str], tuple[EvaluationFolder, list[Arm]]], limits: Mapping[str, int]
+) -> Iterator[tuple[EvaluationFolder, Sequence[Arm], range]]:
+    """A few prompts of every kind on every miniature, then the next few, so that all get on alike."""
+    kinds = list(limits)
+    of_kinds = sorted(folders.items(), key=lambda one: kinds.index(one[0][1]))
+    for first in range(0, max(limits.values()), _TURN):
+        for (_, kind), (folder, arms) in of_kinds:
+            last = min(first + _TURN, limits[kind], len(folder.suite.prompts))
+            if first < last:
+                yield folder, arms, range(first, last)
+
+
+def _take(folder: EvaluationFolder, arms: Sequence[Arm], numbers: range, deadline: float) -> None:
+    """Draw prompts in all ways and look at the pictures, unless it is too late."""
+    for at in numbers:
+        for arm in arms:
+            if time.monotonic() >= deadline:
+                return
+            for _ in folder.draw(arm, [at], batch=len(folder.suite.seeds)):
+                pass
+            for _ in folder.detect(arm.name, MiniatureDetector(), [at]):
+                pass
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,125 @@
+"""``benchmarks.proof``: its prompts, ways and page, and that its sessions add up."""
+
+from __future__ import annotations
+
+import sys
+
+import pytest
+
+from benchmarks import proof
+from benchmarks.in_comfyui import ComfyUI, graph
+from benchmarks.proof_page import in_equal_time
+from benchmarks.proof_ways import OTHER_SEEDS, RENDERED, UNSTEERED, WAYS, rendered
+from steering_core.evaluation.suites import ScenePrompt
+from steering_core.evaluation.visor import judge_any
+from steering_core.miniature.look import MiniatureDetector
+from steering_core.miniature.prompts import chained_prompts
+from steering_core.miniature.world import is_unseen_pair
+from steering_core.relations import Relation
+from steering_core.viz import to_image
+
+
+def test_the_whole_is_a_thousand_pairs_and_three_hundred_of_each_kind():
+    kinds = {name: suite.prompts for name, suite in proof.suites().items()}
+    unseen, seen = kinds.pop("unseen_pairs"), kinds.pop("seen_pairs")
+    assert len(unseen) + len(seen) == 1000 and not set(unseen) & set(seen)
+    assert all(is_unseen_pair(*prompt.objects) for prompt in unseen)
+    assert not any(is_unseen_pair(*prompt.objects) for prompt in seen)
+    sizes = {name: {(len(one.objects), len(one.relations)) for one in prompts} for name, prompts in kinds.items()}
+    assert sizes == {f"{a}_objects_{b}_relations": {(a, b)} for a, b in ((3, 2), (4, 2), (4, 3), (5, 3))}
+    assert {len(prompts) for prompts in kinds.values()} == {300}
+
+
+def test_rendered_scenes_show_what_a_prompt_says():
+    detector = MiniatureDetector()
+    for prompt in chained_prompts(2, (2, 3), seed=5):
+        pictures = rendered(prompt, (0, 1))
+        assert pictures.shape == (2, 3, 128, 128) and not pictures[0].equal(pictures[1])
+        assert all(
+            judge_any(prompt.relations, detector.find(to_image(one), prompt.objects)).correct for one in pictures
+        )
+
+
+def test_steering_is_held_against_as_many_seeds_as_its_time_pays_for():
+    """Of 8 pictures 2 are right with one seed, 6 by the best of two, 5 steered; a quarter of another is paid."""
+    first, best, steered = [1, 1], [3, 3], [2, 3]
+    of_seeds, more = in_equal_time(0.25, first, best, steered, 4)
+    assert of_seeds.value == pytest.approx((0.75 * 2 + 0.25 * 6) / 8)
+    assert more.value == pytest.approx(5 / 8 - 3 / 8) and more.low == pytest.approx(1 / 8) == more.high - 2 / 8
+    assert in_equal_time(-0.1, first, best, steered, 4)[0].value == pytest.approx(2 / 8)
+    assert in_equal_time(1.7, first, best, steered, 4)[0].value == pytest.approx(6 / 8)
+
+
+def test_a_graph_of_comfyui_gives_each_object_its_half():
+    prompt = ScenePrompt((("dog", Relation.RIGHT_OF, "cat"),))
+    nodes = graph("flux_miniature", prompt, (3, 4), 25, 3.5)
+    assert nodes["model"]["inputs"] == {"shape": "FLUX"}
+    places = {name: nodes[f"area {name}"]["inputs"] for name in ("dog", "cat")}
+    assert {name: (one["x"], one["y"], one["width"], one["height"]) for name, one in places.items()} == {
+        "dog": (0.5, 0.0, 0.5, 1.0),
+        "cat": (0.0, 0.0, 0.5, 1.0),
+    }
+    assert nodes["alone dog"]["inputs"]["text"] == "a photo of a dog"
+    samplers = [nodes[f"sampler_{seed}"]["inputs"] for seed in (3, 4)]
+    assert [(one["seed"], one["positive"], one["scheduler"]) for one in samplers] == [
+        (seed, ["with cat", 0], "simple") for seed in (3, 4)
+    ]
+    assert nodes["with cat"]["inputs"]["conditioning_1"] == ["with dog", 0]
+    assert nodes["with dog"]["inputs"]["conditioning_1"] == ["whole", 0]
+
+
+def test_an_address_without_a_comfyui_is_told():
+    with pytest.raises(ValueError, match=r"http://127.0.0.1:9: a running ComfyUI was expected there"):
+        ComfyUI("http://127.0.0.1:9")
+
+
+def run(monkeypatch, *options):
+    command = ["--model", "miniature", "--suite", "unseen_pairs", "5_objects_3_relations", *options]
+    monkeypatch.setattr(sys, "argv", ["proof", *command])
+    proof.main()
+
+
+def test_sessions_add_up_and_the_page_is_of_what_all_ways_have_drawn(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(proof, "STEPS", 2)
+    out, page = tmp_path / "out", tmp_path / "page.md"
+    run(monkeypatch, "--out", str(out), "--minutes", "0")
+    assert "unseen pairs: 0 of 384 prompts" in capsys.readouterr().out and not list(out.rglob("*.png"))
+    run(monkeypatch, "--out", str(out), "--prompts", "1", "--several", "0", "--page", str(page))
+    told = page.read_text()
+    assert "### unseen pairs: 1 of 384 prompts" in told and "### 5 objects 3 relations: 0 of 300 prompts" in told
+    for way in WAYS:
+        assert (f"| {way.replace('_', ' ')} | 4 |" in told) == (not way.startswith("comfyui")), way
+    drawn = {file: file.stat().st_mtime_ns for file in out.rglob("*.png")}
+    folder = out / "miniature" / "unseen_pairs" / "arms"
+    assert len(drawn) == 4 * 7 and {file.parts[-3] for file in drawn} == {one.name for one in folder.iterdir()}
+    assert "best of N in its time" in told
+
+    run(monkeypatch, "--out", str(out), "--prompts", "2", "--several", "0", "--page", str(page))
+    assert "### unseen pairs: 2 of 384 prompts" in page.read_text()
+    assert {file: file.stat().st_mtime_ns for file in drawn} == drawn
+
+    (folder / RENDERED / "found" / "000000.json").unlink()
+    run(monkeypatch, "--out", str(out), "--minutes", "0", "--page", str(page))
+    assert "### unseen pairs: 1 of 384 prompts" in page.read_text()
+
+
+def test_other_settings_are_noticed(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(proof, "STEPS", 2)
+    run(monkeypatch, "--out", str(tmp_path), "--minutes", "0")
+    monkeypatch.setattr(proof, "STEPS", 3)
+    with pytest.raises(SystemExit):
+        run(monkeypatch, "--out", str(tmp_path), "--minutes", "0")
+    assert "run.json was made with another sampling" in capsys.readouterr().err
+
+
+def test_the_best_of_two_is_one_of_the_two(tmp_path, monkeypatch):
+    monkeypatch.setattr(proof, "STEPS", 3)
+    run(monkeypatch, "--out", str(tmp_path), "--prompts", "1", "--several", "0", "--page", str(tmp_path / "page.md"))
+    pictures = tmp_path / "miniature" / "unseen_pairs" / "arms"
+
+    def of(way: str, seed: int) -> bytes:
+        return (pictures / way / "pictures" / f"000000_{seed}.png").read_bytes()
+
+    for seed in range(4):
+        assert of("best_of_2", seed) in (of(UNSTEERED, seed), of(OTHER_SEEDS, seed))
+        assert of(UNSTEERED, seed) != of(OTHER_SEEDS, seed)
