@@ -117,7 +117,7 @@ def ways_of(model: DiffusionPipeline, seeds: Sequence[int]) -> dict[str, Compare
             "noise guidance by its settings, its weight fitted to the model",
             _by(
                 partial(CentroidLoss, "gelu", orthogonal="l2"),
-                SteeringSchedule(GUIDANCE, step_size=_INFSPLIGN_WEIGHT[shape], normalize=False),
+                SteeringSchedule(GUIDANCE, step_size=_INFSPLIGN_WEIGHT[shape], normalize=False, spread=False),
             ),
         ),
         "learn to steer": (
