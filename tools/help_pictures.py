@@ -72,7 +72,7 @@ _NODES = {
         {"name": "boat", "occurrence": 0, "x": 0.15, "y": 0.1},
         {"name": "car", "occurrence": 0, "x": 0.75, "y": 0.45},
     ]}}),
-    "canvas": _Node("CreateBoundingBoxes", (360, 480), {"width": 512, "height": 512, "editor_state": [
+    "canvas": _Node("CreateBoundingBoxes", (300, 0), {"width": 512, "height": 512, "editor_state": [
         {"x": 24, "y": 40, "width": 170, "height": 170, "metadata": {"type": "obj", "desc": "dog", "palette": []}},
         {"x": 320, "y": 300, "width": 160, "height": 180, "metadata": {"type": "obj", "desc": "cat", "palette": []}},
     ]}),

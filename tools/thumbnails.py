@@ -1,4 +1,4 @@
-"""Draws the thumbnails of example workflows from their runs: python tools/thumbnails.py http://127.0.0.1:8188 [NUMBER …]
+"""Draws thumbnails of example workflows: python tools/thumbnails.py http://127.0.0.1:8188 NUMBER …
 
 Runs each by comfy-cli on a running ComfyUI with this pack, and lays out the four pictures that a Save Image node saves;
 of several such nodes their pictures side by side, in the order of the graph. Examples that need files of one's own have

@@ -108,7 +108,7 @@ def test_the_first_example_is_an_app_with_prompt_canvas_strength_and_seed(page, 
     page.keyboard.press("Shift+ArrowLeft")
     said = page.locator(".spatial-steering .said")
     assert said.inner_text().startswith("giraffe ") and "giraffe above" in said.inner_text()
-    page.get_by_role("button", name="Enter graph mode").click()
+    page.get_by_role("button", name="Enter node graph").click()
     assert page.evaluate("() => app.graph._nodes.length") == 8
 
 

@@ -26,7 +26,7 @@ WITH_FILES = {
     "20 Qwen-Image",
     "21 FLUX.2 klein",
     "22 Krea 2",
-    "23 Best of eight by RT-DETR (needs weights)",
+    "24 Best of eight by RT-DETR (needs weights)",
 }
 #: The stand-in for whatever Stable Diffusion 1.x checkpoint is chosen.
 STABLE_DIFFUSION = "v1-5-pruned-emaonly-fp16.safetensors"
