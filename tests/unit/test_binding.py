@@ -37,15 +37,18 @@ class Masks(TorchFunctionMode):
         self.seen = []
 
     def __torch_function__(self, func, types, args=(), kwargs=None):
-        kwargs = kwargs or {}
         if func is F.scaled_dot_product_attention:
-            given = dict(zip(("query", "key", "value", "attn_mask"), args)) | kwargs
-            query, key, mask = given["query"], given["key"], given.get("attn_mask")
-            sees = torch.ones(len(query), query.shape[-2], key.shape[-2], dtype=torch.bool)
-            if mask is not None:
-                sees &= ((mask if mask.dtype == torch.bool else mask > -1e3)[:, 0] if mask.dim() == 4 else mask).cpu()
-            self.seen.append(sees)
-        return func(*args, **kwargs)
+            self.seen.append(_sees(*args, **(kwargs or {})))
+        return func(*args, **(kwargs or {}))
+
+
+def _sees(query, key, value, attn_mask=None, **options):
+    """(batch, queries, keys)."""
+    whole = torch.ones(len(query), query.shape[-2], key.shape[-2], dtype=torch.bool)
+    if attn_mask is None:
+        return whole
+    seen = attn_mask if attn_mask.dtype == torch.bool else attn_mask > -1e3
+    return whole & (seen[:, 0] if seen.dim() == 4 else seen)
 
 
 def bound(pipeline, share=0.5, strength=0.0, **schedule):
