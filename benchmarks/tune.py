@@ -33,7 +33,7 @@ from steering_core.backends.diffusers import load_pipeline
 from steering_core.backends.diffusers.families import readable_network
 from steering_core.backends.diffusers.pipelines import kind_of
 from steering_core.classifier import MINIATURE_CLASSIFIER
-from steering_core.cli.options import positive
+from steering_core.cli.options import number, positive, whole
 from steering_core.evaluation.suites import ScenePrompt
 from steering_core.miniature.folder import SHIPPED
 from steering_core.miniature.prompts import chained_prompts, unseen_pair_prompts
@@ -78,6 +78,12 @@ def main() -> None:
         "--refinements", type=positive, nargs="+", default=[None], help="(default: as many as the steps want)"
     )
     parser.add_argument("--targets", type=float, nargs="+", default=[SteeringSchedule.target])
+    parser.add_argument(
+        "--restarts", type=whole(0, 20), nargs="+", default=[0], help="of a picture at most (default: none)"
+    )
+    parser.add_argument(
+        "--restart-overlaps", type=number(0, 1), nargs="+", default=[SteeringSchedule.restart_overlap], metavar="SHARE"
+    )
     parser.add_argument("--classifier", type=Path, default=MINIATURE_CLASSIFIER, help="of the learned loss")
     parser.add_argument("--jobs", type=positive, help="processes (default: one a core)")
     parser.add_argument("--prompts", type=positive, default=20)
@@ -101,7 +107,19 @@ def main() -> None:
 
 def _ways(options: argparse.Namespace, pipeline: DiffusionPipeline) -> Iterator[Way]:
     """Every combination of the settings."""
-    for loss, layers, keys, step_size, strength, end, refinements, target, logits in itertools.product(
+    for (
+        loss,
+        layers,
+        keys,
+        step_size,
+        strength,
+        end,
+        refinements,
+        target,
+        logits,
+        restarts,
+        overlap,
+    ) in itertools.product(
         options.losses,
         _sets_of_layers(options.layers, pipeline),
         options.softmax_over,
@@ -111,6 +129,8 @@ def _ways(options: argparse.Namespace, pipeline: DiffusionPipeline) -> Iterator[
         options.refinements,
         options.targets,
         options.logit_scales,
+        options.restarts,
+        options.restart_overlaps,
     ):
         schedule = SteeringSchedule(
             update=options.update,
@@ -119,11 +139,15 @@ def _ways(options: argparse.Namespace, pipeline: DiffusionPipeline) -> Iterator[
             end=end,
             refinements=refinements,
             target=target,
+            restarts=restarts,
+            restart_overlap=overlap,
         )
         size = f"strength {strength}" if step_size is None else f"step size {step_size}"
         name = f"{loss}, {size}, end {end}, target {target}"
         name += f", refinements {refinements or 'by default'}"
         name += f", layers {' '.join(layers) or 'by default'}, softmax over {keys}, logits times {logits}"
+        if restarts:
+            name += f", at most {restarts} restarts above {overlap}"
         make_loss = partial(named_loss, loss, options.classifier, layers, over_all_keys=keys == _ALL)
         yield Way(name, make_loss, schedule, logits)
 

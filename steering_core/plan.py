@@ -22,7 +22,16 @@ def plan(steering: Steering, steps: int) -> str:
     if 0 in (schedule.step_size, schedule.strength):
         return "nothing to steer: the step size, or strength, is 0"
     told = "; ".join(scene.describe(relation) for relation in scene.relations)
-    return f"steering {shortened(told, _RELATIONS_SHOWN)} · {_window(steering, steps)}"
+    return " · ".join([f"steering {shortened(told, _RELATIONS_SHOWN)}", _window(steering, steps), *_restarts(steering)])
+
+
+def _restarts(steering: Steering) -> list[str]:
+    """Whether pictures may begin again."""
+    schedule = steering.schedule
+    if not schedule.restarts:
+        return []
+    overlap = f"where two objects share over {schedule.restart_overlap:.0%} of their attention"
+    return [f"at most {schedule.restarts} {'restart' if schedule.restarts == 1 else 'restarts'} a picture, {overlap}"]
 
 
 def _window(steering: Steering, steps: int) -> str:

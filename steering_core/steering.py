@@ -22,7 +22,7 @@ from .losses import SteeringLoss
 from .schedule import GUIDANCE, SamplingStep, SteeringSchedule
 from .token_maps import TokenMaps, centroids, threshold_at_mean
 from .tokens import GroundedRelation, GroundedScene
-from .trace import TraceEntry, UnsteeredStep
+from .trace import Restarts, TraceEntry, UnsteeredStep
 
 #: From a latent (batch, …) in float32 to token maps in its autograd graph.
 Probe = Callable[[Tensor], TokenMaps]
@@ -57,6 +57,7 @@ class Steering:
         schedule: when and how strongly to steer.
         trace: what was seen so far in this run, in order.
         unsteered: steps of this run's window that could not be steered, in order.
+        restarts: which pictures of this run began again, once that is decided.
     """
 
     scene: GroundedScene
@@ -64,6 +65,7 @@ class Steering:
     schedule: SteeringSchedule = field(default_factory=SteeringSchedule)
     trace: list[TraceEntry] = field(default_factory=list)
     unsteered: list[UnsteeredStep] = field(default_factory=list)
+    restarts: list[Restarts] = field(default_factory=list)
     _stops: tuple[type[Exception], ...] = ()
     _usual_care: Care = plain
     _care: Care = field(default_factory=Watchful)
@@ -91,7 +93,12 @@ class Steering:
         """A new run: nothing has been seen of it yet."""
         self.trace.clear()
         self.unsteered.clear()
+        self.restarts.clear()
         self._care = Watchful(self._usual_care)
+
+    def for_another_attempt(self) -> Steering:
+        """The same steering with a trace of its own, of a part of a run that is sampled again."""
+        return replace(self, trace=[], unsteered=[], restarts=[])
 
     def is_active(self, step: int, steps: int) -> bool:
         """Whether this step is steered at all."""
@@ -146,6 +153,11 @@ class Steering:
         if not self.unsteered:
             _log.warning("Spatial Steering: %s. The picture is sampled on.", left_out)
         self.unsteered.append(left_out)
+
+    @property
+    def stops(self) -> tuple[type[Exception], ...]:
+        """Exceptions by which the user ends a run."""
+        return self._stops
 
     def _direction(self, latent: Tensor, probe: Probe, step: SamplingStep, refinement: int) -> Tensor | None:
         """``_look``, or none if it failed."""
