@@ -88,6 +88,12 @@ def main() -> None:
     parser.add_argument("--jobs", type=positive, help="processes (default: one a core)")
     parser.add_argument("--prompts", type=positive, default=20)
     parser.add_argument(
+        "--after",
+        type=whole(0, 100_000),
+        default=MEASURED_PROMPTS,
+        help="prompts that are left out (default: %(default)s)",
+    )
+    parser.add_argument(
         "--chains", type=positive, nargs="+", metavar="N", help="objects of each chain (default: pairs never seen)"
     )
     add_keep_option(parser)
@@ -163,8 +169,8 @@ def _sets_of_layers(sets: Sequence[str], pipeline: DiffusionPipeline) -> Iterato
 
 def _prompts(options: argparse.Namespace) -> list[ScenePrompt]:
     if options.chains:
-        return chained_prompts(MEASURED_PROMPTS + options.prompts, options.chains, PROMPT_SEED)[MEASURED_PROMPTS:]
-    return unseen_pair_prompts(MEASURED_PROMPTS + options.prompts, PROMPT_SEED)[MEASURED_PROMPTS:]
+        return chained_prompts(options.after + options.prompts, options.chains, PROMPT_SEED)[options.after :]
+    return unseen_pair_prompts(options.after + options.prompts, PROMPT_SEED)[options.after :]
 
 
 if __name__ == "__main__":

@@ -64,6 +64,7 @@ class SteeringScheduleNode(io.ComfyNode):
                     "Choosing one sets all inputs but order.",
                 ),
                 order_input(),
+                *_restart_inputs(),
             ],
             outputs=[Schedule.Output(display_name="steering_schedule", tooltip="For Apply Spatial Steering.")],
         )
@@ -81,7 +82,11 @@ class SteeringScheduleNode(io.ComfyNode):
         update = preset.get("update")
         if update is None:
             return f"update must be one of {', '.join(UPDATES)}."
-        values = list(_with_values(_inputs(_PRESETS[preset["preset"]]), preset))
+        restarts = _restarts(inputs)
+        values = [
+            *_with_values(_inputs(_PRESETS[preset["preset"]]), preset),
+            *_with_values(_restart_inputs(), restarts),
+        ]
         for one, value in values:
             if (
                 isinstance(one, (io.Float.Input, io.Int.Input))
@@ -91,12 +96,12 @@ class SteeringScheduleNode(io.ComfyNode):
                 return f"{one.id} must be from {one.min} to {one.max}, not {value}."
         if order is None or any(value is None for _, value in values):
             return True  # linked, so known only when it runs; or missing, which ComfyUI says itself
-        return complaint(lambda: _schedule(preset, order))
+        return complaint(lambda: _schedule(preset, order, restarts))
 
     @classmethod
-    def execute(cls, preset: dict, order: str) -> io.NodeOutput:
+    def execute(cls, preset: dict, order: str, **restarts) -> io.NodeOutput:
         """Build the schedule."""
-        return io.NodeOutput(_schedule(preset, order))
+        return io.NodeOutput(_schedule(preset, order, _restarts(restarts)))
 
 
 def _with_values(inputs: list[io.Input], values: dict) -> Iterator[tuple[io.Input, Any]]:
@@ -109,7 +114,12 @@ def _with_values(inputs: list[io.Input], values: dict) -> Iterator[tuple[io.Inpu
             yield from _with_values(chosen.inputs, value)
 
 
-def _schedule(preset: dict, order: str) -> SteeringSchedule:
+def _restarts(inputs: dict) -> dict:
+    """The inputs of restarts by name; workflows made before them have none."""
+    return {one.id: inputs.get(one.id, one.default) for one in _restart_inputs()}
+
+
+def _schedule(preset: dict, order: str, restarts: dict) -> SteeringSchedule:
     """From the choice of a preset with its inputs, which are read whatever its name is."""
     return SteeringSchedule(
         start=preset["start_percent"],
@@ -117,6 +127,7 @@ def _schedule(preset: dict, order: str) -> SteeringSchedule:
         decay=preset["decay"],
         order=order,
         **read_update(preset["update"]),
+        **restarts,
     )
 
 
@@ -170,6 +181,31 @@ def order_input() -> io.Input:
         tooltip="With several relations: all in each step, or one after the other, step by step.",
     )
     return advanced(order)
+
+
+def _restart_inputs() -> list[io.Input]:
+    """How often a picture may begin again, and when it does."""
+    restarts = io.Int.Input(
+        "restarts",
+        default=SteeringSchedule.restarts,
+        min=0,
+        max=20,
+        optional=True,
+        tooltip="How often a picture may begin again from new noise, decided by its seed, where two of its objects "
+        "share too much of the model's attention in the last steered step: one of them often goes missing. The best "
+        "attempt is kept. 0: never. Not by noise guidance, and not where a part of an input picture is kept.",
+    )
+    overlap = io.Float.Input(
+        "restart_overlap",
+        default=SteeringSchedule.restart_overlap,
+        min=0.0,
+        max=0.99,
+        step=0.01,
+        optional=True,
+        tooltip="A picture begins again where two of its objects share more of their attention than this, from 0 to 1. "
+        "Steering Report tells it. Less: more pictures begin again, which takes longer.",
+    )
+    return [advanced(restarts), advanced(overlap)]
 
 
 def update_input(strength: float = 1.0, *, targets: bool = False):

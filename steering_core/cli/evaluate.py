@@ -239,7 +239,7 @@ def _distances(folder: EvaluationFolder, arms: Sequence[str], encoder: Encoder) 
 def _folder_and_arms(
     options: argparse.Namespace, suite: Suite, pipeline: DiffusionPipeline
 ) -> tuple[EvaluationFolder, list[Arm]]:
-    from ..backends.diffusers import ground_prompt, pipeline_hash, steered
+    from ..backends.diffusers import check_steering, ground_prompt, pipeline_hash
     from ..backends.diffusers.pipelines import kind_of
     from ..evaluation.runs import Arm, EvaluationFolder
 
@@ -254,8 +254,7 @@ def _folder_and_arms(
     if makers:  # what cannot be steered is told before anything is drawn
         scenes = [ground_prompt(pipeline, prompt.text, prompt.scene) for prompt in suite.prompts]
         for make in makers:
-            with steered(pipeline, make(scenes[0])):
-                pass
+            check_steering(pipeline, make(scenes[0]))
     scheduler = pipeline.scheduler
     told = {
         "weights": pipeline_hash(pipeline),

@@ -67,9 +67,11 @@ def _generate(options: argparse.Namespace) -> None:
     for file, picture in zip(files, pictures):
         save_picture(to_image(picture), file)
         print(path_told(file))
-    trace, unsteered = (steering.trace, steering.unsteered) if steering else ([], [])
+    trace, unsteered, restarts = (steering.trace, steering.unsteered, steering.restarts) if steering else ([], [], [])
+    for told in restarts:
+        print(told)
     if options.report:
-        report = {"seeds": options.seed, **trace_as_json(scene, trace, unsteered)}
+        report = {"seeds": options.seed, **trace_as_json(scene, trace, unsteered, restarts)}
         save_text(json.dumps(report, indent=1) + "\n", options.report)
         print(path_told(options.report))
     if options.maps:

@@ -97,6 +97,19 @@ def add_settings(parser: argparse.ArgumentParser) -> None:
         default=SteeringSchedule.order,
         help="of several relations: all in each step, or one a step (default: %(default)s)",
     )
+    schedule.add_argument(
+        "--restarts",
+        type=whole(0, 100),
+        default=SteeringSchedule.restarts,
+        help="how often a picture may begin again from new noise where two objects overlap (default: %(default)s)",
+    )
+    schedule.add_argument(
+        "--restart-overlap",
+        type=number(0, 1),
+        default=SteeringSchedule.restart_overlap,
+        metavar="SHARE",
+        help="of their attention, above which two objects do (default: %(default)s)",
+    )
 
 
 def loss_of(options: argparse.Namespace, model: str) -> SteeringLoss:
@@ -158,4 +171,6 @@ def schedule_of(options: argparse.Namespace) -> SteeringSchedule:
         refinements=options.refinements,
         target=options.target,
         order=options.order,
+        restarts=options.restarts,
+        restart_overlap=options.restart_overlap,
     )

@@ -60,6 +60,16 @@ def steered(pipeline: DiffusionPipeline, steering: Steering) -> Iterator[Steerin
         yield steering
 
 
+def check_steering(pipeline: DiffusionPipeline, steering: Steering) -> None:
+    """Refuse what ``generate`` would, before anything is sampled.
+
+    Raises:
+        ValueError: see ``steered``; restarts are no fault here.
+    """
+    with steered_by(pipeline, steering, SteeredRun):
+        pass
+
+
 @contextmanager
 def steered_by(
     pipeline: DiffusionPipeline, steering: Steering, make_run: Callable[..., SteeredRun]
