@@ -66,6 +66,7 @@ class Steering:
     trace: list[TraceEntry] = field(default_factory=list)
     unsteered: list[UnsteeredStep] = field(default_factory=list)
     restarts: list[Restarts] = field(default_factory=list)
+    _words: tuple[int, ...] = ()
     _stops: tuple[type[Exception], ...] = ()
     _usual_care: Care = plain
     _care: Care = field(default_factory=Watchful)
@@ -87,7 +88,14 @@ class Steering:
         """
         loss = self.loss.bound_to(network, [relation.relation for relation in self.scene.relations])
         check_layers(loss.layers, network)
-        return replace(self, loss=loss, _stops=tuple(stops), _usual_care=mutable if changes_in_place else plain)
+        words = self.scene.words if loss.reads_words else ()
+        care = mutable if changes_in_place else plain
+        return replace(self, loss=loss, _words=words, _stops=tuple(stops), _usual_care=care)
+
+    @property
+    def probed(self) -> tuple[tuple[int, ...], ...]:
+        """The tokens whose maps a probe reads: of each object, and then each word of the prompt if the loss does."""
+        return (*self.scene.tokens, *((word,) for word in self._words))
 
     def begin(self) -> None:
         """A new run: nothing has been seen of it yet."""
@@ -174,7 +182,7 @@ class Steering:
         due = self._due(step)
         try:
             with torch.inference_mode(False), torch.no_grad(), self._care():
-                maps = probe(latent.detach().float().clone())
+                maps = self._read(probe, latent.detach().float().clone())
                 losses = torch.stack([self.loss(maps, relation, step.progress) for _, relation in due])
                 still = torch.zeros(len(latent), device=losses.device)
                 self._take_down(maps, losses, still, still.isfinite(), step, refinement)
@@ -198,6 +206,13 @@ class Steering:
             root_mean_square = norm / gradient[0].numel() ** 0.5
             gradient = gradient / _per_image(root_mean_square, gradient).clamp_min(torch.finfo(gradient.dtype).tiny)
         return gradient
+
+    def _read(self, probe: Probe, latent: Tensor) -> TokenMaps:
+        """What a probe reads, the words apart from the objects."""
+        maps = probe(latent)
+        if not self._words:
+            return maps
+        return maps.with_words([[self._words.index(token) for token in tokens] for tokens in self.scene.tokens])
 
     def _due(self, step: SamplingStep) -> Sequence[tuple[int, GroundedRelation]]:
         """The relations that a step works on, with their positions in the scene."""
@@ -250,7 +265,7 @@ class Steering:
         for scale in _GRADIENT_SCALES:
             with torch.inference_mode(False), torch.enable_grad(), self._care():
                 leaf = latent.detach().float().clone().requires_grad_()
-                maps = probe(leaf.clone())  # a patch may change it in place
+                maps = self._read(probe, leaf.clone())  # a patch may change it in place
                 losses = torch.stack([self.loss(maps, relation, progress) for relation in relations])
                 if not losses.requires_grad:
                     raise RuntimeError("a patch or a wrapper of the model keeps every gradient from the latent")

@@ -361,7 +361,7 @@ class _SteeredRun:
         """The latent as the network receives it, and the probe of such a latent."""
         scale = _input_scale(guider, sigma)
         condition, first = tied
-        tokens = [[first + index for index in indices] for indices in self._steering.scene.tokens]
+        tokens = [[first + index for index in indices] for indices in self._steering.probed]
         loss, network = self._steering.loss, self._network
         assert network is not None
         layers = check_layers(loss.layers, network.layers)

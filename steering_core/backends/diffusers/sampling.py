@@ -188,7 +188,7 @@ class SteeredRun:
         loss = self._steering.loss
         given.pop("return_dict", None)
         with _replaced(self._network, forward=self._network_forward):
-            return probe_network(self._network, given, self._steering.scene.tokens, loss.layers, loss.over_all_keys)
+            return probe_network(self._network, given, self._steering.probed, loss.layers, loss.over_all_keys)
 
     def _named(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
         """The network's arguments by name."""
@@ -224,7 +224,7 @@ class SteeredRun:
 
     def _check_tokens(self, keys: int) -> None:
         """The steering's tokens lie within the prompt that is sampled."""
-        if max(index for indices in self._steering.scene.tokens for index in indices) >= keys:
+        if max(index for indices in self._steering.probed for index in indices) >= keys:
             raise SteeringError(
                 f"prompt: the steering's relations lie beyond the {keys} tokens that the network is given, so they "
                 f"belong to another prompt. Make the steering with ground_prompt and the prompt that is sampled."
