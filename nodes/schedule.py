@@ -61,7 +61,7 @@ class SteeringScheduleNode(io.ComfyNode):
                     tooltip="balanced serves both miniatures, in few steps too: where only one or two are steered, it "
                     "moves the objects several times in each. gentle moves less and stops earlier, "
                     "closer to the unsteered picture. strong moves more and longer: slower, and harder on details. "
-                    "Choosing one sets all inputs but order.",
+                    "Choosing one sets all inputs but order and those of restarts.",
                 ),
                 order_input(),
                 *_restart_inputs(),
