@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
+from .presence import MOST_OVERLAP
+
 DESCENT, GUIDANCE = "descent", "guidance"
 TOGETHER, IN_TURN = "together", "in_turn"
 
@@ -66,7 +68,8 @@ class SteeringSchedule:
         order: relations ``together`` in each step, or ``in_turn``.
         restarts: how often a picture may begin again from new noise where two of its objects overlap too much in the
             last steered step (``restarts.begin_again``); only by ``descent``.
-        restart_overlap: the share of their attention, in [0, 1), above which two objects do (``Presence``).
+        restart_overlap: the share of their attention, in [0, 1), above which two objects do (``Presence``); by
+            itself the one above which the report warns.
 
     Raises:
         ValueError: a setting is outside its range.
@@ -83,7 +86,7 @@ class SteeringSchedule:
     target: float = 0.0
     order: str = TOGETHER
     restarts: int = 0
-    restart_overlap: float = 0.5
+    restart_overlap: float = MOST_OVERLAP
 
     def __post_init__(self) -> None:
         if self.update not in (DESCENT, GUIDANCE):
