@@ -1,8 +1,8 @@
 """Beginning again: pictures in which two objects crowd each other start from new noise.
 
-After some steered steps the overlap of two objects' maps tells a little of which pictures will lack an object; in the
-first step it tells less. On the miniature that brought no gain (docs/measured.md), so that it is off by default. So the steps up to the last steered one are sampled again for these pictures alone, and
-of all attempts the one with the least overlap goes on.
+After some steered steps the overlap of two objects' maps tells a little of which pictures will lack an object. So the
+steps up to the last steered one are sampled again for these pictures alone, and of all attempts the one with the least
+overlap goes on. On the miniature that brought no gain (docs/measured.md), and it is off by default.
 """
 
 from __future__ import annotations
