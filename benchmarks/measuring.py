@@ -25,7 +25,7 @@ from tqdm import tqdm
 
 from benchmarks.kept import KeptTallies
 from benchmarks.logits import scaled_logits
-from steering_core.backends.diffusers import ground_prompt, load_pipeline, pipeline_hash, steered
+from steering_core.backends.diffusers import check_steering, ground_prompt, load_pipeline, pipeline_hash
 from steering_core.cli.options import guidance_scale
 from steering_core.evaluation.suites import ScenePrompt
 from steering_core.evaluation.visor import interval, share_interval
@@ -161,8 +161,7 @@ def check_ways(ways: Iterable[Way], prompt: ScenePrompt, pipeline: DiffusionPipe
     for way in ways:
         steering = way.make_steering(scene)
         if steering is not None:
-            with steered(pipeline, steering):
-                pass
+            check_steering(pipeline, steering)
 
 
 def measured(

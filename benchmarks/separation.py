@@ -38,6 +38,11 @@ class SeparationLoss:
     layers: tuple[str, ...] = ()
     over_all_keys: bool = False
 
+    @property
+    def reads_words(self) -> bool:
+        """Never: an object's map is the mean of its tokens'."""
+        return False
+
     def bound_to(self, network: Sequence[AttentionLayer], relations: Sequence[Relation | Place]) -> SeparationLoss:
         """See ``SteeringLoss``; the kind of relation does not matter."""
         return replace(self, layers=check_layers(self.layers or default_layers(network), network))

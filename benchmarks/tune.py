@@ -33,7 +33,7 @@ from steering_core.backends.diffusers import load_pipeline
 from steering_core.backends.diffusers.families import readable_network
 from steering_core.backends.diffusers.pipelines import kind_of
 from steering_core.classifier import MINIATURE_CLASSIFIER
-from steering_core.cli.options import positive
+from steering_core.cli.options import number, positive, whole
 from steering_core.evaluation.suites import ScenePrompt
 from steering_core.miniature.folder import SHIPPED
 from steering_core.miniature.prompts import chained_prompts, unseen_pair_prompts
@@ -86,9 +86,21 @@ def main() -> None:
         metavar="SHARE",
         help="of the steps in which objects are bound to their regions (with --strengths 0 this alone)",
     )
+    parser.add_argument(
+        "--restarts", type=whole(0, 20), nargs="+", default=[0], help="of a picture at most (default: none)"
+    )
+    parser.add_argument(
+        "--restart-overlaps", type=number(0, 1), nargs="+", default=[SteeringSchedule.restart_overlap], metavar="SHARE"
+    )
     parser.add_argument("--classifier", type=Path, default=MINIATURE_CLASSIFIER, help="of the learned loss")
     parser.add_argument("--jobs", type=positive, help="processes (default: one a core)")
     parser.add_argument("--prompts", type=positive, default=20)
+    parser.add_argument(
+        "--after",
+        type=whole(0, 100_000),
+        default=MEASURED_PROMPTS,
+        help="prompts that are left out (default: %(default)s)",
+    )
     parser.add_argument(
         "--chains", type=positive, nargs="+", metavar="N", help="objects of each chain (default: pairs never seen)"
     )
@@ -109,7 +121,20 @@ def main() -> None:
 
 def _ways(options: argparse.Namespace, pipeline: DiffusionPipeline) -> Iterator[Way]:
     """Every combination of the settings."""
-    for loss, layers, keys, step_size, strength, end, refinements, target, bound, logits in itertools.product(
+    for (
+        loss,
+        layers,
+        keys,
+        step_size,
+        strength,
+        end,
+        refinements,
+        target,
+        bound,
+        logits,
+        restarts,
+        overlap,
+    ) in itertools.product(
         options.losses,
         _sets_of_layers(options.layers, pipeline),
         options.softmax_over,
@@ -120,6 +145,8 @@ def _ways(options: argparse.Namespace, pipeline: DiffusionPipeline) -> Iterator[
         options.targets,
         options.bound,
         options.logit_scales,
+        options.restarts,
+        options.restart_overlaps,
     ):
         schedule = SteeringSchedule(
             update=options.update,
@@ -130,11 +157,15 @@ def _ways(options: argparse.Namespace, pipeline: DiffusionPipeline) -> Iterator[
             refinements=refinements,
             target=target,
             bound=bound,
+            restarts=restarts,
+            restart_overlap=overlap,
         )
         size = f"strength {strength}" if step_size is None else f"step size {step_size}"
         name = f"{loss}, {size}, end {'by default' if end is None else end}, target {target}"
         name += f", refinements {refinements or 'by default'}, bound {bound}"
         name += f", layers {' '.join(layers) or 'by default'}, softmax over {keys}, logits times {logits}"
+        if restarts:
+            name += f", at most {restarts} restarts above {overlap}"
         make_loss = partial(named_loss, loss, options.classifier, layers, over_all_keys=keys == _ALL)
         yield Way(name, make_loss, schedule, logits)
 
@@ -150,8 +181,8 @@ def _sets_of_layers(sets: Sequence[str], pipeline: DiffusionPipeline) -> Iterato
 
 def _prompts(options: argparse.Namespace) -> list[ScenePrompt]:
     if options.chains:
-        return chained_prompts(MEASURED_PROMPTS + options.prompts, options.chains, PROMPT_SEED)[MEASURED_PROMPTS:]
-    return unseen_pair_prompts(MEASURED_PROMPTS + options.prompts, PROMPT_SEED)[MEASURED_PROMPTS:]
+        return chained_prompts(options.after + options.prompts, options.chains, PROMPT_SEED)[options.after :]
+    return unseen_pair_prompts(options.after + options.prompts, PROMPT_SEED)[options.after :]
 
 
 if __name__ == "__main__":

@@ -88,7 +88,7 @@ def _drawn(prompt: ScenePrompt) -> list[Picture]:
     worst = {
         "weakness": -presence.strength.amin(dim=1),
         "spread": presence.spread.amax(dim=1),
-        "overlap": presence.largest_overlap.amax(dim=1),
+        "overlap": presence.worst_overlap,
     }
     return [
         Picture(not trial.present, bool(weak), {name: float(values[image]) for name, values in worst.items()})

@@ -61,10 +61,12 @@ class SteeringScheduleNode(io.ComfyNode):
                     tooltip="balanced serves both miniatures, in few steps too: where only one or two are steered, it "
                     "moves the objects several times in each, and of a transformer it steers up to half. gentle moves "
                     "less and stops earlier, closer to the unsteered picture. strong moves more and longer: slower, "
-                    "and harder on details. Choosing one sets all inputs but order and bound_percent.",
+                    "and harder on details. Choosing one sets all inputs but order, bound_percent and those of "
+                    "restarts.",
                 ),
                 order_input(),
                 _bound_input(),
+                *_restart_inputs(),
             ],
             outputs=[Schedule.Output(display_name="steering_schedule", tooltip="For Apply Spatial Steering.")],
         )
@@ -82,7 +84,12 @@ class SteeringScheduleNode(io.ComfyNode):
         update = preset.get("update")
         if update is None:
             return f"update must be one of {', '.join(UPDATES)}."
-        values = [*_with_values(_inputs(_PRESETS[preset["preset"]]), preset), (_bound_input(), bound)]
+        restarts = _restarts(inputs)
+        values = [
+            *_with_values(_inputs(_PRESETS[preset["preset"]]), preset),
+            *_with_values(_restart_inputs(), restarts),
+            (_bound_input(), bound),
+        ]
         for one, value in values:
             if (
                 isinstance(one, (io.Float.Input, io.Int.Input))
@@ -92,12 +99,14 @@ class SteeringScheduleNode(io.ComfyNode):
                 return f"{one.id} must be from {one.min} to {one.max}, not {value}."
         if order is None or any(value is None for _, value in values):
             return True  # linked, so known only when it runs; or missing, which ComfyUI says itself
-        return complaint(lambda: _schedule(preset, order, bound))
+        return complaint(lambda: _schedule(preset, order, bound, restarts))
 
     @classmethod
-    def execute(cls, preset: dict, order: str, bound_percent: float = SteeringSchedule.bound) -> io.NodeOutput:
+    def execute(
+        cls, preset: dict, order: str, bound_percent: float = SteeringSchedule.bound, **restarts
+    ) -> io.NodeOutput:
         """Build the schedule."""
-        return io.NodeOutput(_schedule(preset, order, bound_percent))
+        return io.NodeOutput(_schedule(preset, order, bound_percent, _restarts(restarts)))
 
 
 def _with_values(inputs: list[io.Input], values: dict) -> Iterator[tuple[io.Input, Any]]:
@@ -110,7 +119,12 @@ def _with_values(inputs: list[io.Input], values: dict) -> Iterator[tuple[io.Inpu
             yield from _with_values(chosen.inputs, value)
 
 
-def _schedule(preset: dict, order: str, bound: float) -> SteeringSchedule:
+def _restarts(inputs: dict) -> dict:
+    """The inputs of restarts by name; workflows made before them have none."""
+    return {one.id: inputs.get(one.id, one.default) for one in _restart_inputs()}
+
+
+def _schedule(preset: dict, order: str, bound: float, restarts: dict) -> SteeringSchedule:
     """From the choice of a preset with its inputs, which are read whatever its name is."""
     return SteeringSchedule(
         start=preset["start_percent"],
@@ -119,6 +133,7 @@ def _schedule(preset: dict, order: str, bound: float) -> SteeringSchedule:
         order=order,
         bound=bound,
         **read_update(preset["update"]),
+        **restarts,
     )
 
 
@@ -187,6 +202,32 @@ def _bound_input() -> io.Input:
         "their relations ask for: left and right of each other, to a half each. The rest of the picture cannot see "
         "their words. It costs hardly any time. 0: not at all.",
     )
+
+
+def _restart_inputs() -> list[io.Input]:
+    """How often a picture may begin again, and when it does."""
+    restarts = io.Int.Input(
+        "restarts",
+        default=SteeringSchedule.restarts,
+        min=0,
+        max=20,
+        optional=True,
+        tooltip="How often a picture may begin again from new noise, decided by its seed, where two of its objects "
+        "share too much of the model's attention in the last steered step: one of them may go missing then. The best "
+        "attempt is kept. On the miniature no gain was found. 0: never. Not by noise guidance, and not where a part of "
+        "an input picture is kept.",
+    )
+    overlap = io.Float.Input(
+        "restart_overlap",
+        default=SteeringSchedule.restart_overlap,
+        min=0.0,
+        max=0.99,
+        step=0.01,
+        optional=True,
+        tooltip="A picture begins again where two of its objects share more of their attention than this, from 0 to 1. "
+        "Steering Report tells it. Less: more pictures begin again, which takes longer.",
+    )
+    return [advanced(restarts), advanced(overlap)]
 
 
 def update_input(strength: float = 1.0, *, targets: bool = False):

@@ -60,6 +60,18 @@ def default_layers(layers: Sequence[AttentionLayer]) -> tuple[str, ...]:
     return tuple(layer.name for layer in decoder if layer.level in chosen)
 
 
+def presence_layers(layers: Sequence[AttentionLayer]) -> tuple[str, ...]:
+    """The layers in whose maps a missing object shows: those at 16×16, which Attend-and-Excite reads.
+
+    Of a UNet they are the ones of the coarsest level but one, in Stable Diffusion and in the miniature. Of one with
+    deep transformers, as of a transformer, the ``default_layers``, so that a probe can end where it does.
+    """
+    levels = sorted({layer.level for layer in layers}, reverse=True)
+    if len(levels) == 1 or sum(layer.level == levels[0] for layer in layers) > _TRANSFORMERS * _DEEP:
+        return default_layers(layers)
+    return tuple(layer.name for layer in layers if layer.level == levels[1])
+
+
 def layers_on_the_way(layers: Sequence[AttentionLayer]) -> tuple[str, ...]:
     """Every layer up to the last default one: a probe runs through them all, so that they cost nothing."""
     names = [layer.name for layer in layers]

@@ -23,11 +23,21 @@ def plan(steering: Steering, steps: int) -> str:
     bound = steering.bound_steps(steps)
     if 0 not in (schedule.step_size, schedule.strength):
         relations = "; ".join(scene.describe(relation) for relation in scene.relations)
-        told = f"steering {shortened(relations, _RELATIONS_SHOWN)} · {_window(steering, steps)}"
-        return f"{told} · bound in the first {bound}" if bound else told
+        binding = [f"bound in the first {bound}"] if bound else []
+        told = [f"steering {shortened(relations, _RELATIONS_SHOWN)}", _window(steering, steps)]
+        return " · ".join([*told, *binding, *_restarts(steering)])
     if bound:
         return f"binding {shortened(str(steering.regions), _RELATIONS_SHOWN)} · the first {bound} of {steps} steps"
     return "nothing to steer: the step size, or strength, is 0"
+
+
+def _restarts(steering: Steering) -> list[str]:
+    """Whether pictures may begin again."""
+    schedule = steering.schedule
+    if not schedule.restarts:
+        return []
+    overlap = f"where two objects share over {schedule.restart_overlap:.0%} of their attention"
+    return [f"at most {schedule.restarts} {'restart' if schedule.restarts == 1 else 'restarts'} a picture, {overlap}"]
 
 
 def _window(steering: Steering, steps: int) -> str:

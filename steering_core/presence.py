@@ -49,9 +49,14 @@ class Presence:
         return self.overlap.amax(dim=-1)
 
     @property
+    def worst_overlap(self) -> Tensor:
+        """Of any two objects of a picture, (batch,)."""
+        return self.largest_overlap.amax(dim=-1)
+
+    @property
     def weak(self) -> Tensor:
         """Whether two objects of a picture share so much that one may be missing, (batch,)."""
-        return self.largest_overlap.amax(dim=-1) > MOST_OVERLAP
+        return self.worst_overlap > MOST_OVERLAP
 
     def of_image(self, image: int) -> Presence:
         """Of one picture of the batch alone."""

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
+from .presence import MOST_OVERLAP
+
 DESCENT, GUIDANCE = "descent", "guidance"
 TOGETHER, IN_TURN = "together", "in_turn"
 
@@ -70,6 +72,10 @@ class SteeringSchedule:
         order: relations ``together`` in each step, or ``in_turn``.
         bound: share of the sampling schedule, from its first step on, in which objects are bound to their regions
             (``steering_core.regions``), whatever the window and the strength are: one step at least. 0 binds none.
+        restarts: how often a picture may begin again from new noise where two of its objects overlap too much in the
+            last steered step (``restarts.begin_again``); only by ``descent``.
+        restart_overlap: the share of their attention, in [0, 1), above which two objects do (``Presence``); by
+            itself the one above which the report warns.
 
     Raises:
         ValueError: a setting is outside its range.
@@ -87,6 +93,8 @@ class SteeringSchedule:
     target: float = 0.0
     order: str = TOGETHER
     bound: float = 0.0
+    restarts: int = 0
+    restart_overlap: float = MOST_OVERLAP
 
     def __post_init__(self) -> None:
         if self.update not in (DESCENT, GUIDANCE):
@@ -111,6 +119,12 @@ class SteeringSchedule:
             raise ValueError(f"bound must be from 0 to 1, not {self.bound}.")
         if self.refinements is not None and self.refinements < 1:
             raise ValueError(f"refinements must be 1 or more, not {self.refinements}.")
+        if self.restarts < 0:
+            raise ValueError(f"restarts must be 0 or more, not {self.restarts}.")
+        if self.restarts and self.update == GUIDANCE:
+            raise ValueError(f"restarts: pictures begin again by {DESCENT} only, not by {GUIDANCE}: set them to 0.")
+        if not 0 <= self.restart_overlap < 1:
+            raise ValueError(f"restart_overlap must be at least 0 and less than 1, not {self.restart_overlap}.")
 
     def is_active(self, step: int, steps: int) -> bool:
         """Whether step ``step`` (from 0) of ``steps`` is steered; none is by a strength of 0."""
@@ -144,6 +158,15 @@ class SteeringSchedule:
         """Whether this is the last steered step of a run in which so few are that its move matters for what is told."""
         steered = self.steered_steps(step.steps)
         return self.refinements is None and len(steered) <= _MOVES and step.number == steered[-1]
+
+    def look_before_restart(self, steps: int) -> int | None:
+        """The step at which it is decided which pictures begin again.
+
+        It is the last steered one, whose probe is looked at before its move. None where no picture may begin again,
+        and where that is the first step: there the maps know nothing yet of what will be missing.
+        """
+        last = max(self.steered_steps(steps), default=0)
+        return last if self.restarts and last else None
 
     def size_at(self, step: SamplingStep) -> float:
         """s at a step of the window; without one the move of the latent, in units of the noise."""

@@ -24,7 +24,7 @@ from .regions import Regions, regions_of
 from .schedule import GUIDANCE, SamplingStep, SteeringSchedule
 from .token_maps import TokenMaps, centroids, threshold_at_mean
 from .tokens import GroundedRelation, GroundedScene
-from .trace import BoundSteps, TraceEntry, UnsteeredStep
+from .trace import BoundSteps, Restarts, TraceEntry, UnsteeredStep
 
 #: From a latent (batch, …) in float32 to token maps in its autograd graph.
 Probe = Callable[[Tensor], TokenMaps]
@@ -61,6 +61,7 @@ class Steering:
         unsteered: steps of this run's window that could not be steered, in order.
         bound: steps of this run in which objects were bound to their regions, in order.
         unbound: steps of this run in which they could not be, in order.
+        restarts: which pictures of this run began again, once that is decided.
     """
 
     scene: GroundedScene
@@ -70,6 +71,8 @@ class Steering:
     unsteered: list[UnsteeredStep] = field(default_factory=list)
     bound: list[int] = field(default_factory=list)
     unbound: list[UnsteeredStep] = field(default_factory=list)
+    restarts: list[Restarts] = field(default_factory=list)
+    _words: tuple[int, ...] = ()
     _stops: tuple[type[Exception], ...] = ()
     _usual_care: Care = plain
     _care: Care = field(default_factory=Watchful)
@@ -93,9 +96,15 @@ class Steering:
         """
         loss = self.loss.bound_to(network, [relation.relation for relation in self.scene.relations])
         check_layers(loss.layers, network)
+        words = self.scene.words if loss.reads_words else ()
         schedule = replace(self.schedule, spread=spreads if self.schedule.spread is None else self.schedule.spread)
         care = mutable if changes_in_place else plain
-        return replace(self, loss=loss, schedule=schedule, _stops=tuple(stops), _usual_care=care)
+        return replace(self, loss=loss, schedule=schedule, _words=words, _stops=tuple(stops), _usual_care=care)
+
+    @property
+    def probed(self) -> tuple[tuple[int, ...], ...]:
+        """The tokens whose maps a probe reads: of each object, and then each word of the prompt if the loss does."""
+        return (*self.scene.tokens, *((word,) for word in self._words))
 
     def begin(self) -> None:
         """A new run: nothing has been seen of it yet."""
@@ -103,7 +112,12 @@ class Steering:
         self.unsteered.clear()
         self.bound.clear()
         self.unbound.clear()
+        self.restarts.clear()
         self._care = Watchful(self._usual_care)
+
+    def for_another_attempt(self) -> Steering:
+        """The same steering with a trace of its own, of a part of a run that is sampled again."""
+        return replace(self, trace=[], unsteered=[], restarts=[])
 
     def is_active(self, step: int, steps: int) -> bool:
         """Whether this step is steered at all."""
@@ -192,6 +206,11 @@ class Steering:
         elif not reason and step not in self.bound:
             self.bound.append(step)
 
+    @property
+    def stops(self) -> tuple[type[Exception], ...]:
+        """Exceptions by which the user ends a run."""
+        return self._stops
+
     def _direction(self, latent: Tensor, probe: Probe, step: SamplingStep, refinement: int) -> Tensor | None:
         """``_look``, or none if it failed."""
         try:
@@ -207,7 +226,7 @@ class Steering:
         due = self._due(step)
         try:
             with torch.inference_mode(False), torch.no_grad(), self._care():
-                maps = probe(latent.detach().float().clone())
+                maps = self._read(probe, latent.detach().float().clone())
                 losses = torch.stack([self.loss(maps, relation, step.progress) for _, relation in due])
                 still = torch.zeros(len(latent), device=losses.device)
                 self._take_down(maps, losses, still, still.isfinite(), step, refinement)
@@ -231,6 +250,13 @@ class Steering:
             root_mean_square = norm / gradient[0].numel() ** 0.5
             gradient = gradient / _per_image(root_mean_square, gradient).clamp_min(torch.finfo(gradient.dtype).tiny)
         return gradient
+
+    def _read(self, probe: Probe, latent: Tensor) -> TokenMaps:
+        """What a probe reads, the words apart from the objects."""
+        maps = probe(latent)
+        if not self._words:
+            return maps
+        return maps.with_words([[self._words.index(token) for token in tokens] for tokens in self.scene.tokens])
 
     def _due(self, step: SamplingStep) -> Sequence[tuple[int, GroundedRelation]]:
         """The relations that a step works on, with their positions in the scene."""
@@ -284,7 +310,7 @@ class Steering:
         for scale in _GRADIENT_SCALES:
             with torch.inference_mode(False), torch.enable_grad(), self._care():
                 leaf = latent.detach().float().clone().requires_grad_()
-                maps = probe(leaf.clone())  # a patch may change it in place
+                maps = self._read(probe, leaf.clone())  # a patch may change it in place
                 losses = torch.stack([self.loss(maps, relation, progress) for relation in relations])
                 if not losses.requires_grad:
                     raise RuntimeError("a patch or a wrapper of the model keeps every gradient from the latent")

@@ -12,15 +12,34 @@ from torch import Tensor
 
 
 @dataclass(frozen=True)
+class WordMaps:
+    """The maps of a prompt's words, each token by itself.
+
+    Attributes:
+        layers: as those of ``TokenMaps``, (batch, words, heads, H, W).
+        objects: of each object the numbers of its words.
+    """
+
+    layers: Mapping[str, Tensor]
+    objects: Sequence[Sequence[int]]
+
+    def mean_of(self, names: Sequence[str]) -> Tensor:
+        """Of each word the mean over heads and the named layers, (batch, words, H, W); see ``TokenMaps.mean_of``."""
+        return _mean_of_layers([self.layers[name].mean(dim=2) for name in names or self.layers])
+
+
+@dataclass(frozen=True)
 class TokenMaps:
     """The maps of one latent.
 
     Attributes:
         layers: by the layer's name, in the order the model runs them: (batch, objects, heads, H, W),
             H and W the layer's own. Values are attention probabilities in [0, 1].
+        words: the maps of all words, where the loss reads them.
     """
 
     layers: Mapping[str, Tensor]
+    words: WordMaps | None = None
 
     def __post_init__(self) -> None:
         if not self.layers:
@@ -52,8 +71,17 @@ class TokenMaps:
         Returns:
             (batch, objects, H, W), the values being attention probabilities.
         """
-        layers = [layer[:, list(objects)].mean(dim=2) for layer in self.of(names)]
-        return torch.stack([resize(layer, largest_size(layers)) for layer in layers]).mean(dim=0)
+        return _mean_of_layers([layer[:, list(objects)].mean(dim=2) for layer in self.of(names)])
+
+    def with_words(self, objects: Sequence[Sequence[int]]) -> TokenMaps:
+        """The maps of the objects, and apart from them those of the words, which follow on them here.
+
+        Args:
+            objects: of each object the numbers of its words.
+        """
+        count = len(objects)
+        words = WordMaps({name: maps[:, count:] for name, maps in self.layers.items()}, objects)
+        return TokenMaps({name: maps[:, :count] for name, maps in self.layers.items()}, words)
 
     def strength(self) -> Tensor:
         """How much attention each object gets: the mean over cells, heads and layers, (batch, objects), in [0, 1]."""
@@ -62,6 +90,11 @@ class TokenMaps:
     def detach(self) -> TokenMaps:
         """The same maps outside the autograd graph."""
         return TokenMaps({name: maps.detach() for name, maps in self.layers.items()})
+
+
+def _mean_of_layers(layers: Sequence[Tensor]) -> Tensor:
+    """(batch, maps, H, W) of each layer, in the size of the largest."""
+    return torch.stack([resize(layer, largest_size(layers)) for layer in layers]).mean(dim=0)
 
 
 def largest_size(layers: Iterable[Tensor]) -> tuple[int, int]:

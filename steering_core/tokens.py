@@ -79,6 +79,11 @@ class GroundedScene:
         """The objects' phrases."""
         return tuple(span.text for span in self.scene.objects)
 
+    @cached_property
+    def words(self) -> tuple[int, ...]:
+        """The indices of the tokens that stand for a part of the prompt, start, end and padding left out."""
+        return tuple(token.index for token in self.sequence if token.text)
+
     def describe(self, relation: GroundedRelation) -> str:
         """The relation in words."""
         other = None if relation.object is None else self.names[relation.object]

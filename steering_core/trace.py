@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -62,6 +62,27 @@ class TraceEntry:
     def stands(self, relation: GroundedRelation) -> list[bool]:
         """Whether the centres stand in a relation, in each image."""
         return [relation.relation.holds(*(image[end] for end in relation.ends)) for image in self.centroids.tolist()]
+
+    def with_images(self, other: TraceEntry, places: Mapping[int, int]) -> TraceEntry:
+        """The entry with some images from another one of the same step and relations.
+
+        Args:
+            places: by the image's position here that in the other batch.
+        """
+        here, there = torch.tensor(list(places)), torch.tensor(list(places.values()))
+
+        def taken(mine: Tensor, theirs: Tensor, axis: int = 0) -> Tensor:
+            return mine.index_copy(axis, here, theirs.index_select(axis, there))
+
+        return replace(
+            self,
+            loss=taken(self.loss, other.loss, axis=1),
+            centroids=taken(self.centroids, other.centroids),
+            met=taken(self.met, other.met, axis=1),
+            gradient_norm=taken(self.gradient_norm, other.gradient_norm),
+            mean_map=taken(self.mean_map, other.mean_map),
+            strength=taken(self.strength, other.strength),
+        )
 
     def as_json(self) -> dict[str, Any]:
         """The entry without its map, in plain lists and numbers."""
@@ -141,6 +162,60 @@ class BoundSteps:
 
 
 @dataclass(frozen=True)
+class Restart:
+    """What became of a picture that began again.
+
+    Attributes:
+        image: its position in the batch.
+        overlaps: the largest overlap of two of its objects (``Presence.worst_overlap``) as it first stood, and in
+            each further attempt. The attempt with the least is kept, the earliest of equals.
+    """
+
+    image: int
+    overlaps: tuple[float, ...]
+
+    @property
+    def kept(self) -> int:
+        """The number of the attempt that was sampled on; 0 is the first, with the noise that was given."""
+        return self.overlaps.index(min(self.overlaps))
+
+    def __str__(self) -> str:
+        told = ", ".join(f"{overlap:.0%}" for overlap in self.overlaps)
+        return f"picture {self.image + 1} (shared attention {told}; attempt {self.kept + 1} of {len(self.overlaps)})"
+
+    def as_json(self) -> dict[str, Any]:
+        """In plain lists and numbers; ``image`` and ``kept`` count from 0."""
+        return {"image": self.image, "overlaps": list(self.overlaps), "kept": self.kept}
+
+
+@dataclass(frozen=True)
+class Restarts:
+    """Which pictures of a run began again, and why none could if none could.
+
+    Attributes:
+        pictures: how many the batch has.
+        restarted: those that began again, in order.
+        failure: what ended it early, on one line; empty where nothing did.
+    """
+
+    pictures: int
+    restarted: tuple[Restart, ...] = ()
+    failure: str = ""
+
+    def __str__(self) -> str:
+        share = f"restarts: {len(self.restarted)} of {self.pictures} pictures began again from new noise"
+        return "; ".join([share, *map(str, self.restarted), *filter(None, [self.failure])])
+
+    def as_json(self) -> dict[str, Any]:
+        """In plain lists and numbers."""
+        return {
+            "pictures": self.pictures,
+            "restarted": [picture.as_json() for picture in self.restarted],
+            "failure": self.failure,
+        }
+
+
+@dataclass(frozen=True)
 class Settled:
     """Where the attention to a relation's objects stood in each picture of a batch when steering last looked.
 
@@ -202,6 +277,7 @@ class SteeringRun:
         latent: the result.
         unsteered: steps of the window that were not steered, in whole or for some pictures, in order.
         binding: of objects to their regions, if it was asked for.
+        restarts: of the pictures, where some might begin again; one item at most.
     """
 
     scene: GroundedScene
@@ -211,6 +287,7 @@ class SteeringRun:
     latent: Tensor
     unsteered: Sequence[UnsteeredStep] = ()
     binding: BoundSteps | None = None
+    restarts: Sequence[Restarts] = ()
 
     def displacements(self, number: int) -> Tensor:
         """Of a relation at each probe (``Relation.displacement``), (probes, batch)."""
@@ -255,6 +332,7 @@ class SteeringRun:
             return [self.scene.summary()]
         left_out = self.binding.lines() if self.binding else []
         left_out += [several([str(step) for step in self.unsteered])] if self.unsteered else []
+        left_out += [str(restarts) for restarts in self.restarts]
         left_out += self.scene.scene.unsteered
         if self.entries:
             return [*_present(self.scene, self.entries[-1]), *left_out]
@@ -266,7 +344,8 @@ class SteeringRun:
 
     def as_json(self, look: Look | None = None) -> dict[str, Any]:
         """All that is known of the run, in plain lists and numbers; what is not a finite number is None."""
-        told = {**trace_as_json(self.scene, self.entries, self.unsteered, self.binding), "steps": self.steps}
+        told = trace_as_json(self.scene, self.entries, self.unsteered, self.binding, self.restarts)
+        told |= {"steps": self.steps}
         if look is None:
             return told
         return {**told, "seen": {"by": look.by, "relations": [s.as_json() for s in seen_relations(self.scene, look)]}}
@@ -277,6 +356,7 @@ def trace_as_json(
     trace: Sequence[TraceEntry],
     unsteered: Sequence[UnsteeredStep] = (),
     binding: BoundSteps | None = None,
+    restarts: Sequence[Restarts] = (),
 ) -> dict[str, Any]:
     """A scene and what was seen of it, in plain lists and numbers; what is not a finite number is None."""
     return {
@@ -289,6 +369,7 @@ def trace_as_json(
         "trace": [entry.as_json() for entry in trace],
         "unsteered": [step.as_json() for step in unsteered],
         "bound": None if binding is None else binding.as_json(),
+        "restarts": [of_batch.as_json() for of_batch in restarts],
     }
 
 

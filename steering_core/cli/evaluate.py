@@ -266,7 +266,7 @@ def _distances(folder: EvaluationFolder, arms: Sequence[str], encoder: Encoder) 
 def _folder_and_arms(
     options: argparse.Namespace, suite: Suite, pipeline: DiffusionPipeline
 ) -> tuple[EvaluationFolder, list[Arm]]:
-    from ..backends.diffusers import ground_prompt, steered
+    from ..backends.diffusers import check_steering, ground_prompt
     from ..backends.diffusers.arms import sampling_of, steered_arm, unsteered_arm
     from ..evaluation.runs import EvaluationFolder
     from ..steering import Steering
@@ -282,8 +282,7 @@ def _folder_and_arms(
     if losses:  # what cannot be steered is told before anything is drawn
         scenes = [ground_prompt(pipeline, prompt.text, prompt.scene) for prompt in suite.prompts]
         for loss in losses.values():
-            with steered(pipeline, Steering(scenes[0], loss, schedule)):
-                pass
+            check_steering(pipeline, Steering(scenes[0], loss, schedule))
     folder = EvaluationFolder(options.out, suite, sampling_of(pipeline, settings))
     arms = [
         steered_arm(name, pipeline, settings, losses[name], schedule)

@@ -68,12 +68,12 @@ def _generate(options: argparse.Namespace) -> None:
     for file, picture in zip(files, pictures):
         save_picture(to_image(picture), file)
         print(path_told(file))
-    trace, unsteered = (steering.trace, steering.unsteered) if steering else ([], [])
+    trace, unsteered, restarts = (steering.trace, steering.unsteered, steering.restarts) if steering else ([], [], [])
     binding = steering.binding(options.steps) if steering else None
-    if binding is not None:
-        print("\n".join(binding.lines()))
+    for told in [*(binding.lines() if binding else []), *restarts]:
+        print(told)
     if options.report:
-        report = {"seeds": options.seed, **trace_as_json(scene, trace, unsteered, binding)}
+        report = {"seeds": options.seed, **trace_as_json(scene, trace, unsteered, binding, restarts)}
         save_text(json.dumps(report, indent=1) + "\n", options.report)
         print(path_told(options.report))
     if options.maps:

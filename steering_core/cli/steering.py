@@ -105,6 +105,19 @@ def add_settings(parser: argparse.ArgumentParser) -> None:
         help="share of the steps, from the first on, in which objects are bound to the parts of the picture that "
         "their relations ask for; with --strength 0 this alone (default: %(default)s)",
     )
+    schedule.add_argument(
+        "--restarts",
+        type=whole(0, 100),
+        default=SteeringSchedule.restarts,
+        help="how often a picture may begin again from new noise where two objects overlap (default: %(default)s)",
+    )
+    schedule.add_argument(
+        "--restart-overlap",
+        type=number(0, 1),
+        default=SteeringSchedule.restart_overlap,
+        metavar="SHARE",
+        help="of their attention, above which two objects do (default: %(default)s)",
+    )
 
 
 def loss_of(options: argparse.Namespace, model: str) -> SteeringLoss:
@@ -167,4 +180,6 @@ def schedule_of(options: argparse.Namespace) -> SteeringSchedule:
         target=options.target,
         order=options.order,
         bound=options.bound,
+        restarts=options.restarts,
+        restart_overlap=options.restart_overlap,
     )

@@ -24,6 +24,10 @@ class SteeringLoss(Protocol):
     def over_all_keys(self) -> bool:
         """Whether the softmax of its maps runs over all keys of a joint attention, not the text's alone."""
 
+    @property
+    def reads_words(self) -> bool:
+        """Whether it reads the maps of all of the prompt's words (``TokenMaps.words``)."""
+
     def bound_to(self, network: Sequence[AttentionLayer], relations: Sequence[Relation | Place]) -> SteeringLoss:
         """The loss for a run: with its layers chosen among the network's.
 

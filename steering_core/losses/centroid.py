@@ -93,6 +93,11 @@ class CentroidLoss:
             if not getattr(self, name) >= 0:
                 raise ValueError(f"{name} must be 0 or more, not {getattr(self, name)}.")
 
+    @property
+    def reads_words(self) -> bool:
+        """Never: an object's map is the mean of its tokens'."""
+        return False
+
     def bound_to(self, network: Sequence[AttentionLayer], relations: Sequence[Relation | Place]) -> CentroidLoss:
         """See ``SteeringLoss``; every relation can be scored."""
         return replace(self, layers=check_layers(self.layers or default_layers(network), network))

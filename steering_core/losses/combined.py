@@ -57,6 +57,11 @@ class CombinedLoss:
         """That of every term."""
         return self.terms[0][0].over_all_keys
 
+    @property
+    def reads_words(self) -> bool:
+        """Whether a term does."""
+        return any(loss.reads_words for loss, _ in self.terms)
+
     def bound_to(self, network: Sequence[AttentionLayer], relations: Sequence[Relation | Place]) -> CombinedLoss:
         """See ``SteeringLoss``."""
         return CombinedLoss(

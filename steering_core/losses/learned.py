@@ -40,6 +40,11 @@ class LearnedLoss:
         """Never: the classifiers are trained on a softmax over the text's keys."""
         return False
 
+    @property
+    def reads_words(self) -> bool:
+        """Never: an object's map is the mean of its tokens'."""
+        return False
+
     def bound_to(self, network: Sequence[AttentionLayer], relations: Sequence[Relation | Place]) -> LearnedLoss:
         """See ``SteeringLoss``; only the very network that the classifier was made for can be read."""
         layout = self.classifier.layout

@@ -160,6 +160,10 @@ class Wrong:
     def over_all_keys(self):
         return self.loss.over_all_keys
 
+    @property
+    def reads_words(self):
+        return self.loss.reads_words
+
     def bound_to(self, network, relations):
         return Wrong(self.fault, self.loss.bound_to(network, relations))
 

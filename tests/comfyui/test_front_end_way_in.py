@@ -140,7 +140,10 @@ def test_the_canvas_of_spatial_prompt_shows_its_own_prompt_and_edit_relations_wh
         (_SAMPLER, ["update.refinements", "update.target", "start_percent", "order"]),
         (
             "SpatialSteeringSteeringSchedule",
-            ["preset.update.refinements", "preset.update.target", "preset.start_percent", "preset.decay", "order"],
+            [
+                *("preset.update.refinements", "preset.update.target", "preset.start_percent", "preset.decay"),
+                *("order", "restarts", "restart_overlap"),
+            ],
         ),
         (
             "SpatialSteeringCentroidLoss",

@@ -355,6 +355,23 @@ def test_edited_and_laid_out_relations_reach_the_sampler(server):
         assert words in first and not any(" attention: " in line for line in others)
 
 
+def _restarting(update: str = "latent_descent", restarts: int = 2) -> dict:
+    """A schedule by which every picture begins again."""
+    node = schedule_node(update)
+    node["inputs"] |= {"restarts": restarts, "restart_overlap": 0.0}
+    return node
+
+
+def test_pictures_begin_again_by_the_schedule_and_the_report_says_so(server, steered):
+    again = graph(**_reported(schedule=_restarting()))
+    entry = server.run(again)
+    (restarts,) = json.loads(_text(entry, "trace"))["restarts"]
+    assert len(restarts["restarted"][0]["overlaps"]) == 3
+    assert "restarts: 1 of 1 pictures began again" in _text(entry, "verdict")
+    pictures = server.pictures(entry, "shown")
+    assert np.array_equal(pictures, steered) == (restarts["restarted"][0]["kept"] == 0)
+
+
 @pytest.mark.parametrize(
     ("node", "complaint"),
     [
@@ -379,6 +396,8 @@ def test_edited_and_laid_out_relations_reach_the_sampler(server):
         (schedule_node(**{"update.step_size": 1e9}), "step_size must be from 0.0 to 10.0"),
         (pack_node("SteeringSchedule", preset="wild", order="together"), "preset must be one of"),
         (core_node(**_bound(2.0)), "bound_percent must be from 0.0 to 1.0"),
+        (_restarting(restarts=21), "restarts must be from 0 to 20"),
+        (_restarting("noise_guidance"), "pictures begin again by descent only"),
     ],
 )
 def test_values_that_make_no_sense_are_refused_before_anything_runs(server, node, complaint):

@@ -16,13 +16,14 @@ from benchmarks.areas import Area, area_conditioned
 from benchmarks.best_of import best_of, best_picture
 from benchmarks.calls import answered
 from benchmarks.compared import DEFAULT, UNSTEERED, plain, ways_of
-from benchmarks.excite import ExciteLoss, excitable, exciting
+from benchmarks.excite import exciting
 from benchmarks.front import Point, front, front_chart
 from benchmarks.measuring import Sampling, detector, pipeline
 from benchmarks.separation import SeparationLoss, divergence
 from steering_core.backends.diffusers import ground_prompt
 from steering_core.evaluation.suites import ScenePrompt
 from steering_core.evaluation.visor import Trial
+from steering_core.layers import AttentionLayer
 from steering_core.losses import CentroidLoss
 from steering_core.miniature.folder import SHIPPED
 from steering_core.miniature.score import Tally
@@ -154,26 +155,10 @@ def test_the_best_of_one_is_the_seeds_own_picture_and_more_are_drawn_for_each():
     assert torch.equal(best_of(2, model, PROMPT, FEW, (0, 1)), torch.stack(expected))
 
 
-def excite_maps(strengths):
-    """Of an excitable scene of two objects, each of one token with one strong cell."""
-    maps = torch.full((1, 4, 1, 4, 4), 0.01)
-    for number, strength in enumerate(strengths):
-        maps[0, [number, number + 2], 0, 1, number + 1] = strength
-    return TokenMaps({"up.0": maps})
-
-
-def test_attend_and_excite_minds_the_weakest_token():
-    scene = pair_scene(Relation.LEFT_OF)
-    assert excitable(scene).tokens == ((1,), (2,), (1,), (2,))
-    loss, (relation,) = ExciteLoss(scene, ("up.0",)), scene.relations
-    strong, weak = (loss(excite_maps(pair), relation, 0.0).item() for pair in ((0.3, 0.3), (0.3, 0.02)))
-    assert strong < 0.25 < weak
-    assert loss(excite_maps((0.02, 0.3)), relation, 0.0).item() == pytest.approx(weak, abs=1e-3)
-
-
 def test_attend_and_excite_refines_up_to_its_thresholds_and_moves_once_in_all_other_steps():
     """Of two words each has at least half of every cell, so that the first two thresholds are met at once."""
     steering = exciting(pair_scene(Relation.LEFT_OF), step_size=1e-6)
+    steering = steering.bound_to([AttentionLayer("up", 0, 0, 1)])
     latent = torch.zeros(1, 4, 4, 4)
 
     def probe(latent):

@@ -128,7 +128,7 @@ def test_objects_are_bound_and_the_latent_is_moved(made, name, update):
     pipeline = made(name)
     steering = bound(pipeline, strength=1.0, update=update)
     both = sample(pipeline, steering, steps=4)
-    assert steering.bound == [0, 1] and [entry.step for entry in steering.trace] == [0]
+    assert steering.bound == [0, 1] and {0} <= {entry.step for entry in steering.trace} <= {0, 1}
     alone = sample(pipeline, bound(pipeline), steps=4)
     moved = sample(pipeline, make_steering(pipeline, update=update), steps=4)
     assert not torch.equal(both, alone) and not torch.equal(both, moved)

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from steering_core.layers import PUBLISHED_NETWORKS, AttentionLayer, check_layers, default_layers
+from steering_core.layers import PUBLISHED_NETWORKS, AttentionLayer, check_layers, default_layers, presence_layers
 
 STABLE_DIFFUSION = [
     *(AttentionLayer("down", number, number // 2, 8) for number in range(6)),
@@ -27,6 +27,19 @@ def test_default_of_deep_transformers_is_the_published_three(depth, wanted):
     coarse = [AttentionLayer("up", number, 2, 20) for number in range(3 * depth)]
     fine = [AttentionLayer("up", 3 * depth + number, 1, 10) for number in range(6)]
     assert default_layers([AttentionLayer("mid", 0, 2, 20), *coarse, *fine]) == wanted
+
+
+def test_presence_is_read_at_16_by_16():
+    assert presence_layers(STABLE_DIFFUSION) == ("down.4", "down.5", "up.0", "up.1", "up.2")
+    small = [AttentionLayer("down", 0, 0, 8), AttentionLayer("mid", 0, 1, 8), AttentionLayer("up", 0, 1, 8)]
+    assert presence_layers([*small, AttentionLayer("up", 1, 0, 8)]) == ("down.0", "up.1")
+
+
+def test_presence_is_read_in_the_default_layers_of_other_networks():
+    flux = PUBLISHED_NETWORKS["flux_dev"]
+    deep = [*(AttentionLayer("up", number, 2, 20) for number in range(30)), AttentionLayer("up", 30, 1, 10)]
+    for network in (flux, deep, STABLE_DIFFUSION[6:7]):
+        assert presence_layers(network) == default_layers(network)
 
 
 def test_wanted_layers_come_in_running_order():

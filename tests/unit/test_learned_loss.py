@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from test_classifier import NETWORK, small
 from toys import pair_scene
 
+from benchmarks.separation import SeparationLoss
 from steering_core.layers import PUBLISHED_NETWORKS
 from steering_core.losses import CentroidLoss, CombinedLoss, LearnedLoss, PresenceLoss
 from steering_core.relations import Place, Relation
@@ -95,32 +96,8 @@ def test_a_combination_without_a_centroid_loss_refuses_places():
         combined.bound_to(NETWORK, [Place.AT_TOP])
 
 
-def test_presence_of_a_place_is_of_its_object():
-    maps = torch.full((1, 2, 2, 8, 8), 0.1)
-    maps[:, 0, :, 2:5, 2:5] = 0.9
-    place = GroundedRelation(0, Place.AT_LEFT)
-    assert PresenceLoss()(TokenMaps({"up.0": maps}), place, 0.0).item() == pytest.approx(0.1)
-
-
-def test_presence_is_what_the_weaker_object_lacks():
-    maps = torch.full((1, 2, 2, 8, 8), 0.1)
-    maps[:, 0, :, 2:5, 2:5] = 0.9
-    maps[:, 1, :, 0:3, 5:8] = 0.4
-    assert PresenceLoss()(TokenMaps({"up.0": maps}), relation(), 0.0).item() == pytest.approx(0.6)
-
-
-def test_a_single_cell_does_not_pass_for_an_object():
-    spread, single = torch.zeros(1, 2, 1, 8, 8), torch.zeros(1, 2, 1, 8, 8)
-    spread[..., 3:6, 3:6] = 0.5
-    single[..., 4, 4] = 0.5
-    losses = [PresenceLoss()(TokenMaps({"up.0": maps}), relation(), 0.0).item() for maps in (spread, single)]
-    assert losses[0] == pytest.approx(0.5)
-    # The middle of a 3×3 Gaussian of sigma 0.5: 1 / (1 + 2·exp(-2))².
-    assert losses[1] == pytest.approx(1 - 0.5 / (1 + 2 * math.exp(-2)) ** 2)
-
-
 def test_combined_losses_add_up_by_weight_each_on_its_own_layers():
-    maps, centroid, presence = token_maps(), CentroidLoss(), PresenceLoss(layers=("mid.0",))
+    maps, centroid, presence = token_maps(), CentroidLoss(), SeparationLoss(layers=("mid.0",))
     combined = CombinedLoss(((centroid, 2.0), (presence, 0.5))).bound_to(NETWORK, [Relation.ABOVE])
     assert combined.layers == ("up.0", "mid.0")
     alone = TokenMaps({"up.0": maps.layers["up.0"]}), TokenMaps({"mid.0": maps.layers["mid.0"]})

@@ -56,7 +56,7 @@ def test_attention_that_stands_otherwise_is_told_in_words():
 def test_relations_in_turn_are_told_by_their_own_probes():
     run = steered_run(Relation.LEFT_OF, Relation.ABOVE, order=IN_TURN)
     first, second = run.settled()
-    assert torch.equal(first.after, run.entries[2].loss[0]) and torch.equal(second.after, run.entries[3].loss[0])
+    assert torch.equal(first.after, run.entries[2].loss[0]) and torch.equal(second.after, run.entries[-1].loss[0])
 
 
 def _placed_run(place: Place, **schedule) -> SteeringRun:

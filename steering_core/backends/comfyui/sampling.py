@@ -8,7 +8,7 @@ from __future__ import annotations
 import bisect
 import itertools
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from functools import partial
@@ -18,8 +18,6 @@ import comfy.model_management
 import comfy.patcher_extension
 import comfy.samplers
 import torch
-from comfy.extra_samplers import uni_pc
-from comfy.k_diffusion.sampling import sample_euler
 from comfy.latent_formats import LatentFormat
 from comfy.model_patcher import ModelPatcher, create_model_options_clone, set_model_options_post_cfg_function
 from torch import Tensor
@@ -33,7 +31,9 @@ from ...trace import RunLog, SteeringRun
 from .binding import BoundForwards
 from .families import readable_network
 from .gradients import ordinary_weights
+from .intervals import Intervals, StateCallback
 from .probe import probe_model
+from .restarting import Beginning
 from .text import CARRIED, Condition, acting, carried_relations, check_width, tie
 
 _WRAPPER_KEY = "spatial_steering"
@@ -44,6 +44,8 @@ _log = logging.getLogger(__name__)
 
 #: Of ComfyUI's samplers: (step, denoised, x, steps), the latents (batch, channels, H, W).
 SamplerCallback = Callable[[int, Tensor, Tensor, int], None]
+#: By step what the model then took the clean latent of a picture to be.
+_Predictions = dict[int, Tensor]
 #: Is told of a run that begins: the steering, tied to its scene, and how many steps there are.
 BeginListener = Callable[[Steering, int], None]
 #: Is told of a steered step: the steering with its trace, the step from 0, how many there are, the denoised latent
@@ -174,10 +176,11 @@ class _SteeredRun:
 
     def ended(self, latent: Tensor) -> SteeringRun:
         """What there is to tell of it, with its result."""
-        trace, unsteered = tuple(self._steering.trace), tuple(self._steering.unsteered)
-        binding = self._steering.binding(self._steps)
+        steering = self._steering
+        trace, unsteered, restarts = (tuple(seen) for seen in (steering.trace, steering.unsteered, steering.restarts))
+        binding = steering.binding(self._steps)
         return SteeringRun(
-            self._steering.scene, self._steps, trace, self._predictions, latent.cpu(), unsteered, binding
+            steering.scene, self._steps, trace, self._predictions, latent.cpu(), unsteered, binding, restarts
         )
 
     @contextmanager
@@ -231,7 +234,8 @@ class _SteeredRun:
                     f"not made of a sampler function. Steer it by noise guidance."
                 )
             function = sampler.sampler_function
-            sampler.sampler_function = self._by_intervals(function, guider)
+            beginning = Beginning(guider, sampler, noise, latent_image, denoise_mask)
+            sampler.sampler_function = self._by_intervals(function, guider, beginning)
             try:
                 return executor(guider, sigmas, extra_args, *rest)
             finally:
@@ -297,41 +301,66 @@ class _SteeredRun:
         return tied
 
     def _by_intervals(
-        self, sampler_function: Callable[..., Tensor], guider: comfy.samplers.CFGGuider
+        self, sampler_function: Callable[..., Tensor], guider: comfy.samplers.CFGGuider, beginning: Beginning
     ) -> Callable[..., Tensor]:
-        """The sampler, with the latent moved before each steered step."""
+        """The sampler, with the latent moved before each steered step.
+
+        Args:
+            beginning: from where pictures may begin again.
+        """
 
         def sample(
             model: comfy.samplers.KSamplerX0Inpaint,
             x: Tensor,
             sigmas: Tensor,
             extra_args: dict[str, Any],
-            callback: Callable[[dict[str, Any]], None],
+            callback: StateCallback,
             disable: bool,
             **options: Any,
         ) -> Tensor:
-            steps, seed = len(sigmas) - 1, extra_args.get("seed")
-            active = self._steering.schedule.steered_steps(steps)
+            intervals = Intervals(sampler_function, model, sigmas, extra_args, disable, options)
+            steps, schedule = intervals.steps, self._steering.schedule
+            active, look = schedule.steered_steps(steps), schedule.look_before_restart(steps)
             cuts = sorted({0, steps, *active, *(step + 1 for step in active)})
+
+            def moved(run: _SteeredRun, x: Tensor, first: int) -> Tensor:
+                if first not in active:
+                    return x
+                return run._moved(guider, model, x, float(sigmas[first]), extra_args, first, steps)
+
+            def attempt(again: Steering, images: Sequence[int], number: int) -> list[tuple[Tensor, _Predictions]]:
+                """Of each picture the latent at the look, moved, and what was predicted on the way there."""
+                run = _SteeredRun(again, self._network, None, None)
+                watch = run._watching(None, guider)
+
+                def told(state: dict[str, Any]) -> None:
+                    comfy.model_management.throw_exception_if_processing_interrupted()
+                    watch(state["i"], state["denoised"], state["x"], steps)
+
+                x = beginning.again(sigmas, images, number)
+                for first, last in itertools.pairwise(cut for cut in cuts if cut <= look):
+                    x = moved(run, x, first)
+                    x = intervals.sampled(x, first, last, told, number)
+                x, seen = moved(run, x, look), run._predictions
+                return [(x[i], {step: batch[i] for step, batch in seen.items()}) for i in range(len(images))]
+
             for first, last in itertools.pairwise(cuts):
-                if first in active:
-                    x = self._moved(guider, model, x, float(sigmas[first]), extra_args, first, steps)
-                # UniPC only looks at the model, and takes no step, where it is given one interval alone.
-                alone = last - first == 1 and sampler_function in (uni_pc.sample_unipc, uni_pc.sample_unipc_bh2)
-                # Another seed for each interval, or a sampler that draws noise would draw the same again.
-                seeded = extra_args if seed is None else {**extra_args, "seed": seed + first}
-                x = (sample_euler if alone else sampler_function)(
-                    model,
-                    x,
-                    sigmas[first : last + 1],
-                    extra_args=seeded,
-                    callback=_renumbered(callback, first),
-                    disable=disable or last - first == 1,
-                    **({} if alone else options),
-                )
+                x = moved(self, x, first)
+                if schedule.restarts and first == active[-1]:
+                    x = self._with_attempts(x, beginning.begin_again(self._steering, look, sigmas, attempt))
+                x = intervals.sampled(x, first, last, callback)
             return x
 
         return sample
+
+    def _with_attempts(self, x: Tensor, kept: Mapping[int, tuple[Tensor, _Predictions]]) -> Tensor:
+        """The latent with these pictures as in their attempts; what is shown of the steps before follows."""
+        x = x.clone()
+        for image, (latent, predictions) in kept.items():
+            x[image] = latent
+            for step in predictions.keys() & self._predictions.keys():
+                self._predictions[step][image] = predictions[step]
+        return x
 
     def _moved(
         self,
@@ -368,7 +397,7 @@ class _SteeredRun:
         """The latent as the network receives it, and the probe of such a latent."""
         scale = _input_scale(guider, sigma)
         condition, first = tied
-        tokens = [[first + index for index in indices] for indices in self._steering.scene.tokens]
+        tokens = [[first + index for index in indices] for indices in self._steering.probed]
         loss, network = self._steering.loss, self._network
         assert network is not None
         layers = check_layers(loss.layers, network.layers)
@@ -470,8 +499,3 @@ def _goes_on_from_prediction(sampler: comfy.samplers.Sampler) -> bool:
     So does ``lcm``, which draws new noise besides and forgets a small bend in it; it is bent as other samplers are.
     """
     return getattr(getattr(sampler, "sampler_function", None), "__name__", "").endswith("_cfg_pp")
-
-
-def _renumbered(callback: Callable[[dict[str, Any]], None], first: int) -> Callable[[dict[str, Any]], None]:
-    """Steps of an interval, told as steps of the whole schedule."""
-    return lambda state: callback({**state, "i": state["i"] + first})

@@ -7,7 +7,7 @@ with steered(pipeline, steering):
 """
 
 from .loading import check_device, generate, load_pipeline, pipeline_hash
-from .sampling import steered
+from .sampling import check_steering, steered
 from .text import ground_prompt
 
-__all__ = ["check_device", "generate", "ground_prompt", "load_pipeline", "pipeline_hash", "steered"]
+__all__ = ["check_device", "check_steering", "generate", "ground_prompt", "load_pipeline", "pipeline_hash", "steered"]

@@ -21,6 +21,7 @@ from ...hub import local_folder
 from ...steering import Steering
 from ...weights import weights_hash
 from .pipelines import PIPELINES, PipelineKind, kind_named, kind_of
+from .restarting import called_with_restarts
 from .sampling import steered
 from .schedulers import check_steps
 
@@ -158,7 +159,7 @@ def generate(
 
     Raises:
         ValueError: the pipeline's guidance knows no negative prompt, or its scheduler not so many steps.
-        See ``steered``.
+        See ``steered``; restarts are no fault here.
     """
     kind = kind_of(pipeline)
     guidance = kind.guidance_of(pipeline)
@@ -170,7 +171,8 @@ def generate(
     check_steps(pipeline.scheduler, steps)
     if size is not None:
         options["width"], options["height"] = size
-    with steered(pipeline, steering) if steering else nullcontext():
+
+    def call(seeds: Sequence[int]) -> Tensor:
         return pipeline(
             prompt=prompt,
             num_inference_steps=steps,
@@ -179,3 +181,8 @@ def generate(
             generator=[torch.Generator().manual_seed(seed) for seed in seeds],
             **options,
         ).images.cpu()
+
+    if steering is not None and steering.schedule.restarts and steering.scene.relations:
+        return called_with_restarts(pipeline, steering, call, seeds)
+    with steered(pipeline, steering) if steering else nullcontext():
+        return call(seeds)

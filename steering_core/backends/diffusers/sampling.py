@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial, wraps
@@ -49,9 +49,33 @@ def steered(pipeline: DiffusionPipeline, steering: Steering) -> Iterator[Steerin
     Raises:
         ValueError: the pipeline or the prediction type is of another kind, the scheduler does not tell its noise
             levels, the network keeps parts of earlier steps, the loss cannot read it, or cannot score one of the
-            relations.
+            relations; or the schedule has restarts, for which the pipeline has to be called by ``generate``.
         SteeringError: by a call, before its first step, when its prompt is shorter than the steering's.
     """
+    if steering.schedule.restarts and steering.scene.relations:
+        raise ValueError(
+            "restarts: a picture begins again only where its noise is made here. Draw it with generate, or set "
+            "restarts to 0."
+        )
+    with steered_by(pipeline, steering, SteeredRun):
+        yield steering
+
+
+def check_steering(pipeline: DiffusionPipeline, steering: Steering) -> None:
+    """Refuse what ``generate`` would, before anything is sampled.
+
+    Raises:
+        ValueError: see ``steered``; restarts are no fault here.
+    """
+    with steered_by(pipeline, steering, SteeredRun):
+        pass
+
+
+@contextmanager
+def steered_by(
+    pipeline: DiffusionPipeline, steering: Steering, make_run: Callable[..., SteeredRun]
+) -> Iterator[SteeredRun | None]:
+    """``steered`` by a run that is made of the arguments of ``SteeredRun``; none where there are no relations."""
     kind = kind_of(pipeline)
     check_scheduler(pipeline.scheduler)
     network, scheduler = kind.network_of(pipeline), pipeline.scheduler
@@ -61,21 +85,21 @@ def steered(pipeline: DiffusionPipeline, steering: Steering) -> Iterator[Steerin
             f"cannot be read. Call its disable_cache() first."
         )
     if not steering.scene.relations:
-        yield steering
+        yield None
         return
     readable = readable_network(network)
     bound = steering.bound_to(readable.layers, changes_in_place=readable.changes_in_place, spreads=readable.spreads)
-    run = _SteeredRun(pipeline, kind, readable, bound)
+    run = make_run(pipeline, kind, readable, bound)
     # A compiler would otherwise take the steering for a part of the network.
     forward = torch.compiler.disable(run.forward)
     # The pipeline reads from their signatures what it may pass on, such as the generator.
     step = wraps(scheduler.step)(partial(run.scheduler_step))
     set_timesteps = wraps(scheduler.set_timesteps)(partial(run.set_timesteps))
     with _replaced(network, forward=forward), _replaced(scheduler, step=step, set_timesteps=set_timesteps):
-        yield steering
+        yield run
 
 
-class _SteeredRun:
+class SteeredRun:
     """Stands between the pipeline and its network and scheduler.
 
     The first call of a step is looked at. The latent of all its calls moves by the same, and so does the scheduler's
@@ -94,9 +118,9 @@ class _SteeredRun:
         self._network_forward = self._network.forward
         self._signature = inspect.signature(type(uncompiled(self._network)).forward)
         self._step, self._set_timesteps = self._scheduler.step, self._scheduler.set_timesteps
-        self._restart()
+        self._begin()
 
-    def _restart(self) -> None:
+    def _begin(self) -> None:
         self._number = 0
         self._binding = Binding(self._readable, self._steering.regions.of_objects)
         self._is_looked_at = False
@@ -107,7 +131,7 @@ class _SteeredRun:
         """A new call of the pipeline begins."""
         self._set_timesteps(*args, **kwargs)
         self._steering.begin()
-        self._restart()
+        self._begin()
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         """The network's forward, from the moved latent, and bound."""
@@ -193,7 +217,7 @@ class _SteeredRun:
         loss = self._steering.loss
         given.pop("return_dict", None)
         with _replaced(self._network, forward=self._network_forward):
-            return probe_network(self._network, given, self._steering.scene.tokens, loss.layers, loss.over_all_keys)
+            return probe_network(self._network, given, self._steering.probed, loss.layers, loss.over_all_keys)
 
     def _named(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
         """The network's arguments by name."""
@@ -229,7 +253,7 @@ class _SteeredRun:
 
     def _check_tokens(self, keys: int) -> None:
         """The steering's tokens lie within the prompt that is sampled."""
-        if max(index for indices in self._steering.scene.tokens for index in indices) >= keys:
+        if max(index for indices in self._steering.probed for index in indices) >= keys:
             raise SteeringError(
                 f"prompt: the steering's relations lie beyond the {keys} tokens that the network is given, so they "
                 f"belong to another prompt. Make the steering with ground_prompt and the prompt that is sampled."

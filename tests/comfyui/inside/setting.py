@@ -84,6 +84,10 @@ class FailingLoss:
     def over_all_keys(self):
         return self.loss.over_all_keys
 
+    @property
+    def reads_words(self):
+        return self.loss.reads_words
+
     def bound_to(self, network, relations):
         self.loss = self.loss.bound_to(network, relations)
         return self

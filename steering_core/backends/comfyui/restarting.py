@@ -1,0 +1,76 @@
+"""Where a ComfyUI sampler began, and from where its pictures may begin again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import comfy.samplers
+from torch import Tensor
+
+from ...restarts import Attempt, begin_again, new_noise
+from ...steering import Steering
+from ...trace import Restarts
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Beginning:
+    """What a sampler was given to begin from.
+
+    Attributes:
+        guider: while it samples.
+        sampler: whose latent it is.
+        noise: of each picture, (batch, …).
+        latent_image: what is denoised, likewise.
+        denoise_mask: the part that is, if not all.
+    """
+
+    guider: comfy.samplers.CFGGuider
+    sampler: comfy.samplers.KSAMPLER
+    noise: Tensor
+    latent_image: Tensor | None
+    denoise_mask: Tensor | None
+
+    def again(self, sigmas: Tensor, images: Sequence[int], attempt: int) -> Tensor:
+        """The sampler's first latent of some pictures, from other noise; see ``restarts.new_noise``."""
+        rows = list(images)
+        given = None if self.latent_image is None else self.latent_image[rows]
+        sampling = self.guider.inner_model.model_sampling
+        full = self.sampler.max_denoise(self.guider, sigmas)
+        return sampling.noise_scaling(sigmas[0], new_noise(self.noise[rows], attempt), given, full)
+
+    def begin_again(self, steering: Steering, look: int | None, sigmas: Tensor, attempt: Attempt[T]) -> dict[int, T]:
+        """See ``restarts.begin_again``; none does where something of an input picture is kept."""
+        if kept := self._kept(sigmas):
+            steering.restarts.append(Restarts(len(self.noise), (), kept))
+            return {}
+        return begin_again(steering, look, len(self.noise), attempt, _alike(self.guider.conds))
+
+    def _kept(self, sigmas: Tensor) -> str:
+        """What the run keeps that new noise would lose, in words; empty if nothing."""
+        if self.denoise_mask is not None:
+            return "a part of the picture is kept by a mask"
+        if not self.noise.any():
+            return "the sampler goes on from a latent that has its noise already"
+        empty = self.latent_image is None or not self.latent_image.any()
+        if not empty and not self.sampler.max_denoise(self.guider, sigmas):
+            return "the run begins with a picture (denoise below 1)"
+        return ""
+
+
+def _alike(conds: Mapping[str, Sequence[Mapping[str, Any]]]) -> bool:
+    """Whether all pictures of a batch have the same conditions, so that some can be sampled without the others."""
+    return all(len(tensor) <= 1 for cond in conds.values() for entry in cond for tensor in _tensors(entry))
+
+
+def _tensors(entry: Mapping[str, Any]) -> Iterator[Tensor]:
+    """Those of a conditioning that may have a picture in each row."""
+    values = [*entry.values(), *(getattr(cond, "cond", None) for cond in entry.get("model_conds", {}).values())]
+    control = entry.get("control")
+    while control is not None:
+        values.append(control.cond_hint_original)
+        control = control.previous_controlnet
+    yield from (value for value in values if isinstance(value, Tensor) and value.dim())

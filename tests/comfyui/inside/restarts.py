@@ -1,0 +1,132 @@
+"""Pictures that begin again: which, from what noise, and what that leaves alone."""
+
+import logging
+
+import torch
+from setting import FailingLoss, Scene, backend, model_management, report, sample
+from spatial_steering.steering_core.losses import CentroidLoss
+from spatial_steering.steering_core.schedule import SteeringSchedule
+from spatial_steering.steering_core.steering import Steering
+from spatial_steering.steering_core.trace import RunLog
+
+STEPS, PICTURES = 12, 3
+
+
+def cancel(loss):
+    model_management.interrupt_current_processing()
+    return loss
+
+
+def error(loss):
+    raise ArithmeticError("deliberate")
+
+
+logging.disable(logging.WARNING)
+with torch.inference_mode():
+    scene, result = Scene(batch=PICTURES), {}
+    look = SteeringSchedule(restarts=1).look_before_restart(STEPS)
+    noise = sample.prepare_noise(scene.latent["samples"], 7)
+
+    def run_of(loss=None, sampler="euler", told=None, denoise=1.0, latent=None, mask=None, positive=None, **schedule):
+        """A steered run, told of by a callback."""
+        log, given = RunLog(), scene.latent["samples"] if latent is None else latent
+        steering = Steering(scene.grounded, loss or CentroidLoss(), SteeringSchedule(refinements=1, **schedule))
+        latent = sample.sample(
+            backend.steer_model(scene.model, steering, log),
+            noise,
+            STEPS,
+            5.0,
+            sampler,
+            "normal",
+            positive or scene.positive,
+            scene.negative,
+            given,
+            denoise=denoise,
+            noise_mask=mask,
+            callback=None if told is None else lambda step, denoised, x, steps: told.append((step, len(x), steps)),
+            seed=7,
+        )
+        return log.run_of(latent)
+
+    def overlaps(run):
+        """Of each picture at the look."""
+        return next(entry for entry in run.entries if entry.step == look).presence.worst_overlap
+
+    def state():
+        """What a run could leave behind."""
+        network = scene.model.model.diffusion_model
+        return (
+            [(id(weight), weight.is_inference(), weight.requires_grad) for weight in network.parameters()],
+            [name for part in network.modules() for name in vars(part)],
+            repr(scene.model.model_options),
+        )
+
+    run_of()  # the first run of a model makes its weights ordinary
+    result["samplers"] = {}
+    for sampler in ("euler", "dpmpp_2m", "euler_ancestral", "dpmpp_sde", "uni_pc"):
+        before, steps, steps_again = state(), [], []
+        plain = run_of(sampler=sampler, told=steps)
+        limit = overlaps(plain).max().item() - 1e-6
+        crowded = int(overlaps(plain).argmax())
+        again = {"restarts": 2, "restart_overlap": limit}
+        run, once_more = (run_of(sampler=sampler, told=told, **again) for told in (steps_again, None))
+        (restarts,) = run.restarts
+        result["samplers"][sampler] = {
+            "crowded": crowded,
+            "restarts": restarts.as_json(),
+            "same": [torch.equal(a, b) for a, b in zip(run.latent, plain.latent)],
+            "deterministic": torch.equal(run.latent, once_more.latent),
+            "overlaps": [overlaps(plain).tolist(), overlaps(run).tolist()],
+            "callbacks": steps == steps_again,
+            "predictions": {
+                step: [torch.equal(a, b) for a, b in zip(run.predictions[step], plain.predictions[step])]
+                for step in plain.predictions
+            },
+            "probes": [[(entry.step, entry.refinement) for entry in one.entries] for one in (plain, run)],
+            "unsteered": [str(step) for step in run.unsteered],
+            "untouched": state() == before,
+            "told": run.summary(),
+        }
+
+    plain = run_of()
+    limit = overlaps(plain).max().item() - 1e-6
+    again = {"restarts": 2, "restart_overlap": limit}
+
+    def failing(act, first, last):
+        """A run whose loss acts at these calls; those before the last three are the first attempt's."""
+        return run_of(FailingLoss(act, first, last), **again)
+
+    before = state()
+    try:
+        failing(cancel, look + 2, look + 3)
+    except model_management.InterruptProcessingException:
+        result["cancelled"] = {"untouched": state() == before, "as before": torch.equal(run_of().latent, plain.latent)}
+    broken = failing(error, look + 2, 100)
+    result["failed"] = {
+        "told": [str(restarts) for restarts in broken.restarts],
+        "untouched": state() == before,
+        "steered": [entry.step for entry in broken.entries],
+        "same until then": torch.equal(overlaps(broken), overlaps(plain)),
+    }
+
+    each = [[vectors.repeat(PICTURES, 1, 1), extra] for vectors, extra in scene.positive]
+    result["with conditions of their own"] = (
+        (run_of(positive=each, **again).latent - run_of(**again).latent).abs().max().item()
+    )
+
+    picture = torch.randn(PICTURES, 4, 16, 16, generator=torch.Generator().manual_seed(1))
+    half = torch.zeros(1, 1, 16, 16)
+    half[..., 8:] = 1
+    result["kept"] = {}
+    for name, given in {
+        "mask": {"latent": picture, "mask": half},
+        "denoise": {"latent": picture, "denoise": 0.7},
+    }.items():
+        run = run_of(restarts=2, restart_overlap=0.0, **given)
+        result["kept"][name] = {
+            "same": torch.equal(run.latent, run_of(**given).latent),
+            "told": [str(restarts) for restarts in run.restarts],
+        }
+    whole = run_of(latent=picture, restarts=1, restart_overlap=0.0)
+    result["all of a picture denoised"] = [len(restarts.restarted) for restarts in whole.restarts]
+report(result)
