@@ -15,7 +15,7 @@ from pipelines import state
 from toy_recording import SETTINGS as TOY_SETTINGS
 from toy_recording import ToyModel, ToySource, record_toy
 
-from benchmarks import canvas, cost, leak, places, research, steering, tune
+from benchmarks import cost, leak, places, research, steering, tune
 from benchmarks.inversion import coming_back
 from benchmarks.kept import KeptTallies
 from benchmarks.logits import scaled_logits
@@ -41,14 +41,13 @@ from steering_core.classifier import (
     load_classifier,
     save_classifier,
 )
-from steering_core.evaluation.suites import ScenePrompt
 from steering_core.evaluation.visor import Trial
 from steering_core.layers import AttentionLayer
 from steering_core.losses import CentroidLoss, CombinedLoss, LearnedLoss, PresenceLoss
 from steering_core.miniature.folder import MINIATURE_DIR
 from steering_core.miniature.prompts import unseen_pair_prompts
 from steering_core.miniature.score import Tally
-from steering_core.relations import CARDINAL_RELATIONS, Place, Relation
+from steering_core.relations import CARDINAL_RELATIONS, Place
 from steering_core.schedule import SteeringSchedule
 from steering_core.token_maps import TokenMaps
 
@@ -384,21 +383,6 @@ def test_objects_at_their_places_are_counted_of_those_found():
     *_, corners, center = places.table(list(told.values())).splitlines()
     assert corners == "| none | none | corners | 3 | 0.0% | none (0% to 100%) |"
     assert center.startswith("| none | none | center | 3 | 100.0% | 100.0% (")
-
-
-def test_what_a_layout_asks_is_told_apart_and_judged_alike():
-    prompt = ScenePrompt((("dog", Place.AT_TOP_LEFT, None), ("cat", Place.AT_BOTTOM, None)))
-    asked = canvas.asked(prompt)
-    relation = ("dog", Relation.ABOVE_LEFT, "cat")
-    assert {one.text for one in asked.values()} == {"a photo of a dog and a cat"}
-    assert asked["places"].relations == prompt.relations and asked["relation"].relations == (relation,)
-    assert asked["both"].relations == asked["unsteered"].relations == (*prompt.relations, relation)
-
-    right, misplaced, missing = Trial(True, True), Trial(True, False), Trial(False, False)
-    pictures = [[right] * 3, [right, misplaced, right], [missing] * 3, [misplaced, right, misplaced]]
-    _, _, unsteered, *_ = canvas.table([dict.fromkeys(asked, pictures)]).splitlines()
-    shares = [cell.split()[0] for cell in unsteered.strip("| ").split(" | ")[2:]]
-    assert shares == ["75.0%", "25.0%", "50.0%", "25.0%"]
 
 
 def test_places_are_measured(monkeypatch, capsys):
