@@ -64,6 +64,8 @@ class SteeringSchedule:
         target: a relation whose loss is at most this is left alone. At 0 that is one that holds by the
             margin, seen by ReLU, leaky ReLU and GELU; these last two go on below 0 with a negative target.
         order: relations ``together`` in each step, or ``in_turn``.
+        rest: where all that a step works on meets the target in every picture, so many further steps that would work on
+            the same are not looked at. The last of the window always is.
 
     Raises:
         ValueError: a setting is outside its range.
@@ -79,6 +81,7 @@ class SteeringSchedule:
     refinements: int | None = None
     target: float = 0.0
     order: str = TOGETHER
+    rest: int = 1
 
     def __post_init__(self) -> None:
         if self.update not in (DESCENT, GUIDANCE):
@@ -101,6 +104,8 @@ class SteeringSchedule:
             raise ValueError(f"decay must be from 0 to 1, not {self.decay}.")
         if self.refinements is not None and self.refinements < 1:
             raise ValueError(f"refinements must be 1 or more, not {self.refinements}.")
+        if self.rest < 0:
+            raise ValueError(f"rest must be 0 or more, not {self.rest}.")
 
     def is_active(self, step: int, steps: int) -> bool:
         """Whether step ``step`` (from 0) of ``steps`` is steered; none is by a strength of 0."""
@@ -121,8 +126,12 @@ class SteeringSchedule:
 
     def is_last_of_few(self, step: SamplingStep) -> bool:
         """Whether this is the last steered step of a run in which steps move more than once for being few."""
-        steered = self.steered_steps(step.steps)
-        return self.refinements is None and len(steered) <= _MOVES // 2 and step.number == steered[-1]
+        few = len(self.steered_steps(step.steps)) <= _MOVES // 2
+        return self.refinements is None and few and self.is_last(step)
+
+    def is_last(self, step: SamplingStep) -> bool:
+        """Whether this is the last steered step of the run."""
+        return step.number == self.steered_steps(step.steps)[-1]
 
     def size_at(self, step: SamplingStep) -> float:
         """s at a step of the window; without one the move of the latent, in units of the noise."""

@@ -67,6 +67,8 @@ class Steering:
     _stops: tuple[type[Exception], ...] = ()
     _usual_care: Care = plain
     _care: Care = field(default_factory=Watchful)
+    #: By relations that met the target together, the step at which they are looked at again.
+    _looked_at_again: dict[tuple[int, ...], int] = field(default_factory=dict)
 
     def bound_to(
         self,
@@ -91,6 +93,7 @@ class Steering:
         """A new run: nothing has been seen of it yet."""
         self.trace.clear()
         self.unsteered.clear()
+        self._looked_at_again.clear()
         self._care = Watchful(self._usual_care)
 
     def is_active(self, step: int, steps: int) -> bool:
@@ -123,7 +126,8 @@ class Steering:
         Without a step size it is what moves the latent by the schedule's strength until the next step.
 
         Returns:
-            As the latent, in float32; nothing if every due relation of every image meets the target.
+            As the latent, in float32; nothing if every due relation of every image meets the target, or did so
+            lately.
         """
         probed = sum(entry.step == step.number for entry in self.trace)
         direction = self._direction(latent, probe, step, refinement=probed)
@@ -148,7 +152,9 @@ class Steering:
         self.unsteered.append(left_out)
 
     def _direction(self, latent: Tensor, probe: Probe, step: SamplingStep, refinement: int) -> Tensor | None:
-        """``_look``, or none if it failed."""
+        """``_look``, or none if it failed or the step rests."""
+        if self._rests(step):
+            return None
         try:
             return self._look(latent, probe, step, refinement)
         except self._stops:
@@ -180,12 +186,29 @@ class Steering:
         gradient = torch.where(_per_image(finite, gradient), gradient, 0.0)
         norm = torch.where(finite, norm, 0.0)
         norms = self._take_down(maps, losses, norm, finite, step, refinement)
+        self._rest_after(step)
         if not (norms > 0).any():
             return None
         if self.schedule.normalize:
             root_mean_square = norm / gradient[0].numel() ** 0.5
             gradient = gradient / _per_image(root_mean_square, gradient).clamp_min(torch.finfo(gradient.dtype).tiny)
         return gradient
+
+    def _rests(self, step: SamplingStep) -> bool:
+        """Whether all that this step works on held when it was last looked at, and that was not long ago."""
+        again = self._looked_at_again.get(self._numbers(step), 0)
+        return step.number < again and not self.schedule.is_last(step)
+
+    def _rest_after(self, step: SamplingStep) -> None:
+        """Where all that was just seen meets the target, the next steps that work on it rest."""
+        if (self.trace[-1].loss <= self.schedule.target).all():
+            numbers = self._numbers(step)
+            turns = len(self.scene.relations) // len(numbers)
+            self._looked_at_again[numbers] = step.number + turns * (1 + self.schedule.rest)
+
+    def _numbers(self, step: SamplingStep) -> tuple[int, ...]:
+        """Of the relations that a step works on, in the scene."""
+        return tuple(number for number, _ in self._due(step))
 
     def _due(self, step: SamplingStep) -> Sequence[tuple[int, GroundedRelation]]:
         """The relations that a step works on, with their positions in the scene."""
@@ -209,8 +232,8 @@ class Steering:
         loss, centres, norms, objects, strength, followed = _in_main_memory(*seen)
         if left_alone := (followed == 0).nonzero().flatten().tolist():
             self.leave_out(step.number, "the gradient of the steering loss is not finite", left_alone)
-        relations = tuple(number for number, _ in self._due(step))
-        self.trace.append(TraceEntry(step.number, refinement, relations, loss, centres, norms, objects, strength))
+        seen_of = (loss, centres, norms, objects, strength)
+        self.trace.append(TraceEntry(step.number, refinement, self._numbers(step), *seen_of))
         return norms
 
     def _probe(
