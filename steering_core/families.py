@@ -38,6 +38,9 @@ class ReadableNetwork(Protocol):
     def text_width(self) -> int | None:
         """How many numbers a token's vector has that it reads; none where that is not known."""
 
+    def blocks_without(self, layers: Sequence[str]) -> list[nn.Module]:
+        """Its blocks that hold none of these layers."""
+
     def reading(self, wanted: Sequence[str], collector: MapCollector, tokens: int) -> AbstractContextManager[None]:
         """Within this context, a forward of the network shows the wanted layers to the collector.
 
@@ -48,12 +51,23 @@ class ReadableNetwork(Protocol):
 
 @dataclass(frozen=True)
 class UNet:
-    """A ``ReadableNetwork`` of cross-attention."""
+    """A ``ReadableNetwork`` of cross-attention.
+
+    Attributes:
+        projections: by the layer's name.
+        blocks: residual ones and those of transformers.
+    """
 
     layers: tuple[AttentionLayer, ...]
     projections: Mapping[str, Projections]
+    blocks: tuple[nn.Module, ...] = ()
     text_width: int | None = None
     changes_in_place: bool = False
+
+    def blocks_without(self, layers: Sequence[str]) -> list[nn.Module]:
+        """See ``ReadableNetwork``."""
+        wanted = {self.projections[name].attention for name in layers}
+        return [block for block in self.blocks if wanted.isdisjoint(block.modules())]
 
     def reading(self, wanted: Sequence[str], collector: MapCollector, tokens: int) -> AbstractContextManager[None]:
         """See ``ReadableNetwork``."""
@@ -174,6 +188,7 @@ class Transformer:
 
     Attributes:
         modules: by the layer's name the module in whose forward its call is.
+        blocks: by the layer's name the block that it is in.
         inputs: of the arguments of the network's forward.
     """
 
@@ -181,6 +196,7 @@ class Transformer:
     family: Family
     layers: tuple[AttentionLayer, ...]
     modules: Mapping[str, nn.Module]
+    blocks: Mapping[str, nn.Module]
     inputs: Callable[[tuple[Any, ...], Mapping[str, Any]], NetworkInputs]
 
     @classmethod
@@ -196,13 +212,14 @@ class Transformer:
             inputs: of the arguments of its forward, where the family has no reading of its own.
         """
         level = family.patch_of(network).bit_length() - 1
-        layers, modules = [], {}
+        layers, modules, whole = [], {}, {}
         for blocks in family.blocks:
             for number, block in enumerate(attrgetter(blocks.path)(network)):
                 layer = AttentionLayer(blocks.stage, number, level, attrgetter(blocks.heads)(block))
                 layers.append(layer)
+                whole[layer.name] = block
                 modules[layer.name] = attrgetter(blocks.attention)(block) if blocks.attention else block
-        return cls(network, family, tuple(layers), modules, family.inputs or inputs)
+        return cls(network, family, tuple(layers), modules, whole, family.inputs or inputs)
 
     @property
     def changes_in_place(self) -> bool:
@@ -218,6 +235,10 @@ class Transformer:
     def size_in_tokens(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> tuple[int, int, int]:
         """(frames, H, W) of the image in tokens, of the arguments of the network's forward."""
         return self.family.size_in_tokens(self.network, self.inputs(args, kwargs))
+
+    def blocks_without(self, layers: Sequence[str]) -> list[nn.Module]:
+        """See ``ReadableNetwork``."""
+        return [block for name, block in self.blocks.items() if name not in layers]
 
     def reading(self, wanted: Sequence[str], collector: MapCollector, tokens: int) -> AbstractContextManager[None]:
         """See ``ReadableNetwork``."""

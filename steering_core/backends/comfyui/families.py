@@ -10,8 +10,8 @@ import itertools
 from collections.abc import Mapping
 from typing import Any
 
-from comfy.ldm.modules.attention import SpatialTransformer
-from comfy.ldm.modules.diffusionmodules.openaimodel import Downsample, UNetModel
+from comfy.ldm.modules.attention import BasicTransformerBlock, SpatialTransformer
+from comfy.ldm.modules.diffusionmodules.openaimodel import Downsample, ResBlock, UNetModel
 from comfy.model_patcher import ModelPatcher
 from torch import nn
 
@@ -270,7 +270,8 @@ def unet_of(unet: UNetModel) -> UNet:
                         transformer, attention, attention.to_q, attention.to_k, attention.heads
                     )
                     number += 1
-    return UNet(tuple(layers), projections, text_width)
+    blocks = [part for part in unet.modules() if isinstance(part, (ResBlock, BasicTransformerBlock))]
+    return UNet(tuple(layers), projections, tuple(blocks), text_width)
 
 
 def _levels(unet: UNetModel) -> dict[str, list[int]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import comfy.ops
@@ -15,8 +16,10 @@ from torch import Tensor, nn
 from torch.nn.attention import SDPBackend
 
 from ...attention import differentiable_attention
+from ...care import memory_is_short
 from ...families import ReadableNetwork, uncompiled
 from ...probe import MapCollector, ProbeComplete
+from ...run_again import run_again
 from ...token_maps import TokenMaps
 from .gradients import make_cast_weights_ordinary, make_rope_differentiable, weights_cast_again
 from .text import Condition
@@ -74,21 +77,29 @@ def probe_model(
     make_cast_weights_ordinary(modules)
     vectors = condition.get("cross_attn")
     conditioning = 0 if vectors is None else vectors.shape[1]
+    around = partial(_differentiable, diffusion_model, modules)
+    run_twice = network.blocks_without(layers) if memory_is_short() else []
     try:
-        with (
-            weights_cast_again(modules),
-            network.reading(layers, collector, conditioning),
-            _without_override(diffusion_model),
-            torch.compiler.set_stance("force_eager"),
-            differentiable_attention(),
-            _without_cudnn(),
-        ):
+        with network.reading(layers, collector, conditioning), around(), run_again(run_twice, around):
             comfy.samplers.calc_cond_batch(
                 guider.inner_model, [[condition]], x, x.new_full((len(x),), sigma, dtype=torch.float32), options
             )
     except ProbeComplete:
         pass
     return collector.token_maps()
+
+
+@contextmanager
+def _differentiable(network: nn.Module, modules: Sequence[nn.Module]) -> Iterator[None]:
+    """In this context the modules of a network can be run for a gradient to the latent."""
+    with (
+        weights_cast_again(modules),
+        _without_override(network),
+        torch.compiler.set_stance("force_eager"),
+        differentiable_attention(),
+        _without_cudnn(),
+    ):
+        yield
 
 
 def _differentiable_attention(kernel: Callable[..., Tensor], *args: Any, **kwargs: Any) -> Tensor:

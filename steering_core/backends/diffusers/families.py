@@ -12,7 +12,9 @@ from typing import Any
 
 import torch
 from diffusers import UNet2DConditionModel
+from diffusers.models.attention import BasicTransformerBlock
 from diffusers.models.attention_processor import Attention
+from diffusers.models.resnet import ResnetBlock2D
 from diffusers.models.transformers.transformer_2d import Transformer2DModel
 from torch import Tensor, nn
 
@@ -172,7 +174,8 @@ def unet_of(unet: UNet2DConditionModel) -> UNet:
                 numbers[stage] += 1
                 layers.append(layer)
                 projections[layer.name] = _projections(transformer, part.attn2)
-    return UNet(tuple(layers), projections)
+    blocks = [part for part in unet.modules() if isinstance(part, (ResnetBlock2D, BasicTransformerBlock))]
+    return UNet(tuple(layers), projections, tuple(blocks))
 
 
 def _projections(transformer: Transformer2DModel, attention: Attention) -> Projections:

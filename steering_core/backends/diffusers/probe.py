@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from functools import partial
 from typing import Any
 
 import torch
@@ -11,8 +12,10 @@ from diffusers.models.attention_dispatch import AttentionBackendName
 from torch import nn
 
 from ...attention import differentiable_attention
+from ...care import memory_is_short
 from ...layers import check_layers, default_layers
 from ...probe import MapCollector, ProbeComplete
+from ...run_again import run_again
 from ...token_maps import TokenMaps
 from .families import readable_network
 
@@ -44,16 +47,23 @@ def probe_network(
     collector = MapCollector(wanted, tokens, over_all_keys)
     # One walk, and no look for an attribute that a module lacks: in a large network either takes milliseconds.
     modules = list(network.modules())
+    around = partial(_differentiable, modules)
+    run_twice = readable.blocks_without(wanted) if memory_is_short() else []
+    with readable.reading(wanted, collector, tokens=0), around(), run_again(run_twice, around), suppress(ProbeComplete):
+        network(**inputs, return_dict=False)
+    return collector.token_maps()
+
+
+@contextmanager
+def _differentiable(modules: Sequence[nn.Module]) -> Iterator[None]:
+    """In this context the modules of a network can be run for a gradient to the latent."""
     with (
-        readable.reading(wanted, collector, tokens=0),
         torch.compiler.set_stance("force_eager"),
         differentiable_attention(),
         _native_attention(modules),
         not_trained(modules),
-        suppress(ProbeComplete),
     ):
-        network(**inputs, return_dict=False)
-    return collector.token_maps()
+        yield
 
 
 @contextmanager
