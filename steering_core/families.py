@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from itertools import accumulate
 from operator import attrgetter
@@ -13,7 +12,7 @@ from typing import Any, Protocol, TypeVar
 from torch import Tensor, nn
 
 from .layers import AttentionLayer
-from .probe import MapCollector, Projections, Spans, reading_calls, reading_projections
+from .probe import MapCollector, Projections, Reading, Spans, reading_calls, reading_projections
 
 Row = TypeVar("Row")
 
@@ -38,10 +37,10 @@ class ReadableNetwork(Protocol):
     def text_width(self) -> int | None:
         """How many numbers a token's vector has that it reads; none where that is not known."""
 
-    def blocks_without(self, layers: Sequence[str]) -> list[nn.Module]:
-        """Its blocks that hold none of these layers."""
+    def blocks_without(self, layer: str) -> list[nn.Module]:
+        """Its blocks but the one that holds this layer."""
 
-    def reading(self, wanted: Sequence[str], collector: MapCollector, tokens: int) -> AbstractContextManager[None]:
+    def reading(self, wanted: Sequence[str], collector: MapCollector, tokens: int) -> Reading:
         """Within this context, a forward of the network shows the wanted layers to the collector.
 
         Args:
@@ -64,12 +63,12 @@ class UNet:
     text_width: int | None = None
     changes_in_place: bool = False
 
-    def blocks_without(self, layers: Sequence[str]) -> list[nn.Module]:
+    def blocks_without(self, layer: str) -> list[nn.Module]:
         """See ``ReadableNetwork``."""
-        wanted = {self.projections[name].attention for name in layers}
-        return [block for block in self.blocks if wanted.isdisjoint(block.modules())]
+        attention = self.projections[layer].attention
+        return [block for block in self.blocks if attention not in block.modules()]
 
-    def reading(self, wanted: Sequence[str], collector: MapCollector, tokens: int) -> AbstractContextManager[None]:
+    def reading(self, wanted: Sequence[str], collector: MapCollector, tokens: int) -> Reading:
         """See ``ReadableNetwork``."""
         return reading_projections({name: self.projections[name] for name in wanted}, collector)
 
@@ -236,11 +235,11 @@ class Transformer:
         """(frames, H, W) of the image in tokens, of the arguments of the network's forward."""
         return self.family.size_in_tokens(self.network, self.inputs(args, kwargs))
 
-    def blocks_without(self, layers: Sequence[str]) -> list[nn.Module]:
+    def blocks_without(self, layer: str) -> list[nn.Module]:
         """See ``ReadableNetwork``."""
-        return [block for name, block in self.blocks.items() if name not in layers]
+        return [block for name, block in self.blocks.items() if name != layer]
 
-    def reading(self, wanted: Sequence[str], collector: MapCollector, tokens: int) -> AbstractContextManager[None]:
+    def reading(self, wanted: Sequence[str], collector: MapCollector, tokens: int) -> Reading:
         """See ``ReadableNetwork``."""
         modules = {name: self.modules[name] for name in wanted}
 

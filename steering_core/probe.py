@@ -31,13 +31,16 @@ class MapCollector:
         layers: names of the wanted layers, in running order.
         tokens: for each object the indices of its tokens in the conditioning.
         over_all_keys: the softmax runs over all keys of a joint attention, not over those of the text alone.
+
+    Attributes:
+        maps: of the layers that were read so far.
     """
 
     def __init__(self, layers: Sequence[str], tokens: Sequence[Sequence[int]], over_all_keys: bool = False) -> None:
         self.over_all_keys = over_all_keys
+        self.maps: dict[str, Tensor] = {}
         self._wanted = tuple(layers)
         self._tokens = tokens
-        self._maps: dict[str, Tensor] = {}
 
     def add(
         self,
@@ -65,7 +68,7 @@ class MapCollector:
         """
         tokens = [[first + index for index in indices] for indices in self._tokens]
         maps = token_columns(q, k, tokens, bias, scale).unflatten(-1, tuple(size))
-        self._maps[name] = maps if len(size) == 2 else maps.mean(dim=-3)
+        self.maps[name] = maps if len(size) == 2 else maps.mean(dim=-3)
         if name == self._wanted[-1]:
             raise ProbeComplete
 
@@ -75,12 +78,12 @@ class MapCollector:
         Raises:
             RuntimeError: the forward did not come to all of the layers.
         """
-        if unread := [name for name in self._wanted if name not in self._maps]:
+        if unread := [name for name in self._wanted if name not in self.maps]:
             raise RuntimeError(
                 f"the model did not run its attention layers {', '.join(unread)} as it does by itself: another patch "
                 f"has replaced them, or a condition has brought tokens that steering does not know"
             )
-        return TokenMaps({name: self._maps[name] for name in self._wanted})
+        return TokenMaps({name: self.maps[name] for name in self._wanted})
 
 
 @dataclass(frozen=True)
@@ -104,17 +107,50 @@ class Projections:
     bias: Callable[[Mapping[str, Any]], Tensor | None] = lambda inputs: None
 
 
-@contextmanager
-def reading_projections(layers: Mapping[str, Projections], collector: MapCollector) -> Iterator[None]:
+class Reading:
+    """A context in which a forward of a network shows its attention to a collector.
+
+    It remembers what the forward was given, so that in ``again`` a block of it can be run by itself.
+
+    Args:
+        hook: hangs on the network what reads, for as long as a stack is open.
+        begin: is told of a block that is run by itself.
+    """
+
+    def __init__(
+        self, hook: Callable[[ExitStack], None], begin: Callable[[nn.Module], None] = lambda block: None
+    ) -> None:
+        self._hook, self._begin = hook, begin
+        self._hooks = ExitStack()
+
+    def __enter__(self) -> None:
+        with ExitStack() as hooks:
+            self._hook(hooks)
+            self._hooks = hooks.pop_all()
+
+    def __exit__(self, *_: object) -> None:
+        self._hooks.close()
+
+    @contextmanager
+    def again(self, block: nn.Module) -> Iterator[None]:
+        """The context for the forward of one block, by itself."""
+        with self:
+            self._begin(block)
+            yield
+
+
+def reading_projections(layers: Mapping[str, Projections], collector: MapCollector) -> Reading:
     """Within this context, a forward of the network shows its queries and keys to the collector."""
-    with ExitStack() as hooks:
-        for name, layer in layers.items():
-            reader = _ProjectionReader(name, layer, collector)
+    readers = [_ProjectionReader(name, layer, collector) for name, layer in layers.items()]
+
+    def hook(hooks: ExitStack) -> None:
+        for reader, layer in zip(readers, layers.values()):
             hooks.enter_context(layer.image.register_forward_pre_hook(reader.see_image))
             hooks.enter_context(layer.attention.register_forward_pre_hook(reader.see_inputs, with_kwargs=True))
             hooks.enter_context(layer.q.register_forward_hook(reader.see_queries))
             hooks.enter_context(layer.k.register_forward_hook(reader.see_keys))
-        yield
+
+    return Reading(hook)
 
 
 class _ProjectionReader:
@@ -183,13 +219,12 @@ class Spans:
         return replace(self, queries=queries, keys=keys, image=image, text=text)
 
 
-@contextmanager
 def reading_calls(
     network: nn.Module,
     layers: Mapping[str, nn.Module],
     spans: Callable[[tuple[Any, ...], dict[str, Any]], Spans],
     collector: MapCollector,
-) -> Iterator[None]:
+) -> Reading:
     """Within this context, PyTorch's attention shows its queries and keys to the collector.
 
     Args:
@@ -198,7 +233,8 @@ def reading_calls(
         spans: of the inputs of the network's forward.
     """
     watch = _CallReader(collector)
-    with ExitStack() as hooks:
+
+    def hook(hooks: ExitStack) -> None:
         hooks.enter_context(
             network.register_forward_pre_hook(
                 lambda module, args, kwargs: watch.begin(spans(args, kwargs)), with_kwargs=True
@@ -208,7 +244,9 @@ def reading_calls(
             hooks.enter_context(module.register_forward_pre_hook(lambda *_, name=name: watch.enter(name)))
             hooks.enter_context(module.register_forward_hook(lambda *_: watch.enter(None)))
         hooks.enter_context(watch)
-        yield
+
+    names = {module: name for name, module in layers.items()}
+    return Reading(hook, lambda block: watch.enter(names.get(block)))
 
 
 class _CallReader(TorchFunctionMode):

@@ -6,7 +6,7 @@ that add to their activations in place: what it has computed again it hands to b
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, MutableMapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -20,13 +20,18 @@ from torch.utils._pytree import TreeSpec, tree_flatten, tree_unflatten
 from .care import ordinary_alias
 
 
+#: Makes the context in which a block is run again.
+Around = Callable[[nn.Module], AbstractContextManager[Any]]
+
+
 @contextmanager
-def run_again(blocks: Iterable[nn.Module], around: Callable[[], AbstractContextManager[Any]]) -> Iterator[None]:
+def run_again(blocks: Iterable[nn.Module], around: Around, aside: MutableMapping[str, Tensor]) -> Iterator[None]:
     """In this context, blocks through which a gradient is to pass keep no more than their inputs for it.
 
     Args:
-        blocks: none within another. What their forwards do beside what they return is done twice.
-        around: makes the context in which a block is run again.
+        blocks: none within another. What else their forwards do than return something is done twice.
+        around: within the context that it makes, their forward does the same as here.
+        aside: where their forwards may put tensors through which a gradient is to pass as well.
     """
     with ExitStack() as before:
         for block in blocks:
@@ -35,20 +40,26 @@ def run_again(blocks: Iterable[nn.Module], around: Callable[[], AbstractContextM
                 before.callback(attributes.__setitem__, "forward", forward)
             else:
                 before.callback(attributes.__delitem__, "forward")
-            attributes["forward"] = partial(_forward, forward, around)
+            attributes["forward"] = partial(_forward, partial(around, block), aside, forward)
         yield
 
 
 def _forward(
-    forward: Callable[..., Any], around: Callable[[], AbstractContextManager[Any]], *args: Any, **kwargs: Any
+    around: Callable[[], AbstractContextManager[Any]],
+    aside: MutableMapping[str, Tensor],
+    forward: Callable[..., Any],
+    *args: Any,
+    **kwargs: Any,
 ) -> Any:
-    """The block's forward."""
+    """A block's forward."""
     tensors, arguments = _taken_out((args, tuple(kwargs.values())))
     if not torch.is_grad_enabled() or not any(tensor.requires_grad for tensor in tensors):
         return forward(*args, **kwargs)
-    run = _Run(forward, around, arguments, tuple(kwargs))
+    run = _Run(around, aside, forward, arguments, tuple(kwargs))
     outputs = _RunAgain.apply(run, *(ordinary_alias(one) if one.is_inference() else one for one in tensors))
-    return run.returned.holding(outputs)
+    returned = len(outputs) - len(run.names_aside)
+    aside.update(zip(run.names_aside, outputs[returned:]))
+    return run.returned.holding(outputs[:returned])
 
 
 @dataclass(frozen=True)
@@ -87,24 +98,30 @@ class _Run:
 
     Attributes:
         around: makes the context in which it is run again.
+        aside: see ``run_again``.
         arguments: without their tensors: those by position, and the values of those by name.
         names: of the latter.
-        returned: what its last run returned.
+        returned: what it returned, likewise.
+        names_aside: of what it put aside.
     """
 
-    forward: Callable[..., Any]
     around: Callable[[], AbstractContextManager[Any]]
+    aside: MutableMapping[str, Tensor]
+    forward: Callable[..., Any]
     arguments: _Parts
     names: Sequence[str]
     returned: _Parts = field(init=False)
+    names_aside: Sequence[str] = field(init=False)
 
     def __call__(self, tensors: Sequence[Tensor]) -> list[Tensor]:
-        """Those that it returns, from copies, which it may change in place."""
+        """Those that it returns, and then those that it puts aside, from copies, which it may change in place."""
         # Of an expanded one, which no operator changes in place, a copy can be far larger.
         copies = [tensor if 0 in tensor.stride() else tensor.clone() for tensor in tensors]
         args, values = self.arguments.holding(copies)
+        before = dict(self.aside)
         outputs, self.returned = _taken_out(self.forward(*args, **dict(zip(self.names, values))))
-        return outputs
+        self.names_aside = [name for name, tensor in self.aside.items() if tensor is not before.get(name)]
+        return outputs + [self.aside[name] for name in self.names_aside]
 
 
 class _RunAgain(torch.autograd.Function):

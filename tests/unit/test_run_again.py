@@ -10,6 +10,10 @@ from torch.autograd.graph import allow_mutation_on_saved_tensors, saved_tensors_
 from steering_core.run_again import run_again
 
 
+def alone(block):
+    return nullcontext()
+
+
 class Block(nn.Module):
     """Adds to its inputs in place, as FLUX's do, and is given more than tensors."""
 
@@ -42,17 +46,17 @@ class Network(nn.Module):
 
 
 def plain(network):
-    return probed(network, [], nullcontext, {})
+    return probed(network, [], alone, {})
 
 
-def again(network, around=nullcontext, told=None):
+def again(network, around=alone, told=None):
     return probed(network, network.blocks, around, {} if told is None else told)
 
 
 def probed(network, blocks, around, told):
     """Gradient of the latent, and what came out."""
     latent = torch.randn(2, 5, 6, generator=torch.Generator().manual_seed(1)).requires_grad_()
-    with allow_mutation_on_saved_tensors(), run_again(blocks, around):
+    with allow_mutation_on_saved_tensors(), run_again(blocks, around, {}):
         value, text = network(latent, told)
         return torch.autograd.grad(value, latent)[0], value.detach(), text.detach()
 
@@ -67,12 +71,12 @@ def test_each_block_runs_twice_within_the_context_that_it_asks():
     network, entered, told = Network().requires_grad_(False), [], {}
 
     @contextmanager
-    def around():
-        entered.append(True)
+    def around(block):
+        entered.append(block)
         yield
 
     again(network, around, told)
-    assert [block.runs for block in network.blocks] == [2] * 4 and len(entered) == 4
+    assert [block.runs for block in network.blocks] == [2] * 4 and entered == [*reversed(network.blocks)]
     assert told == {"runs": 8}, "a dictionary is the block's own, not a copy"
 
 
@@ -81,7 +85,7 @@ def test_a_block_keeps_its_inputs_alone():
     latent = torch.randn(2, 5, 6).requires_grad_()
     for blocks in ((), network.blocks):
         saved = {}
-        with run_again(blocks, nullcontext), saved_tensors_hooks(lambda one: saved.setdefault(id(one), one), lambda x: x):
+        with run_again(blocks, alone, {}), saved_tensors_hooks(lambda one: saved.setdefault(id(one), one), lambda x: x):
             network(latent, {})
         kept.append(sum(one.numel() for one in saved.values() if one.dim() == 3))
     assert kept[1] < 0.5 * kept[0]
@@ -89,7 +93,7 @@ def test_a_block_keeps_its_inputs_alone():
 
 def test_without_a_gradient_a_block_runs_once():
     network = Network().requires_grad_(False)
-    with run_again(network.blocks, nullcontext), torch.no_grad():
+    with run_again(network.blocks, alone, {}), torch.no_grad():
         network(torch.randn(2, 5, 6), {})
     assert [block.runs for block in network.blocks] == [1] * 4
 
@@ -99,7 +103,7 @@ def test_what_was_made_in_inference_mode_is_kept():
     with torch.inference_mode():
         scale = torch.ones(())
     latent = torch.randn(2, 5, 6).requires_grad_()
-    with run_again(network.blocks[:1], nullcontext):
+    with run_again(network.blocks[:1], alone, {}):
         image, _, _ = network.blocks[0](latent * 1, torch.ones(2, 3, 6), (scale, scale), told={})
     assert torch.autograd.grad(image.sum(), latent)[0].isfinite().all()
 
@@ -109,9 +113,26 @@ def test_the_blocks_are_as_they_were(fails):
     network = Network()
     own = network.blocks[1].forward
     network.blocks[1].forward = own  # an instance's own, as hooks of accelerate set it
-    with pytest.raises(RuntimeError) if fails else nullcontext(), run_again(network.blocks, nullcontext):
+    with pytest.raises(RuntimeError) if fails else nullcontext(), run_again(network.blocks, alone, {}):
         assert network.blocks[1].forward is not own
         if fails:
             raise RuntimeError
     assert ["forward" in vars(block) for block in network.blocks] == [False, True, False, False]
     assert network.blocks[1].forward is own
+
+
+def test_a_gradient_passes_what_a_block_puts_aside():
+    class Aside(nn.Linear):
+        def forward(self, x):
+            kept["seen"] = x.square()
+            return super().forward(x)
+
+    torch.manual_seed(0)
+    block, kept, found = Aside(6, 6).requires_grad_(False), {}, []
+    for blocks in ([], [block]):
+        kept.clear()
+        latent = torch.linspace(-1, 1, 6).requires_grad_()
+        with run_again(blocks, alone, kept):
+            value = block(latent * 2).sum() + kept["seen"].sum()
+        found.append(torch.autograd.grad(value, latent)[0])
+    assert torch.equal(*found)

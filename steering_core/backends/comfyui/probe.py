@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from functools import partial
 from typing import Any
 
 import comfy.ops
@@ -77,10 +76,17 @@ def probe_model(
     make_cast_weights_ordinary(modules)
     vectors = condition.get("cross_attn")
     conditioning = 0 if vectors is None else vectors.shape[1]
-    around = partial(_differentiable, diffusion_model, modules)
-    run_twice = network.blocks_without(layers) if memory_is_short() else []
+    reading = network.reading(layers, collector, conditioning)
+    # The block of the last layer ends in its middle, and keeps no more than it would when it is run again.
+    run_twice = network.blocks_without(layers[-1]) if memory_is_short() else []
+
+    @contextmanager
+    def again(block: nn.Module) -> Iterator[None]:
+        with reading.again(block), _differentiable(diffusion_model, modules):
+            yield
+
     try:
-        with network.reading(layers, collector, conditioning), around(), run_again(run_twice, around):
+        with reading, _differentiable(diffusion_model, modules), run_again(run_twice, again, collector.maps):
             comfy.samplers.calc_cond_batch(
                 guider.inner_model, [[condition]], x, x.new_full((len(x),), sigma, dtype=torch.float32), options
             )

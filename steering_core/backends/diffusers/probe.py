@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from functools import partial
 from typing import Any
 
 import torch
@@ -47,9 +46,16 @@ def probe_network(
     collector = MapCollector(wanted, tokens, over_all_keys)
     # One walk, and no look for an attribute that a module lacks: in a large network either takes milliseconds.
     modules = list(network.modules())
-    around = partial(_differentiable, modules)
-    run_twice = readable.blocks_without(wanted) if memory_is_short() else []
-    with readable.reading(wanted, collector, tokens=0), around(), run_again(run_twice, around), suppress(ProbeComplete):
+    reading = readable.reading(wanted, collector, tokens=0)
+    # The block of the last layer ends in its middle, and keeps no more than it would when it is run again.
+    run_twice = readable.blocks_without(wanted[-1]) if memory_is_short() else []
+
+    @contextmanager
+    def again(block: nn.Module) -> Iterator[None]:
+        with reading.again(block), _differentiable(modules):
+            yield
+
+    with reading, _differentiable(modules), run_again(run_twice, again, collector.maps), suppress(ProbeComplete):
         network(**inputs, return_dict=False)
     return collector.token_maps()
 
