@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import accumulate
+from itertools import accumulate, islice
 from operator import attrgetter
 from typing import Any, Protocol, TypeVar
 
@@ -40,6 +41,9 @@ class ReadableNetwork(Protocol):
     def blocks_without(self, layer: str) -> list[nn.Module]:
         """Its blocks but the one that holds this layer."""
 
+    def inputs_of_blocks(self, layer: str, inputs: NetworkInputs) -> list[int]:
+        """How many numbers the input of each block has up to the one that holds this layer, for one picture."""
+
     def reading(self, wanted: Sequence[str], collector: MapCollector, tokens: int) -> Reading:
         """Within this context, a forward of the network shows the wanted layers to the collector.
 
@@ -54,19 +58,28 @@ class UNet:
 
     Attributes:
         projections: by the layer's name.
-        blocks: residual ones and those of transformers.
+        blocks: residual ones and those of transformers, in running order, with how often the latent was halved where
+            they run.
     """
 
     layers: tuple[AttentionLayer, ...]
     projections: Mapping[str, Projections]
-    blocks: tuple[nn.Module, ...] = ()
+    blocks: Mapping[nn.Module, int]
     text_width: int | None = None
     changes_in_place: bool = False
 
     def blocks_without(self, layer: str) -> list[nn.Module]:
         """See ``ReadableNetwork``."""
-        attention = self.projections[layer].attention
-        return [block for block in self.blocks if attention not in block.modules()]
+        return [block for block in self.blocks if not self._holds(block, layer)]
+
+    def inputs_of_blocks(self, layer: str, inputs: NetworkInputs) -> list[int]:
+        """See ``ReadableNetwork``."""
+        last = next(number for number, block in enumerate(self.blocks) if self._holds(block, layer))
+        cells = math.prod(inputs.size)
+        return [block_width(block) * cells // 4**level for block, level in islice(self.blocks.items(), last + 1)]
+
+    def _holds(self, block: nn.Module, layer: str) -> bool:
+        return self.projections[layer].attention in block.modules()
 
     def reading(self, wanted: Sequence[str], collector: MapCollector, tokens: int) -> Reading:
         """See ``ReadableNetwork``."""
@@ -239,6 +252,12 @@ class Transformer:
         """See ``ReadableNetwork``."""
         return [block for name, block in self.blocks.items() if name != layer]
 
+    def inputs_of_blocks(self, layer: str, inputs: NetworkInputs) -> list[int]:
+        """See ``ReadableNetwork``."""
+        tokens = self.family.spans(self.network, inputs, inputs.text).queries
+        last = list(self.blocks).index(layer)
+        return [tokens * block_width(block) for block in islice(self.blocks.values(), last + 1)]
+
     def reading(self, wanted: Sequence[str], collector: MapCollector, tokens: int) -> Reading:
         """See ``ReadableNetwork``."""
         modules = {name: self.modules[name] for name in wanted}
@@ -274,5 +293,16 @@ def uncompiled(network: nn.Module) -> nn.Module:
 
 def latent_size(latent: Tensor) -> tuple[int, int, int]:
     """(frames, H, W) of a latent (batch, channels, H, W) or (batch, channels, frames, H, W)."""
-    height, width = latent.shape[-2:]
-    return (latent.shape[2] if latent.dim() == 5 else 1), height, width
+    return size_of_shape(latent.shape)
+
+
+def size_of_shape(shape: Sequence[int]) -> tuple[int, int, int]:
+    """``latent_size`` of a latent of this shape."""
+    height, width = shape[-2:]
+    return (shape[2] if len(shape) == 5 else 1), height, width
+
+
+def block_width(block: nn.Module) -> int:
+    """How many numbers a place of its input has: what most of its linear layers or convolutions take."""
+    widths = [getattr(part, "in_features", None) or getattr(part, "in_channels", None) for part in block.modules()]
+    return Counter(width for width in widths if width).most_common(1)[0][0]

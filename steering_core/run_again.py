@@ -19,7 +19,6 @@ from torch.utils._pytree import TreeSpec, tree_flatten, tree_unflatten
 
 from .care import ordinary_alias
 
-
 #: Makes the context in which a block is run again.
 Around = Callable[[nn.Module], AbstractContextManager[Any]]
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field, replace
 import torch
 from torch import Tensor
 
-from .care import Care, Watchful, more_careful, mutable, plain, settled
+from .care import Care, Watchful, frugal, more_careful, mutable, plain, settled
 from .layers import AttentionLayer, check_layers
 from .losses import SteeringLoss
 from .schedule import GUIDANCE, SamplingStep, SteeringSchedule
@@ -95,6 +95,10 @@ class Steering:
         self.unsteered.clear()
         self._looked_at_again.clear()
         self._care = Watchful(self._usual_care)
+
+    def spare_memory(self) -> None:
+        """For the rest of this run, blocks are run again in place of keeping what they computed."""
+        self._care = frugal
 
     def is_active(self, step: int, steps: int) -> bool:
         """Whether this step is steered at all."""

@@ -111,7 +111,7 @@ def ordinary_weights(guider: comfy.samplers.CFGGuider) -> Iterator[None]:
 
 
 def make_cast_weights_ordinary(modules: Iterable[nn.Module]) -> None:
-    """The same for the copies on the GPU that ComfyUI keeps: at a network's modules, and where it streams weights to."""
+    """The same for the copies on the GPU that ComfyUI keeps: at a network's modules, and where it streams weights."""
     for part in modules:
         for name in ("_v_weight", "_v_bias"):
             tensor = getattr(part, name, None)

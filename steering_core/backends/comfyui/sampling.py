@@ -8,7 +8,7 @@ from __future__ import annotations
 import bisect
 import itertools
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -31,6 +31,7 @@ from ...trace import RunLog, SteeringRun
 from .families import readable_network
 from .gradients import ordinary_weights
 from .probe import probe_model
+from .room import asked_for, is_short, room_for_probes
 from .text import CARRIED, Condition, acting, carried_relations, check_width, tie
 
 _WRAPPER_KEY = "spatial_steering"
@@ -86,6 +87,7 @@ def steer_model(
     steered = _SteeredModel(model, steering, log or RunLog(), on_begin, on_step)
     clone = model.clone()
     clone.add_wrapper_with_key(wrappers.OUTER_SAMPLE, _WRAPPER_KEY, steered.outer_sample)
+    clone.add_wrapper_with_key(wrappers.PREPARE_SAMPLING, _WRAPPER_KEY, steered.prepare)
     clone.add_wrapper_with_key(wrappers.SAMPLER_SAMPLE, _WRAPPER_KEY, steered.sample)
     return clone
 
@@ -123,6 +125,11 @@ class _SteeredModel:
         self._log.add(run.ended(latent))
         return latent
 
+    def prepare(self, executor: Any, *args: Any, **kwargs: Any) -> Any:
+        """Wrapper of ``prepare_sampling``, which loads the model."""
+        assert self._run is not None
+        return self._run.prepare(executor, *args, **kwargs)
+
     def sample(self, executor: Any, *args: Any, **kwargs: Any) -> Tensor:
         """Wrapper of ``Sampler.sample``."""
         assert self._run is not None
@@ -155,6 +162,26 @@ class _SteeredRun:
         """What there is to tell of it, with its result."""
         trace, unsteered = tuple(self._steering.trace), tuple(self._steering.unsteered)
         return SteeringRun(self._steering.scene, self._steps, trace, self._predictions, latent.cpu(), unsteered)
+
+    def prepare(
+        self,
+        executor: Any,
+        model: ModelPatcher,
+        noise_shape: Sequence[int],
+        conds: dict[str, list[Condition]],
+        *args: Any,
+        **kwargs: Any,
+    ) -> Any:
+        """Wrapper of ``prepare_sampling``: asks for room, and spares memory where there is none."""
+        if self._network is None or not self._steering.schedule.strength:
+            return executor(model, noise_shape, conds, *args, **kwargs)
+        last = check_layers(self._steering.loss.layers, self._network.layers)[-1]
+        room = room_for_probes(self._network, last, model.model, noise_shape, conds)
+        with asked_for(room, model.model, noise_shape[0]):
+            prepared = executor(model, noise_shape, conds, *args, **kwargs)
+        if is_short(room, model, noise_shape):
+            self._steering.spare_memory()
+        return prepared
 
     def sample(
         self,

@@ -7,6 +7,7 @@ the buffers that ComfyUI takes for that.
 
 import itertools
 from contextlib import contextmanager
+from functools import partial
 
 import torch
 from family_models import ROWS, scene_of
@@ -24,7 +25,11 @@ _LOADED = 16 * 1024
 @contextmanager
 def loaded_in_part(told):
     """ComfyUI loads so few bytes of a model's layers, and streams the others through two buffers."""
-    patcher, load, cast = comfy.model_patcher.ModelPatcher, comfy.model_patcher.ModelPatcher.load, comfy.ops.cast_bias_weight
+    patcher, load, cast = (
+        comfy.model_patcher.ModelPatcher,
+        comfy.model_patcher.ModelPatcher.load,
+        comfy.ops.cast_bias_weight,
+    )
     buffers = comfy.model_management.STREAM_CAST_BUFFERS
     turn = itertools.cycle(("first", "second"))
 
@@ -70,7 +75,9 @@ def lora(model):
     weights = {key: weight for key, weight in model.model.state_dict().items() if weight.dim() > 1}
     generator = torch.Generator().manual_seed(9)
     drawn = {key: 0.02 * torch.randn(weight.shape, generator=generator) for key, weight in weights.items()}
-    patched.add_patches({key: ("diff", (difference,)) for key, difference in drawn.items() if key.startswith("diffusion")})
+    patched.add_patches(
+        {key: ("diff", (difference,)) for key, difference in drawn.items() if key.startswith("diffusion")}
+    )
     return patched
 
 
@@ -78,12 +85,12 @@ def family(name):
     """The same pictures, loaded whole and in part."""
     if name == "UNet":
         miniature = Scene()
-        model, scene, sample = miniature.model, miniature.grounded, lambda model: miniature.sample(model, steps=4)
+        model, scene, sample = miniature.model, miniature.grounded, partial(miniature.sample, steps=4)
     else:
         row = ROWS[name]
         conditioning = row.conditioning()
         model, scene = row.model(), scene_of(conditioning[0][0])
-        sample = lambda model: row.sample(model, conditioning)
+        sample = partial(row.sample, conditioning=conditioning)
     model, told = lora(model), {}
 
     def steered():
