@@ -54,6 +54,12 @@ def tolerant() -> Iterator[None]:
         yield
 
 
+def end_gradients() -> None:
+    """Switch gradients off, also where something watches that nobody does."""
+    with torch._C.DisableTorchFunction():
+        torch._C._set_grad_enabled(False)
+
+
 #: Whether memory has run out in this run of a sampler: what can be made again is not to be kept.
 _is_short = ContextVar("is_short", default=False)
 

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from .attention import split_heads, token_columns
+from .care import end_gradients
 from .token_maps import TokenMaps
 
 
@@ -31,13 +32,21 @@ class MapCollector:
         layers: names of the wanted layers, in running order.
         tokens: for each object the indices of its tokens in the conditioning.
         over_all_keys: the softmax runs over all keys of a joint attention, not over those of the text alone.
+        goes_on: after the last layer the forward goes on without gradients; else it is ended there.
 
     Attributes:
         maps: of the layers that were read so far.
     """
 
-    def __init__(self, layers: Sequence[str], tokens: Sequence[Sequence[int]], over_all_keys: bool = False) -> None:
+    def __init__(
+        self,
+        layers: Sequence[str],
+        tokens: Sequence[Sequence[int]],
+        over_all_keys: bool = False,
+        goes_on: bool = False,
+    ) -> None:
         self.over_all_keys = over_all_keys
+        self._goes_on = goes_on
         self.maps: dict[str, Tensor] = {}
         self._wanted = tuple(layers)
         self._tokens = tokens
@@ -64,13 +73,15 @@ class MapCollector:
             first: where the conditioning begins among the keys.
 
         Raises:
-            ProbeComplete: it was the last one wanted.
+            ProbeComplete: it was the last one wanted, and the forward is to end.
         """
         tokens = [[first + index for index in indices] for indices in self._tokens]
         maps = token_columns(q, k, tokens, bias, scale).unflatten(-1, tuple(size))
         self.maps[name] = maps if len(size) == 2 else maps.mean(dim=-3)
         if name == self._wanted[-1]:
-            raise ProbeComplete
+            if not self._goes_on:
+                raise ProbeComplete
+            end_gradients()
 
     def token_maps(self) -> TokenMaps:
         """What was gathered, in running order.

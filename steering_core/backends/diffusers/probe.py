@@ -41,9 +41,37 @@ def probe_network(
         ValueError: a layer is not the network's, or how it attends to the prompt is not known.
         RuntimeError: the network did not come to all of the layers.
     """
+    return _read(network, {**inputs, "return_dict": False}, tokens, layers, over_all_keys, goes_on=False)[0]
+
+
+def predicted_and_probed(
+    network: nn.Module,
+    inputs: Mapping[str, Any],
+    tokens: Sequence[Sequence[int]],
+    layers: Sequence[str] = (),
+    over_all_keys: bool = False,
+) -> tuple[Any, TokenMaps]:
+    """What a forward returns, and its token maps: after the last layer wanted it goes on without gradients.
+
+    Args and what it raises: see ``probe_network``.
+    """
+    with torch.set_grad_enabled(torch.is_grad_enabled()):  # puts back what is switched off within
+        maps, output = _read(network, inputs, tokens, layers, over_all_keys, goes_on=True)
+    return output, maps
+
+
+def _read(
+    network: nn.Module,
+    inputs: Mapping[str, Any],
+    tokens: Sequence[Sequence[int]],
+    layers: Sequence[str],
+    over_all_keys: bool,
+    goes_on: bool,
+) -> tuple[TokenMaps, Any]:
+    """Token maps of a forward, and what it returned if it came to its end."""
     readable = readable_network(network)
     wanted = check_layers(layers or default_layers(readable.layers), readable.layers)
-    collector = MapCollector(wanted, tokens, over_all_keys)
+    collector = MapCollector(wanted, tokens, over_all_keys, goes_on)
     # One walk, and no look for an attribute that a module lacks: in a large network either takes milliseconds.
     modules = list(network.modules())
     reading = readable.reading(wanted, collector, tokens=0)
@@ -55,9 +83,10 @@ def probe_network(
         with reading.again(block), _differentiable(modules):
             yield
 
+    output = None
     with reading, _differentiable(modules), run_again(run_twice, again, collector.maps), suppress(ProbeComplete):
-        network(**inputs, return_dict=False)
-    return collector.token_maps()
+        output = network(**inputs)
+    return collector.token_maps(), output
 
 
 @contextmanager
