@@ -83,4 +83,4 @@ def _read(line: str, source: str) -> tuple[str, list[Tally]]:
 
 def _tally(value: Mapping[str, Any], source: str) -> Tally:
     trials = [[described(Trial, trial, source) for trial in row] for row in value["trials"]]
-    return Tally(trials, value["seconds"], value["gradient_passes"])
+    return Tally(trials, value["seconds"], value["gradient_passes"], value["looks"])

@@ -94,8 +94,11 @@ class Way:
         """See ``MeasuredWay``."""
         tally, drawing = Tally(), pipeline(sampling.model)
         steps, scale = sampling.steps, sampling.guidance_scale
+        batches = [(seed,) for seed in SEEDS] if sampling.alone else [SEEDS]
         with scaled_logits(self.logit_scale):
-            draw(drawing, detector(), prompt, self.make_steering, tally, steps=steps, guidance_scale=scale)
+            for seeds in batches:
+                draw(drawing, detector(), prompt, self.make_steering, tally, seeds, steps, scale)
+        tally.trials = [[trial for trials in tally.trials for trial in trials]]
         return tally
 
 
@@ -111,11 +114,13 @@ class Sampling:
         model: by its folder.
         steps: of the sampling.
         guidance_scale: the one that suits the miniature when not given.
+        alone: each picture is drawn by itself, not all of a prompt in one batch.
     """
 
     model: str | Path = MINIATURE_DIR
     steps: int = STEPS
     guidance_scale: float | None = None
+    alone: bool = False
 
     @property
     def description(self) -> dict[str, Any]:
@@ -211,6 +216,7 @@ def together(tallies: Sequence[Tally]) -> Tally:
         [trials for tally in tallies for trials in tally.trials],
         sum(tally.seconds for tally in tallies),
         sum(tally.gradient_passes for tally in tallies),
+        sum(tally.looks for tally in tallies),
     )
 
 
@@ -237,7 +243,8 @@ def detector() -> GlyphDetector:
 def _as_row(way: Way, tally: Tally, baseline: Tally) -> dict[str, Any]:
     """The scores of a way, what it took, and what it is called."""
     told = {"loss": way.loss, "update": way.update, **scores_of(tally, baseline)}
-    return {**told, "gradient_passes": tally.gradient_passes / told["images"]}
+    per_picture = {name: getattr(tally, name) / told["images"] for name in _PER_PICTURE}
+    return {**told, **per_picture}
 
 
 def scores_of(tally: Tally, baseline: Tally) -> dict[str, Any]:
@@ -265,6 +272,8 @@ def scores_of(tally: Tally, baseline: Tally) -> dict[str, Any]:
     return row
 
 
+#: Columns of how often something was done for a picture.
+_PER_PICTURE = ("looks", "gradient_passes")
 #: Titles of the columns that a table can have.
 _TITLES = {
     "oa": "OA",
@@ -272,6 +281,7 @@ _TITLES = {
     "visor_uncond": "VISOR-uncond",
     **{f"visor_{n}": f"VISOR-{n}" for n in range(1, len(SEEDS) + 1)},
     "gradient_passes": "gradient passes",
+    "looks": "looks",
     "time_ratio": "time",
 }
 
@@ -295,7 +305,7 @@ def _cell(row: dict[str, Any], column: str) -> str:
     """Such as "71.5% (68% to 75%)", "7.0" or "1.18 ×"."""
     if column == "time_ratio":
         return f"{row[column]:.2f} ×"
-    if column == "gradient_passes":
+    if column in _PER_PICTURE:
         return f"{row[column]:.1f}"
     return share_cell(row, column)
 

@@ -41,7 +41,7 @@ from steering_core.miniature.score import STEPS
 from steering_core.schedule import DESCENT, GUIDANCE, SteeringSchedule
 
 _EACH, _TEXT, _ALL = "each", "text", "all"
-_COLUMNS = ("oa", "visor_cond", "visor_uncond", "visor_4", "gradient_passes", "time_ratio")
+_COLUMNS = ("oa", "visor_cond", "visor_uncond", "visor_4", "looks", "gradient_passes", "time_ratio")
 
 
 def main() -> None:
@@ -77,6 +77,14 @@ def main() -> None:
     parser.add_argument(
         "--refinements", type=positive, nargs="+", default=[None], help="(default: as many as the steps want)"
     )
+    parser.add_argument(
+        "--rests",
+        type=int,
+        nargs="+",
+        default=[SteeringSchedule.rest],
+        help="steps that are not looked at where all relations hold",
+    )
+    parser.add_argument("--alone", action="store_true", help="draw each picture by itself, not a prompt's four at once")
     parser.add_argument("--targets", type=float, nargs="+", default=[SteeringSchedule.target])
     parser.add_argument(
         "--bound",
@@ -114,8 +122,9 @@ def main() -> None:
         kept = kept_tallies(options.keep)
     except (ValueError, OSError) as error:
         parser.error(str(error))
+    sampling = Sampling(model, options.steps, options.guidance, options.alone)
     with drawing_processes(options.jobs) as pool:
-        tallies = measured(prompts, ways, pool, Sampling(model, options.steps, options.guidance), kept)
+        tallies = measured(prompts, ways, pool, sampling, kept)
         print(table(rows(ways, tallies), _COLUMNS))
 
 
@@ -130,6 +139,7 @@ def _ways(options: argparse.Namespace, pipeline: DiffusionPipeline) -> Iterator[
         end,
         refinements,
         target,
+        rest,
         bound,
         logits,
         restarts,
@@ -143,6 +153,7 @@ def _ways(options: argparse.Namespace, pipeline: DiffusionPipeline) -> Iterator[
         options.ends,
         options.refinements,
         options.targets,
+        options.rests,
         options.bound,
         options.logit_scales,
         options.restarts,
@@ -156,12 +167,13 @@ def _ways(options: argparse.Namespace, pipeline: DiffusionPipeline) -> Iterator[
             spread=None if end is None else False,
             refinements=refinements,
             target=target,
+            rest=rest,
             bound=bound,
             restarts=restarts,
             restart_overlap=overlap,
         )
         size = f"strength {strength}" if step_size is None else f"step size {step_size}"
-        name = f"{loss}, {size}, end {'by default' if end is None else end}, target {target}"
+        name = f"{loss}, {size}, end {'by default' if end is None else end}, target {target}, rest {rest}"
         name += f", refinements {refinements or 'by default'}, bound {bound}"
         name += f", layers {' '.join(layers) or 'by default'}, softmax over {keys}, logits times {logits}"
         if restarts:

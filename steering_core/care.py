@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextvars import ContextVar
 from typing import Any
 
 import torch
@@ -53,6 +54,32 @@ def tolerant() -> Iterator[None]:
         yield
 
 
+def end_gradients() -> None:
+    """Switch gradients off, also where something watches that nobody does."""
+    with torch._C.DisableTorchFunction():
+        torch._C._set_grad_enabled(False)
+
+
+#: Whether memory has run out in this run of a sampler: what can be made again is not to be kept.
+_is_short = ContextVar("is_short", default=False)
+
+
+def memory_is_short() -> bool:
+    """Whether a network's blocks are to be run again in the backward pass (``run_again``)."""
+    return _is_short.get()
+
+
+@contextmanager
+def frugal() -> Iterator[None]:
+    """As ``tolerant``, with blocks that are run again in the backward pass in place of keeping their activations."""
+    before = _is_short.set(True)
+    try:
+        with tolerant():
+            yield
+    finally:
+        _is_short.reset(before)
+
+
 @contextmanager
 def sparing() -> Iterator[None]:
     """As ``tolerant``, with what backward needs kept in main memory and not on the device.
@@ -70,9 +97,13 @@ def settled(care: Care) -> Care:
 
 def more_careful(care: Care, error: Exception) -> Care | None:
     """What to try after a probe has failed; none where nothing is left that could help."""
+    if care is sparing:
+        return None
+    if care is frugal:  # what failed may also be a block that cannot be run twice
+        return sparing
     if is_out_of_memory(error):
-        return None if care is sparing else sparing
-    return None if care in (tolerant, sparing) else tolerant
+        return frugal
+    return None if care is tolerant else tolerant
 
 
 def is_out_of_memory(error: Exception) -> bool:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import partial
-from itertools import accumulate
+from itertools import accumulate, islice
 from operator import attrgetter
 from typing import Any, Protocol, TypeVar
 
@@ -19,6 +20,7 @@ from .probe import (
     CallWatch,
     MapCollector,
     Projections,
+    Reading,
     Spans,
     reading_projections,
     watching_calls,
@@ -52,7 +54,13 @@ class ReadableNetwork(Protocol):
     def text_width(self) -> int | None:
         """How many numbers a token's vector has that it reads; none where that is not known."""
 
-    def reading(self, wanted: Sequence[str], collector: MapCollector, tokens: int) -> AbstractContextManager[None]:
+    def blocks_without(self, layer: str) -> list[nn.Module]:
+        """Its blocks but the one that holds this layer."""
+
+    def inputs_of_blocks(self, layer: str, inputs: NetworkInputs) -> list[int]:
+        """How many numbers the input of each block has up to the one that holds this layer, for one picture."""
+
+    def reading(self, wanted: Sequence[str], collector: MapCollector, tokens: int) -> Reading:
         """Within this context, a forward of the network shows the wanted layers to the collector.
 
         Args:
@@ -76,15 +84,35 @@ class ReadableNetwork(Protocol):
 
 @dataclass(frozen=True)
 class UNet:
-    """A ``ReadableNetwork`` of cross-attention."""
+    """A ``ReadableNetwork`` of cross-attention.
+
+    Attributes:
+        projections: by the layer's name.
+        blocks: residual ones and those of transformers, in running order, with how often the latent was halved where
+            they run.
+    """
 
     layers: tuple[AttentionLayer, ...]
     projections: Mapping[str, Projections]
+    blocks: Mapping[nn.Module, int]
     text_width: int | None = None
     changes_in_place: bool = False
     spreads: bool = False
 
-    def reading(self, wanted: Sequence[str], collector: MapCollector, tokens: int) -> AbstractContextManager[None]:
+    def blocks_without(self, layer: str) -> list[nn.Module]:
+        """See ``ReadableNetwork``."""
+        return [block for block in self.blocks if not self._holds(block, layer)]
+
+    def inputs_of_blocks(self, layer: str, inputs: NetworkInputs) -> list[int]:
+        """See ``ReadableNetwork``."""
+        last = next(number for number, block in enumerate(self.blocks) if self._holds(block, layer))
+        cells = math.prod(inputs.size)
+        return [block_width(block) * cells // 4**level for block, level in islice(self.blocks.items(), last + 1)]
+
+    def _holds(self, block: nn.Module, layer: str) -> bool:
+        return self.projections[layer].attention in block.modules()
+
+    def reading(self, wanted: Sequence[str], collector: MapCollector, tokens: int) -> Reading:
         """See ``ReadableNetwork``."""
         return reading_projections({name: self.projections[name] for name in wanted}, collector)
 
@@ -210,6 +238,7 @@ class Transformer:
 
     Attributes:
         modules: by the layer's name the module in whose forward its call is.
+        blocks: by the layer's name the block that it is in.
         inputs: of the arguments of the network's forward.
     """
 
@@ -217,6 +246,7 @@ class Transformer:
     family: Family
     layers: tuple[AttentionLayer, ...]
     modules: Mapping[str, nn.Module]
+    blocks: Mapping[str, nn.Module]
     inputs: Callable[[tuple[Any, ...], Mapping[str, Any]], NetworkInputs]
     spreads: bool = True
 
@@ -233,13 +263,14 @@ class Transformer:
             inputs: of the arguments of its forward, where the family has no reading of its own.
         """
         level = family.patch_of(network).bit_length() - 1
-        layers, modules = [], {}
+        layers, modules, whole = [], {}, {}
         for blocks in family.blocks:
             for number, block in enumerate(attrgetter(blocks.path)(network)):
                 layer = AttentionLayer(blocks.stage, number, level, attrgetter(blocks.heads)(block))
                 layers.append(layer)
+                whole[layer.name] = block
                 modules[layer.name] = attrgetter(blocks.attention)(block) if blocks.attention else block
-        return cls(network, family, tuple(layers), modules, family.inputs or inputs)
+        return cls(network, family, tuple(layers), modules, whole, family.inputs or inputs)
 
     @property
     def changes_in_place(self) -> bool:
@@ -256,7 +287,17 @@ class Transformer:
         """(frames, H, W) of the image in tokens, of the arguments of the network's forward."""
         return self.family.size_in_tokens(self.network, self.inputs(args, kwargs))
 
-    def reading(self, wanted: Sequence[str], collector: MapCollector, tokens: int) -> AbstractContextManager[None]:
+    def blocks_without(self, layer: str) -> list[nn.Module]:
+        """See ``ReadableNetwork``."""
+        return [block for name, block in self.blocks.items() if name != layer]
+
+    def inputs_of_blocks(self, layer: str, inputs: NetworkInputs) -> list[int]:
+        """See ``ReadableNetwork``."""
+        tokens = self.family.spans(self.network, inputs, inputs.text).queries
+        last = list(self.blocks).index(layer)
+        return [tokens * block_width(block) for block in islice(self.blocks.values(), last + 1)]
+
+    def reading(self, wanted: Sequence[str], collector: MapCollector, tokens: int) -> Reading:
         """See ``ReadableNetwork``."""
         return self.watching(wanted, CallReader(collector), tokens)
 
@@ -295,5 +336,16 @@ def uncompiled(network: nn.Module) -> nn.Module:
 
 def latent_size(latent: Tensor) -> tuple[int, int, int]:
     """(frames, H, W) of a latent (batch, channels, H, W) or (batch, channels, frames, H, W)."""
-    height, width = latent.shape[-2:]
-    return (latent.shape[2] if latent.dim() == 5 else 1), height, width
+    return size_of_shape(latent.shape)
+
+
+def size_of_shape(shape: Sequence[int]) -> tuple[int, int, int]:
+    """``latent_size`` of a latent of this shape."""
+    height, width = shape[-2:]
+    return (shape[2] if len(shape) == 5 else 1), height, width
+
+
+def block_width(block: nn.Module) -> int:
+    """How many numbers a place of its input has: what most of its linear layers or convolutions take."""
+    widths = [getattr(part, "in_features", None) or getattr(part, "in_channels", None) for part in block.modules()]
+    return Counter(width for width in widths if width).most_common(1)[0][0]

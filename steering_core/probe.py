@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from .attention import split_heads, token_columns
+from .care import end_gradients
 from .token_maps import TokenMaps
 
 
@@ -33,13 +34,24 @@ class MapCollector:
         layers: names of the wanted layers, in running order.
         tokens: for each object the indices of its tokens in the conditioning.
         over_all_keys: the softmax runs over all keys of a joint attention, not over those of the text alone.
+        goes_on: after the last layer the forward goes on without gradients; else it is ended there.
+
+    Attributes:
+        maps: of the layers that were read so far.
     """
 
-    def __init__(self, layers: Sequence[str], tokens: Sequence[Sequence[int]], over_all_keys: bool = False) -> None:
+    def __init__(
+        self,
+        layers: Sequence[str],
+        tokens: Sequence[Sequence[int]],
+        over_all_keys: bool = False,
+        goes_on: bool = False,
+    ) -> None:
         self.over_all_keys = over_all_keys
+        self._goes_on = goes_on
+        self.maps: dict[str, Tensor] = {}
         self._wanted = tuple(layers)
         self._tokens = tokens
-        self._maps: dict[str, Tensor] = {}
 
     def add(
         self,
@@ -63,13 +75,15 @@ class MapCollector:
             first: where the conditioning begins among the keys.
 
         Raises:
-            ProbeComplete: it was the last one wanted.
+            ProbeComplete: it was the last one wanted, and the forward is to end.
         """
         tokens = [[first + index for index in indices] for indices in self._tokens]
         maps = token_columns(q, k, tokens, bias, scale).unflatten(-1, tuple(size))
-        self._maps[name] = maps if len(size) == 2 else maps.mean(dim=-3)
+        self.maps[name] = maps if len(size) == 2 else maps.mean(dim=-3)
         if name == self._wanted[-1]:
-            raise ProbeComplete
+            if not self._goes_on:
+                raise ProbeComplete
+            end_gradients()
 
     def token_maps(self) -> TokenMaps:
         """What was gathered, in running order.
@@ -77,12 +91,12 @@ class MapCollector:
         Raises:
             RuntimeError: the forward did not come to all of the layers.
         """
-        if unread := [name for name in self._wanted if name not in self._maps]:
+        if unread := [name for name in self._wanted if name not in self.maps]:
             raise RuntimeError(
                 f"the model did not run its attention layers {', '.join(unread)} as it does by itself: another patch "
                 f"has replaced them, or a condition has brought tokens that steering does not know"
             )
-        return TokenMaps({name: self._maps[name] for name in self._wanted})
+        return TokenMaps({name: self.maps[name] for name in self._wanted})
 
 
 @dataclass(frozen=True)
@@ -106,17 +120,50 @@ class Projections:
     bias: Callable[[Mapping[str, Any]], Tensor | None] = lambda inputs: None
 
 
-@contextmanager
-def reading_projections(layers: Mapping[str, Projections], collector: MapCollector) -> Iterator[None]:
+class Reading:
+    """A context in which a forward of a network shows its attention to a collector.
+
+    It remembers what the forward was given, so that in ``again`` a block of it can be run by itself.
+
+    Args:
+        hook: hangs on the network what reads, for as long as a stack is open.
+        begin: is told of a block that is run by itself.
+    """
+
+    def __init__(
+        self, hook: Callable[[ExitStack], None], begin: Callable[[nn.Module], None] = lambda block: None
+    ) -> None:
+        self._hook, self._begin = hook, begin
+        self._hooks = ExitStack()
+
+    def __enter__(self) -> None:
+        with ExitStack() as hooks:
+            self._hook(hooks)
+            self._hooks = hooks.pop_all()
+
+    def __exit__(self, *_: object) -> None:
+        self._hooks.close()
+
+    @contextmanager
+    def again(self, block: nn.Module) -> Iterator[None]:
+        """The context for the forward of one block, by itself."""
+        with self:
+            self._begin(block)
+            yield
+
+
+def reading_projections(layers: Mapping[str, Projections], collector: MapCollector) -> Reading:
     """Within this context, a forward of the network shows its queries and keys to the collector."""
-    with ExitStack() as hooks:
-        for name, layer in layers.items():
-            reader = _ProjectionReader(name, layer, collector)
+    readers = [_ProjectionReader(name, layer, collector) for name, layer in layers.items()]
+
+    def hook(hooks: ExitStack) -> None:
+        for reader, layer in zip(readers, layers.values()):
             hooks.enter_context(layer.image.register_forward_pre_hook(reader.see_image))
             hooks.enter_context(layer.attention.register_forward_pre_hook(reader.see_inputs, with_kwargs=True))
             hooks.enter_context(layer.q.register_forward_hook(reader.see_queries))
             hooks.enter_context(layer.k.register_forward_hook(reader.see_keys))
-        yield
+
+    return Reading(hook)
 
 
 class _ProjectionReader:
@@ -224,13 +271,12 @@ class CallWatch(TorchFunctionMode):
         return layer, spans
 
 
-@contextmanager
 def watching_calls(
     network: nn.Module,
     layers: Mapping[str, nn.Module],
     spans: Callable[[tuple[Any, ...], dict[str, Any]], Spans],
     watch: CallWatch,
-) -> Iterator[None]:
+) -> Reading:
     """Within this context, a watch sees the attention of a transformer's layers.
 
     Args:
@@ -238,7 +284,8 @@ def watching_calls(
         layers: the module by each wanted layer's name, in whose forward the call is.
         spans: of the inputs of the network's forward.
     """
-    with ExitStack() as hooks:
+
+    def hook(hooks: ExitStack) -> None:
         hooks.enter_context(
             network.register_forward_pre_hook(
                 lambda module, args, kwargs: watch.begin(partial(spans, args, kwargs)), with_kwargs=True
@@ -248,7 +295,9 @@ def watching_calls(
             hooks.enter_context(module.register_forward_pre_hook(lambda *_, name=name: watch.enter(name)))
             hooks.enter_context(module.register_forward_hook(lambda *_: watch.enter(None)))
         hooks.enter_context(watch)
-        yield
+
+    names = {module: name for name, module in layers.items()}
+    return Reading(hook, lambda block: watch.enter(names.get(block)))
 
 
 @contextmanager

@@ -76,6 +76,8 @@ class SteeringSchedule:
             last steered step (``restarts.begin_again``); only by ``descent``.
         restart_overlap: the share of their attention, in [0, 1), above which two objects do (``Presence``); by
             itself the one above which the report warns.
+        rest: where all that a step works on meets the target in every picture, so many further steps that would work on
+            the same are not looked at. The last of the window always is.
 
     Raises:
         ValueError: a setting is outside its range.
@@ -95,6 +97,7 @@ class SteeringSchedule:
     bound: float = 0.0
     restarts: int = 0
     restart_overlap: float = MOST_OVERLAP
+    rest: int = 1
 
     def __post_init__(self) -> None:
         if self.update not in (DESCENT, GUIDANCE):
@@ -125,6 +128,8 @@ class SteeringSchedule:
             raise ValueError(f"restarts: pictures begin again by {DESCENT} only, not by {GUIDANCE}: set them to 0.")
         if not 0 <= self.restart_overlap < 1:
             raise ValueError(f"restart_overlap must be at least 0 and less than 1, not {self.restart_overlap}.")
+        if self.rest < 0:
+            raise ValueError(f"rest must be 0 or more, not {self.rest}.")
 
     def is_active(self, step: int, steps: int) -> bool:
         """Whether step ``step`` (from 0) of ``steps`` is steered; none is by a strength of 0."""
@@ -156,8 +161,12 @@ class SteeringSchedule:
 
     def is_last_of_few(self, step: SamplingStep) -> bool:
         """Whether this is the last steered step of a run in which so few are that its move matters for what is told."""
-        steered = self.steered_steps(step.steps)
-        return self.refinements is None and len(steered) <= _MOVES and step.number == steered[-1]
+        few = len(self.steered_steps(step.steps)) <= _MOVES
+        return self.refinements is None and few and self.is_last(step)
+
+    def is_last(self, step: SamplingStep) -> bool:
+        """Whether this is the last steered step of the run."""
+        return step.number == self.steered_steps(step.steps)[-1]
 
     def look_before_restart(self, steps: int) -> int | None:
         """The step at which it is decided which pictures begin again.

@@ -17,7 +17,7 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from .care import Care, Watchful, more_careful, mutable, plain, settled
+from .care import Care, Watchful, frugal, more_careful, mutable, plain, settled
 from .layers import AttentionLayer, check_layers
 from .losses import SteeringLoss
 from .regions import Regions, regions_of
@@ -76,6 +76,8 @@ class Steering:
     _stops: tuple[type[Exception], ...] = ()
     _usual_care: Care = plain
     _care: Care = field(default_factory=Watchful)
+    #: By relations that met the target together, the step at which they are looked at again.
+    _looked_at_again: dict[tuple[int, ...], int] = field(default_factory=dict)
 
     def bound_to(
         self,
@@ -113,11 +115,16 @@ class Steering:
         self.bound.clear()
         self.unbound.clear()
         self.restarts.clear()
+        self._looked_at_again.clear()
         self._care = Watchful(self._usual_care)
 
     def for_another_attempt(self) -> Steering:
         """The same steering with a trace of its own, of a part of a run that is sampled again."""
-        return replace(self, trace=[], unsteered=[], restarts=[])
+        return replace(self, trace=[], unsteered=[], restarts=[], _looked_at_again={})
+
+    def spare_memory(self) -> None:
+        """For the rest of this run, blocks are run again in place of keeping what they computed."""
+        self._care = frugal
 
     def is_active(self, step: int, steps: int) -> bool:
         """Whether this step is steered at all."""
@@ -158,7 +165,8 @@ class Steering:
         Without a step size it is what moves the latent by the schedule's strength until the next step.
 
         Returns:
-            As the latent, in float32; nothing if every due relation of every image meets the target.
+            As the latent, in float32; nothing if every due relation of every image meets the target, or did so
+            lately.
         """
         probed = sum(entry.step == step.number for entry in self.trace)
         direction = self._direction(latent, probe, step, refinement=probed)
@@ -212,7 +220,9 @@ class Steering:
         return self._stops
 
     def _direction(self, latent: Tensor, probe: Probe, step: SamplingStep, refinement: int) -> Tensor | None:
-        """``_look``, or none if it failed."""
+        """``_look``, or none if it failed or the step rests."""
+        if self._rests(step):
+            return None
         try:
             return self._look(latent, probe, step, refinement)
         except self._stops:
@@ -244,6 +254,7 @@ class Steering:
         gradient = torch.where(_per_image(finite, gradient), gradient, 0.0)
         norm = torch.where(finite, norm, 0.0)
         norms = self._take_down(maps, losses, norm, finite, step, refinement)
+        self._rest_after(step)
         if not (norms > 0).any():
             return None
         if self.schedule.normalize:
@@ -257,6 +268,27 @@ class Steering:
         if not self._words:
             return maps
         return maps.with_words([[self._words.index(token) for token in tokens] for tokens in self.scene.tokens])
+
+    def _rests(self, step: SamplingStep) -> bool:
+        """Whether all that this step works on held when it was last looked at, and that was not long ago.
+
+        Where pictures may begin again none does, so that all attempts are looked at in the same steps.
+        """
+        if self.schedule.restarts:
+            return False
+        again = self._looked_at_again.get(self._numbers(step), 0)
+        return step.number < again and not self.schedule.is_last(step)
+
+    def _rest_after(self, step: SamplingStep) -> None:
+        """Where all that was just seen meets the target, the next steps that work on it rest."""
+        if (self.trace[-1].loss <= self.schedule.target).all():
+            numbers = self._numbers(step)
+            turns = len(self.scene.relations) // len(numbers)
+            self._looked_at_again[numbers] = step.number + turns * (1 + self.schedule.rest)
+
+    def _numbers(self, step: SamplingStep) -> tuple[int, ...]:
+        """Of the relations that a step works on, in the scene."""
+        return tuple(number for number, _ in self._due(step))
 
     def _due(self, step: SamplingStep) -> Sequence[tuple[int, GroundedRelation]]:
         """The relations that a step works on, with their positions in the scene."""
@@ -280,9 +312,9 @@ class Steering:
         loss, centres, norms, objects, strength, followed = _in_main_memory(*seen)
         if left_alone := (followed == 0).nonzero().flatten().tolist():
             self.leave_out(step.number, "the gradient of the steering loss is not finite", left_alone)
-        relations = tuple(number for number, _ in self._due(step))
         met = loss <= self.schedule.target
-        self.trace.append(TraceEntry(step.number, refinement, relations, loss, centres, norms, objects, strength, met))
+        seen_of = (loss, centres, norms, objects, strength, met)
+        self.trace.append(TraceEntry(step.number, refinement, self._numbers(step), *seen_of))
         return norms
 
     def _probe(

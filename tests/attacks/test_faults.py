@@ -118,7 +118,10 @@ def test_a_probe_that_fails_once_costs_nothing(restored, steered, update, step, 
     with hooked(restored.unet.mid_block, failing):
         picture = sample(restored, steering, STEPS)
     assert failing.raised == 1 and steering.unsteered == []
-    assert torch.equal(picture, steered[update])
+    if error == "out of memory":  # blocks that are run again add their gradients up in another order
+        torch.testing.assert_close(picture, steered[update], rtol=0, atol=1e-4)
+    else:
+        assert torch.equal(picture, steered[update])
 
 
 @UPDATES
@@ -327,15 +330,35 @@ def probed(pipeline, way: care.Care) -> tuple[torch.Tensor, int]:
     return gradient, held
 
 
-@pytest.mark.parametrize("way", [care.Watchful(), care.tolerant, care.sparing], ids=["watchful", "tolerant", "sparing"])
-def test_more_care_gives_the_same_gradient_to_the_bit(tiny_pipeline, way):
-    assert torch.equal(probed(tiny_pipeline, way)[0], probed(tiny_pipeline, care.plain)[0])
+WAYS = {"watchful": care.Watchful(), "tolerant": care.tolerant, "frugal": care.frugal, "sparing": care.sparing}
+
+
+@pytest.mark.parametrize("way", WAYS.values(), ids=WAYS)
+def test_more_care_gives_the_same_gradient(tiny_pipeline, way):
+    found, expected = probed(tiny_pipeline, way)[0], probed(tiny_pipeline, care.plain)[0]
+    if way is care.frugal:  # what is run again adds up in another order
+        torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-7)
+    else:
+        assert torch.equal(found, expected)
 
 
 def test_sparing_keeps_no_activation_on_the_device(tiny_pipeline):
     (_, plain), (_, sparing) = probed(tiny_pipeline, care.plain), probed(tiny_pipeline, care.sparing)
     assert plain > 100_000
     assert sparing < 0.1 * plain
+
+
+def test_frugal_keeps_the_inputs_of_blocks_and_no_other_activations(tiny_pipeline):
+    (_, plain), (_, frugal) = probed(tiny_pipeline, care.plain), probed(tiny_pipeline, care.frugal)
+    assert frugal < 0.5 * plain
+
+
+def test_where_memory_runs_out_blocks_are_run_again_before_activations_leave_the_device():
+    first = care.more_careful(care.Watchful(), out_of_memory())
+    second = care.more_careful(first, out_of_memory())
+    assert (first, second, care.more_careful(second, out_of_memory())) == (care.frugal, care.sparing, None)
+    assert care.more_careful(care.frugal, RuntimeError("a block that cannot be run twice")) is care.sparing
+    assert not care.memory_is_short()
 
 
 def test_out_of_memory_is_told_from_other_errors():

@@ -52,3 +52,14 @@ def test_a_family_is_read_and_steered(results, family):
         assert told[f"untouched, {update}"] and told[f"moved, {update}"]
         assert told[f"unsteered, {update}"] == []
     assert len(told["losses"]) == 5 and told["losses"][-1] < told["losses"][0]
+
+
+@pytest.fixture(scope="module")
+def frugal(comfyui):
+    return comfyui.run("frugal.py", "UNet", *FAMILIES)
+
+
+@pytest.mark.parametrize("family", ["UNet", *FAMILIES])
+def test_blocks_that_are_run_again_give_the_same_gradient_and_keep_less(frugal, family):
+    assert frugal[family]["off by"] < 1e-4
+    assert frugal[family]["kept"] < 0.75

@@ -326,11 +326,12 @@ def test_a_refinement_of_the_research_way_moves_the_latent_and_leaves_the_networ
 def test_what_steering_costs_is_told_of_what_fits(monkeypatch, capsys, tmp_path):
     """Nothing is measured."""
     ratios = {"probe_time": 0.4, "probe_memory": 0.1, "image_time": 1.2, "image_time_few_steps": 1.3}
+    beside = {"bent_image_time_few_steps": 1.1, "frugal_probe_time": 1.5, "frugal_probe_memory": 0.05}
 
     def measured(case, device, repetitions):
         if case.shape.name == "SDXL":
             raise torch.OutOfMemoryError
-        return {"shape": case.shape.name, **ratios, "research_image_time_counted": 12.0}
+        return {"shape": case.shape.name, **ratios, **beside, "research_image_time_counted": 12.0}
 
     monkeypatch.setattr(cost, "_measured", measured)
     monkeypatch.setattr(cost, "drawing_processes", ThreadPoolExecutor)
@@ -342,7 +343,7 @@ def test_what_steering_costs_is_told_of_what_fits(monkeypatch, capsys, tmp_path)
     told = json.loads(told)
     assert [row["shape"] for row in told["rows"]] == ["SD 1.5", "FLUX.1", "Z-Image"]
     assert told["does_not_fit"] == ["SDXL"] and "Does not fit into the memory: SDXL" in table
-    assert "| FLUX.1 | 0.40 × | 0.10 × | 1.20 × | 1.30 × | 12 × |" in table
+    assert "| FLUX.1 | 0.40 × | 0.10 × | 1.20 × | 1.30 × | 1.10 × | 1.50 × | 0.05 × | 12.00 × |" in table
     assert Image.open(plot).size[0] == 640
 
 
@@ -351,7 +352,8 @@ def test_what_steering_costs_is_measured():
     rows = quick("cost", "--device", "cpu")["rows"]
     assert [row["shape"] for row in rows] == [shape.name for shape in SHAPES]
     for row in rows:
-        assert 0 < row["probe_time"] < 1 and 0 < row["probe_memory"] < 1
+        assert 0 < row["probe_time"] < 1 and 0 < row["frugal_probe_memory"] < row["probe_memory"] < 1
+        assert 1 < row["bent_image_time_few_steps"] < row["image_time_few_steps"]
         assert 1 < row["image_time"] < 2 < row["research_image_time_counted"]
 
 

@@ -18,12 +18,13 @@ from safetensors.torch import load_file, save_file
 from tiny_pipelines import HEIGHT, TINY, WIDTH, sample, tiny
 from toys import PROMPT, Calls
 
-from steering_core.backends.diffusers import families, generate, ground_prompt, load_pipeline, steered
+from steering_core.backends.diffusers import families, generate, ground_prompt, load_pipeline, sampling, steered
 from steering_core.backends.diffusers.families import readable_network
 from steering_core.backends.diffusers.pipelines import PIPELINES, kind_of
 from steering_core.backends.diffusers.probe import probe_network
 from steering_core.backends.diffusers.text import prompt_tokens
 from steering_core.cli.main import main
+from steering_core.families import UNet
 from steering_core.losses import CentroidLoss
 from steering_core.schedule import DESCENT, GUIDANCE
 from steering_core.tokens import PhraseNotFoundError
@@ -308,6 +309,47 @@ def test_a_transformer_is_steered_in_more_of_few_steps(made, name):
     sample(pipeline, steering, steps=8)
     steps = 2 if name == "SDXL" else 4
     assert {entry.step for entry in steering.trace} == set(range(steps))
+
+
+def first_blocks_run(pipeline, steering=None, **options) -> tuple[torch.Tensor, list[bool]]:
+    """A picture, and of each run of the network's first block whether it was run with gradients."""
+    network = kind_of(pipeline).network_of(pipeline)
+    readable = readable_network(network)
+    first, runs = next(iter(readable.blocks if isinstance(readable, UNet) else readable.blocks.values())), []
+    with first.register_forward_pre_hook(lambda *_: runs.append(torch.is_grad_enabled())):
+        picture = sample(pipeline, steering, **options)
+    return picture, runs
+
+
+@KINDS
+def test_without_other_parts_one_forward_serves_the_look_and_the_prediction(made, name):
+    pipeline = made(name)
+    plain, forwards = first_blocks_run(pipeline, guidance=0.0, steps=4)
+    bending = {"update": GUIDANCE, "end": 0.5, "target": -9.0}
+    steered, runs = first_blocks_run(pipeline, make_steering(pipeline, **bending), guidance=0.0, steps=4)
+    assert len(forwards) == len(runs) == 4 and sum(runs) == 2
+    assert not torch.equal(steered, plain)
+    apart = make_steering(pipeline, **bending)
+    with pytest.MonkeyPatch.context() as patch:
+        # As where it is compiled: then its own forward is cheaper.
+        patch.setattr(sampling, "uncompiled", lambda network: type(network).__new__(type(network)))
+        expected, runs = first_blocks_run(pipeline, apart, guidance=0.0, steps=4)
+    assert len(runs) == 6
+    torch.testing.assert_close(steered, expected)
+
+
+def test_where_the_look_of_both_fails_the_prediction_is_the_networks_own(made):
+    class Failing(CentroidLoss):
+        def bound_to(self, network, relations):
+            return Failing(layers=super().bound_to(network, relations).layers)
+
+        def __call__(self, maps, relation, progress):
+            raise ArithmeticError("deliberate")
+
+    pipeline = made("FLUX.1")
+    steering = make_steering(pipeline, Failing(), update=GUIDANCE)
+    assert torch.equal(sample(pipeline, steering, guidance=0.0), sample(pipeline, guidance=0.0))
+    assert len(steering.unsteered) == 1
 
 
 class Ramp(CentroidLoss):

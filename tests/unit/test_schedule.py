@@ -80,6 +80,7 @@ def test_a_strength_is_one_move_for_both_rules():
         ({"strength": 0.5, "step_size": 0.1}, "strength"),
         ({"normalize": False}, "step_size"),
         ({"refinements": 0}, "refinements"),
+        ({"rest": -1}, "rest"),
     ],
 )
 def test_settings_out_of_range_are_named(settings, named):

@@ -170,6 +170,62 @@ def test_nothing_to_do_leaves_the_latent_and_the_noise_alone():
     assert steering(update=GUIDANCE, **done).noise_shift(latent, toy_probe, at(0)) is None
 
 
+def steps_looked_at(run: Steering, latent: torch.Tensor, steps: int = STEPS) -> list[int]:
+    for step in run.schedule.steered_steps(steps):
+        run.descend(latent, toy_probe, 1.0, SamplingStep(step, steps, 0.0))
+    return [entry.step for entry in run.trace]
+
+
+@pytest.mark.parametrize(("rest", "looked_at"), [(0, [0, 1, 2, 3, 4, 5]), (1, [0, 2, 4, 5]), (9, [0, 5])])
+def test_where_all_holds_the_next_steps_rest_but_the_last_of_the_window(rest, looked_at):
+    run = steering(target=100.0, rest=rest, end=6 / STEPS)
+    assert steps_looked_at(run, latents()) == looked_at
+    assert run.unsteered == []
+
+
+def test_a_batch_rests_when_all_of_its_images_hold():
+    target = losses(latents()).median().item()
+    holds = losses(latents()) <= target
+    assert holds.any() and not holds.all()
+    frozen = {"target": target, "step_size": 0.0, "end": 5 / STEPS}
+    assert steps_looked_at(steering(**frozen), latents()) == [0, 1, 2, 3, 4]
+    assert steps_looked_at(steering(**frozen), latents()[holds]) == [0, 2, 4]
+
+
+def test_what_was_moved_is_looked_at_again():
+    target = losses(latents()).max().item() - 1e-4
+    run = steering(target=target, end=5 / STEPS)
+    latent = latents()
+    for step in range(5):
+        latent = run.descend(latent, toy_probe, 1.0, at(step))
+    assert [entry.step for entry in run.trace] == [0, 1, 3, 4]  # moved, held, rested, held, the last
+
+
+def test_a_relation_in_turn_rests_its_own_turn():
+    run = steering(Relation.LEFT_OF, Relation.ABOVE, target=100.0, order=IN_TURN, end=9 / STEPS)
+    assert steps_looked_at(run, latents()) == [0, 1, 4, 5, 8]
+
+
+def test_a_picture_that_broke_does_not_let_the_others_rest():
+    def broken(latent):
+        return toy_probe(latent * torch.tensor([1.0, float("nan"), 1.0]).view(-1, 1, 1, 1))
+
+    run = steering(target=100.0)
+    for step in range(3):
+        run.descend(latents(), broken, 1.0, at(step))
+    assert [entry.step for entry in run.trace] == [0, 1, 2]
+
+
+def test_noise_guidance_rests_too_and_a_new_run_begins_awake():
+    run = steering(update=GUIDANCE, target=100.0)
+    for step in (0, 0, 1, 2):
+        run.noise_shift(latents(), toy_probe, at(step))
+    assert [(entry.step, entry.refinement) for entry in run.trace] == [(0, 0), (2, 0)]
+    run.begin()
+    run.noise_shift(latents(), toy_probe, at(1))
+    assert [entry.step for entry in run.trace] == [1]
+
+
 def test_images_of_a_batch_do_not_touch_each_other():
     together = steering(refinements=3).descend(latents(), toy_probe, 1.0, at(0))
     alone = [steering(refinements=3).descend(image[None], toy_probe, 1.0, at(0)) for image in latents()]

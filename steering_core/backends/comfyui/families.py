@@ -10,8 +10,8 @@ import itertools
 from collections.abc import Mapping
 from typing import Any
 
-from comfy.ldm.modules.attention import SpatialTransformer
-from comfy.ldm.modules.diffusionmodules.openaimodel import Downsample, UNetModel
+from comfy.ldm.modules.attention import BasicTransformerBlock, SpatialTransformer
+from comfy.ldm.modules.diffusionmodules.openaimodel import Downsample, ResBlock, UNetModel
 from comfy.model_patcher import ModelPatcher
 from torch import nn
 
@@ -36,6 +36,7 @@ from ...probe import Projections
 from .gradients import check_differentiable
 
 _PACKAGE = "comfy.ldm."
+_BLOCKS = (ResBlock, BasicTransformerBlock)
 
 
 def _inputs(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> NetworkInputs:
@@ -256,21 +257,24 @@ def unet_of(unet: UNetModel) -> UNet:
         ("up", "output", unet.output_blocks),
     )
     levels = _levels(unet)
-    layers, projections, text_width = [], {}, None
+    layers, projections, blocks, text_width = [], {}, {}, None
     for stage, part, modules in parts:
         number = 0
         for index, module in enumerate(modules):
+            level = levels[part][index]
+            whole = [block for child in module for block in child.modules() if isinstance(block, _BLOCKS)]
+            blocks |= dict.fromkeys(whole, level)
             for transformer in (child for child in module if isinstance(child, SpatialTransformer)):
                 for block in transformer.transformer_blocks:
                     attention = block.attn2
                     text_width = attention.to_k.in_features
-                    layer = AttentionLayer(stage, number, levels[part][index], attention.heads)
+                    layer = AttentionLayer(stage, number, level, attention.heads)
                     layers.append(layer)
                     projections[layer.name] = Projections(
                         transformer, attention, attention.to_q, attention.to_k, attention.heads
                     )
                     number += 1
-    return UNet(tuple(layers), projections, text_width)
+    return UNet(tuple(layers), projections, blocks, text_width)
 
 
 def _levels(unet: UNetModel) -> dict[str, list[int]]:

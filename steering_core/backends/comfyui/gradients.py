@@ -7,11 +7,13 @@ from contextlib import contextmanager
 from functools import cache, partial
 from typing import Any
 
+import comfy.model_management
 import comfy.ops
 import comfy.samplers
 import torch
 from torch import Tensor, nn
 from torch.autograd.function import FunctionCtx, once_differentiable
+from torch.nn.modules.conv import _ConvNd
 from torch.utils._python_dispatch import is_traceable_wrapper_subclass
 
 from ...care import ordinary_alias
@@ -109,48 +111,91 @@ def ordinary_weights(guider: comfy.samplers.CFGGuider) -> Iterator[None]:
 
 
 def make_cast_weights_ordinary(modules: Iterable[nn.Module]) -> None:
-    """The same for the copies on the GPU that ComfyUI's dynamic memory keeps at a network's modules."""
+    """The same for the copies on the GPU that ComfyUI keeps: at a network's modules, and where it streams weights."""
     for part in modules:
         for name in ("_v_weight", "_v_bias"):
             tensor = getattr(part, name, None)
             if isinstance(tensor, Tensor) and _is_inference(tensor):
                 setattr(part, name, _ordinary(tensor))
+    buffers = getattr(comfy.model_management, "STREAM_CAST_BUFFERS", {})  # a ComfyUI of early 2025 has none
+    for stream, buffer in buffers.items():
+        if buffer.is_inference():
+            buffers[stream] = ordinary_alias(buffer)
 
 
 @contextmanager
 def weights_cast_again(modules: Iterable[nn.Module]) -> Iterator[None]:
-    """In this context no cast, streamed or dequantised weight of a linear layer among these is kept for backward.
+    """In this context no cast, streamed or dequantised weight of a layer among these is kept for backward.
 
     There it is made anew from the stored one, as each forward makes it: kept, the copies of all layers would take as
-    much memory as the whole model in the precision that it is computed in.
+    much memory as the whole model in the precision that it is computed in, and a streamed one would be overwritten by
+    those of the layers that follow.
     """
-    layers = [part for part in modules if _is_linear(part)]
-    for layer in layers:
-        vars(layer)["forward"] = partial(_linear, layer)
+    cast = comfy.ops.cast_bias_weight
+    forwards = [(part, forward) for part in modules if (forward := _forward_of(part)) is not None]
+    for layer, forward in forwards:
+        vars(layer)["forward"] = partial(forward, layer)
+    comfy.ops.cast_bias_weight = partial(_cast_to_keep, cast)
     try:
         yield
     finally:
-        for layer in layers:
+        comfy.ops.cast_bias_weight = cast
+        for layer, _ in forwards:
             del vars(layer)["forward"]
 
 
-def _is_linear(part: nn.Module) -> bool:
-    """A linear layer of ComfyUI's own that only multiplies with its weight and adds its bias."""
-    is_own = type(part).__module__ == comfy.ops.__name__ and hasattr(part, "in_features")
-    if not is_own or "forward" in vars(part):
-        return False
+def _cast_to_keep(cast: Callable[..., Any], layer: Any, *args: Any, **kwargs: Any) -> Any:
+    """ComfyUI's cast of a layer. What a norm multiplies with and adds is small and kept: not where others follow."""
+    weight, bias, *lent = cast(layer, *args, **kwargs)
+    if weight is not None and weight.dim() == 1 and _is_elsewhere(layer, weight):
+        weight, bias = weight.clone(), None if bias is None else bias.clone()
+    return weight, bias, *lent
+
+
+def _forward_of(part: nn.Module) -> Callable[..., Tensor] | None:
+    """What takes the place of a layer's forward; none for what is no layer of ComfyUI's own."""
+    if type(part).__module__ != comfy.ops.__name__ or "forward" in vars(part):
+        return None
+    if hasattr(part, "in_features"):
+        return None if _is_scaled(part) else _linear
+    return _convolution if isinstance(part, _ConvNd) else None
+
+
+def _is_scaled(layer: Any) -> bool:
+    """Whether a linear layer does more than multiply with its weight and add its bias."""
     # One scales the input, the other, of a ComfyUI of 2025, the product; a layer for fp8 products changes its input.
-    is_scaled = any(getattr(part, name, None) is not None for name in ("pre_quant_scale", "scale_weight"))
-    return not is_scaled and "fp8_ops" not in type(part).__qualname__
+    is_scaled = any(getattr(layer, name, None) is not None for name in ("pre_quant_scale", "scale_weight"))
+    return is_scaled or "fp8_ops" in type(layer).__qualname__
 
 
 def _linear(layer: Any, input: Tensor) -> Tensor:
-    """The layer's forward."""
-    forward, weight = partial(type(layer).forward, layer), layer.weight
-    is_kept_anyway = weight.dtype == input.dtype and weight.device == input.device and not layer.weight_function
-    if not (torch.is_grad_enabled() and input.requires_grad) or (is_kept_anyway and not _parts(weight)):
+    """A linear layer's forward."""
+    forward = partial(type(layer).forward, layer)
+    if not _passes_gradient(input) or not (_is_cast(layer, input) or _parts(layer.weight)):
         return forward(input)
     return _LinearCastAgain.apply(input, layer, forward)
+
+
+def _convolution(layer: Any, input: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+    """A convolution's forward."""
+    forward = partial(type(layer).forward, layer)
+    if not _passes_gradient(input) or not _is_cast(layer, input):
+        return forward(input, *args, **kwargs)
+    return _ConvolutionCastAgain.apply(input, lambda input: forward(input, *args, **kwargs))
+
+
+def _passes_gradient(input: Tensor) -> bool:
+    return torch.is_grad_enabled() and input.requires_grad
+
+
+def _is_cast(layer: Any, input: Tensor) -> bool:
+    """Whether a layer computes with a copy of its weight."""
+    return layer.weight.dtype != input.dtype or _is_elsewhere(layer, input) or bool(layer.weight_function)
+
+
+def _is_elsewhere(layer: Any, here: Tensor) -> bool:
+    """Whether its weight is streamed to where it computes."""
+    return layer.weight.device != here.device
 
 
 class _LinearCastAgain(torch.autograd.Function):
@@ -170,6 +215,28 @@ class _LinearCastAgain(torch.autograd.Function):
             return gradient @ plain.to(gradient.dtype), None, None
         finally:
             comfy.ops.uncast_bias_weight(ctx.layer, weight, bias, lent)
+
+
+class _ConvolutionCastAgain(torch.autograd.Function):
+    """A convolution that keeps its module for backward, and nothing else: its gradient is the same at every input."""
+
+    @staticmethod
+    def forward(ctx: FunctionCtx, input: Tensor, forward: Callable[[Tensor], Tensor]) -> Tensor:
+        ctx.forward, ctx.like = forward, (input.shape, input.dtype)
+        return ordinary_alias(forward(input.detach()))
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: FunctionCtx, gradient: Tensor) -> tuple[Tensor, None]:
+        shape, dtype = ctx.like
+        return _product(ctx.forward, gradient.new_zeros(shape, dtype=dtype), gradient), None
+
+
+def _product(forward: Callable[[Tensor], Tensor], input: Tensor, gradient: Tensor) -> Tensor:
+    """The vector-Jacobian product of a layer."""
+    with torch.enable_grad():
+        leaf = input.detach().requires_grad_()
+        return torch.autograd.grad(forward(leaf), leaf, gradient)[0]
 
 
 def _is_inference(tensor: Tensor) -> bool:

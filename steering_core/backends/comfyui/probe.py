@@ -15,8 +15,10 @@ from torch import Tensor, nn
 from torch.nn.attention import SDPBackend
 
 from ...attention import differentiable_attention
+from ...care import memory_is_short
 from ...families import ReadableNetwork, uncompiled
 from ...probe import MapCollector, ProbeComplete
+from ...run_again import run_again
 from ...token_maps import TokenMaps
 from .gradients import make_cast_weights_ordinary, make_rope_differentiable, weights_cast_again
 from .text import Condition
@@ -74,21 +76,36 @@ def probe_model(
     make_cast_weights_ordinary(modules)
     vectors = condition.get("cross_attn")
     conditioning = 0 if vectors is None else vectors.shape[1]
+    reading = network.reading(layers, collector, conditioning)
+    # The block of the last layer ends in its middle, and keeps no more than it would when it is run again.
+    run_twice = network.blocks_without(layers[-1]) if memory_is_short() else []
+
+    @contextmanager
+    def again(block: nn.Module) -> Iterator[None]:
+        with reading.again(block), _differentiable(diffusion_model, modules):
+            yield
+
     try:
-        with (
-            weights_cast_again(modules),
-            network.reading(layers, collector, conditioning),
-            attending_by_pytorch(diffusion_model),
-            torch.compiler.set_stance("force_eager"),
-            differentiable_attention(),
-            _without_cudnn(),
-        ):
+        with reading, _differentiable(diffusion_model, modules), run_again(run_twice, again, collector.maps):
             comfy.samplers.calc_cond_batch(
                 guider.inner_model, [[condition]], x, x.new_full((len(x),), sigma, dtype=torch.float32), options
             )
     except ProbeComplete:
         pass
     return collector.token_maps()
+
+
+@contextmanager
+def _differentiable(network: nn.Module, modules: Sequence[nn.Module]) -> Iterator[None]:
+    """In this context the modules of a network can be run for a gradient to the latent."""
+    with (
+        weights_cast_again(modules),
+        attending_by_pytorch(network),
+        torch.compiler.set_stance("force_eager"),
+        differentiable_attention(),
+        _without_cudnn(),
+    ):
+        yield
 
 
 def _differentiable_attention(kernel: Callable[..., Tensor], *args: Any, **kwargs: Any) -> Tensor:

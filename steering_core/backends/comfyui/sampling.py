@@ -34,6 +34,7 @@ from .gradients import ordinary_weights
 from .intervals import Intervals, StateCallback
 from .probe import probe_model
 from .restarting import Beginning
+from .room import asked_for, is_short, room_for_probes
 from .text import CARRIED, Condition, acting, carried_relations, check_width, tie
 
 _WRAPPER_KEY = "spatial_steering"
@@ -91,6 +92,7 @@ def steer_model(
     steered = _SteeredModel(model, steering, log or RunLog(), on_begin, on_step)
     clone = model.clone()
     clone.add_wrapper_with_key(wrappers.OUTER_SAMPLE, _WRAPPER_KEY, steered.outer_sample)
+    clone.add_wrapper_with_key(wrappers.PREPARE_SAMPLING, _WRAPPER_KEY, steered.prepare)
     clone.add_wrapper_with_key(wrappers.SAMPLER_SAMPLE, _WRAPPER_KEY, steered.sample)
     if steering.schedule.bound:
         clone.add_wrapper_with_key(wrappers.APPLY_MODEL, _WRAPPER_KEY, steered.apply_model)
@@ -129,6 +131,11 @@ class _SteeredModel:
         latent = executor(*args, **kwargs)
         self._log.add(run.ended(latent))
         return latent
+
+    def prepare(self, executor: Any, *args: Any, **kwargs: Any) -> Any:
+        """Wrapper of ``prepare_sampling``, which loads the model."""
+        assert self._run is not None
+        return self._run.prepare(executor, *args, **kwargs)
 
     def sample(
         self, executor: Any, guider: comfy.samplers.CFGGuider, sigmas: Tensor, *args: Any, **kwargs: Any
@@ -194,6 +201,26 @@ class _SteeredRun:
             yield
         finally:
             self.forwards = None
+
+    def prepare(
+        self,
+        executor: Any,
+        model: ModelPatcher,
+        noise_shape: Sequence[int],
+        conds: dict[str, list[Condition]],
+        *args: Any,
+        **kwargs: Any,
+    ) -> Any:
+        """Wrapper of ``prepare_sampling``: asks for room, and spares memory where there is none."""
+        if self._network is None or not self._steering.schedule.strength:
+            return executor(model, noise_shape, conds, *args, **kwargs)
+        last = check_layers(self._steering.loss.layers, self._network.layers)[-1]
+        room = room_for_probes(self._network, last, model.model, noise_shape, conds)
+        with asked_for(room, model.model, noise_shape[0]):
+            prepared = executor(model, noise_shape, conds, *args, **kwargs)
+        if is_short(room, model, noise_shape):
+            self._steering.spare_memory()
+        return prepared
 
     def sample(
         self,

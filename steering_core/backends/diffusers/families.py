@@ -12,7 +12,9 @@ from typing import Any
 
 import torch
 from diffusers import UNet2DConditionModel
+from diffusers.models.attention import BasicTransformerBlock
 from diffusers.models.attention_processor import Attention
+from diffusers.models.resnet import ResnetBlock2D
 from diffusers.models.transformers.transformer_2d import Transformer2DModel
 from torch import Tensor, nn
 
@@ -164,15 +166,17 @@ def unet_of(unet: UNet2DConditionModel) -> UNet:
     stages += [("mid", levels - 1, unet.mid_block)]
     stages += [("up", levels - 1 - index, block) for index, block in enumerate(unet.up_blocks)]
     layers, projections = [], {}
+    blocks: dict[nn.Module, int] = {}
     numbers = {"down": 0, "mid": 0, "up": 0}
     for stage, level, block in stages:
+        blocks |= {part: level for part in block.modules() if isinstance(part, (ResnetBlock2D, BasicTransformerBlock))}
         for transformer in (module for module in block.modules() if isinstance(module, Transformer2DModel)):
             for part in transformer.transformer_blocks:
                 layer = AttentionLayer(stage, numbers[stage], level, part.attn2.heads)
                 numbers[stage] += 1
                 layers.append(layer)
                 projections[layer.name] = _projections(transformer, part.attn2)
-    return UNet(tuple(layers), projections)
+    return UNet(tuple(layers), projections, blocks)
 
 
 def _projections(transformer: Transformer2DModel, attention: Attention) -> Projections:

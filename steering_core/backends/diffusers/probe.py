@@ -11,8 +11,10 @@ from diffusers.models.attention_dispatch import AttentionBackendName
 from torch import nn
 
 from ...attention import differentiable_attention
+from ...care import memory_is_short
 from ...layers import check_layers, default_layers
 from ...probe import MapCollector, ProbeComplete
+from ...run_again import run_again
 from ...token_maps import TokenMaps
 from .families import readable_network
 
@@ -39,21 +41,64 @@ def probe_network(
         ValueError: a layer is not the network's, or how it attends to the prompt is not known.
         RuntimeError: the network did not come to all of the layers.
     """
+    return _read(network, {**inputs, "return_dict": False}, tokens, layers, over_all_keys, goes_on=False)[0]
+
+
+def predicted_and_probed(
+    network: nn.Module,
+    inputs: Mapping[str, Any],
+    tokens: Sequence[Sequence[int]],
+    layers: Sequence[str] = (),
+    over_all_keys: bool = False,
+) -> tuple[Any, TokenMaps]:
+    """What a forward returns, and its token maps: after the last layer wanted it goes on without gradients.
+
+    Args and what it raises: see ``probe_network``.
+    """
+    with torch.set_grad_enabled(torch.is_grad_enabled()):  # puts back what is switched off within
+        maps, output = _read(network, inputs, tokens, layers, over_all_keys, goes_on=True)
+    return output, maps
+
+
+def _read(
+    network: nn.Module,
+    inputs: Mapping[str, Any],
+    tokens: Sequence[Sequence[int]],
+    layers: Sequence[str],
+    over_all_keys: bool,
+    goes_on: bool,
+) -> tuple[TokenMaps, Any]:
+    """Token maps of a forward, and what it returned if it came to its end."""
     readable = readable_network(network)
     wanted = check_layers(layers or default_layers(readable.layers), readable.layers)
-    collector = MapCollector(wanted, tokens, over_all_keys)
+    collector = MapCollector(wanted, tokens, over_all_keys, goes_on)
     # One walk, and no look for an attribute that a module lacks: in a large network either takes milliseconds.
     modules = list(network.modules())
+    reading = readable.reading(wanted, collector, tokens=0)
+    # The block of the last layer ends in its middle, and keeps no more than it would when it is run again.
+    run_twice = readable.blocks_without(wanted[-1]) if memory_is_short() else []
+
+    @contextmanager
+    def again(block: nn.Module) -> Iterator[None]:
+        with reading.again(block), _differentiable(modules):
+            yield
+
+    output = None
+    with reading, _differentiable(modules), run_again(run_twice, again, collector.maps), suppress(ProbeComplete):
+        output = network(**inputs)
+    return collector.token_maps(), output
+
+
+@contextmanager
+def _differentiable(modules: Sequence[nn.Module]) -> Iterator[None]:
+    """In this context the modules of a network can be run for a gradient to the latent."""
     with (
-        readable.reading(wanted, collector, tokens=0),
         torch.compiler.set_stance("force_eager"),
         differentiable_attention(),
         native_attention(modules),
         not_trained(modules),
-        suppress(ProbeComplete),
     ):
-        network(**inputs, return_dict=False)
-    return collector.token_maps()
+        yield
 
 
 @contextmanager

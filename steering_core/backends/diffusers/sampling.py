@@ -21,7 +21,7 @@ from ...steering import Steering, SteeringError, uses_guidance
 from ...token_maps import TokenMaps
 from .families import readable_network
 from .pipelines import FIRST_CALL, FIRST_HALF, PipelineKind, kind_of
-from .probe import native_attention, probe_network
+from .probe import native_attention, predicted_and_probed, probe_network
 from .schedulers import (
     check_scheduler,
     keeps_moved_latent,
@@ -103,8 +103,9 @@ class SteeredRun:
     """Stands between the pipeline and its network and scheduler.
 
     The first call of a step is looked at. The latent of all its calls moves by the same, and so does the scheduler's
-    own; or the step's prediction is bent, once it is put together from all calls. In the first steps the calls' own
-    attention can be bound besides.
+    own; or the step's prediction is bent, once it is put together from all calls. Then one forward serves the look and
+    the call, if it has no other part than the prompt's, whose forward would have to be run by itself. In the first
+    steps the calls' own attention can be bound besides.
 
     Args:
         steering: bound to the pipeline's network.
@@ -126,6 +127,7 @@ class SteeredRun:
         self._is_looked_at = False
         self._move: Tensor | None = None
         self._bend: Tensor | None = None
+        self._prediction: Any = None
 
     def set_timesteps(self, *args: Any, **kwargs: Any) -> None:
         """A new call of the pipeline begins."""
@@ -139,6 +141,9 @@ class SteeredRun:
         if is_first:
             self._look(self._named(args, kwargs))
             self._is_looked_at = True
+            prediction, self._prediction = self._prediction, None
+            if prediction is not None:
+                return prediction
         if self._move is not None:
             given = self._named(args, kwargs)
             latent = self._latent(given)
@@ -199,9 +204,13 @@ class SteeredRun:
         which = 0 if self._kind.prompted == FIRST_HALF else -1
         latent = whole.chunk(parts)[which]
 
+        is_bound = step.number < self._steering.bound_steps(step.steps)
+        is_whole = parts == 1 and uncompiled(self._network) is self._network
+        serves_both = uses_guidance(self._steering) and is_whole and not is_bound
+
         def probe(moved: Tensor) -> TokenMaps:
             part = _part(given, parts, which, len(whole), self._kind.listed)
-            return self._probe(self._with_latent(part, moved.to(whole.dtype)))
+            return self._probe(self._with_latent(part, moved.to(whole.dtype)), serves_both)
 
         if uses_guidance(self._steering):
             step = replace(step, removes=removed_share(self._scheduler, given.get("timestep", 0)))
@@ -212,12 +221,19 @@ class SteeredRun:
             # Some schedulers forget their last steps where the latent is moved.
             self._move = None if torch.equal(moved, latent) else moved - latent
 
-    def _probe(self, given: dict[str, Any]) -> TokenMaps:
-        """Of the part of what the network is given that holds the prompt."""
+    def _probe(self, given: dict[str, Any], serves_both: bool) -> TokenMaps:
+        """Of the part of what the network is given that holds the prompt.
+
+        Args:
+            serves_both: the forward goes on, and what it predicts is kept.
+        """
         loss = self._steering.loss
-        given.pop("return_dict", None)
+        how = self._network, given, self._steering.probed, loss.layers, loss.over_all_keys
         with _replaced(self._network, forward=self._network_forward):
-            return probe_network(self._network, given, self._steering.probed, loss.layers, loss.over_all_keys)
+            if not serves_both:
+                return probe_network(*how)
+            self._prediction, maps = predicted_and_probed(*how)
+            return maps
 
     def _named(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
         """The network's arguments by name."""

@@ -91,5 +91,6 @@ def family(name, blocks):
     return result
 
 
-with torch.inference_mode():
-    report({name: family(name, blocks) for name, blocks in zip(arguments[::2], arguments[1::2])})
+if __name__ == "__main__":
+    with torch.inference_mode():
+        report({name: family(name, blocks) for name, blocks in zip(arguments[::2], arguments[1::2])})
