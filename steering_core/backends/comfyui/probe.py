@@ -82,7 +82,7 @@ def probe_model(
 
     @contextmanager
     def again(block: nn.Module) -> Iterator[None]:
-        with reading.again(block), _differentiable(diffusion_model, modules):
+        with reading.again(block), _differentiable(diffusion_model, list(block.modules())):
             yield
 
     try:

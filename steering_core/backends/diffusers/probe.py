@@ -80,7 +80,7 @@ def _read(
 
     @contextmanager
     def again(block: nn.Module) -> Iterator[None]:
-        with reading.again(block), _differentiable(modules):
+        with reading.again(block), _differentiable(list(block.modules())):
             yield
 
     output = None
