@@ -301,7 +301,7 @@ class Transformer:
         """See ``ReadableNetwork``."""
         return self.watching(wanted, CallReader(collector), tokens)
 
-    def watching(self, wanted: Sequence[str], watch: CallWatch, tokens: int) -> AbstractContextManager[None]:
+    def watching(self, wanted: Sequence[str], watch: CallWatch, tokens: int) -> Reading:
         """See ``ReadableNetwork``."""
         modules = {name: self.modules[name] for name in wanted}
         return watching_calls(self.network, modules, partial(self.spans, tokens=tokens), watch)
