@@ -172,8 +172,8 @@ class PresenceLossNode(io.ComfyNode):
             search_aliases=["Attend-and-Excite", "missing object", "steering loss"],
             description=(
                 "Asks that the model attends to each object more than to the prompt's other words somewhere, as "
-                "Attend-and-Excite does. Meant against missing objects; whether it helps was not measured. It does not "
-                "mind where an object is: combine it with a loss that does."
+                "Attend-and-Excite does. Meant against missing objects; on the miniature no gain was found. It does "
+                "not mind where an object is: combine it with a loss that does."
             ),
             inputs=[weight_input(), _softmax_input()],
             outputs=[loss_output()],

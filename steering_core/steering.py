@@ -119,8 +119,12 @@ class Steering:
         self._care = Watchful(self._usual_care)
 
     def for_another_attempt(self) -> Steering:
-        """The same steering with a trace of its own, of a part of a run that is sampled again."""
-        return replace(self, trace=[], unsteered=[], restarts=[], _looked_at_again={})
+        """The same steering with a trace of its own, of a part of a run that is sampled again.
+
+        It looks at every step, so that its trace has those at which this one looked, whose place it may take.
+        """
+        schedule = replace(self.schedule, rest=0)
+        return replace(self, schedule=schedule, trace=[], unsteered=[], restarts=[], _looked_at_again={})
 
     def spare_memory(self) -> None:
         """For the rest of this run, blocks are run again in place of keeping what they computed."""
@@ -270,12 +274,7 @@ class Steering:
         return maps.with_words([[self._words.index(token) for token in tokens] for tokens in self.scene.tokens])
 
     def _rests(self, step: SamplingStep) -> bool:
-        """Whether all that this step works on held when it was last looked at, and that was not long ago.
-
-        Where pictures may begin again none does, so that all attempts are looked at in the same steps.
-        """
-        if self.schedule.restarts:
-            return False
+        """Whether all that this step works on held when it was last looked at, and that was not long ago."""
         again = self._looked_at_again.get(self._numbers(step), 0)
         return step.number < again and not self.schedule.is_last(step)
 

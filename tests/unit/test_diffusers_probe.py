@@ -240,13 +240,14 @@ def picture(size: int = 64) -> Image.Image:
 
 def probes_of(monkeypatch) -> list[dict]:
     """What the network is given in each probe from now on."""
-    seen, probe = [], backend.probe_network
+    seen = []
 
-    def spy(unet, inputs, *others):
+    def spy(probe, unet, inputs, *others):
         seen.append({**inputs, "sample": inputs["sample"].detach()})
         return probe(unet, inputs, *others)
 
-    monkeypatch.setattr(backend, "probe_network", spy)
+    for name in ("probe_network", "predicted_and_probed"):
+        monkeypatch.setattr(backend, name, partial(spy, getattr(backend, name)))
     return seen
 
 
