@@ -54,7 +54,8 @@ class Attempts:
 
 
 def worst(run: Steering) -> list[float]:
-    return [round(overlap, 3) for overlap in run.trace[LOOK].presence.worst_overlap.tolist()]
+    entry = next(entry for entry in run.trace if entry.step == LOOK)
+    return [round(overlap, 3) for overlap in entry.presence.worst_overlap.tolist()]
 
 
 def test_the_window_has_its_look_before_the_last_move():
