@@ -16,8 +16,9 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor
 
+from .outcomes import Restart, Restarts
 from .steering import Steering
-from .trace import Restart, Restarts, TraceEntry
+from .trace import TraceEntry
 
 T = TypeVar("T")
 

@@ -20,11 +20,12 @@ from torch import Tensor
 from .care import Care, Watchful, frugal, more_careful, mutable, plain, settled
 from .layers import AttentionLayer, check_layers
 from .losses import SteeringLoss
+from .outcomes import BoundSteps, Restarts, UnsteeredStep
 from .regions import Regions, regions_of
 from .schedule import GUIDANCE, SamplingStep, SteeringSchedule
 from .token_maps import TokenMaps, centroids, threshold_at_mean
 from .tokens import GroundedRelation, GroundedScene
-from .trace import BoundSteps, Restarts, TraceEntry, UnsteeredStep
+from .trace import TraceEntry
 
 #: From a latent (batch, …) in float32 to token maps in its autograd graph.
 Probe = Callable[[Tensor], TokenMaps]

@@ -11,11 +11,12 @@ from steering_core.curves import note_picture, run_curves
 from steering_core.evaluation.boxes import Box, Found
 from steering_core.evaluation.look import Look
 from steering_core.losses import CentroidLoss
+from steering_core.outcomes import UnsteeredStep
 from steering_core.relations import Depth, DepthRelation, Place, Relation, Scene, Span, SpatialRelation
 from steering_core.schedule import IN_TURN, SamplingStep, SteeringSchedule
 from steering_core.steering import Steering
 from steering_core.tokens import Token, ground
-from steering_core.trace import RunLog, SteeringRun, UnsteeredStep, trace_as_json
+from steering_core.trace import RunLog, SteeringRun, trace_as_json
 from steering_core.viz import map_sheet
 
 STEPS = 16

@@ -23,8 +23,8 @@ from ...training.recording import NoiseLevel, Outcome, PromptedModel
 from ...viz import from_image
 from .families import readable_network
 from .hashes import patched_hash
+from .noise import progress
 from .probe import probe_model
-from .sampling import progress
 from .text import prompt_tokens
 
 

@@ -9,9 +9,9 @@ from typing import Any, TypeVar
 import comfy.samplers
 from torch import Tensor
 
+from ...outcomes import Restarts
 from ...restarts import Attempt, begin_again, new_noise
 from ...steering import Steering
-from ...trace import Restarts
 
 T = TypeVar("T")
 

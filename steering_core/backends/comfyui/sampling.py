@@ -5,7 +5,6 @@ The model that comes in is never changed: a clone of it carries a wrapper around
 
 from __future__ import annotations
 
-import bisect
 import itertools
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -17,7 +16,6 @@ from typing import Any
 import comfy.model_management
 import comfy.patcher_extension
 import comfy.samplers
-import torch
 from comfy.latent_formats import LatentFormat
 from comfy.model_patcher import ModelPatcher, create_model_options_clone, set_model_options_post_cfg_function
 from torch import Tensor
@@ -32,6 +30,7 @@ from .binding import BoundForwards
 from .families import readable_network
 from .gradients import ordinary_weights
 from .intervals import Intervals, StateCallback
+from .noise import input_scale, mask_at, progress, step_at, with_kept_region
 from .probe import probe_model
 from .restarting import Beginning
 from .room import asked_for, is_short, room_for_probes
@@ -196,7 +195,7 @@ class _SteeredRun:
         steps = self._steering.bound_steps(len(sigmas) - 1)
         if steps and self._network is not None:
             levels = sigmas.tolist()
-            self.forwards = BoundForwards(self._steering, self._network, guider, partial(_step_at, levels), steps)
+            self.forwards = BoundForwards(self._steering, self._network, guider, partial(step_at, levels), steps)
         try:
             yield
         finally:
@@ -301,7 +300,7 @@ class _SteeredRun:
 
         def shift(args: dict[str, Any]) -> Tensor:
             x, sigma, denoised = args["input"], float(args["sigma"].flatten()[0]), args["denoised"]
-            number = _step_at(levels, sigma)
+            number = step_at(levels, sigma)
             if not self._steering.is_active(number, steps):
                 return denoised
             tied = self._acting(guider, sigma, number)
@@ -309,13 +308,13 @@ class _SteeredRun:
                 return denoised
             removes = 1.0 if all_arrives else 1 - float(sigmas[number + 1] / sigmas[number])
             step = SamplingStep(number, steps, progress(guider.inner_model.model_sampling, sigma), removes)
-            mask = _mask_at(guider, denoise_mask, x, sigma, sigmas, model_options)
+            mask = mask_at(guider, denoise_mask, x, sigma, sigmas, model_options)
             latent, probe = self._network_view(guider, x, sigma, model_options, mask, tied)
             noise_shift = self._steering.noise_shift(latent, probe, step)
             if noise_shift is None:
                 return denoised
             # The denoised latent is x - sigma·epsilon whatever the network predicts.
-            bounded = sigma * bounded_shift(_input_scale(guider, sigma))
+            bounded = sigma * bounded_shift(input_scale(guider, sigma))
             return (denoised - bounded * noise_shift).to(denoised.dtype)
 
         return shift
@@ -404,10 +403,10 @@ class _SteeredRun:
         if tied is None:
             return x
         options = extra_args["model_options"]
-        mask = _mask_at(guider, extra_args["denoise_mask"], x, sigma, model.sigmas, options)
-        visible = x if mask is None else _with_kept_region(guider, model, x, sigma, mask)
+        mask = mask_at(guider, extra_args["denoise_mask"], x, sigma, model.sigmas, options)
+        visible = x if mask is None else with_kept_region(guider, model, x, sigma, mask)
         latent, probe = self._network_view(guider, visible, sigma, options, mask, tied)
-        scale = _input_scale(guider, sigma)
+        scale = input_scale(guider, sigma)
         step = SamplingStep(number, steps, progress(guider.inner_model.model_sampling, sigma))
         moved = self._steering.descend(latent, probe, sigma * scale, step)
         return x + (moved - latent) / scale
@@ -422,7 +421,7 @@ class _SteeredRun:
         tied: tuple[Condition, int],
     ) -> tuple[Tensor, Callable[[Tensor], TokenMaps]]:
         """The latent as the network receives it, and the probe of such a latent."""
-        scale = _input_scale(guider, sigma)
+        scale = input_scale(guider, sigma)
         condition, first = tied
         tokens = [[first + index for index in indices] for indices in self._steering.probed]
         loss, network = self._steering.loss, self._network
@@ -460,64 +459,6 @@ def _tell(listener: Callable[..., None] | None, *told: Any) -> None:
         raise
     except Exception:
         _log.warning("Spatial Steering: what is steered cannot be shown. The picture is sampled on.", exc_info=True)
-
-
-def _mask_at(
-    guider: comfy.samplers.CFGGuider,
-    denoise_mask: Tensor | None,
-    x: Tensor,
-    sigma: float,
-    sigmas: Tensor,
-    model_options: dict[str, Any],
-) -> Tensor | None:
-    """The part of the latent that this step denoises, 1 where it does; none where that is all of it."""
-    if denoise_mask is None or "denoise_mask_function" not in model_options:
-        return denoise_mask
-    described = {"model": guider, "sigmas": sigmas}
-    return model_options["denoise_mask_function"](x.new_full((len(x),), sigma), denoise_mask, extra_options=described)
-
-
-def _with_kept_region(
-    guider: comfy.samplers.CFGGuider,
-    model: comfy.samplers.KSamplerX0Inpaint,
-    x: Tensor,
-    sigma: float,
-    denoise_mask: Tensor,
-) -> Tensor:
-    """The latent as the model will see it: outside the mask, the original picture with noise."""
-    kept = guider.inner_model.scale_latent_inpaint(
-        x=x,
-        sigma=x.new_full((len(x),), sigma),
-        noise=model.noise,
-        latent_image=model.latent_image,
-        denoise_mask=denoise_mask,
-    )
-    return x * denoise_mask + kept * (1 - denoise_mask)
-
-
-def _step_at(sigmas: Sequence[float], sigma: float) -> int:
-    """The step, from 0, that begins at a noise level or is on its way there.
-
-    Args:
-        sigmas: of the schedule.
-    """
-    return min(sum(level >= sigma for level in sigmas[1:]), len(sigmas) - 2)
-
-
-def progress(sampling: Any, sigma: float) -> float:
-    """Share of the diffusion time that is done at a noise level, in thousandths.
-
-    Args:
-        sampling: the model's ``model_sampling``.
-    """
-    parts = bisect.bisect_left(range(1000), -sigma, key=lambda part: -sampling.percent_to_sigma(part / 1000))
-    return parts / 1000
-
-
-def _input_scale(guider: comfy.samplers.CFGGuider, sigma: float) -> float:
-    """What a sampler's latent is multiplied with on its way into the network."""
-    sampling = guider.inner_model.model_sampling
-    return sampling.calculate_input(torch.tensor([sigma]), torch.ones(1, 1)).item()
 
 
 def _goes_on_from_prediction(sampler: comfy.samplers.Sampler) -> bool:
