@@ -117,14 +117,14 @@ def ways_of(model: DiffusionPipeline, seeds: Sequence[int]) -> dict[str, Compare
             "noise guidance by its settings, its weight fitted to the model",
             _by(
                 partial(CentroidLoss, "gelu", orthogonal="l2"),
-                SteeringSchedule(GUIDANCE, step_size=_INFSPLIGN_WEIGHT[shape], normalize=False, spread=False),
+                SteeringSchedule(GUIDANCE, step_size=_INFSPLIGN_WEIGHT[shape], normalize=False, spread=False, rest=0),
             ),
         ),
         "learn to steer": (
             "the learned loss by its published settings",
             _by(
                 partial(named_loss, "learned", classifier),
-                SteeringSchedule(DESCENT, end=0.5, step_size=5.0, refinements=15, target=7e-5, normalize=False),
+                SteeringSchedule(DESCENT, end=0.5, step_size=5.0, refinements=15, target=7e-5, normalize=False, rest=0),
             ),
         ),
         "bound regions": (

@@ -40,5 +40,5 @@ class ExciteSteering(Steering):
 
 def exciting(scene: GroundedScene, step_size: float = _STEP_SIZE) -> ExciteSteering:
     """Steering for one prompt."""
-    schedule = SteeringSchedule(end=0.5, step_size=step_size, normalize=False)
+    schedule = SteeringSchedule(end=0.5, step_size=step_size, normalize=False, rest=0)
     return ExciteSteering(scene, PresenceLoss(), schedule)

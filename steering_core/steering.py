@@ -281,7 +281,7 @@ class Steering:
 
     def _rest_after(self, step: SamplingStep) -> None:
         """Where all that was just seen meets the target, the next steps that work on it rest."""
-        if (self.trace[-1].loss <= self.schedule.target).all():
+        if self.schedule.rest and (self.trace[-1].loss <= self.schedule.target).all():
             numbers = self._numbers(step)
             turns = len(self.scene.relations) // len(numbers)
             self._looked_at_again[numbers] = step.number + turns * (1 + self.schedule.rest)

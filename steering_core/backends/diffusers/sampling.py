@@ -206,7 +206,9 @@ class SteeredRun:
 
         is_bound = step.number < self._steering.bound_steps(step.steps)
         is_whole = parts == 1 and uncompiled(self._network) is self._network
-        serves_both = uses_guidance(self._steering) and is_whole and not is_bound
+        # With a gradient the same kernels can round otherwise: a step of length zero must not change a bit.
+        bends = uses_guidance(self._steering) and self._steering.schedule.size_at(step) > 0
+        serves_both = bends and is_whole and not is_bound
 
         def probe(moved: Tensor) -> TokenMaps:
             part = _part(given, parts, which, len(whole), self._kind.listed)
