@@ -149,7 +149,7 @@ with torch.inference_mode():
     run = log.run_of(sampled(bound(share=1.0)))
     binding.region_bias = whole
     result["failure"] = {
-        "picture": torch.allclose(run.latent, plain.cpu(), atol=1e-5),
+        "picture": torch.allclose(run.latent, plain.cpu(), atol=1e-4),  # another kernel of attention rounds otherwise
         "unbound": [str(step) for step in run.binding.unbound],
     }
 
