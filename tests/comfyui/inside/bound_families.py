@@ -65,9 +65,9 @@ def family(name):
             wrong += int((after != before & ~hidden_pairs(row, *like.shape[-2:])).sum())
     told |= {"calls": len(pairs), "bound": bindings, "wrong": wrong}
     run = log.run_of(moved)
-    told["unbound"] = [str(step) for step in run.unbound]
+    told["unbound"] = [str(step) for step in run.binding.unbound]
     steered = log.run_of(sample(bound(1 / 3, strength=1.0)))
-    told["steered too"] = [len(steered.entries) > 0, len(steered.unsteered), len(steered.unbound)]
+    told["steered too"] = [len(steered.entries) > 0, len(steered.unsteered), len(steered.binding.unbound)]
     told["off"] = torch.equal(sample(bound(0.0)), plain)
     told["as it was"] = torch.equal(sample(model), plain)
     return told
