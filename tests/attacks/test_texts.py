@@ -177,7 +177,10 @@ _DAMAGED = {
         ({"objects": [_CHIP], "relations": [[0, "above", 0]]}, "relations[0]: [3]"),
         ({"objects": [_CHIP, {**_CHIP, "name": "dog"}], "relations": [[0, "a b", 1]]}, 'relations[0][1]: "a b"'),
         ({"objects": [_CHIP], "relations": [[0, "above", 1]]}, "relations[0][2]: 1"),
-        ({"objects": [_CHIP], "relations": [[0, "at_left", None]]}, 'relations[0][1]: "at_left"'),
+        (
+            {"objects": [_CHIP, {**_CHIP, "name": "dog"}], "relations": [[0, "at_left", 1]]},
+            'relations[0][1]: "at_left"',
+        ),
         ({"objects": [_CHIP], "relations": [0]}, "relations[0]: 0"),
         ({"objects": [_CHIP] * 5000, "relations": []}, "objects: 5000 > 64"),
         ({"objects": _DEEP, "relations": []}, "objects[0]: [1]"),
