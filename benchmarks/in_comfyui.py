@@ -19,13 +19,13 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from steering_core.areas import part_towards
+from steering_core.evaluation.boxes import Box
 from steering_core.evaluation.suites import ScenePrompt
 from steering_core.miniature.world import IMAGE_SIZE
 from steering_core.relations import Relation, with_article
 from steering_core.viz import from_image
 
-#: Left, top, width and height of a part of the canvas, in shares of its sides.
-_Part = tuple[float, float, float, float]
 #: Shape and scheduler of each miniature, as the example workflows have them.
 _SHAPES = {"miniature": ("Stable Diffusion", "normal"), "flux_miniature": ("FLUX", "simple")}
 _MOST_SECONDS, _BETWEEN = 600, 0.05
@@ -104,10 +104,10 @@ def graph(model: str, prompt: ScenePrompt, seeds: Sequence[int], steps: int, sca
         "empty": _node("EmptyLatentImage", width=IMAGE_SIZE, height=IMAGE_SIZE, batch_size=1),
     }
     positive = "whole"
-    for name, (left, top, width, height) in _halves(prompt).items():
+    for name, box in _halves(prompt).items():
         alone = f"a photo of {with_article(name)}"
         nodes[f"alone {name}"] = _node("CLIPTextEncode", clip=["model", 1], text=alone)
-        place = {"width": width, "height": height, "x": left, "y": top, "strength": 1.0}
+        place = {"width": box.width, "height": box.height, "x": box.left, "y": box.top, "strength": 1.0}
         nodes[f"area {name}"] = _node("ConditioningSetAreaPercentage", conditioning=[f"alone {name}", 0], **place)
         together = {"conditioning_1": [positive, 0], "conditioning_2": [f"area {name}", 0]}
         nodes[positive := f"with {name}"] = _node("ConditioningCombine", **together)
@@ -130,16 +130,11 @@ def graph(model: str, prompt: ScenePrompt, seeds: Sequence[int], steps: int, sca
     return nodes
 
 
-def _halves(prompt: ScenePrompt) -> dict[str, _Part]:
+def _halves(prompt: ScenePrompt) -> dict[str, Box]:
     """Where each of the two objects of a prompt with one relation belongs: a half of the canvas, by their names."""
     ((subject, relation, object),) = prompt.relations
     assert isinstance(relation, Relation) and object is not None
-    return {subject: _half(*relation.direction), object: _half(*relation.inverse.direction)}
-
-
-def _half(dx: float, dy: float) -> _Part:
-    """The one in a direction; a quarter where it is diagonal."""
-    return 0.5 * (dx > 0), 0.5 * (dy > 0), 0.5 if dx else 1.0, 0.5 if dy else 1.0
+    return {subject: part_towards(*relation.direction), object: part_towards(*relation.inverse.direction)}
 
 
 def _node(kind: str, **inputs: Any) -> dict[str, Any]:

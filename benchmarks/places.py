@@ -20,7 +20,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from benchmarks.measuring import PROMPT_SEED, UNSTEERED, Way, drawing_processes, pipeline
-from benchmarks.ways import arm_name, arm_of, centroid_way
+from benchmarks.ways import arm_name, arm_of, centroid_way, draw_and_look, miniature_settings
 from steering_core.backends.diffusers.arms import sampling_of
 from steering_core.cli.options import positive, whole
 from steering_core.evaluation.runs import Arm, EvaluationFolder
@@ -29,8 +29,7 @@ from steering_core.evaluation.visor import Trial, judge, share_interval
 from steering_core.miniature.folder import SHIPPED
 from steering_core.miniature.look import MiniatureDetector
 from steering_core.miniature.prompts import place_prompts
-from steering_core.miniature.score import SEEDS, STEPS, guidance_scale_of
-from steering_core.miniature.world import IMAGE_SIZE
+from steering_core.miniature.score import SEEDS
 from steering_core.relations import Place, Relation
 from steering_core.schedule import GUIDANCE, SteeringSchedule
 
@@ -80,7 +79,7 @@ def _opened(out: Path, model: str) -> tuple[EvaluationFolder, list[Arm]]:
         ValueError, OSError: as ``EvaluationFolder``.
     """
     drawing = pipeline(SHIPPED[model])
-    settings = {"steps": STEPS, "guidance_scale": guidance_scale_of(drawing), "size": (IMAGE_SIZE, IMAGE_SIZE)}
+    settings = miniature_settings(drawing)
     suite = Suite("places", tuple(place_prompts(_PROMPTS, PROMPT_SEED)), SEEDS)
     folder = EvaluationFolder(out, suite, sampling_of(drawing, settings))
     arms = [arm_of(way, drawing, settings) for way in _WAYS]
@@ -93,10 +92,7 @@ def _drawn(out: Path, model: str, number: int) -> None:
     """A prompt, drawn by each way and looked at."""
     folder, arms = _opened(out, model)
     for arm in arms:
-        for _ in folder.draw(arm, [number], batch=len(SEEDS)):
-            pass
-        for _ in folder.detect(arm.name, MiniatureDetector(), [number]):
-            pass
+        draw_and_look(folder, arm, number)
 
 
 def _judged(folder: EvaluationFolder, way: Way, number: int) -> _Judged:

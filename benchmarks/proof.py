@@ -22,6 +22,7 @@ from accelerate import PartialState
 from benchmarks.in_comfyui import ComfyUI
 from benchmarks.proof_page import page
 from benchmarks.proof_ways import ways_of
+from benchmarks.ways import draw_and_look, miniature_settings
 from steering_core.backends.diffusers import load_pipeline
 from steering_core.backends.diffusers.arms import sampling_of
 from steering_core.cli.options import check_place, number, whole
@@ -31,8 +32,7 @@ from steering_core.files import save_text
 from steering_core.miniature.folder import SHIPPED
 from steering_core.miniature.look import MiniatureDetector
 from steering_core.miniature.prompts import chained_prompts, seen_pair_prompts, unseen_pair_prompts
-from steering_core.miniature.score import SEEDS, STEPS, guidance_scale_of
-from steering_core.miniature.world import IMAGE_SIZE
+from steering_core.miniature.score import SEEDS
 
 #: Prompts of each kind in the whole.
 _UNSEEN, _SEEN, _SEVERAL = 384, 616, 300
@@ -104,8 +104,7 @@ def _opened(
     chosen = {name: suite for name, suite in suites().items() if name in kinds}
     for model in models:
         pipeline = load_pipeline(SHIPPED[model], "cpu")
-        size = (IMAGE_SIZE, IMAGE_SIZE)
-        settings = {"steps": STEPS, "guidance_scale": guidance_scale_of(pipeline), "size": size}
+        settings = miniature_settings(pipeline)
         sampling = sampling_of(pipeline, settings)
         for kind, suite in chosen.items():
             folder = EvaluationFolder(out / model / kind, suite, sampling)
@@ -134,10 +133,7 @@ def _take(folder: EvaluationFolder, arms: Sequence[Arm], numbers: range, deadlin
         for arm in arms:
             if time.monotonic() >= deadline:
                 return
-            for _ in folder.draw(arm, [at], batch=len(folder.suite.seeds)):
-                pass
-            for _ in folder.detect(arm.name, MiniatureDetector(), [at]):
-                pass
+            draw_and_look(folder, arm, at)
 
 
 if __name__ == "__main__":

@@ -50,7 +50,7 @@ class SeparationLoss:
     def __call__(self, maps: TokenMaps, relation: GroundedRelation, progress: float) -> Tensor:
         """See ``SteeringLoss``; the same at every step."""
         mean = maps.mean_of(self.layers, relation.ends)
-        return 1 - divergence(normalise(smoothed(mean, _SIGMA, border="reflect") ** _POWER))
+        return 1 - divergence(normalise(smoothed(mean, _SIGMA) ** _POWER))
 
 
 def divergence(maps: Tensor) -> Tensor:

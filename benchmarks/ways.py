@@ -13,7 +13,10 @@ from diffusers import DiffusionPipeline
 from benchmarks.measuring import Way
 from benchmarks.named_losses import named_loss
 from steering_core.backends.diffusers.arms import steered_arm, unsteered_arm
-from steering_core.evaluation.runs import Arm
+from steering_core.evaluation.runs import Arm, EvaluationFolder
+from steering_core.miniature.look import MiniatureDetector
+from steering_core.miniature.score import STEPS, guidance_scale_of
+from steering_core.miniature.world import IMAGE_SIZE
 from steering_core.schedule import SteeringSchedule
 
 #: Losses that a classifier takes part in, by their names in the tables, at the settings that served best on other
@@ -48,6 +51,19 @@ def arm_of(way: Way, pipeline: DiffusionPipeline, settings: Mapping[str, Any]) -
     if way.make_loss is None:
         return unsteered_arm(arm_name(way), pipeline, settings)
     return steered_arm(arm_name(way), pipeline, settings, way.make_loss(), way.schedule)
+
+
+def miniature_settings(pipeline: DiffusionPipeline) -> dict[str, Any]:
+    """How a miniature draws by itself, for ``sampling_of``."""
+    return {"steps": STEPS, "guidance_scale": guidance_scale_of(pipeline), "size": (IMAGE_SIZE, IMAGE_SIZE)}
+
+
+def draw_and_look(folder: EvaluationFolder, arm: Arm, number: int) -> None:
+    """Draw what is not there of a prompt, all seeds at once, and let the miniatures' detector look."""
+    for _ in folder.draw(arm, [number], batch=len(folder.suite.seeds)):
+        pass
+    for _ in folder.detect(arm.name, MiniatureDetector(), [number]):
+        pass
 
 
 def arm_name(way: Way) -> str:

@@ -12,7 +12,7 @@ from comfy_execution.utils import get_executing_context
 from server import PromptServer
 from torch import Tensor
 
-from ..steering_core.layout import NamedObject, numbered
+from ..steering_core.editing import NamedObject, numbered
 from ..steering_core.parser import objects
 from ..steering_core.plan import plan
 from ..steering_core.standing import standing

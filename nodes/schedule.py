@@ -65,8 +65,7 @@ class SteeringScheduleNode(io.ComfyNode):
                     "restarts.",
                 ),
                 order_input(),
-                _bound_input(),
-                *_restart_inputs(),
+                *_optional_inputs(),
             ],
             outputs=[Schedule.Output(display_name="steering_schedule", tooltip="For Apply Spatial Steering.")],
         )
@@ -78,17 +77,15 @@ class SteeringScheduleNode(io.ComfyNode):
         All inputs are asked for, because ComfyUI hands those behind a choice to no parameter of their own; it then
         leaves the ranges to this.
         """
-        preset, order, bound = inputs.get("preset"), inputs.get("order"), inputs.get("bound_percent", 0.0)
+        preset, order, optional = inputs.get("preset"), inputs.get("order"), _optional(inputs)
         if preset is None:
             return f"preset must be one of {', '.join(_PRESETS)}."
         update = preset.get("update")
         if update is None:
             return f"update must be one of {', '.join(UPDATES)}."
-        restarts = _restarts(inputs)
         values = [
             *_with_values(_inputs(_PRESETS[preset["preset"]]), preset),
-            *_with_values(_restart_inputs(), restarts),
-            (_bound_input(), bound),
+            *_with_values(_optional_inputs(), optional),
         ]
         for one, value in values:
             if (
@@ -99,14 +96,12 @@ class SteeringScheduleNode(io.ComfyNode):
                 return f"{one.id} must be from {one.min} to {one.max}, not {value}."
         if order is None or any(value is None for _, value in values):
             return True  # linked, so known only when it runs; or missing, which ComfyUI says itself
-        return complaint(lambda: _schedule(preset, order, bound, restarts))
+        return complaint(lambda: _schedule(preset, order, optional))
 
     @classmethod
-    def execute(
-        cls, preset: dict, order: str, bound_percent: float = SteeringSchedule.bound, **restarts
-    ) -> io.NodeOutput:
+    def execute(cls, preset: dict, order: str, **optional) -> io.NodeOutput:
         """Build the schedule."""
-        return io.NodeOutput(_schedule(preset, order, bound_percent, _restarts(restarts)))
+        return io.NodeOutput(_schedule(preset, order, _optional(optional)))
 
 
 def _with_values(inputs: list[io.Input], values: dict) -> Iterator[tuple[io.Input, Any]]:
@@ -119,21 +114,22 @@ def _with_values(inputs: list[io.Input], values: dict) -> Iterator[tuple[io.Inpu
             yield from _with_values(chosen.inputs, value)
 
 
-def _restarts(inputs: dict) -> dict:
-    """The inputs of restarts by name; workflows made before them have none."""
-    return {one.id: inputs.get(one.id, one.default) for one in _restart_inputs()}
+def _optional(inputs: dict) -> dict:
+    """The optional inputs by name; workflows made before them have none."""
+    return {one.id: inputs.get(one.id, one.default) for one in _optional_inputs()}
 
 
-def _schedule(preset: dict, order: str, bound: float, restarts: dict) -> SteeringSchedule:
+def _schedule(preset: dict, order: str, optional: dict) -> SteeringSchedule:
     """From the choice of a preset with its inputs, which are read whatever its name is."""
     return SteeringSchedule(
         start=preset["start_percent"],
         end=preset["end_percent"],
         decay=preset["decay"],
         order=order,
-        bound=bound,
+        bound=optional["bound_percent"],
+        restarts=optional["restarts"],
+        restart_overlap=optional["restart_overlap"],
         **read_update(preset["update"]),
-        **restarts,
     )
 
 
@@ -190,8 +186,9 @@ def order_input() -> io.Input:
     return advanced(order)
 
 
-def _bound_input() -> io.Input:
-    return io.Float.Input(
+def _optional_inputs() -> list[io.Input]:
+    """Binding, and how often a picture may begin again, and when it does."""
+    bound = io.Float.Input(
         "bound_percent",
         optional=True,
         default=SteeringSchedule.bound,
@@ -202,10 +199,6 @@ def _bound_input() -> io.Input:
         "their relations ask for: left and right of each other, to a half each. The rest of the picture cannot see "
         "their words. It costs hardly any time. 0: not at all.",
     )
-
-
-def _restart_inputs() -> list[io.Input]:
-    """How often a picture may begin again, and when it does."""
     restarts = io.Int.Input(
         "restarts",
         default=SteeringSchedule.restarts,
@@ -227,7 +220,7 @@ def _restart_inputs() -> list[io.Input]:
         tooltip="A picture begins again where two of its objects share more of their attention than this, from 0 to 1. "
         "Steering Report tells it. Less: more pictures begin again, which takes longer.",
     )
-    return [advanced(restarts), advanced(overlap)]
+    return [bound, advanced(restarts), advanced(overlap)]
 
 
 def update_input(strength: float = 1.0, *, targets: bool = False):

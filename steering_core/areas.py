@@ -41,11 +41,12 @@ def area_of(place: Place) -> Box:
     if not any(place.direction):
         left, top = (along - CENTER_DISTANCE for along in MIDDLE)
         return Box(left, top, 2 * CENTER_DISTANCE, 2 * CENTER_DISTANCE)
-    (x, y), (width, height) = (
-        tuple(0.5 if sign > 0 else 0.0 for sign in place.direction),
-        tuple(0.5 if sign else 1.0 for sign in place.direction),
-    )
-    return Box(x, y, width, height)
+    return part_towards(*place.direction)
+
+
+def part_towards(dx: float, dy: float) -> Box:
+    """The half of the picture in a direction, y downward; a quarter where it is diagonal."""
+    return Box(0.5 * (dx > 0), 0.5 * (dy > 0), 0.5 if dx else 1.0, 0.5 if dy else 1.0)
 
 
 def read_elements(value: Any) -> list[tuple[str, Box]]:

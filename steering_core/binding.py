@@ -21,6 +21,7 @@ from torch import Tensor
 from .families import ReadableNetwork
 from .probe import CallWatch, Spans, as_bias
 from .regions import Region
+from .wording import fault
 
 #: Added to the logit of a key that is not to be seen: its weight is 0 in every precision, but where nothing else is
 #: left to be seen, and then all are seen as they were.
@@ -167,4 +168,4 @@ class _BindingWatch(CallWatch):
         return F.scaled_dot_product_attention(query, key, value, attn_mask, *args, **kwargs)
 
     def _fail(self, error: Exception) -> None:
-        self._failure = self._failure or " ".join(f"{type(error).__name__}: {error}".split())
+        self._failure = self._failure or fault(error)

@@ -19,6 +19,27 @@ _RELATIONS = tuple(relation.value for relation in Relation)
 _PLACES = tuple(place.value for place in Place)
 
 
+class NamedObject(NamedTuple):
+    """An object by its words.
+
+    Attributes:
+        name, occurrence: which it is of that name in the prompt, from 0.
+    """
+
+    name: str
+    occurrence: int
+
+
+def numbered(spans: Iterable[Span]) -> dict[Span, NamedObject]:
+    """Each of a prompt's objects by its name, and which one of that name it is."""
+    seen = Counter[str]()
+    named = {}
+    for span in sorted(spans, key=lambda span: span.start):
+        named[span] = NamedObject(span.text, seen[span.text])
+        seen[span.text] += 1
+    return named
+
+
 def find_phrase(prompt: str, phrase: str, occurrence: int = 0, known: Sequence[Span] | None = None) -> Span:
     """Where a phrase stands in a prompt, in any language.
 
@@ -127,15 +148,10 @@ def described(prompt: str) -> dict[str, Any]:
     Raises:
         TypeError: the prompt is not a string.
     """
-    spans = objects(prompt)
-    positions = {span: position for position, span in enumerate(spans)}
-    seen = Counter[str]()
-    named = []
-    for span in spans:
-        named.append({"name": span.text, "occurrence": seen[span.text]})
-        seen[span.text] += 1
+    named = numbered(objects(prompt))
+    positions = {span: position for position, span in enumerate(named)}
     return {
-        "objects": named,
+        "objects": [one._asdict() for one in named.values()],
         "relations": [
             [
                 positions[relation.subject],

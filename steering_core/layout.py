@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
-from .editing import between, distinct, find_phrase
+from .editing import NamedObject, between, distinct, find_phrase, numbered
 from .parser import objects
 from .parts import Part
 from .relations import STEERED_NAMES, Place, Relation, Scene, Span, relation_named
@@ -15,17 +14,6 @@ from .relations import STEERED_NAMES, Place, Relation, Scene, Span, relation_nam
 #: Most objects of a layout: each pair of them can be related.
 MOST_PLACED = 64
 _RELATIONS = tuple(relation.value for relation in Relation)
-
-
-class NamedObject(NamedTuple):
-    """An object by its words.
-
-    Attributes:
-        name, occurrence: which it is of that name in the prompt, from 0.
-    """
-
-    name: str
-    occurrence: int
 
 
 class PlacedObject(NamedTuple):
@@ -130,13 +118,3 @@ def laid_out(scene: Scene, layout: Layout) -> Scene:
 def _taken_off(scene: Scene, removed: Sequence[NamedObject], known: Sequence[Span]) -> set[Span]:
     """The objects of a scene that were taken off; one that the prompt names no more is passed over."""
     return {span for span, named in numbered({*known, *scene.objects}).items() if named in removed}
-
-
-def numbered(spans: Iterable[Span]) -> dict[Span, NamedObject]:
-    """Each of a prompt's objects by its name, and which one of that name it is."""
-    seen = Counter[str]()
-    named = {}
-    for span in sorted(spans, key=lambda span: span.start):
-        named[span] = NamedObject(span.text, seen[span.text])
-        seen[span.text] += 1
-    return named

@@ -19,6 +19,7 @@ from torch import Tensor
 from .outcomes import Restart, Restarts
 from .steering import Steering
 from .trace import TraceEntry
+from .wording import fault
 
 T = TypeVar("T")
 
@@ -69,7 +70,7 @@ def begin_again(
         except steering.stops:
             raise
         except Exception as error:  # the pictures go on as they are
-            failure = f"attempt {number + 1} failed, {' '.join(f'{type(error).__name__}: {error}'.split())}"
+            failure = f"attempt {number + 1} failed, {fault(error)}"
             break
         overlaps = _overlaps(again.trace, step)
         if again.unsteered or overlaps is None:

@@ -17,7 +17,9 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.utils._pytree import TreeSpec, tree_flatten, tree_unflatten
 
-from .care import ordinary_alias
+from .care import memory_is_short, ordinary_alias
+from .families import ReadableNetwork
+from .probe import MapCollector
 
 #: Makes the context in which a block is run again.
 Around = Callable[[nn.Module], AbstractContextManager[Any]]
@@ -40,6 +42,35 @@ def run_again(blocks: Iterable[nn.Module], around: Around, aside: MutableMapping
             else:
                 before.callback(attributes.__delitem__, "forward")
             attributes["forward"] = partial(_forward, partial(around, block), aside, forward)
+        yield
+
+
+@contextmanager
+def reading_with_gradient(
+    network: ReadableNetwork,
+    wanted: Sequence[str],
+    collector: MapCollector,
+    tokens: int,
+    modules: Sequence[nn.Module],
+    differentiable: Callable[[Sequence[nn.Module]], AbstractContextManager[None]],
+) -> Iterator[None]:
+    """In this context, a forward is read for a gradient; where memory is short its blocks are run again for that.
+
+    Args:
+        wanted, collector, tokens: see ``ReadableNetwork.reading``.
+        modules: all of the network's.
+        differentiable: the context in which such modules can be run for a gradient to the latent.
+    """
+    reading = network.reading(wanted, collector, tokens)
+    # The block of the last layer ends in its middle, and keeps no more than it would when it is run again.
+    run_twice = network.blocks_without(wanted[-1]) if memory_is_short() else []
+
+    @contextmanager
+    def again(block: nn.Module) -> Iterator[None]:
+        with reading.again(block), differentiable(list(block.modules())):
+            yield
+
+    with reading, differentiable(modules), run_again(run_twice, again, collector.maps):
         yield
 
 

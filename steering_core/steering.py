@@ -26,6 +26,7 @@ from .schedule import GUIDANCE, SamplingStep, SteeringSchedule
 from .token_maps import TokenMaps, centroids, threshold_at_mean
 from .tokens import GroundedRelation, GroundedScene
 from .trace import TraceEntry
+from .wording import fault
 
 #: From a latent (batch, …) in float32 to token maps in its autograd graph.
 Probe = Callable[[Tensor], TokenMaps]
@@ -190,10 +191,7 @@ class Steering:
             reason: one line.
             images: the pictures of the batch that it concerns; all when none is named.
         """
-        left_out = UnsteeredStep(step, " ".join(reason.split()), tuple(images))
-        if not self.unsteered:
-            _log.warning("Spatial Steering: %s. The picture is sampled on.", left_out)
-        self.unsteered.append(left_out)
+        _add_told(UnsteeredStep(step, " ".join(reason.split()), tuple(images)), self.unsteered)
 
     def binding(self, steps: int) -> BoundSteps | None:
         """What became of the binding in a run of so many steps; none where none was asked for."""
@@ -210,13 +208,10 @@ class Steering:
         if step in (left_out.step for left_out in self.unbound):
             return
         if reason:
-            left_out = UnsteeredStep(step, reason, lacks="bound")
-            if not self.unbound:
-                _log.warning("Spatial Steering: %s. The picture is sampled on.", left_out)
-            self.unbound.append(left_out)
-        if reason and step in self.bound:
-            self.bound.remove(step)
-        elif not reason and step not in self.bound:
+            _add_told(UnsteeredStep(step, reason, lacks="bound"), self.unbound)
+            if step in self.bound:
+                self.bound.remove(step)
+        elif step not in self.bound:
             self.bound.append(step)
 
     @property
@@ -233,7 +228,7 @@ class Steering:
         except self._stops:
             raise
         except Exception as error:  # whatever it is, the picture is worth more than this step's steering
-            self.leave_out(step.number, f"{type(error).__name__}: {error}")
+            self.leave_out(step.number, fault(error))
             return None
 
     def _look_back(self, latent: Tensor, probe: Probe, step: SamplingStep, refinement: int) -> None:
@@ -281,7 +276,7 @@ class Steering:
 
     def _rest_after(self, step: SamplingStep) -> None:
         """Where all that was just seen meets the target, the next steps that work on it rest."""
-        if self.schedule.rest and (self.trace[-1].loss <= self.schedule.target).all():
+        if self.schedule.rest and self.trace[-1].met.all():
             numbers = self._numbers(step)
             turns = len(self.scene.relations) // len(numbers)
             self._looked_at_again[numbers] = step.number + turns * (1 + self.schedule.rest)
@@ -374,6 +369,13 @@ def bounded_shift(alpha: float) -> float:
         1 from ``LEAST_ALPHA`` on, alpha / ``LEAST_ALPHA`` below it.
     """
     return min(1.0, alpha / LEAST_ALPHA)
+
+
+def _add_told(left_out: UnsteeredStep, others: list[UnsteeredStep]) -> None:
+    """Take down what a step lacks; the log is told of the first one."""
+    if not others:
+        _log.warning("Spatial Steering: %s. The picture is sampled on.", left_out)
+    others.append(left_out)
 
 
 def _in_main_memory(*tensors: Tensor) -> list[Tensor]:

@@ -111,18 +111,17 @@ def resize(maps: Tensor, size: tuple[int, int]) -> Tensor:
     return F.interpolate(flat, size=size, mode="bilinear", align_corners=False).view(*maps.shape[:-2], *size)
 
 
-def smoothed(maps: Tensor, sigma: float, border: str = "replicate") -> Tensor:
-    """Each map convolved with a Gaussian of 3×3 cells.
+def smoothed(maps: Tensor, sigma: float) -> Tensor:
+    """Each map convolved with a Gaussian of 3×3 cells, mirrored beyond its border.
 
     Args:
         maps: (batch, objects, H, W).
         sigma: in cells.
-        border: what lies beyond it, as ``F.pad`` names it.
     """
     offsets = torch.arange(-1, 2, dtype=maps.dtype, device=maps.device)
     weights = torch.exp(-(offsets**2) / (2 * sigma**2))
     kernel = (weights[:, None] * weights) / weights.sum() ** 2
-    padded = F.pad(maps.flatten(0, 1)[:, None], (1, 1, 1, 1), mode=border)
+    padded = F.pad(maps.flatten(0, 1)[:, None], (1, 1, 1, 1), mode="reflect")
     return F.conv2d(padded, kernel[None, None]).view_as(maps)
 
 

@@ -7,6 +7,11 @@ from collections.abc import Sequence
 _MOST = 4
 
 
+def fault(error: BaseException) -> str:
+    """What failed and what it says, on one line."""
+    return " ".join(f"{type(error).__name__}: {error}".split())
+
+
 def several(items: Sequence[str], separator: str = "; ", most: int = _MOST) -> str:
     """The items one after the other; of many the first few, and how many more there are."""
     left = len(items) - most

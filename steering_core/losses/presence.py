@@ -50,5 +50,5 @@ class PresenceLoss:
         """See ``SteeringLoss``; the same at every step."""
         assert maps.words is not None
         sharpened = (_SHARPNESS * maps.words.mean_of(self.layers)).softmax(dim=1)
-        peaks = smoothed(sharpened, _SMOOTHING_SIGMA, border="reflect").amax(dim=(-2, -1))
+        peaks = smoothed(sharpened, _SMOOTHING_SIGMA).amax(dim=(-2, -1))
         return 1 - peaks[:, [word for words in maps.words.objects for word in words]].amin(dim=1)

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from benchmarks import proof
+from benchmarks import proof, ways
 from benchmarks.in_comfyui import ComfyUI, graph
 from benchmarks.proof_page import in_equal_time
 from benchmarks.proof_ways import OTHER_SEEDS, RENDERED, UNSTEERED, WAYS, rendered
@@ -80,7 +80,7 @@ def run(monkeypatch, *options):
 
 
 def test_sessions_add_up_and_the_page_is_of_what_all_ways_have_drawn(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(proof, "STEPS", 2)
+    monkeypatch.setattr(ways, "STEPS", 2)
     out, page = tmp_path / "out", tmp_path / "page.md"
     run(monkeypatch, "--out", str(out), "--minutes", "0")
     assert "unseen pairs: 0 of 384 prompts" in capsys.readouterr().out and not list(out.rglob("*.png"))
@@ -104,16 +104,16 @@ def test_sessions_add_up_and_the_page_is_of_what_all_ways_have_drawn(tmp_path, m
 
 
 def test_other_settings_are_noticed(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(proof, "STEPS", 2)
+    monkeypatch.setattr(ways, "STEPS", 2)
     run(monkeypatch, "--out", str(tmp_path), "--minutes", "0")
-    monkeypatch.setattr(proof, "STEPS", 3)
+    monkeypatch.setattr(ways, "STEPS", 3)
     with pytest.raises(SystemExit):
         run(monkeypatch, "--out", str(tmp_path), "--minutes", "0")
     assert "run.json was made with another sampling" in capsys.readouterr().err
 
 
 def test_the_best_of_two_is_one_of_the_two(tmp_path, monkeypatch):
-    monkeypatch.setattr(proof, "STEPS", 3)
+    monkeypatch.setattr(ways, "STEPS", 3)
     run(monkeypatch, "--out", str(tmp_path), "--prompts", "1", "--several", "0", "--page", str(tmp_path / "page.md"))
     pictures = tmp_path / "miniature" / "unseen_pairs" / "arms"
 

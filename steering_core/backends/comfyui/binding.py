@@ -8,16 +8,13 @@ from typing import Any
 
 import comfy.samplers
 import torch
-from comfy.ldm.modules.attention import attention_pytorch
 from torch import Tensor
 
 from ...binding import Binding, BoundText
 from ...families import ReadableNetwork
 from ...steering import Steering
-from .probe import attending_by_pytorch
+from .probe import OVERRIDE, attending_by_pytorch, choosing_pytorch
 from .text import tied_conditions
-
-_OVERRIDE = "optimized_attention_override"
 
 
 class BoundForwards:
@@ -70,7 +67,7 @@ class BoundForwards:
         if not any(parts):
             return executor(x, t, c_concat, c_crossattn, control, options, **kwargs)
         network = self._guider.inner_model.diffusion_model
-        bound_options = {**options, _OVERRIDE: _by_pytorch(options.get(_OVERRIDE))}
+        bound_options = {**options, OVERRIDE: choosing_pytorch(options.get(OVERRIDE))}
         with (
             self._binding.bound(parts),
             attending_by_pytorch(network),
@@ -106,10 +103,3 @@ class BoundForwards:
         begins = [first + length * time for time in range(times)]
         tokens = [tuple(begin + i for begin in begins for i in indices) for indices in self._steering.scene.tokens]
         return BoundText(tuple(tokens), length * times)
-
-
-def _by_pytorch(override: Callable[..., Tensor] | None) -> Callable[..., Tensor]:
-    """An override of attention that chooses PyTorch's, which takes every mask; what was there before is kept."""
-    if override is None:
-        return lambda kernel, *args, **kwargs: attention_pytorch(*args, **kwargs)
-    return lambda kernel, *args, **kwargs: override(attention_pytorch, *args, **kwargs)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import comfy.ops
@@ -15,13 +16,15 @@ from torch import Tensor, nn
 from torch.nn.attention import SDPBackend
 
 from ...attention import differentiable_attention
-from ...care import memory_is_short
 from ...families import ReadableNetwork, uncompiled
 from ...probe import MapCollector, ProbeComplete
-from ...run_again import run_again
+from ...run_again import reading_with_gradient
 from ...token_maps import TokenMaps
 from .gradients import make_cast_weights_ordinary, make_rope_differentiable, weights_cast_again
 from .text import Condition
+
+#: The transformer option by which ComfyUI asks what attends.
+OVERRIDE = "optimized_attention_override"
 
 try:
     from comfy.ldm.ernie import model as ernie
@@ -62,7 +65,7 @@ def probe_model(
     options = create_model_options_clone(model_options)
     transformer_options = options.setdefault("transformer_options", {})
     # Of the attention kernels that may be chosen, this one is known to have a backward.
-    transformer_options["optimized_attention_override"] = _differentiable_attention
+    transformer_options[OVERRIDE] = choosing_pytorch()
     # Of a conditioning for an area only, the maps would show the area only.
     condition = {name: value for name, value in condition.items() if name != "area"}
     if "control" in condition:
@@ -76,17 +79,9 @@ def probe_model(
     make_cast_weights_ordinary(modules)
     vectors = condition.get("cross_attn")
     conditioning = 0 if vectors is None else vectors.shape[1]
-    reading = network.reading(layers, collector, conditioning)
-    # The block of the last layer ends in its middle, and keeps no more than it would when it is run again.
-    run_twice = network.blocks_without(layers[-1]) if memory_is_short() else []
-
-    @contextmanager
-    def again(block: nn.Module) -> Iterator[None]:
-        with reading.again(block), _differentiable(diffusion_model, list(block.modules())):
-            yield
-
+    differentiable = partial(_differentiable, diffusion_model)
     try:
-        with reading, _differentiable(diffusion_model, modules), run_again(run_twice, again, collector.maps):
+        with reading_with_gradient(network, layers, collector, conditioning, modules, differentiable):
             comfy.samplers.calc_cond_batch(
                 guider.inner_model, [[condition]], x, x.new_full((len(x),), sigma, dtype=torch.float32), options
             )
@@ -108,8 +103,15 @@ def _differentiable(network: nn.Module, modules: Sequence[nn.Module]) -> Iterato
         yield
 
 
-def _differentiable_attention(kernel: Callable[..., Tensor], *args: Any, **kwargs: Any) -> Tensor:
-    return attention_pytorch(*args, **kwargs)
+def choosing_pytorch(override: Callable[..., Tensor] | None = None) -> Callable[..., Tensor]:
+    """An override of attention that chooses PyTorch's, which has a gradient and takes every mask.
+
+    Args:
+        override: what was there before, and is kept.
+    """
+    if override is None:
+        return lambda kernel, *args, **kwargs: attention_pytorch(*args, **kwargs)
+    return lambda kernel, *args, **kwargs: override(attention_pytorch, *args, **kwargs)
 
 
 @contextmanager

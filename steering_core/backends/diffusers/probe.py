@@ -11,10 +11,9 @@ from diffusers.models.attention_dispatch import AttentionBackendName
 from torch import nn
 
 from ...attention import differentiable_attention
-from ...care import memory_is_short
 from ...layers import check_layers, default_layers
 from ...probe import MapCollector, ProbeComplete
-from ...run_again import run_again
+from ...run_again import reading_with_gradient
 from ...token_maps import TokenMaps
 from .families import readable_network
 
@@ -74,17 +73,8 @@ def _read(
     collector = MapCollector(wanted, tokens, over_all_keys, goes_on)
     # One walk, and no look for an attribute that a module lacks: in a large network either takes milliseconds.
     modules = list(network.modules())
-    reading = readable.reading(wanted, collector, tokens=0)
-    # The block of the last layer ends in its middle, and keeps no more than it would when it is run again.
-    run_twice = readable.blocks_without(wanted[-1]) if memory_is_short() else []
-
-    @contextmanager
-    def again(block: nn.Module) -> Iterator[None]:
-        with reading.again(block), _differentiable(list(block.modules())):
-            yield
-
     output = None
-    with reading, _differentiable(modules), run_again(run_twice, again, collector.maps), suppress(ProbeComplete):
+    with reading_with_gradient(readable, wanted, collector, 0, modules, _differentiable), suppress(ProbeComplete):
         output = network(**inputs)
     return collector.token_maps(), output
 
