@@ -94,7 +94,6 @@ def _previewed(entry: dict[str, Any]) -> list[str]:
 
 
 def _open(page, prompt: dict[str, Any]) -> None:
-    page.keyboard.press("Escape")  # a dialog with templates may lie over everything at first
     page.errors.clear()
     page.evaluate("async prompt => { await app.loadApiJson(prompt, 'attack') }", prompt)
     page.wait_for_function("count => app.graph._nodes.length === count", arg=len(prompt))

@@ -173,7 +173,6 @@ def test_only_the_inputs_that_the_choice_uses_are_shown(page):
 
 def test_run_shows_the_pictures(page):
     _open(page, _FIRST_STEPS)
-    page.keyboard.press("Escape")  # a dialog with templates may lie over everything at first
     page.get_by_test_id("queue-button").click()
     page.wait_for_function(f"() => ({_PICTURES})().every(count => count === 4)")
     assert page.errors == []

@@ -40,7 +40,6 @@ def no_errors(page):
 
 
 def _build(page, prompt, type="SpatialSteeringSceneLayout"):
-    page.keyboard.press("Escape")  # a dialog with templates may lie over everything at first
     page.evaluate(_BUILD, [prompt, type])
     page.locator(".spatial-steering").wait_for()
 

@@ -66,13 +66,6 @@ def _are_right(server) -> list[bool]:
     return right
 
 
-def _close_dialogs(page):
-    """One with templates may lie over everything at first, and come late."""
-    for _ in range(4):
-        page.keyboard.press("Escape")
-        page.wait_for_timeout(700)
-
-
 def _skip_tutorial(page):
     """A first run's offer of a tutorial may lie over everything."""
     page.wait_for_timeout(1500)
@@ -81,7 +74,6 @@ def _skip_tutorial(page):
 
 
 def test_from_an_empty_graph_to_the_first_right_picture_in_five_actions(page, server):
-    _close_dialogs(page)
     page.evaluate(_EMPTY)
     actions = []
 
@@ -101,7 +93,6 @@ def test_from_an_empty_graph_to_the_first_right_picture_in_five_actions(page, se
 
 
 def test_the_first_example_is_an_app_with_prompt_canvas_strength_and_seed(page):
-    _close_dialogs(page)
     page.evaluate("graph => app.loadGraphData(graph)", json.loads((_EXAMPLES / f"{_SHORTEST}.json").read_text()))
     page.locator(".spatial-steering .chip").first.wait_for()
     page.get_by_role("button", name="Enter app mode").click()

@@ -31,6 +31,7 @@ _BUILD = (
     app.canvas.setDirty(true, true)
 }"""
 )
+_EDITED = "() => [...document.querySelectorAll('.spatial-steering .row select')].map(({ value }) => value)"
 _SAID = """type => app.graph._nodes.find(node => node.type === type)
     .widgets.find(widget => widget.name === 'reading').element.textContent"""
 _PARSER, _SAMPLER, _APPLY = (
@@ -49,7 +50,6 @@ def no_errors(page):
 
 
 def _build(page, prompt):
-    page.keyboard.press("Escape")  # a dialog with templates may lie over everything at first
     page.evaluate(_BUILD, prompt)
 
 
@@ -58,7 +58,7 @@ def _says(page, type, words):
 
 
 def _search_box(page):
-    """The search box, open over an empty graph; a dialog with templates may lie over everything, and come late."""
+    """The search box, open over an empty graph."""
     page.evaluate("() => app.graph.clear()")
     box = page.get_by_placeholder("Add a node...")
     for _ in range(20):
@@ -123,14 +123,15 @@ def test_the_canvas_of_spatial_prompt_shows_its_own_prompt_and_edit_relations_wh
     edited = page.locator(".spatial-steering .row select")
     edited.wait_for()
     assert edited.input_value() == "left_of"
-    page.locator('.spatial-steering .chip[value="cat"]').focus()
+    cat = page.locator('.spatial-steering .chip[value="cat"]')
     for _ in range(12):
-        page.keyboard.press("Shift+ArrowRight")
+        cat.press("Shift+ArrowRight")
     said.filter(has_text="cat to the right of dog").wait_for()
-    page.wait_for_function("() => document.querySelector('.spatial-steering .row select')?.value === 'right_of'")
+    # What was moved has a place of its own, beside the relation.
+    page.wait_for_function(f'() => JSON.stringify(({_EDITED})()) === \'["at_right","right_of"]\'')
     prompt = page.evaluate("async () => (await app.graphToPrompt()).output")
     (inputs,) = (node["inputs"] for node in prompt.values() if node["class_type"].endswith("SpatialPrompt"))
-    assert inputs["layout"]["relations"] == [[0, "right_of", 1]]
+    assert inputs["layout"]["relations"] == [[0, "at_right", None], [0, "right_of", 1]]
 
 
 @pytest.mark.parametrize(
