@@ -348,7 +348,8 @@ def test_where_the_look_of_both_fails_the_prediction_is_the_networks_own(made):
 
     pipeline = made("FLUX.1")
     steering = make_steering(pipeline, Failing(), update=GUIDANCE)
-    assert torch.equal(sample(pipeline, steering, guidance=0.0), sample(pipeline, guidance=0.0))
+    # The forward of both was run for a gradient, by kernels that can round otherwise.
+    torch.testing.assert_close(sample(pipeline, steering, guidance=0.0), sample(pipeline, guidance=0.0))
     assert len(steering.unsteered) == 1
 
 
