@@ -100,13 +100,13 @@ def _time(result: ArmResult, results: Mapping[str, ArmResult]) -> str:
     """Over unsteered; of what a ComfyUI draws and of what is rendered nothing is told."""
     if result.name not in (UNSTEERED, OTHER_SEEDS, BEST_OF_2, *_STEERED):
         return ""
-    return f"{_seconds(result, results) / results[UNSTEERED].seconds:.2f} ×"
+    return f"{_seconds(result, results) / results[UNSTEERED].cost.seconds:.2f} ×"
 
 
 def _seconds(result: ArmResult, results: Mapping[str, ArmResult]) -> float:
     """Of a picture; the best of two takes both, and to choose."""
     beside = (UNSTEERED, OTHER_SEEDS) if result.name == BEST_OF_2 else ()
-    return result.seconds + sum(results[way].seconds for way in beside)
+    return result.cost.seconds + sum(results[way].cost.seconds for way in beside)
 
 
 def _steered_row(
@@ -116,8 +116,8 @@ def _steered_row(
     of_ways = [
         [prompt_counts(folder, way, at, RULES[VISOR]) for at in numbers] for way in (UNSTEERED, BEST_OF_2, result.name)
     ]
-    one, two = results[UNSTEERED].seconds, _seconds(results[BEST_OF_2], results)
-    paid = (result.seconds - one) / (two - one)
+    one, two = results[UNSTEERED].cost.seconds, _seconds(results[BEST_OF_2], results)
+    paid = (result.cost.seconds - one) / (two - one)
     first, best, steered = ([counts.correct for counts in of_way] for of_way in of_ways)
     of_seeds, more = in_equal_time(paid, first, best, steered, of_ways[0][0].pictures)
     return [_told(result.name), percent(of_seeds), points(more)]

@@ -21,7 +21,7 @@ from benchmarks.ways import LEARNED_LOSSES, learned_schedule
 from steering_core.backends.diffusers import ground_prompt
 from steering_core.backends.diffusers.arms import steered_arm, unsteered_arm
 from steering_core.classifier import CLASSIFIERS_DIR
-from steering_core.evaluation.runs import Arm, EvaluationFolder
+from steering_core.evaluation.runs import Arm, Drawn, EvaluationFolder
 from steering_core.evaluation.suites import ScenePrompt
 from steering_core.losses import CentroidLoss
 from steering_core.miniature.world import IMAGE_SIZE, Layout, render, sample_layout
@@ -69,12 +69,12 @@ def ways_of(
             steered_arm(name, pipeline, settings, named_loss(loss, classifier), learned_schedule(schedule))
             for name, loss in LEARNED_LOSSES.items()
         ),
-        Arm(RENDERED, {}, rendered),
+        Arm(RENDERED, {}, lambda prompt, seeds: Drawn(rendered(prompt, seeds))),
     ]
     # What runs beside them counts for nothing.
     arms = [replace(arm, clock=time.process_time) for arm in arms]
     if comfyui is not None and is_one:
-        draw = partial(comfyui.draw, model, settings["steps"], settings["guidance_scale"])
+        draw = partial(_in_comfyui, comfyui, model, settings)
         arms.append(Arm(COMFYUI_AREAS, {"in_areas": True}, draw))
     return arms
 
@@ -97,14 +97,14 @@ def _layout(prompt: ScenePrompt, seed: int) -> Layout:
             return layout
 
 
-def _with_other_seeds(unsteered: Arm, prompt: ScenePrompt, seeds: Sequence[int]) -> Tensor:
+def _with_other_seeds(unsteered: Arm, prompt: ScenePrompt, seeds: Sequence[int]) -> Drawn:
     """Of each seed the picture that is tried beside its own."""
     return unsteered.draw(prompt, [seed + _STRIDE for seed in seeds])
 
 
 def _best_of_2(
     pipeline: DiffusionPipeline, folder: EvaluationFolder, prompt: ScenePrompt, seeds: Sequence[int]
-) -> Tensor:
+) -> Drawn:
     """Of each seed the better of the two unsteered pictures, which are drawn already."""
     number, scene = folder.suite.prompts.index(prompt), ground_prompt(pipeline, prompt.text, prompt.scene)
 
@@ -112,4 +112,11 @@ def _best_of_2(
         pictures = [from_image(folder.read_picture(arm, number, seed)) for arm in (UNSTEERED, OTHER_SEEDS)]
         return best_picture(scene, torch.stack(pictures))
 
-    return torch.stack([best(seed) for seed in seeds])
+    return Drawn(torch.stack([best(seed) for seed in seeds]))
+
+
+def _in_comfyui(
+    comfyui: ComfyUI, model: str, settings: Mapping[str, Any], prompt: ScenePrompt, seeds: Sequence[int]
+) -> Drawn:
+    """What a running ComfyUI draws in core's areas."""
+    return Drawn(comfyui.draw(model, settings["steps"], settings["guidance_scale"], prompt, seeds))

@@ -12,7 +12,7 @@ from ..relations import CARDINAL_RELATIONS, Place, Relation
 from .boxes import Found
 from .geneval import judge_geneval
 from .names import canonical
-from .runs import EvaluationFolder
+from .runs import Cost, EvaluationFolder
 from .statistics import Estimate, difference, share
 from .suites import ScenePrompt, Suite, Triplet
 from .t2i_compbench import t2i_compbench_score
@@ -107,7 +107,7 @@ class ArmResult:
     Attributes:
         gain: by how much more of its pictures are right than of the first arm's; none for that one.
         spread_of_places, spread_of_sizes: see ``spread_over_seeds``; the mean over prompts and their objects.
-        seconds: that a picture took, on average; nan where no time was taken.
+        cost: of a picture.
     """
 
     name: str
@@ -117,12 +117,13 @@ class ArmResult:
     gain: Estimate | None
     spread_of_places: float
     spread_of_sizes: float
-    seconds: float
+    cost: Cost
 
     def as_json(self) -> dict[str, Any]:
         """In plain values; what could not be told is null."""
         told: dict[str, Any] = {"name": self.name, **_as_json(self.all)}
-        told |= {name: _or_none(getattr(self, name)) for name in ("spread_of_places", "spread_of_sizes", "seconds")}
+        told |= {name: _or_none(getattr(self, name)) for name in ("spread_of_places", "spread_of_sizes")}
+        told |= {name: _or_none(value) for name, value in vars(self.cost).items()}
         told["gain"] = None if self.gain is None else _estimate_as_json(self.gain)
         for key, groups in (("by_relation", self.by_relation), ("by_object", self.by_object)):
             told[key] = {name: _as_json(figures) for name, figures in groups.items()}
@@ -156,7 +157,7 @@ def arm_results(
     counts = {arm: [counts for counts, _ in of_prompts] for arm, of_prompts in read.items()}
     spreads = {arm: [one for _, spreads in of_prompts for one in spreads] for arm, of_prompts in read.items()}
     first = counts[arms[0]]
-    return [_result(prompts, arm, counts[arm], spreads[arm], first, folder.seconds(arm, some)) for arm in arms]
+    return [_result(prompts, arm, counts[arm], spreads[arm], first, folder.cost(arm, some)) for arm in arms]
 
 
 def prompt_counts(folder: EvaluationFolder, arm: str, number: int, rule: Rule) -> PromptCounts:
@@ -195,7 +196,7 @@ def _result(
     counts: Sequence[PromptCounts],
     spreads: Sequence[tuple[float, float]],
     first: Sequence[PromptCounts],
-    seconds: float,
+    cost: Cost,
 ) -> ArmResult:
     """Of an arm.
 
@@ -221,7 +222,7 @@ def _result(
         gain,
         _mean(places),
         _mean(sizes),
-        seconds,
+        cost,
     )
 
 

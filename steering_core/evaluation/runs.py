@@ -3,7 +3,7 @@
     OUT/run.json                        what is drawn, and how
     OUT/arms/ARM/arm.json               what one way of sampling does otherwise than the others
     OUT/arms/ARM/pictures/000012_42.png of prompt 12 with seed 42
-    OUT/arms/ARM/times/000012.json      how long the pictures of prompt 12 took
+    OUT/arms/ARM/times/000012.json      what the pictures of prompt 12 took: time, looks and gradient passes
     OUT/arms/ARM/found/000012.json      what was found in the pictures of prompt 12
 
 Every file is written whole or not at all, and none is made again: so processes that share the prompts need nothing
@@ -17,7 +17,7 @@ import json
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, astuple, dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -33,10 +33,41 @@ from .detectors import ObjectDetector
 from .encoders import Encoder
 from .suites import ScenePrompt, Suite
 
-#: Draws a prompt with some seeds: (seeds, 3, H, W) in [0, 1].
-Draw = Callable[[ScenePrompt, Sequence[int]], Tensor]
 #: (width, height) of a picture in pixels, and what was found in it.
 _Seen = tuple[tuple[int, int], list[Found]]
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """Pictures of a prompt, and what steering did for them.
+
+    Attributes:
+        pictures: (seeds, 3, H, W) in [0, 1].
+        looks: how often a picture's maps were read, counted for each picture.
+        gradient_passes: how often a picture was moved by a gradient, likewise.
+    """
+
+    pictures: Tensor
+    looks: int = 0
+    gradient_passes: int = 0
+
+
+#: Draws a prompt with some seeds.
+Draw = Callable[[ScenePrompt, Sequence[int]], Drawn]
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a picture took, on average; nan where that was not taken down.
+
+    Attributes:
+        seconds: by the arm's clock, detection left out.
+        looks, gradient_passes: see ``Drawn``.
+    """
+
+    seconds: float
+    looks: float
+    gradient_passes: float
 
 
 @dataclass(frozen=True)
@@ -66,10 +97,15 @@ class _FoundFile:
 
 @dataclass(frozen=True)
 class _TimesFile:
-    """How many pictures of a prompt were drawn, and the seconds that they took together."""
+    """How many pictures of a prompt were drawn, and what they took together.
+
+    Folders of before looks and gradient passes were counted do not tell of them.
+    """
 
     pictures: int
     seconds: float
+    looks: int | None = None
+    gradient_passes: int | None = None
 
 
 class EvaluationFolder:
@@ -122,8 +158,11 @@ class EvaluationFolder:
             for first in range(0, len(missing), batch):
                 seeds = missing[first : first + batch]
                 begin = arm.clock()
-                pictures = check_finite(arm.draw(self.suite.prompts[number], seeds))
-                self._add_time(arm.name, number, _TimesFile(len(seeds), arm.clock() - begin))
+                drawn = arm.draw(self.suite.prompts[number], seeds)
+                seconds = arm.clock() - begin
+                pictures = check_finite(drawn.pictures)
+                taken = _TimesFile(len(seeds), seconds, drawn.looks, drawn.gradient_passes)
+                self._add_taken(arm.name, number, taken)
                 for seed, picture in zip(seeds, pictures):
                     file = self.picture(arm.name, number, seed)
                     file.parent.mkdir(parents=True, exist_ok=True)
@@ -194,16 +233,21 @@ class EvaluationFolder:
         """Whether a detector has looked at all pictures of a prompt."""
         return self._found_file(arm, number).exists()
 
-    def seconds(self, arm: str, numbers: Sequence[int]) -> float:
-        """How long a picture of these prompts took, on average; nan where no time was taken.
+    def cost(self, arm: str, numbers: Sequence[int]) -> Cost:
+        """What a picture of these prompts took.
 
         Raises:
             ValueError: a file is damaged.
             OSError: it cannot be read.
         """
-        read = [self._time(arm, number) for number in numbers]
+        read = [self._taken(arm, number) for number in numbers]
         pictures = sum(one.pictures for one in read)
-        return sum(one.seconds for one in read) / pictures if pictures else math.nan
+
+        def mean(taken: Sequence[float | None]) -> float:
+            told = [one for one in taken if one is not None]
+            return sum(told) / pictures if pictures and len(told) == len(taken) else math.nan
+
+        return Cost(*(mean([getattr(one, field.name) for one in read]) for field in fields(Cost)))
 
     def features(self, arm: str, encoder: Encoder, numbers: Sequence[int]) -> Iterator[Tensor]:
         """Features of an arm's pictures, prompt by prompt, (seeds, numbers).
@@ -245,15 +289,18 @@ class EvaluationFolder:
     def _times_file(self, arm: str, number: int) -> Path:
         return self._arm(arm) / "times" / f"{number:06d}.json"
 
-    def _time(self, arm: str, number: int) -> _TimesFile:
-        """Nothing where no time was taken."""
+    def _taken(self, arm: str, number: int) -> _TimesFile:
+        """Nothing where nothing was taken down."""
         file = self._times_file(arm, number)
-        return described(_TimesFile, read_json(file), str(file)) if file.exists() else _TimesFile(0, 0.0)
+        if not file.exists():
+            return _TimesFile(0, 0.0, 0, 0)
+        return described(_TimesFile, read_json(file), str(file), strict=False)
 
-    def _add_time(self, arm: str, number: int, more: _TimesFile) -> None:
-        before, file = self._time(arm, number), self._times_file(arm, number)
+    def _add_taken(self, arm: str, number: int, more: _TimesFile) -> None:
+        pairs = zip(astuple(self._taken(arm, number)), astuple(more))
+        told = _TimesFile(*(None if before is None else before + now for before, now in pairs))
+        file = self._times_file(arm, number)
         file.parent.mkdir(parents=True, exist_ok=True)
-        told = _TimesFile(before.pictures + more.pictures, before.seconds + more.seconds)
         save_text(json.dumps(asdict(told)), file)
 
 

@@ -10,7 +10,7 @@ from .statistics import Estimate
 
 
 def markdown(results: Sequence[ArmResult], scored: bool, distances: Mapping[str, float]) -> str:
-    """The table of all prompts, one of variety and time, one by relation and one by object.
+    """The table of all prompts, one of variety and cost, one by relation and one by object.
 
     Args:
         scored: whether the rule has a score of its own, which gets a column.
@@ -29,8 +29,8 @@ def markdown(results: Sequence[ArmResult], scored: bool, distances: Mapping[str,
     if distances:
         variety = [[*row, _number(distances[row[0]])] for row in variety]
         head_of_variety.append("Fréchet distance")
-    variety = [[*row, _number(one.seconds)] for row, one in zip(variety, results)]
-    head_of_variety.append("seconds a picture")
+    variety = [[*row, *map(_number, vars(one.cost).values())] for row, one in zip(variety, results)]
+    head_of_variety += ["seconds a picture", "looks", "gradient passes"]
     parts = [markdown_table(head, rows), markdown_table(head_of_variety, variety)]
     for title, groups in (("relation", "by_relation"), ("object", "by_object")):
         of_arms = [getattr(result, groups) for result in results]

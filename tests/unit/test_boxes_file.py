@@ -11,7 +11,7 @@ from steering_core.cli.main import main
 from steering_core.evaluation.boxes import Box, Found
 from steering_core.evaluation.boxes_file import BoxesFile
 from steering_core.evaluation.results import RULES, VISOR, arm_results
-from steering_core.evaluation.runs import Arm, EvaluationFolder
+from steering_core.evaluation.runs import Arm, Drawn, EvaluationFolder
 from steering_core.evaluation.suites import ScenePrompt, Suite
 from steering_core.relations import Relation
 
@@ -75,7 +75,7 @@ def test_a_file_of_other_pictures_or_names_is_refused(tmp_path):
 
 def test_pictures_are_judged_by_the_boxes_of_a_file(tmp_path):
     folder = EvaluationFolder(tmp_path / "out", Suite("mine", (DOG_ABOVE_SOFA,), (0, 1)), {})
-    arm = Arm("none", {}, lambda prompt, seeds: torch.zeros(len(seeds), 3, 16, 32))
+    arm = Arm("none", {}, lambda prompt, seeds: Drawn(torch.zeros(len(seeds), 3, 16, 32)))
     folder.claim(arm, None)
     assert list(folder.draw(arm, [0], batch=2)) == [0]
     right, missing = folder.places(["none"])

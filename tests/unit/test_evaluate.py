@@ -17,7 +17,7 @@ from steering_core.cli.main import main
 from steering_core.evaluation.boxes import Box, Found
 from steering_core.evaluation.encoders import TransformersEncoder
 from steering_core.evaluation.results import RULES, VISOR, arm_results
-from steering_core.evaluation.runs import Arm, EvaluationFolder
+from steering_core.evaluation.runs import Arm, Cost, Drawn, EvaluationFolder
 from steering_core.evaluation.suites import ScenePrompt, Suite
 from steering_core.evaluation.tables import markdown
 from steering_core.miniature.folder import MINIATURE_DIR
@@ -48,6 +48,9 @@ def test_every_picture_and_every_result_is_there(evaluated):
     results = json.loads((evaluated / "results.json").read_text())
     assert [(arm["name"], arm["pictures"]) for arm in results["arms"]] == [("none", 4), ("centroid", 4)]
     assert results["arms"][0]["gain"] is None and results["arms"][1]["gain"]["value"] is not None
+    unsteered, steered = results["arms"]
+    assert (unsteered["looks"], unsteered["gradient_passes"]) == (0, 0) and unsteered["seconds"] > 0
+    assert steered["looks"] >= steered["gradient_passes"] >= 1
     assert set(results["arms"][0]["by_relation"]) == {"left_of", "right_of"}
     assert (evaluated / "results.md").read_text().startswith("| arm | pictures | OA | VISOR-cond | VISOR-uncond |")
     distances = results["frechet_distance"]
@@ -95,7 +98,7 @@ def test_another_detector_is_noticed(tmp_path):
         description = "another"
 
     folder = EvaluationFolder(tmp_path, Suite("mine", (DOG_ABOVE_CAT,), (0,)), {})
-    arm = Arm("none", {}, lambda prompt, seeds: torch.zeros(1, 3, 8, 8))
+    arm = Arm("none", {}, lambda prompt, seeds: Drawn(torch.zeros(1, 3, 8, 8)))
     folder.claim(arm, Seeing())
     with pytest.raises(ValueError, match=r"detector\.json was made with another detector"):
         folder.claim(arm, Another())
@@ -189,7 +192,7 @@ def colour_of(name: str):
 def test_figures_are_those_of_the_pictures(tmp_path):
     def arm(name: str, *colours: str) -> Arm:
         left = iter(colours)
-        return Arm(name, {}, lambda prompt, seeds: torch.stack([colour_of(next(left)) for _ in seeds]))
+        return Arm(name, {}, lambda prompt, seeds: Drawn(torch.stack([colour_of(next(left)) for _ in seeds])))
 
     suite = Suite("mine", (DOG_ABOVE_CAT, DOG_LEFT_OF_SOFA), (0, 1))
     folder = EvaluationFolder(tmp_path, suite, {})
@@ -212,17 +215,33 @@ def test_figures_are_those_of_the_pictures(tmp_path):
     assert "| first | 4 | 75.0% (50% to 100%) | 33.3%" in table and "+75.0 points" in table
 
 
-def test_the_seconds_of_a_picture_are_those_of_the_arms_clock(tmp_path):
+def test_the_cost_of_a_picture_is_by_the_arms_clock_and_by_what_steering_did(tmp_path):
     """Also where a run was stopped between the pictures of a prompt; a folder without times tells none."""
     now = iter((0.0, 6.0, 10.0, 11.0))
-    arm = Arm("one", {}, lambda prompt, seeds: torch.zeros(len(seeds), 3, 8, 8), clock=lambda: next(now))
+
+    def draw(prompt, seeds):
+        return Drawn(torch.zeros(len(seeds), 3, 8, 8), looks=7 * len(seeds), gradient_passes=4)
+
+    arm = Arm("one", {}, draw, clock=lambda: next(now))
     folder = EvaluationFolder(tmp_path, Suite("mine", (DOG_ABOVE_CAT,), (0, 1)), {})
-    assert math.isnan(folder.seconds("one", [0]))
+    assert all(map(math.isnan, vars(folder.cost("one", [0])).values()))
     assert list(folder.draw(arm, [0], batch=2)) == [0]
-    assert folder.seconds("one", [0]) == 3.0
+    assert folder.cost("one", [0]) == Cost(3.0, 7.0, 2.0)
     folder.picture("one", 0, 1).unlink()
     assert list(folder.draw(arm, [0], batch=2)) == [0]
-    assert folder.seconds("one", [0]) == pytest.approx(7 / 3)
+    assert folder.cost("one", [0]) == Cost(pytest.approx(7 / 3), 7.0, pytest.approx(8 / 3))
+
+
+def test_what_was_not_counted_then_is_told_as_unknown_and_the_time_goes_on(tmp_path):
+    folder = EvaluationFolder(tmp_path, Suite("mine", (DOG_ABOVE_CAT,), (0,)), {})
+    file = tmp_path / "arms" / "one" / "times" / "000000.json"
+    file.parent.mkdir(parents=True)
+    file.write_text(json.dumps({"pictures": 1, "seconds": 2.0}))
+    arm = Arm("one", {}, lambda prompt, seeds: Drawn(torch.zeros(1, 3, 8, 8), looks=7), clock=lambda: 0.0)
+    for pictures in (1, 2):
+        cost = folder.cost("one", [0])
+        assert cost.seconds == 2.0 / pictures and math.isnan(cost.looks) and math.isnan(cost.gradient_passes)
+        assert list(folder.draw(arm, [0], batch=1)) == [0]
 
 
 def test_variety_is_that_of_what_was_found(tmp_path):

@@ -11,7 +11,7 @@ from typing import Any
 from diffusers import DiffusionPipeline
 from torch import Tensor
 
-from ...evaluation.runs import Arm
+from ...evaluation.runs import Arm, Drawn
 from ...evaluation.suites import ScenePrompt
 from ...losses import CentroidLoss, CombinedLoss, LearnedLoss, SteeringLoss
 from ...schedule import SteeringSchedule
@@ -78,8 +78,14 @@ def _draw(
     make_steering: partial[Steering] | None,
     prompt: ScenePrompt,
     seeds: Sequence[int],
-) -> Tensor:
+) -> Drawn:
     steering = None
     if make_steering is not None:
         steering = make_steering(ground_prompt(pipeline, prompt.text, prompt.scene))
-    return generate(pipeline, prompt.text, seeds, steering, **settings)
+    return drawn_with(steering, generate(pipeline, prompt.text, seeds, steering, **settings))
+
+
+def drawn_with(steering: Steering | None, pictures: Tensor) -> Drawn:
+    """Pictures, with what the steering that drew them took down; none for unsteered sampling."""
+    norms = [entry.gradient_norm for entry in steering.trace] if steering else []
+    return Drawn(pictures, sum(len(norm) for norm in norms), sum(int((norm > 0).sum()) for norm in norms))
