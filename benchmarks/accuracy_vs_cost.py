@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,23 +24,23 @@ from diffusers import DiffusionPipeline
 
 from benchmarks.compared import DEFAULT, UNSTEERED, ComparedWay, ways_of
 from benchmarks.front import Point, front, front_chart
-from benchmarks.kept import add_keep_option, kept_tallies
 from benchmarks.measuring import (
-    PROMPT_SEED,
+    Measurement,
     Sampling,
     add_guidance_option,
+    add_keep_option,
+    draw_all,
     drawing_processes,
-    measured,
-    scores_of,
-    share_cell,
-    together,
+    kept_in,
+    pairs_suite,
 )
+from benchmarks.tables import share_cell
 from steering_core.backends.diffusers import load_pipeline
 from steering_core.cli.options import check_picture, positive
+from steering_core.evaluation.tables import markdown_table
 from steering_core.files import save_picture
 from steering_core.miniature.folder import SHIPPED
-from steering_core.miniature.prompts import unseen_pair_prompts
-from steering_core.miniature.score import SEEDS, STEPS, Tally, guidance_scale_of
+from steering_core.miniature.score import SEEDS, STEPS, guidance_scale_of
 
 _PROMPTS, _QUICK_PROMPTS, _QUICK_STEPS = 24, 2, 8
 _COLUMNS = {"oa": "OA", "visor_cond": "VISOR-cond", "visor_uncond": "VISOR-uncond"}
@@ -76,20 +76,19 @@ def main() -> None:
     options = parser.parse_args()
     count = options.prompts or (_QUICK_PROMPTS if options.quick else _PROMPTS)
     steps = options.steps or (_QUICK_STEPS if options.quick else STEPS)
-    try:
-        if options.plot:
-            check_picture(options.plot)
-        pipelines = {name: load_pipeline(SHIPPED.get(name, name), "cpu") for name in options.model}
-        samplings = {name: _sampling(name, model, steps, options.guidance) for name, model in pipelines.items()}
-        ways = {name: _chosen(ways_of(model, options.seeds), options.ways) for name, model in pipelines.items()}
-        prompts = unseen_pair_prompts(count, PROMPT_SEED)
-        kept = kept_tallies(options.keep)
-    except (ValueError, OSError) as error:
-        parser.error(str(error))
-    with drawing_processes(options.jobs) as pool:
-        # All are started before the first is waited for.
-        started = {name: measured(prompts, ways[name], pool, sampling, kept) for name, sampling in samplings.items()}
-        tables = {name: _rows(name, ways[name], samplings[name], tallies) for name, tallies in started.items()}
+    with kept_in(options.keep) as out, drawing_processes(options.jobs) as pool:
+        try:
+            if options.plot:
+                check_picture(options.plot)
+            suite, measurements = pairs_suite(seeds=options.seeds), {}
+            for name in options.model:
+                model = load_pipeline(SHIPPED.get(name, name), "cpu")
+                ways, sampling = _chosen(ways_of(model), options.ways), _sampling(name, model, steps, options.guidance)
+                measurements[name] = Measurement.of(out, suite, range(count), ways, sampling)
+        except (ValueError, OSError) as error:
+            parser.error(str(error))
+        draw_all(measurements.values(), pool)
+        tables = {name: _rows(name, measurement) for name, measurement in measurements.items()}
     if options.plot:
         panels = {_title(rows): [_point(row) for row in rows] for rows in tables.values()}
         save_picture(front_chart(panels, "time, over unsteered", "VISOR-uncond"), options.plot)
@@ -117,16 +116,13 @@ def _chosen(ways: dict[str, ComparedWay], names: Sequence[str] | None) -> list[C
     return [way for name, way in ways.items() if names is None or name in (UNSTEERED, DEFAULT, *names)]
 
 
-def _rows(
-    model: str, ways: Sequence[ComparedWay], sampling: Sampling, measured: Iterable[Sequence[Tally]]
-) -> list[dict[str, Any]]:
+def _rows(model: str, measurement: Measurement[ComparedWay]) -> list[dict[str, Any]]:
     """A row for each way, times over those of the first, which is unsteered."""
-    tallies = [together(tallies) for tallies in zip(*measured)]
+    sampling = measurement.sampling
     told = {"steps": sampling.steps, "guidance_scale": sampling.guidance_scale}
     rows = [
-        {"model": model, "way": way.name, "meaning": way.meaning, **told, "default": way.name == DEFAULT}
-        | scores_of(tally, tallies[0])
-        for way, tally in zip(ways, tallies)
+        {"model": model, "way": way.name, "meaning": way.meaning, **told, "default": way.name == DEFAULT, **scores}
+        for way, scores in zip(measurement.ways, measurement.scores())
     ]
     best = {point.name for point in front([_point(row) for row in rows])}
     return [{**row, "front": row["way"] in best} for row in rows]
@@ -145,12 +141,12 @@ def _title(rows: Sequence[dict[str, Any]]) -> str:
 def _table(rows: Sequence[dict[str, Any]]) -> str:
     """Markdown: shares in percent with 95 % intervals in brackets."""
     head = ["way", "what it is", "images", *_COLUMNS.values(), "time", "on the front"]
-    lines = [" | ".join(head), " | ".join("---" for _ in head)]
+    lines = []
     for row in rows:
         name = f"**{row['way']}**" if row["default"] else row["way"]
         cells = [name, row["meaning"], str(row["images"]), *(share_cell(row, column) for column in _COLUMNS)]
-        lines.append(" | ".join([*cells, f"{row['time_ratio']:.2f} ×", "yes" if row["front"] else ""]))
-    return "\n".join(f"| {line} |" for line in lines)
+        lines.append([*cells, f"{row['time_ratio']:.2f} ×", "yes" if row["front"] else ""])
+    return markdown_table(head, lines)
 
 
 if __name__ == "__main__":

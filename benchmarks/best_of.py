@@ -8,13 +8,13 @@ import torch
 from diffusers import DiffusionPipeline
 from torch import Tensor
 
-from benchmarks.measuring import Sampling, detector
+from benchmarks.measuring import Sampling
 from steering_core.backends.diffusers import ground_prompt
-from steering_core.evaluation.look import Look
 from steering_core.evaluation.ranking import score_pictures
+from steering_core.evaluation.runs import Drawn
 from steering_core.evaluation.suites import ScenePrompt
+from steering_core.miniature.look import look_at
 from steering_core.miniature.score import sampled
-from steering_core.miniature.world import OBJECTS
 from steering_core.tokens import GroundedScene
 
 #: From a seed to the next one that is tried in its place.
@@ -23,14 +23,14 @@ _STRIDE = 1000
 
 def best_of(
     count: int, pipeline: DiffusionPipeline, prompt: ScenePrompt, sampling: Sampling, seeds: Sequence[int]
-) -> Tensor:
-    """For each seed the best of so many unsteered pictures, its own first: (seeds, 3, H, W) in [0, 1]."""
+) -> Drawn:
+    """For each seed the best of so many unsteered pictures, its own first."""
     scene = ground_prompt(pipeline, prompt.text)
     tried = []
     for number in range(count):
         others = [seed + number * _STRIDE for seed in seeds]
         tried.append(sampled(pipeline, prompt.text, others, None, sampling.steps, sampling.guidance_scale))
-    return torch.stack([best_picture(scene, torch.stack(candidates)) for candidates in zip(*tried)])
+    return Drawn(torch.stack([best_picture(scene, torch.stack(candidates)) for candidates in zip(*tried)]))
 
 
 def best_picture(scene: GroundedScene, candidates: Tensor) -> Tensor:
@@ -39,6 +39,5 @@ def best_picture(scene: GroundedScene, candidates: Tensor) -> Tensor:
     Args:
         candidates: (count, 3, 128, 128) in [0, 1].
     """
-    look = Look("the miniature's detector", detector().detect(candidates), frozenset(OBJECTS))
-    (best,) = score_pictures(scene, look).best(1)
+    (best,) = score_pictures(scene, look_at(candidates)).best(1)
     return candidates[best]

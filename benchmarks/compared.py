@@ -11,31 +11,31 @@ from time import process_time
 from typing import Any
 
 from diffusers import DiffusionPipeline, FluxPipeline
-from torch import Tensor
 
 from benchmarks.areas import Area, area_conditioned
 from benchmarks.best_of import best_of
 from benchmarks.excite import exciting
-from benchmarks.measuring import Sampling, detector, pipeline
+from benchmarks.measuring import Sampling, pipeline
 from benchmarks.named_losses import named_loss
 from benchmarks.separation import SeparationLoss
 from steering_core.backends.diffusers import ground_prompt
+from steering_core.backends.diffusers.arms import drawn_with
 from steering_core.backends.diffusers.families import readable_network
 from steering_core.backends.diffusers.pipelines import kind_of
 from steering_core.classifier import CLASSIFIERS_DIR
+from steering_core.evaluation.runs import Arm, Drawn
 from steering_core.evaluation.suites import ScenePrompt
-from steering_core.evaluation.visor import judge
 from steering_core.files import sha256_of
 from steering_core.losses import CentroidLoss, CombinedLoss, SteeringLoss
-from steering_core.miniature.score import Tally, sampled
+from steering_core.miniature.score import sampled
 from steering_core.regions import regions_of
 from steering_core.relations import with_article
 from steering_core.schedule import DESCENT, GUIDANCE, SteeringSchedule
 from steering_core.steering import Steering
 from steering_core.tokens import GroundedScene
 
-#: Of a pipeline, a prompt, its sampling and its seeds the pictures, (seeds, 3, H, W) in [0, 1].
-Draw = Callable[[DiffusionPipeline, ScenePrompt, Sampling, Sequence[int]], Tensor]
+#: Of a pipeline, a prompt, its sampling and its seeds the pictures.
+Draw = Callable[[DiffusionPipeline, ScenePrompt, Sampling, Sequence[int]], Drawn]
 #: What all others are held against, and ours as it comes.
 UNSTEERED, DEFAULT = "unsteered", "default"
 #: Share of the steps in which attention is bound to regions: on other prompts it served better than 0.25.
@@ -57,28 +57,20 @@ class ComparedWay:
         name: in tables and on the command line.
         meaning: in a few words.
         draw: a function of this module or its neighbours with its settings.
-        seeds: of each prompt's pictures.
     """
 
     name: str
     meaning: str
-    draw: partial[Tensor]
-    seeds: tuple[int, ...]
+    draw: partial[Drawn]
 
-    @property
-    def description(self) -> dict[str, Any]:
-        """All that it depends on, as plain values."""
-        return {"way": self.name, "draw": json.loads(json.dumps(self.draw, default=_plain)), "seeds": list(self.seeds)}
+    def arm(self, sampling: Sampling) -> Arm:
+        """See ``MeasuredWay``."""
+        model = pipeline(sampling.model)
 
-    def tally(self, prompt: ScenePrompt, sampling: Sampling) -> Tally:
-        """One prompt's verdicts, and the time of this thread that its pictures took, detection left out but where it
-        chooses among them."""
-        drawing = pipeline(sampling.model)
-        detector()  # made before the clock runs
-        begin = process_time()
-        pictures = self.draw(drawing, prompt, sampling, self.seeds)
-        seconds = process_time() - begin
-        return Tally([[judge(prompt.relations, found) for found in detector().detect(pictures)]], seconds)
+        def draw(prompt: ScenePrompt, seeds: Sequence[int]) -> Drawn:
+            return self.draw(model, prompt, sampling, seeds)
+
+        return Arm(self.name, {"draw": json.loads(json.dumps(self.draw, default=_plain))}, draw, process_time)
 
 
 def _plain(value: Any) -> Any:
@@ -92,17 +84,13 @@ def _plain(value: Any) -> Any:
     return value.__qualname__
 
 
-def ways_of(model: DiffusionPipeline, seeds: Sequence[int]) -> dict[str, ComparedWay]:
-    """All ways on one of the miniatures or a model of either shape, by their names.
-
-    Args:
-        seeds: of each prompt's pictures.
-    """
+def ways_of(model: DiffusionPipeline) -> dict[str, ComparedWay]:
+    """All ways on one of the miniatures or a model of either shape, by their names."""
     shape = "flux_miniature" if isinstance(model, FluxPipeline) else "miniature"
     classifier = CLASSIFIERS_DIR / f"{shape}.safetensors"
     all_layers = tuple(layer.name for layer in readable_network(kind_of(model).network_of(model)).layers)
     gelu = partial(CentroidLoss, "gelu")
-    ways: dict[str, tuple[str, partial[Any]]] = {
+    ways: dict[str, tuple[str, partial[Drawn]]] = {
         UNSTEERED: ("the model by itself", partial(plain)),
         DEFAULT: ("ours: gelu by latent descent", _by(gelu, SteeringSchedule())),
         "noise guidance": ("ours, by the other update rule", _by(gelu, SteeringSchedule(GUIDANCE, step_size=_BEND))),
@@ -138,10 +126,10 @@ def ways_of(model: DiffusionPipeline, seeds: Sequence[int]) -> dict[str, Compare
         ),
         "gelu and separation": ("ours and separation", _by(partial(gelu_and_separation), SteeringSchedule())),
     }
-    return {name: ComparedWay(name, meaning, draw, tuple(seeds)) for name, (meaning, draw) in ways.items()}
+    return {name: ComparedWay(name, meaning, draw) for name, (meaning, draw) in ways.items()}
 
 
-def _by(make_loss: partial[Any], schedule: SteeringSchedule) -> partial[Tensor]:
+def _by(make_loss: partial[Any], schedule: SteeringSchedule) -> partial[Drawn]:
     """Steering with a loss and a schedule."""
     return partial(steered_by, partial(steering_of, make_loss, schedule))
 
@@ -157,9 +145,9 @@ def gelu_and_separation() -> CombinedLoss:
     return CombinedLoss(tuple(terms))
 
 
-def plain(model: DiffusionPipeline, prompt: ScenePrompt, sampling: Sampling, seeds: Sequence[int]) -> Tensor:
+def plain(model: DiffusionPipeline, prompt: ScenePrompt, sampling: Sampling, seeds: Sequence[int]) -> Drawn:
     """What the model draws by itself."""
-    return sampled(model, prompt.text, seeds, None, sampling.steps, sampling.guidance_scale)
+    return Drawn(sampled(model, prompt.text, seeds, None, sampling.steps, sampling.guidance_scale))
 
 
 def steered_by(
@@ -168,13 +156,14 @@ def steered_by(
     prompt: ScenePrompt,
     sampling: Sampling,
     seeds: Sequence[int],
-) -> Tensor:
+) -> Drawn:
     """What steering makes of it."""
     steering = make_steering(ground_prompt(model, prompt.text))
-    return sampled(model, prompt.text, seeds, steering, sampling.steps, sampling.guidance_scale)
+    pictures = sampled(model, prompt.text, seeds, steering, sampling.steps, sampling.guidance_scale)
+    return drawn_with(steering, pictures)
 
 
-def in_areas(model: DiffusionPipeline, prompt: ScenePrompt, sampling: Sampling, seeds: Sequence[int]) -> Tensor:
+def in_areas(model: DiffusionPipeline, prompt: ScenePrompt, sampling: Sampling, seeds: Sequence[int]) -> Drawn:
     """The whole prompt, and each object alone in its half of the canvas."""
     regions = regions_of(ground_prompt(model, prompt.text))
     alone = [

@@ -18,22 +18,21 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from benchmarks.kept import KeptTallies, add_keep_option, kept_tallies
 from benchmarks.measuring import (
     MEASURED_PROMPTS,
-    PROMPT_SEED,
-    UNSTEERED,
-    Way,
+    Measurement,
+    add_keep_option,
+    chains_suite,
+    draw_all,
     drawing_processes,
-    measured,
-    rows,
-    table,
+    kept_in,
+    pairs_suite,
 )
-from benchmarks.ways import centroid_way, learned_way
+from benchmarks.tables import table
+from benchmarks.ways import UNSTEERED, Way, centroid_way, learned_way, rows
 from steering_core.classifier import CLASSIFIERS_DIR, MINIATURE_CLASSIFIER
 from steering_core.cli.options import positive
 from steering_core.evaluation.suites import ScenePrompt
-from steering_core.miniature.prompts import chained_prompts, unseen_pair_prompts
 from steering_core.miniature.world import OBJECTS
 from steering_core.schedule import DESCENT, GUIDANCE, SteeringSchedule
 
@@ -91,11 +90,18 @@ def main() -> None:
     parser.add_argument("--jobs", type=positive, help="processes (default: one a core)")
     add_keep_option(parser)
     options = parser.parse_args()
-    try:
-        kept = kept_tallies(options.keep)
-    except (ValueError, OSError) as error:
-        parser.error(str(error))
-    tables = _tables(_QUICK_PROMPTS if options.quick else options.prompts, options.jobs, kept)
+    count = _QUICK_PROMPTS if options.quick else options.prompts
+    with kept_in(options.keep) as out, drawing_processes(options.jobs) as pool:
+        try:
+            one = Measurement.of(out, pairs_suite(), range(count), _ONE_RELATION)
+            several = {
+                title: Measurement.of(out, chains_suite(chains), range(max(1, count // 4)), _SEVERAL_RELATIONS)
+                for title, chains in _CHAINS.items()
+            }
+        except (ValueError, OSError) as error:
+            parser.error(str(error))
+        draw_all([one, *several.values()], pool)
+        tables = {**_of_one_relation(one), **{title: rows(measurement) for title, measurement in several.items()}}
     if options.json:
         print(json.dumps(tables))
         return
@@ -103,20 +109,13 @@ def main() -> None:
         print(f"{title}\n\n{table(its_rows, _COLUMNS)}\n")
 
 
-def _tables(count: int, jobs: int | None, kept: KeptTallies | None) -> dict[str, list[dict[str, Any]]]:
-    """Rows by title."""
-    tables = {}
-    prompts = unseen_pair_prompts(count, PROMPT_SEED)
-    with drawing_processes(jobs) as pool:
-        one = list(measured(prompts, _ONE_RELATION, pool, kept=kept))
-        tables["One relation, pairs of objects never seen together"] = rows(_ONE_RELATION, one)
-        for title, belongs in _BY_OBJECTS.items():
-            tallies = [row for prompt, row in zip(prompts, one) if belongs(prompt)]
-            if tallies:
-                tables[title] = rows(_ONE_RELATION, tallies)
-        for title, chains in _CHAINS.items():
-            of_chains = chained_prompts(max(1, count // 4), chains, PROMPT_SEED)
-            tables[title] = rows(_SEVERAL_RELATIONS, measured(of_chains, _SEVERAL_RELATIONS, pool, kept=kept))
+def _of_one_relation(measurement: Measurement[Way]) -> dict[str, list[dict[str, Any]]]:
+    """Rows by title, of all prompts and of those parts that have any."""
+    tables = {"One relation, pairs of objects never seen together": rows(measurement)}
+    for title, belongs in _BY_OBJECTS.items():
+        numbers = [at for at, prompt in zip(measurement.numbers, measurement.prompts) if belongs(prompt)]
+        if numbers:
+            tables[title] = rows(measurement, numbers)
     return tables
 
 

@@ -1,109 +1,68 @@
-"""What the benchmarks share: ways of sampling, drawn prompt by prompt in several processes, as table rows.
+"""What the benchmarks share: suites drawn in several ways on a miniature, looked at, kept and scored by the evaluation.
 
-Every prompt is drawn in all ways, one after the other and with one thread, so that ``time_ratio``
-(time of a way over that of the first one) compares like with like.
+Every prompt is drawn in all ways, one after the other and with one thread, the prompts shared among processes, so that
+``time_ratio`` (time of a way over that of the first one) compares like with like. Times are the processor's, so that
+what runs beside it counts for nothing. Pictures and what was found in them are kept as ``steer evaluate`` keeps them.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
+import math
 import os
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Executor, ProcessPoolExecutor
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass
 from functools import cache, partial
+from itertools import islice
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Any, Protocol
+from tempfile import TemporaryDirectory
+from typing import Any, Generic, Protocol, TypeVar
 
 import torch
 from diffusers import DiffusionPipeline
 from tqdm import tqdm
 
-from benchmarks.kept import KeptTallies
-from benchmarks.logits import scaled_logits
-from steering_core.backends.diffusers import check_steering, ground_prompt, load_pipeline, pipeline_hash
+from steering_core.backends.diffusers import load_pipeline
+from steering_core.backends.diffusers.arms import sampling_of
 from steering_core.cli.options import guidance_scale
-from steering_core.evaluation.suites import ScenePrompt
-from steering_core.evaluation.visor import interval, share_interval
-from steering_core.files import sha256_of
-from steering_core.losses import SteeringLoss
-from steering_core.miniature.detector import GlyphDetector
+from steering_core.evaluation.boxes import Found
+from steering_core.evaluation.results import Verdict, figures, prompt_counts
+from steering_core.evaluation.runs import Arm, EvaluationFolder
+from steering_core.evaluation.statistics import Estimate
+from steering_core.evaluation.suites import ScenePrompt, Suite, Triplet
+from steering_core.evaluation.visor import judge
 from steering_core.miniature.folder import MINIATURE_DIR
-from steering_core.miniature.prompts import unseen_pair_prompts
-from steering_core.miniature.score import SEEDS, STEPS, MakeSteering, Tally, draw, unsteered
-from steering_core.schedule import SteeringSchedule
-from steering_core.steering import Steering
+from steering_core.miniature.look import MiniatureDetector, look_at
+from steering_core.miniature.prompts import chained_prompts, unseen_pair_prompts
+from steering_core.miniature.score import SEEDS, STEPS, guidance_scale_of, sampled
+from steering_core.miniature.world import IMAGE_SIZE
+from steering_core.relations import CARDINAL_RELATIONS, Relation
 
 #: Prompts of a whole table of one relation.
 MEASURED_PROMPTS = 200
 #: Of all prompts.
 PROMPT_SEED = 0
+#: Prompts of pairs that training never shows, for each relation: all that there are.
+_PAIRS_OF_RELATION = 96
+#: Prompts of a suite of chains, and as many again that may be told twice.
+_CHAINED = 500
 
 
-class MeasuredWay(Protocol):
-    """What ``measured`` asks of a way to come by pictures."""
-
-    @property
-    def description(self) -> dict[str, Any]:
-        """All that it depends on, as plain values."""
-
-    def tally(self, prompt: ScenePrompt, sampling: Sampling) -> Tally:
-        """One prompt's verdicts and times, in the process that draws."""
+def pairs_suite(relations: Sequence[Relation] = CARDINAL_RELATIONS, seeds: Sequence[int] = SEEDS) -> Suite:
+    """All prompts of two objects that training never shows together, the relations equally often."""
+    prompts = unseen_pair_prompts(_PAIRS_OF_RELATION * len(relations), PROMPT_SEED, relations)
+    name = "unseen_pairs" if relations == CARDINAL_RELATIONS else "_".join(relation.value for relation in relations)
+    return Suite(name, tuple(prompts), tuple(seeds))
 
 
-@dataclass(frozen=True)
-class Way:
-    """A way of sampling with steering or without.
-
-    Attributes:
-        loss: its name in the tables.
-        make_loss: makes it, in the process that draws; none for unsteered sampling.
-        schedule: of the steering.
-        logit_scale: see ``scaled_logits``.
-    """
-
-    loss: str
-    make_loss: partial[SteeringLoss] | None = None
-    schedule: SteeringSchedule = field(default_factory=SteeringSchedule)
-    logit_scale: float = 1.0
-
-    @property
-    def update(self) -> str:
-        """Its update rule, for the tables."""
-        return self.schedule.update if self.make_loss else "none"
-
-    @property
-    def make_steering(self) -> MakeSteering:
-        """For ``draw``."""
-        make_loss = self.make_loss
-        return unsteered if make_loss is None else lambda scene: Steering(scene, make_loss(), self.schedule)
-
-    @property
-    def description(self) -> dict[str, Any]:
-        """All that it depends on, as plain values; of a classifier, a hash of its file."""
-        made_from = [self.make_loss.args, self.make_loss.keywords] if self.make_loss else []
-        plain = json.loads(json.dumps(made_from, default=sha256_of))
-        told = {"loss": self.loss, "made_from": plain, "schedule": asdict(self.schedule)}
-        return {**told, "logit_scale": self.logit_scale}
-
-    def tally(self, prompt: ScenePrompt, sampling: Sampling) -> Tally:
-        """See ``MeasuredWay``."""
-        tally, drawing = Tally(), pipeline(sampling.model)
-        steps, scale = sampling.steps, sampling.guidance_scale
-        batches = [(seed,) for seed in SEEDS] if sampling.alone else [SEEDS]
-        with scaled_logits(self.logit_scale):
-            for seeds in batches:
-                draw(drawing, detector(), prompt, self.make_steering, tally, seeds, steps, scale)
-        tally.trials = [[trial for trials in tally.trials for trial in trials]]
-        return tally
-
-
-#: What all others are held against.
-UNSTEERED = Way("none")
+def chains_suite(chains: Sequence[int]) -> Suite:
+    """Prompts of several relations that differ; see ``chained_prompts``."""
+    prompts = dict.fromkeys(chained_prompts(2 * _CHAINED, chains, PROMPT_SEED))
+    return Suite(f"chains_of_{'_'.join(map(str, chains))}", tuple(islice(prompts, _CHAINED)), SEEDS)
 
 
 @dataclass(frozen=True)
@@ -123,26 +82,180 @@ class Sampling:
     alone: bool = False
 
     @property
+    def settings(self) -> dict[str, Any]:
+        """For ``sampling_of``."""
+        return miniature_settings(pipeline(self.model), self.steps, self.guidance_scale)
+
+    @property
     def description(self) -> dict[str, Any]:
-        """All that a picture depends on, as plain values; of the model, a hash of its weights."""
-        return {**asdict(self), "model": _hash_of(self.model)}
+        """All that a picture depends on, as plain values."""
+        told = sampling_of(pipeline(self.model), self.settings)
+        return {**told, "alone": True} if self.alone else told
+
+    @property
+    def name(self) -> str:
+        """Of a folder."""
+        told = f"{Path(self.model).name}_{self.steps}_steps_guidance_{self.settings['guidance_scale']:g}"
+        return f"{told}_alone" if self.alone else told
 
 
 #: The first miniature, as it draws best.
 SHIPPED_SAMPLING = Sampling()
 
 
-def add_guidance_option(parser: argparse.ArgumentParser) -> None:
-    """``--guidance SCALE``."""
-    parser.add_argument(
-        "--guidance", type=guidance_scale, metavar="SCALE", help="of all ways (default: the one that suits the model)"
-    )
+def miniature_settings(
+    model: DiffusionPipeline, steps: int = STEPS, guidance_scale: float | None = None
+) -> dict[str, Any]:
+    """How a miniature draws by itself, for ``sampling_of``.
+
+    Args:
+        guidance_scale: the one that suits it when not given.
+    """
+    scale = guidance_scale_of(model) if guidance_scale is None else guidance_scale
+    return {"steps": steps, "guidance_scale": scale, "size": (IMAGE_SIZE, IMAGE_SIZE)}
 
 
 @cache
-def _hash_of(model: str | Path) -> str:
-    """Of a miniature's weights, once in a process: each table asks for it."""
-    return pipeline_hash(load_pipeline(model, "cpu"))
+def pipeline(model: str | Path) -> DiffusionPipeline:
+    """A miniature, once in a process."""
+    pipeline = load_pipeline(model, "cpu")
+    # The first call is slower than all others, of the model and of the detector: it would count for the first way.
+    look_at(sampled(pipeline, unseen_pair_prompts(1, PROMPT_SEED)[0].text, SEEDS, steps=2))
+    return pipeline
+
+
+class MeasuredWay(Protocol):
+    """What a measurement asks of a way to come by pictures."""
+
+    @property
+    def name(self) -> str:
+        """Of its arm."""
+
+    def arm(self, sampling: Sampling) -> Arm:
+        """As an arm of an evaluation, in the process that draws."""
+
+
+W = TypeVar("W", bound=MeasuredWay)
+
+
+@dataclass(frozen=True)
+class Measurement(Generic[W]):
+    """Some prompts of a suite, drawn in some ways.
+
+    Attributes:
+        folder: of pictures and what was found in them.
+        ways: all others are held against the first.
+        sampling: of all ways.
+        numbers: of the prompts, from 0.
+    """
+
+    folder: EvaluationFolder
+    ways: Sequence[W]
+    sampling: Sampling
+    numbers: range
+
+    @classmethod
+    def of(
+        cls, out: Path, suite: Suite, numbers: range, ways: Sequence[W], sampling: Sampling = SHIPPED_SAMPLING
+    ) -> Measurement[W]:
+        """In a folder of its own within ``out``, which may hold others.
+
+        Raises:
+            ValueError: the suite has not so many prompts, or there is one of other ways by these names.
+            OSError: the folder cannot be written.
+        """
+        if numbers.stop > len(suite.prompts):
+            raise ValueError(
+                f"There are {len(suite.prompts)} prompts of {suite.name.replace('_', ' ')}; {numbers.stop} were asked "
+                "for."
+            )
+        folder = EvaluationFolder(out / sampling.name / suite.name, suite, sampling.description)
+        for way in ways:
+            folder.claim(way.arm(sampling), MiniatureDetector())
+        return cls(folder, ways, sampling, numbers)
+
+    @property
+    def prompts(self) -> Sequence[ScenePrompt]:
+        """Those that are drawn."""
+        return self.folder.suite.prompts[self.numbers.start : self.numbers.stop]
+
+    def start(self, pool: Executor) -> Iterator[None]:
+        """Begin to draw and look, where that was not done, and yield at each prompt that is."""
+        wanted = [at for at in self.numbers if not all(self.folder.is_looked_at(way.name, at) for way in self.ways)]
+        done = pool.map(partial(_draw, self.folder, self.ways, self.sampling), wanted)
+        return _shown(done, len(wanted), len(self.numbers))
+
+    def scores(self, numbers: Sequence[int] | None = None) -> list[dict[str, Any]]:
+        """Of each way, as fractions with 95 % intervals; none where no picture could tell.
+
+        Args:
+            numbers: of some of the prompts; all that are drawn when not given.
+        """
+        some = self.numbers if numbers is None else numbers
+        first = self.folder.cost(self.ways[0].name, some)
+        return [self._scores_of(way.name, some, first.seconds) for way in self.ways]
+
+    def _scores_of(self, arm: str, numbers: Sequence[int], seconds: float) -> dict[str, Any]:
+        """Of an arm.
+
+        Args:
+            seconds: that times are told over.
+        """
+        told = figures([prompt_counts(self.folder, arm, at, by_the_best) for at in numbers])
+        named = {"oa": told.oa, "visor_cond": told.visor_cond, "visor_uncond": told.visor_uncond}
+        named |= {f"visor_{n}": one for n, one in enumerate(told.visor_n, 1)}
+        row: dict[str, Any] = {"images": told.pictures}
+        for name, one in named.items():
+            row |= estimate_as_row(name, one)
+        cost = self.folder.cost(arm, numbers)
+        per_picture = {"looks": cost.looks, "gradient_passes": cost.gradient_passes}
+        return {**row, "time_ratio": cost.seconds / seconds, **per_picture}
+
+
+def draw_all(measurements: Iterable[Measurement], pool: Executor) -> None:
+    """Draw and look, all begun before the first is waited for: no process idles at a table's end."""
+    for drawing in [measurement.start(pool) for measurement in measurements]:
+        for _ in drawing:
+            pass
+
+
+def _shown(done: Iterator[None], count: int, of: int) -> Iterator[None]:
+    """The last so many of all prompts, with a bar from when the first is asked for."""
+    yield from tqdm(done, total=of, initial=of - count, unit="prompt", file=sys.stderr)
+
+
+def by_the_best(relations: Sequence[Triplet], found: Sequence[Found], size: tuple[int, int]) -> Verdict:
+    """How these benchmarks judge a picture: of several objects of one name the surest counts.
+
+    VISOR's own rule lets any of them count, and calls some more pictures right.
+    """
+    trial = judge(relations, found)
+    return Verdict(trial, float(trial.correct))
+
+
+def estimate_as_row(name: str, one: Estimate) -> dict[str, Any]:
+    """A figure and its 95 % interval, as JSON has them."""
+    if math.isnan(one.value):
+        return {name: None, f"{name}_interval": None}
+    return {name: one.value, f"{name}_interval": (one.low, one.high)}
+
+
+def draw_and_look(folder: EvaluationFolder, arm: Arm, number: int, batch: int | None = None) -> None:
+    """Draw what is not there of a prompt, and let the miniatures' detector look.
+
+    Args:
+        batch: pictures at a time; all when not given.
+    """
+    for _ in folder.draw(arm, [number], batch or len(folder.suite.seeds)):
+        pass
+    for _ in folder.detect(arm.name, MiniatureDetector(), [number]):
+        pass
+
+
+def _draw(folder: EvaluationFolder, ways: Sequence[MeasuredWay], sampling: Sampling, number: int) -> None:
+    """One prompt, by each way, one after the other."""
+    for way in ways:
+        draw_and_look(folder, way.arm(sampling), number, 1 if sampling.alone else None)
 
 
 @contextmanager
@@ -154,163 +267,29 @@ def drawing_processes(jobs: int | None) -> Iterator[Executor]:
         yield pool
 
 
-def check_ways(ways: Iterable[Way], prompt: ScenePrompt, pipeline: DiffusionPipeline) -> None:
-    """Try ways on a miniature, without drawing anything.
-
-    Raises:
-        ValueError: the miniature cannot be steered, or a way's loss cannot be made, cannot read it or cannot score
-            the prompt's relations.
-        OSError: a file cannot be read.
-    """
-    scene = ground_prompt(pipeline, prompt.text)
-    for way in ways:
-        steering = way.make_steering(scene)
-        if steering is not None:
-            check_steering(pipeline, steering)
-
-
-def measured(
-    prompts: Sequence[ScenePrompt],
-    ways: Sequence[MeasuredWay],
-    pool: Executor,
-    sampling: Sampling = SHIPPED_SAMPLING,
-    kept: KeptTallies | None = None,
-) -> Iterator[list[Tally]]:
-    """For each prompt a tally for each way, the prompts shared among processes.
-
-    The processes start at once, so that several calls can be made before the first one's tallies are asked for.
-
-    Args:
-        kept: where tallies are looked for before they are measured, and kept afterwards.
-    """
-    measure = partial(_measure, ways=ways, sampling=sampling)
-    if kept is None:
-        return _shown(pool.map(measure, prompts), len(prompts))
-    common = {"ways": [way.description for way in ways], "sampling": sampling.description}
-    known = [kept.get({"prompt": prompt.text, **common}) for prompt in prompts]
-    unknown = [prompt for prompt, tallies in zip(prompts, known) if tallies is None]
-
-    def new() -> Iterator[list[Tally]]:
-        for prompt, tallies in zip(unknown, measuring):
-            kept.keep({"prompt": prompt.text, **common}, tallies)
-            yield tallies
-
-    measuring, newly = pool.map(measure, unknown), new()
-    return _shown((next(newly) if tallies is None else tallies for tallies in known), len(prompts))
-
-
-def _shown(tallies: Iterator[list[Tally]], prompts: int) -> Iterator[list[Tally]]:
-    """The tallies, with a bar from when the first is asked for."""
-    yield from tqdm(tallies, total=prompts, unit="prompt", file=sys.stderr)
-
-
-def rows(ways: Sequence[Way], measured: Iterable[Sequence[Tally]]) -> list[dict[str, Any]]:
-    """A row for each way, times over those of the first."""
-    tallies = [together(tallies) for tallies in zip(*measured)]
-    return [_as_row(way, tally, tallies[0]) for way, tally in zip(ways, tallies)]
-
-
-def together(tallies: Sequence[Tally]) -> Tally:
-    """One tally of the prompts of several."""
-    return Tally(
-        [trials for tally in tallies for trials in tally.trials],
-        sum(tally.seconds for tally in tallies),
-        sum(tally.gradient_passes for tally in tallies),
-        sum(tally.looks for tally in tallies),
+def add_guidance_option(parser: argparse.ArgumentParser) -> None:
+    """``--guidance SCALE``."""
+    parser.add_argument(
+        "--guidance", type=guidance_scale, metavar="SCALE", help="of all ways (default: the one that suits the model)"
     )
 
 
-def _measure(prompt: ScenePrompt, ways: Sequence[MeasuredWay], sampling: Sampling) -> list[Tally]:
-    """One prompt, by each way, one after the other."""
-    return [way.tally(prompt, sampling) for way in ways]
+def add_keep_option(parser: argparse.ArgumentParser) -> None:
+    """``--keep DIR``."""
+    parser.add_argument(
+        "--keep",
+        type=Path,
+        metavar="DIR",
+        help="folder of pictures and what was found in them, as steer evaluate keeps them; started again with the "
+        "same one, a run that was stopped goes on (begin a new one when the code of steering has changed)",
+    )
 
 
-@cache
-def pipeline(model: str | Path) -> DiffusionPipeline:
-    """A miniature, once in a process."""
-    pipeline = load_pipeline(model, "cpu")
-    # The first call is slower than all others: it would count for the first way that is measured.
-    draw(pipeline, detector(), unseen_pair_prompts(1, PROMPT_SEED)[0], unsteered, Tally(), steps=2)
-    return pipeline
-
-
-@cache
-def detector() -> GlyphDetector:
-    """The one that judges the miniature's pictures, once in a process."""
-    return GlyphDetector()
-
-
-def _as_row(way: Way, tally: Tally, baseline: Tally) -> dict[str, Any]:
-    """The scores of a way, what it took, and what it is called."""
-    told = {"loss": way.loss, "update": way.update, **scores_of(tally, baseline)}
-    per_picture = {name: getattr(tally, name) / told["images"] for name in _PER_PICTURE}
-    return {**told, **per_picture}
-
-
-def scores_of(tally: Tally, baseline: Tally) -> dict[str, Any]:
-    """Scores as fractions with 95 % intervals; ``visor_cond`` is none where no picture shows all objects.
-
-    Args:
-        baseline: of the way that times are told over.
-    """
-    scores = tally.scores
-    images = [len(row) for row in tally.trials]
-    present = [sum(trial.present for trial in row) for row in tally.trials]
-    correct = [sum(trial.correct for trial in row) for row in tally.trials]
-    row = {
-        "images": scores.images,
-        "oa": scores.oa,
-        "oa_interval": share_interval(present, images),
-        "visor_cond": scores.visor_cond if any(present) else None,
-        "visor_cond_interval": share_interval(correct, present),
-        "visor_uncond": scores.visor_uncond,
-        "visor_uncond_interval": share_interval(correct, images),
-        "time_ratio": tally.seconds / baseline.seconds,
-    }
-    for n, share in enumerate(scores.visor_n, 1):
-        row |= {f"visor_{n}": share, f"visor_{n}_interval": interval(share, len(tally.trials))}
-    return row
-
-
-#: Columns of how often something was done for a picture.
-_PER_PICTURE = ("looks", "gradient_passes")
-#: Titles of the columns that a table can have.
-_TITLES = {
-    "oa": "OA",
-    "visor_cond": "VISOR-cond",
-    "visor_uncond": "VISOR-uncond",
-    **{f"visor_{n}": f"VISOR-{n}" for n in range(1, len(SEEDS) + 1)},
-    "gradient_passes": "gradient passes",
-    "looks": "looks",
-    "time_ratio": "time",
-}
-
-
-def table(rows: Sequence[dict[str, Any]], columns: Sequence[str]) -> str:
-    """Markdown: shares in percent with 95 % intervals in brackets, gradient passes per picture.
-
-    Args:
-        columns: keys of the rows, beside loss, update and number of images.
-    """
-    head = ["loss", "update", "images", *(_TITLES[column] for column in columns)]
-    lines = [" | ".join(head), " | ".join("---" for _ in head)]
-    for row in rows:
-        lines.append(
-            " | ".join([row["loss"], row["update"], str(row["images"]), *(_cell(row, column) for column in columns)])
-        )
-    return "\n".join(f"| {line} |" for line in lines)
-
-
-def _cell(row: dict[str, Any], column: str) -> str:
-    """Such as "71.5% (68% to 75%)", "7.0" or "1.18 ×"."""
-    if column == "time_ratio":
-        return f"{row[column]:.2f} ×"
-    if column in _PER_PICTURE:
-        return f"{row[column]:.1f}"
-    return share_cell(row, column)
-
-
-def share_cell(row: dict[str, Any], column: str) -> str:
-    """Of one of ``scores_of``, such as "71.5% (68% to 75%)"."""
-    value, (low, high) = row[column], row[f"{column}_interval"]
-    return "none" if value is None else f"{value:.1%} ({low:.0%} to {high:.0%})"
+@contextmanager
+def kept_in(folder: Path | None) -> Iterator[Path]:
+    """The folder of ``--keep``; without it one that is there only meanwhile."""
+    if folder is not None:
+        yield folder
+        return
+    with TemporaryDirectory() as meanwhile:
+        yield Path(meanwhile)

@@ -13,21 +13,26 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Iterable, Sequence
-from contextlib import ExitStack
-from functools import partial
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
-from benchmarks.measuring import PROMPT_SEED, UNSTEERED, Way, drawing_processes, pipeline
-from benchmarks.ways import arm_name, arm_of, centroid_way, draw_and_look, miniature_settings
-from steering_core.backends.diffusers.arms import sampling_of
+from benchmarks.measuring import (
+    PROMPT_SEED,
+    Measurement,
+    Sampling,
+    add_keep_option,
+    draw_all,
+    drawing_processes,
+    estimate_as_row,
+    kept_in,
+)
+from benchmarks.tables import share_cell
+from benchmarks.ways import UNSTEERED, Way, centroid_way
 from steering_core.cli.options import positive, whole
-from steering_core.evaluation.runs import Arm, EvaluationFolder
+from steering_core.evaluation.statistics import share
 from steering_core.evaluation.suites import Suite
-from steering_core.evaluation.visor import Trial, judge, share_interval
+from steering_core.evaluation.tables import markdown_table
+from steering_core.evaluation.visor import Trial, judge
 from steering_core.miniature.folder import SHIPPED
-from steering_core.miniature.look import MiniatureDetector
 from steering_core.miniature.prompts import place_prompts
 from steering_core.miniature.score import SEEDS
 from steering_core.relations import Place, Relation
@@ -56,58 +61,31 @@ def main() -> None:
     parser.add_argument("--prompts", type=whole(1, _PROMPTS), default=20, help="how many (default: %(default)s)")
     parser.add_argument("--json", action="store_true", help="print a list of rows in place of the table")
     parser.add_argument("--jobs", type=positive, help="processes (default: one a core)")
-    parser.add_argument("--keep", type=Path, metavar="DIR", help="folder that pictures are kept in (default: none)")
+    add_keep_option(parser)
     options = parser.parse_args()
-    with ExitStack() as stack:
-        out = options.keep or Path(stack.enter_context(TemporaryDirectory()))
+    suite = Suite("places", tuple(place_prompts(_PROMPTS, PROMPT_SEED)), SEEDS)
+    with kept_in(options.keep) as out, drawing_processes(options.jobs) as pool:
         try:
-            folder, _ = _opened(out, options.model)
+            measurement = Measurement.of(out, suite, range(options.prompts), _WAYS, Sampling(SHIPPED[options.model]))
         except (ValueError, OSError) as error:
             parser.error(str(error))
-        numbers = range(options.prompts)
-        pool = stack.enter_context(drawing_processes(options.jobs))
-        for _ in pool.map(partial(_drawn, out, options.model), numbers):
-            pass
-        told = [row for way in _WAYS for row in rows(way, [_judged(folder, way, number) for number in numbers])]
+        draw_all([measurement], pool)
+        told = [row for way in _WAYS for row in rows(way, _judged(measurement, way))]
     print(json.dumps(told) if options.json else table(told))
 
 
-def _opened(out: Path, model: str) -> tuple[EvaluationFolder, list[Arm]]:
-    """The evaluation of all prompts on a miniature, and its arms, claimed.
-
-    Raises:
-        ValueError, OSError: as ``EvaluationFolder``.
-    """
-    drawing = pipeline(SHIPPED[model])
-    settings = miniature_settings(drawing)
-    suite = Suite("places", tuple(place_prompts(_PROMPTS, PROMPT_SEED)), SEEDS)
-    folder = EvaluationFolder(out, suite, sampling_of(drawing, settings))
-    arms = [arm_of(way, drawing, settings) for way in _WAYS]
-    for arm in arms:
-        folder.claim(arm, MiniatureDetector())
-    return folder, arms
-
-
-def _drawn(out: Path, model: str, number: int) -> None:
-    """A prompt, drawn by each way and looked at."""
-    folder, arms = _opened(out, model)
-    for arm in arms:
-        draw_and_look(folder, arm, number)
-
-
-def _judged(folder: EvaluationFolder, way: Way, number: int) -> _Judged:
-    """A prompt's pictures by a way, object by object."""
-    _, found = folder.found(arm_name(way), number)
-    return [
-        (triplet[1], [judge([triplet], one) for one in found]) for triplet in folder.suite.prompts[number].relations
-    ]
+def _judged(measurement: Measurement[Way], way: Way) -> Iterable[_Judged]:
+    """Each prompt's pictures by a way, object by object."""
+    for number, prompt in zip(measurement.numbers, measurement.prompts):
+        _, found = measurement.folder.found(way.name, number)
+        yield [(triplet[1], [judge([triplet], one) for one in found]) for triplet in prompt.relations]
 
 
 def rows(way: Way, of_prompts: Iterable[_Judged]) -> list[dict[str, Any]]:
     """A row for each kind of places; shares in [0, 1] with 95 % intervals, none of what was never found."""
-    told = []
+    told, judged = [], list(of_prompts)
     for kind, places in _KINDS.items():
-        trials = [[trial for place, of_one in objects if place in places for trial in of_one] for objects in of_prompts]
+        trials = [[trial for place, of_one in objects if place in places for trial in of_one] for objects in judged]
         asked = [len(of_prompt) for of_prompt in trials]
         found = [sum(trial.present for trial in of_prompt) for of_prompt in trials]
         placed = [sum(trial.correct for trial in of_prompt) for of_prompt in trials]
@@ -118,8 +96,7 @@ def rows(way: Way, of_prompts: Iterable[_Judged]) -> list[dict[str, Any]]:
                 "places": kind,
                 "objects": sum(asked),
                 "found": sum(found) / sum(asked) if any(asked) else None,
-                "placed": sum(placed) / sum(found) if any(found) else None,
-                "placed_interval": share_interval(placed, found),
+                **estimate_as_row("placed", share(placed, found)),
             }
         )
     return told
@@ -127,14 +104,12 @@ def rows(way: Way, of_prompts: Iterable[_Judged]) -> list[dict[str, Any]]:
 
 def table(told: Sequence[dict[str, Any]]) -> str:
     """Markdown, of ``rows``."""
-    lines = ["loss | update | places | objects | found | at their place, of those found"]
-    lines.append(" | ".join(["---"] * (lines[0].count("|") + 1)))
+    lines = []
     for row in told:
-        found, placed = ("none" if row[key] is None else f"{row[key]:.1%}" for key in ("found", "placed"))
-        low, high = row["placed_interval"]
-        named = [row["loss"], row["update"], row["places"], str(row["objects"]), found]
-        lines.append(" | ".join([*named, f"{placed} ({low:.0%} to {high:.0%})"]))
-    return "\n".join(f"| {line} |" for line in lines)
+        found = "none" if row["found"] is None else f"{row['found']:.1%}"
+        named = [row["loss"], row["update"], row["places"], str(row["objects"])]
+        lines.append([*named, found, share_cell(row, "placed")])
+    return markdown_table(["loss", "update", "places", "objects", "found", "at their place, of those found"], lines)
 
 
 if __name__ == "__main__":

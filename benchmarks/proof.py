@@ -20,9 +20,9 @@ from pathlib import Path
 from accelerate import PartialState
 
 from benchmarks.in_comfyui import ComfyUI
+from benchmarks.measuring import draw_and_look, miniature_settings
 from benchmarks.proof_page import page
 from benchmarks.proof_ways import ways_of
-from benchmarks.ways import draw_and_look, miniature_settings
 from steering_core.backends.diffusers import load_pipeline
 from steering_core.backends.diffusers.arms import sampling_of
 from steering_core.cli.options import check_place, number, whole

@@ -12,31 +12,27 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Sequence
-from concurrent.futures import Executor
 from pathlib import Path
-from typing import Any
 
-from benchmarks.kept import KeptTallies, add_keep_option, kept_tallies
 from benchmarks.measuring import (
     MEASURED_PROMPTS,
-    PROMPT_SEED,
-    UNSTEERED,
+    Measurement,
     Sampling,
-    Way,
     add_guidance_option,
-    check_ways,
+    add_keep_option,
+    chains_suite,
+    draw_all,
     drawing_processes,
-    measured,
-    rows,
-    table,
+    kept_in,
+    pairs_suite,
 )
-from benchmarks.ways import LEARNED_LOSSES, centroid_way, learned_way
+from benchmarks.tables import table
+from benchmarks.ways import LEARNED_LOSSES, UNSTEERED, Way, centroid_way, check_ways, learned_way, rows
 from steering_core.backends.diffusers import load_pipeline
 from steering_core.cli.options import number, positive
-from steering_core.evaluation.suites import ScenePrompt
+from steering_core.evaluation.suites import Suite
 from steering_core.losses.centroid import FUNCTIONS
 from steering_core.miniature.folder import SHIPPED
-from steering_core.miniature.prompts import chained_prompts, unseen_pair_prompts
 from steering_core.miniature.score import STEPS
 from steering_core.relations import CARDINAL_RELATIONS, Relation
 from steering_core.schedule import DESCENT, GUIDANCE, SteeringSchedule
@@ -45,8 +41,8 @@ _QUICK_PROMPTS = 2
 _COLUMNS = ("oa", "visor_cond", "visor_uncond", "visor_1", "visor_2", "visor_3", "visor_4", "time_ratio")
 #: Of the centroid loss, where fewer ways are measured.
 _BEST_FUNCTION = "gelu"
-#: Prompts and ways of a table.
-_Kind = tuple[list[ScenePrompt], tuple[Way, ...]]
+#: Prompts of a table, how many of them, and its ways.
+_Kind = tuple[Suite, int, tuple[Way, ...]]
 #: Titles of the tables, by their keys in the JSON.
 _TITLES = {
     "rows": "One relation, pairs of objects never seen together",
@@ -101,23 +97,28 @@ def main() -> None:
         SteeringSchedule(DESCENT, step_size=options.step_size),
     )
     learned = _learned_ways(options.classifier, schedules)
-    try:
-        # Before the processes start, whose errors come as tracebacks.
-        check_ways(learned, unseen_pair_prompts(1, PROMPT_SEED)[0], load_pipeline(model, "cpu"))
-        kept = kept_tallies(options.keep)
-    except (ValueError, OSError) as error:
-        parser.error(str(error))
     kinds = _kinds(_QUICK_PROMPTS if options.quick else options.prompts, options.functions, learned, schedules)
-    with drawing_processes(options.jobs) as pool:
+    with kept_in(options.keep) as out, drawing_processes(options.jobs) as pool:
+        try:
+            # Before the processes start, whose errors come as tracebacks.
+            check_ways(learned, pairs_suite().prompts[0], load_pipeline(model, "cpu"))
+            measurements = {
+                (steps, key): Measurement.of(out, suite, range(count), ways, Sampling(model, steps, options.guidance))
+                for steps in options.steps
+                for key, (suite, count, ways) in kinds.items()
+            }
+        except (ValueError, OSError) as error:
+            parser.error(str(error))
+        draw_all(measurements.values(), pool)
         tables = {
-            steps: _tables(kinds, pool, Sampling(model, steps, options.guidance), kept) for steps in options.steps
+            (steps, key): [{"steps": steps, **row} for row in rows(measurement)]
+            for (steps, key), measurement in measurements.items()
         }
     if options.json:
-        print(json.dumps({key: [row for told in tables.values() for row in told[key]] for key in _TITLES}))
+        print(json.dumps({key: [row for steps in options.steps for row in tables[steps, key]] for key in _TITLES}))
         return
-    for steps, told in tables.items():
-        for key, title in _TITLES.items():
-            print(f"{title}, {steps} steps\n{table(told[key], _COLUMNS)}\n")
+    for (steps, key), told in tables.items():
+        print(f"{_TITLES[key]}, {steps} steps\n{table(told, _COLUMNS)}\n")
 
 
 def _learned_ways(classifier: Path | None, schedules: Sequence[SteeringSchedule]) -> tuple[Way, ...]:
@@ -139,20 +140,10 @@ def _kinds(
     best = _centroid_ways([_BEST_FUNCTION], schedules)
     near = max(1, count // len(CARDINAL_RELATIONS))  # as often as each of the other relations
     return {
-        "rows": (unseen_pair_prompts(count, PROMPT_SEED), (*_centroid_ways(functions, schedules), *learned)),
-        "two_relations": (chained_prompts(max(1, count // 2), (3,), PROMPT_SEED), (*best, *learned)),
-        "near": (unseen_pair_prompts(near, PROMPT_SEED, (Relation.NEAR,)), best),
+        "rows": (pairs_suite(), count, (*_centroid_ways(functions, schedules), *learned)),
+        "two_relations": (chains_suite((3,)), max(1, count // 2), (*best, *learned)),
+        "near": (pairs_suite((Relation.NEAR,)), near, best),
     }
-
-
-def _tables(
-    kinds: dict[str, _Kind], pool: Executor, sampling: Sampling, kept: KeptTallies | None
-) -> dict[str, list[dict[str, Any]]]:
-    """The rows of each table."""
-    # All are started before the first is waited for: no process idles at a table's end.
-    started = {key: (ways, measured(prompts, ways, pool, sampling, kept)) for key, (prompts, ways) in kinds.items()}
-    steps = {"steps": sampling.steps}
-    return {key: [{**steps, **row} for row in rows(ways, tallies)] for key, (ways, tallies) in started.items()}
 
 
 if __name__ == "__main__":

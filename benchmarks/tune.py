@@ -14,29 +14,27 @@ from pathlib import Path
 
 from diffusers import DiffusionPipeline
 
-from benchmarks.kept import add_keep_option, kept_tallies
 from benchmarks.measuring import (
     MEASURED_PROMPTS,
-    PROMPT_SEED,
-    UNSTEERED,
+    Measurement,
     Sampling,
-    Way,
     add_guidance_option,
-    check_ways,
+    add_keep_option,
+    chains_suite,
+    draw_all,
     drawing_processes,
-    measured,
-    rows,
-    table,
+    kept_in,
+    pairs_suite,
 )
 from benchmarks.named_losses import named_loss
+from benchmarks.tables import table
+from benchmarks.ways import UNSTEERED, Way, check_ways, rows
 from steering_core.backends.diffusers import load_pipeline
 from steering_core.backends.diffusers.families import readable_network
 from steering_core.backends.diffusers.pipelines import kind_of
 from steering_core.classifier import MINIATURE_CLASSIFIER
 from steering_core.cli.options import number, positive, whole
-from steering_core.evaluation.suites import ScenePrompt
 from steering_core.miniature.folder import SHIPPED
-from steering_core.miniature.prompts import chained_prompts, unseen_pair_prompts
 from steering_core.miniature.score import STEPS
 from steering_core.schedule import DESCENT, GUIDANCE, SteeringSchedule
 
@@ -114,18 +112,20 @@ def main() -> None:
     )
     add_keep_option(parser)
     options = parser.parse_args()
-    model, prompts = SHIPPED.get(options.model, options.model), _prompts(options)
-    try:
-        pipeline = load_pipeline(model, "cpu")
-        ways = [UNSTEERED, *_ways(options, pipeline)]
-        check_ways(ways, prompts[0], pipeline)
-        kept = kept_tallies(options.keep)
-    except (ValueError, OSError) as error:
-        parser.error(str(error))
+    model = SHIPPED.get(options.model, options.model)
     sampling = Sampling(model, options.steps, options.guidance, options.alone)
-    with drawing_processes(options.jobs) as pool:
-        tallies = measured(prompts, ways, pool, sampling, kept)
-        print(table(rows(ways, tallies), _COLUMNS))
+    numbers = range(options.after, options.after + options.prompts)
+    with kept_in(options.keep) as out, drawing_processes(options.jobs) as pool:
+        try:
+            suite = chains_suite(options.chains) if options.chains else pairs_suite()
+            pipeline = load_pipeline(model, "cpu")
+            ways = [UNSTEERED, *_ways(options, pipeline)]
+            check_ways(ways, suite.prompts[0], pipeline)
+            measurement = Measurement.of(out, suite, numbers, ways, sampling)
+        except (ValueError, OSError) as error:
+            parser.error(str(error))
+        draw_all([measurement], pool)
+        print(table(rows(measurement), _COLUMNS))
 
 
 def _ways(options: argparse.Namespace, pipeline: DiffusionPipeline) -> Iterator[Way]:
@@ -189,12 +189,6 @@ def _sets_of_layers(sets: Sequence[str], pipeline: DiffusionPipeline) -> Iterato
                 yield (layer.name,)
         else:
             yield tuple(names.split())
-
-
-def _prompts(options: argparse.Namespace) -> list[ScenePrompt]:
-    if options.chains:
-        return chained_prompts(options.after + options.prompts, options.chains, PROMPT_SEED)[options.after :]
-    return unseen_pair_prompts(options.after + options.prompts, PROMPT_SEED)[options.after :]
 
 
 if __name__ == "__main__":

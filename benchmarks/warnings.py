@@ -3,33 +3,66 @@
 python -m benchmarks.warnings            the table, in a few minutes on one core
 python -m benchmarks.warnings --quick    a subset, in a minute
 python -m benchmarks.warnings --json     one object with all rows
+
+Beside the pictures and what the detector finds in them it keeps what steering saw of each at its last look.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import sys
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import torch
-from tqdm import tqdm
 
-from benchmarks.measuring import PROMPT_SEED, detector, drawing_processes, pipeline
+from benchmarks.measuring import (
+    Measurement,
+    Sampling,
+    add_keep_option,
+    by_the_best,
+    chains_suite,
+    draw_all,
+    drawing_processes,
+    estimate_as_row,
+    kept_in,
+    pairs_suite,
+    pipeline,
+)
+from benchmarks.tables import share_cell
+from steering_core.backends.diffusers import generate, ground_prompt
+from steering_core.backends.diffusers.arms import drawn_with, steered_arm
 from steering_core.cli.options import positive
+from steering_core.described import described, read_json
+from steering_core.evaluation.results import verdicts
+from steering_core.evaluation.runs import Arm, Drawn
+from steering_core.evaluation.statistics import share
 from steering_core.evaluation.suites import ScenePrompt
-from steering_core.evaluation.visor import share_interval
+from steering_core.evaluation.tables import markdown_table
+from steering_core.files import save_text
 from steering_core.losses import CentroidLoss
-from steering_core.miniature.folder import MINIATURE_DIR
-from steering_core.miniature.prompts import chained_prompts, unseen_pair_prompts
-from steering_core.miniature.score import Tally, draw
+from steering_core.schedule import SteeringSchedule
 from steering_core.steering import Steering
+from steering_core.trace import TraceEntry
 
 _PROMPTS, _QUICK_PROMPTS = 24, 2
 #: Of the measures the area under the ROC curve is told: 0.5 is worth nothing, 1 everything.
 _MEASURES = ("weakness", "spread", "overlap")
+
+
+@dataclass(frozen=True)
+class LastLook:
+    """What steering saw of a picture when it last looked.
+
+    Attributes:
+        warned: whether the report warns.
+        measures: each of the object that is worst by it.
+    """
+
+    warned: bool
+    measures: dict[str, float]
 
 
 @dataclass(frozen=True)
@@ -38,13 +71,65 @@ class Picture:
 
     Attributes:
         missing: whether an object of the prompt is missing in it.
-        warned: whether the report warns.
-        measures: each of the object that is worst by it.
+        seen: by steering.
     """
 
     missing: bool
-    warned: bool
-    measures: dict[str, float]
+    seen: LastLook
+
+
+@dataclass(frozen=True)
+class WatchedWay:
+    """Ours at its defaults, whose last looks are kept.
+
+    Attributes:
+        looks: folder that they are kept in.
+    """
+
+    looks: Path
+    name: str = "default"
+
+    def arm(self, sampling: Sampling) -> Arm:
+        """See ``MeasuredWay``."""
+        model, settings = pipeline(sampling.model), sampling.settings
+        loss, schedule = CentroidLoss(), SteeringSchedule()
+
+        def draw(prompt: ScenePrompt, seeds: Sequence[int]) -> Drawn:
+            steering = Steering(ground_prompt(model, prompt.text), loss, schedule)
+            drawn = drawn_with(steering, generate(model, prompt.text, seeds, steering, **settings))
+            self.looks.mkdir(parents=True, exist_ok=True)
+            for seed, seen in zip(seeds, _last_looks(steering.trace[-1])):
+                save_text(json.dumps(asdict(seen), allow_nan=False), self._file(prompt, seed))
+            return drawn
+
+        return replace(steered_arm(self.name, model, settings, loss, schedule), draw=draw)
+
+    def seen(self, prompt: ScenePrompt, seed: int) -> LastLook:
+        """Of a picture that was drawn.
+
+        Raises:
+            ValueError: the file is damaged.
+            OSError: it cannot be read.
+        """
+        file = self._file(prompt, seed)
+        return described(LastLook, read_json(file), str(file))
+
+    def _file(self, prompt: ScenePrompt, seed: int) -> Path:
+        return self.looks / f"{prompt.text}_{seed}.json"
+
+
+def _last_looks(entry: TraceEntry) -> list[LastLook]:
+    """Of each picture of a batch."""
+    presence = entry.presence
+    worst = {
+        "weakness": -presence.strength.amin(dim=1),
+        "spread": presence.spread.amax(dim=1),
+        "overlap": presence.worst_overlap,
+    }
+    return [
+        LastLook(bool(weak), {name: float(values[image]) for name, values in worst.items()})
+        for image, weak in enumerate(presence.weak)
+    ]
 
 
 def main() -> None:
@@ -56,17 +141,20 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help=f"only {_QUICK_PROMPTS} of each")
     parser.add_argument("--json", action="store_true", help="print one JSON object in place of the table")
     parser.add_argument("--jobs", type=positive, help="processes (default: one a core)")
+    add_keep_option(parser)
     options = parser.parse_args()
     count = _QUICK_PROMPTS if options.quick else options.prompts
-    prompts = {
-        "two": unseen_pair_prompts(count, PROMPT_SEED),
-        "three": chained_prompts(count, (3,), PROMPT_SEED),
-    }
-    with drawing_processes(options.jobs) as pool:
-        pictures = {
-            objects: list(tqdm(pool.map(_drawn, some), total=count, unit="prompt", file=sys.stderr))
-            for objects, some in prompts.items()
-        }
+    suites = {"two": pairs_suite(), "three": chains_suite((3,))}
+    with kept_in(options.keep) as out, drawing_processes(options.jobs) as pool:
+        try:
+            ways = [WatchedWay(out / "looks")]
+            measurements = {
+                objects: Measurement.of(out, suite, range(count), ways) for objects, suite in suites.items()
+            }
+        except (ValueError, OSError) as error:
+            parser.error(str(error))
+        draw_all(measurements.values(), pool)
+        pictures = {objects: list(_pictures(measurement)) for objects, measurement in measurements.items()}
     pictures["all"] = [row for some in pictures.values() for row in some]
     rows = [rates_of(objects, some) for objects, some in pictures.items()]
     if options.json:
@@ -75,25 +163,15 @@ def main() -> None:
     print(_table(rows))
 
 
-def _drawn(prompt: ScenePrompt) -> list[Picture]:
-    """One prompt at the defaults, four seeds."""
-    tally, made = Tally(), []
-
-    def steered(scene: Any) -> Steering:
-        made.append(Steering(scene, CentroidLoss()))
-        return made[-1]
-
-    trials = draw(pipeline(MINIATURE_DIR), detector(), prompt, steered, tally).trials
-    presence = made[-1].trace[-1].presence
-    worst = {
-        "weakness": -presence.strength.amin(dim=1),
-        "spread": presence.spread.amax(dim=1),
-        "overlap": presence.worst_overlap,
-    }
-    return [
-        Picture(not trial.present, bool(weak), {name: float(values[image]) for name, values in worst.items()})
-        for image, (trial, weak) in enumerate(zip(trials, presence.weak))
-    ]
+def _pictures(measurement: Measurement[WatchedWay]) -> Iterable[list[Picture]]:
+    """Of each prompt."""
+    (way,), folder = measurement.ways, measurement.folder
+    for number, prompt in zip(measurement.numbers, measurement.prompts):
+        judged = verdicts(folder, way.name, number, by_the_best)
+        yield [
+            Picture(not verdict.trial.present, way.seen(prompt, seed))
+            for seed, verdict in zip(folder.suite.seeds, judged)
+        ]
 
 
 def rates_of(objects: str, prompts: Sequence[Sequence[Picture]]) -> dict[str, Any]:
@@ -102,10 +180,8 @@ def rates_of(objects: str, prompts: Sequence[Sequence[Picture]]) -> dict[str, An
     rates: dict[str, Any] = {}
     for name, missing in (("hits", True), ("false_alarms", False)):
         of = [[picture for picture in of_prompt if picture.missing == missing] for of_prompt in prompts]
-        warned = [sum(picture.warned for picture in of_prompt) for of_prompt in of]
-        counts = [len(of_prompt) for of_prompt in of]
-        rates[name] = sum(warned) / sum(counts) if sum(counts) else None
-        rates[f"{name}_interval"] = share_interval(warned, counts)
+        warned = [sum(picture.seen.warned for picture in of_prompt) for of_prompt in of]
+        rates |= estimate_as_row(name, share(warned, [len(of_prompt) for of_prompt in of]))
     areas = {f"auc_{name}": _area(pictures, name) for name in _MEASURES}
     return {
         "objects": objects,
@@ -119,7 +195,7 @@ def rates_of(objects: str, prompts: Sequence[Sequence[Picture]]) -> dict[str, An
 def _area(pictures: Sequence[Picture], name: str) -> float | None:
     """How often a picture with a missing object has the larger measure than one without; ties count half."""
     with_missing, without = (
-        torch.tensor([picture.measures[name] for picture in pictures if picture.missing == missing])
+        torch.tensor([picture.seen.measures[name] for picture in pictures if picture.missing == missing])
         for missing in (True, False)
     )
     if not (len(with_missing) and len(without)):
@@ -131,17 +207,13 @@ def _area(pictures: Sequence[Picture], name: str) -> float | None:
 def _table(rows: Sequence[dict[str, Any]]) -> str:
     head = ["objects", "images", "object missing", "warned of these", "warned of the others"]
     head += [f"AUC of {name}" for name in _MEASURES]
-    lines = [" | ".join(head), " | ".join("---" for _ in head)]
+    lines = []
     for row in rows:
         cells = [row["objects"], str(row["images"]), str(row["missing"])]
-        cells += [_share(row[name], row[f"{name}_interval"]) for name in ("hits", "false_alarms")]
+        cells += [share_cell(row, name) for name in ("hits", "false_alarms")]
         cells += ["none" if row[f"auc_{name}"] is None else f"{row[f'auc_{name}']:.2f}" for name in _MEASURES]
-        lines.append(" | ".join(cells))
-    return "\n".join(f"| {line} |" for line in lines)
-
-
-def _share(share: float | None, interval: tuple[float, float]) -> str:
-    return "none" if share is None else f"{share:.0%} ({interval[0]:.0%} to {interval[1]:.0%})"
+        lines.append(cells)
+    return markdown_table(head, lines)
 
 
 if __name__ == "__main__":

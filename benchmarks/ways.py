@@ -2,28 +2,101 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
 from functools import partial
+from hashlib import sha256
 from pathlib import Path
+from time import process_time
 from typing import Any
 
 from diffusers import DiffusionPipeline
 
-from benchmarks.measuring import Way
+from benchmarks.logits import scaled_logits
+from benchmarks.measuring import Measurement, Sampling, pipeline
 from benchmarks.named_losses import named_loss
+from steering_core.backends.diffusers import check_steering, ground_prompt
 from steering_core.backends.diffusers.arms import steered_arm, unsteered_arm
-from steering_core.evaluation.runs import Arm, EvaluationFolder
-from steering_core.miniature.look import MiniatureDetector
-from steering_core.miniature.score import STEPS, guidance_scale_of
-from steering_core.miniature.world import IMAGE_SIZE
+from steering_core.evaluation.runs import Arm, Draw, Drawn
+from steering_core.evaluation.suites import ScenePrompt
+from steering_core.losses import SteeringLoss
 from steering_core.schedule import SteeringSchedule
+from steering_core.steering import Steering
 
 #: Losses that a classifier takes part in, by their names in the tables, at the settings that served best on other
 #: prompts (``python -m benchmarks.tune``).
 LEARNED_LOSSES = {"learned": "learned", "combined": "gelu + 0.5 learned + 0.5 presence"}
 #: What a learned loss, which never reaches 0, is content with.
 _TARGET = 0.1
+#: Characters of an arm's name, which is that of a folder too.
+_LONGEST_NAME = 150
+
+
+@dataclass(frozen=True)
+class Way:
+    """A way of sampling with steering or without.
+
+    Attributes:
+        loss: its name in the tables.
+        make_loss: makes it, in the process that draws; none for unsteered sampling.
+        schedule: of the steering.
+        logit_scale: see ``scaled_logits``.
+    """
+
+    loss: str
+    make_loss: partial[SteeringLoss] | None = None
+    schedule: SteeringSchedule = field(default_factory=SteeringSchedule)
+    logit_scale: float = 1.0
+
+    @property
+    def update(self) -> str:
+        """Its update rule, for the tables."""
+        return self.schedule.update if self.make_loss else "none"
+
+    @property
+    def name(self) -> str:
+        """Of its arm: loss and update, a long one cut and told from others by a hash."""
+        told = f"{self.loss}_{self.update}"
+        if len(told) <= _LONGEST_NAME:
+            return told
+        return f"{told[: _LONGEST_NAME - 17]} {sha256(told.encode()).hexdigest()[:16]}"
+
+    def arm(self, sampling: Sampling) -> Arm:
+        """See ``MeasuredWay``."""
+        model, settings = pipeline(sampling.model), sampling.settings
+        if self.make_loss is None:
+            arm = unsteered_arm(self.name, model, settings)
+        else:
+            arm = steered_arm(self.name, model, settings, self.make_loss(), self.schedule)
+        arm = replace(arm, clock=process_time)
+        if self.logit_scale == 1:
+            return arm
+        told = {**arm.description, "logit_scale": self.logit_scale}
+        return replace(arm, description=told, draw=partial(_drawn_at, self.logit_scale, arm.draw))
+
+
+#: What all others are held against.
+UNSTEERED = Way("none")
+
+
+def _drawn_at(scale: float, draw: Draw, prompt: ScenePrompt, seeds: Sequence[int]) -> Drawn:
+    """Pictures by steering that reads scaled logits."""
+    with scaled_logits(scale):
+        return draw(prompt, seeds)
+
+
+def check_ways(ways: Iterable[Way], prompt: ScenePrompt, pipeline: DiffusionPipeline) -> None:
+    """Try ways on a miniature, without drawing anything.
+
+    Raises:
+        ValueError: the miniature cannot be steered, or a way's loss cannot be made, cannot read it or cannot score
+            the prompt's relations.
+        OSError: a file cannot be read.
+    """
+    scene = ground_prompt(pipeline, prompt.text)
+    for way in ways:
+        if way.make_loss is not None:
+            check_steering(pipeline, Steering(scene, way.make_loss(), way.schedule))
 
 
 def centroid_way(function: str, schedule: SteeringSchedule, name: str = "") -> Way:
@@ -42,30 +115,7 @@ def learned_schedule(schedule: SteeringSchedule) -> SteeringSchedule:
     return replace(schedule, target=_TARGET)
 
 
-def arm_of(way: Way, pipeline: DiffusionPipeline, settings: Mapping[str, Any]) -> Arm:
-    """A way as an arm of an evaluation.
-
-    Args:
-        settings: see ``sampling_of``.
-    """
-    if way.make_loss is None:
-        return unsteered_arm(arm_name(way), pipeline, settings)
-    return steered_arm(arm_name(way), pipeline, settings, way.make_loss(), way.schedule)
-
-
-def miniature_settings(pipeline: DiffusionPipeline) -> dict[str, Any]:
-    """How a miniature draws by itself, for ``sampling_of``."""
-    return {"steps": STEPS, "guidance_scale": guidance_scale_of(pipeline), "size": (IMAGE_SIZE, IMAGE_SIZE)}
-
-
-def draw_and_look(folder: EvaluationFolder, arm: Arm, number: int) -> None:
-    """Draw what is not there of a prompt, all seeds at once, and let the miniatures' detector look."""
-    for _ in folder.draw(arm, [number], batch=len(folder.suite.seeds)):
-        pass
-    for _ in folder.detect(arm.name, MiniatureDetector(), [number]):
-        pass
-
-
-def arm_name(way: Way) -> str:
-    """The name of ``arm_of``."""
-    return f"{way.loss}_{way.update}"
+def rows(measurement: Measurement[Way], numbers: Sequence[int] | None = None) -> list[dict[str, Any]]:
+    """A row for each way; see ``Measurement.scores``."""
+    scores = measurement.scores(numbers)
+    return [{"loss": way.loss, "update": way.update, **row} for way, row in zip(measurement.ways, scores)]

@@ -107,6 +107,13 @@ class _TimesFile:
     looks: int | None = None
     gradient_passes: int | None = None
 
+    def __add__(self, more: _TimesFile) -> _TimesFile:
+        """Of both together."""
+        sums: list[Any] = [
+            None if before is None or now is None else before + now for before, now in zip(astuple(self), astuple(more))
+        ]
+        return _TimesFile(*sums)
+
 
 class EvaluationFolder:
     """The folder of an evaluation.
@@ -297,11 +304,9 @@ class EvaluationFolder:
         return described(_TimesFile, read_json(file), str(file), strict=False)
 
     def _add_taken(self, arm: str, number: int, more: _TimesFile) -> None:
-        pairs = zip(astuple(self._taken(arm, number)), astuple(more))
-        told = _TimesFile(*(None if before is None else before + now for before, now in pairs))
         file = self._times_file(arm, number)
         file.parent.mkdir(parents=True, exist_ok=True)
-        save_text(json.dumps(asdict(told)), file)
+        save_text(json.dumps(asdict(self._taken(arm, number) + more)), file)
 
 
 def _claim(file: Path, told: Mapping[str, Any], instead: str = "") -> None:

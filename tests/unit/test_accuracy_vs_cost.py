@@ -8,25 +8,26 @@ from functools import partial
 import pytest
 import torch
 from diffusers import FluxPipeline
+from drawings import as_if_drawn
 from PIL import Image
 from toys import pair_scene, toy_probe
 
-from benchmarks import accuracy_vs_cost, compared
+from benchmarks import accuracy_vs_cost, measuring
 from benchmarks.areas import Area, area_conditioned
 from benchmarks.best_of import best_of, best_picture
 from benchmarks.calls import answered
 from benchmarks.compared import DEFAULT, UNSTEERED, plain, ways_of
 from benchmarks.excite import exciting
 from benchmarks.front import Point, front, front_chart
-from benchmarks.measuring import Sampling, detector, pipeline
+from benchmarks.measuring import Measurement, Sampling, pairs_suite, pipeline
 from benchmarks.separation import SeparationLoss, divergence
 from steering_core.backends.diffusers import ground_prompt
+from steering_core.evaluation.runs import Cost
 from steering_core.evaluation.suites import ScenePrompt
-from steering_core.evaluation.visor import Trial
 from steering_core.layers import AttentionLayer
 from steering_core.losses import CentroidLoss
+from steering_core.miniature.detector import GlyphDetector
 from steering_core.miniature.folder import SHIPPED
-from steering_core.miniature.score import Tally
 from steering_core.miniature.world import Background, Layout, Placement, render
 from steering_core.regions import Region
 from steering_core.relations import Relation
@@ -41,6 +42,11 @@ FEW = Sampling(steps=2)
 @pytest.fixture(params=SHIPPED)
 def model(request):
     return pipeline(SHIPPED[request.param])
+
+
+def pictures(model, sampling, seeds=(0, 1)):
+    """What the model draws by itself."""
+    return plain(model, PROMPT, sampling, seeds).pictures
 
 
 def test_an_area_weighs_as_in_comfyui():
@@ -61,12 +67,12 @@ def test_an_area_weighs_as_in_comfyui():
 @pytest.mark.parametrize("scale", [None, 1.0])
 def test_the_same_prompt_in_areas_of_the_whole_canvas_changes_nothing(model, scale):
     sampling = Sampling(steps=2, guidance_scale=scale)
-    by_itself = plain(model, PROMPT, sampling, (0, 1))
+    by_itself = pictures(model, sampling)
     with area_conditioned(model, [(PROMPT.text, Area())] * 2):
-        torch.testing.assert_close(plain(model, PROMPT, sampling, (0, 1)), by_itself, atol=1e-4, rtol=0)
+        torch.testing.assert_close(pictures(model, sampling), by_itself, atol=1e-4, rtol=0)
     with area_conditioned(model, [("a photo of a dog", Area())]):
-        assert (plain(model, PROMPT, sampling, (0, 1)) - by_itself).abs().max() > 0.05
-    assert torch.equal(plain(model, PROMPT, sampling, (0, 1)), by_itself)
+        assert (pictures(model, sampling) - by_itself).abs().max() > 0.05
+    assert torch.equal(pictures(model, sampling), by_itself)
 
 
 def seen_calls(model):
@@ -127,7 +133,7 @@ def test_the_gradient_of_the_separation_loss_separates_two_maps():
     assert steering.trace[-1].loss[0, 0] < steering.trace[0].loss[0, 0]
 
 
-def picture(*placements):
+def rendered(*placements):
     pixels = render(Layout(tuple(placements), Background((235, 235, 225), (225, 235, 235), 0.0)))
     return torch.from_numpy(pixels.copy()).permute(2, 0, 1) / 255
 
@@ -137,9 +143,9 @@ def test_the_best_picture_is_the_one_that_shows_the_relation():
         partial(Placement, x=64, y=32, width=44, height=44),
         partial(Placement, x=64, y=96, width=44, height=44),
     )
-    wrong = picture(upper("car"), lower("dog"))
-    missing = picture(upper("dog"))
-    right = picture(upper("dog"), lower("car"))
+    wrong = rendered(upper("car"), lower("dog"))
+    missing = rendered(upper("dog"))
+    right = rendered(upper("dog"), lower("car"))
     scene = ground_prompt(pipeline(SHIPPED["miniature"]), PROMPT.text)
     for candidates in ([wrong, missing, right], [right, wrong, missing], [missing, right, wrong]):
         assert torch.equal(best_picture(scene, torch.stack(candidates)), right)
@@ -147,12 +153,12 @@ def test_the_best_picture_is_the_one_that_shows_the_relation():
 
 def test_the_best_of_one_is_the_seeds_own_picture_and_more_are_drawn_for_each():
     model = pipeline(SHIPPED["miniature"])
-    own = plain(model, PROMPT, FEW, (0, 1))
-    assert torch.equal(best_of(1, model, PROMPT, FEW, (0, 1)), own)
-    others = plain(model, PROMPT, FEW, (1000, 1001))
+    own = pictures(model, FEW)
+    assert torch.equal(best_of(1, model, PROMPT, FEW, (0, 1)).pictures, own)
+    others = pictures(model, FEW, (1000, 1001))
     scene = ground_prompt(model, PROMPT.text)
     expected = [best_picture(scene, torch.stack(pair)) for pair in zip(own, others)]
-    assert torch.equal(best_of(2, model, PROMPT, FEW, (0, 1)), torch.stack(expected))
+    assert torch.equal(best_of(2, model, PROMPT, FEW, (0, 1)).pictures, torch.stack(expected))
 
 
 def test_attend_and_excite_refines_up_to_its_thresholds_and_moves_once_in_all_other_steps():
@@ -173,7 +179,7 @@ def test_attend_and_excite_refines_up_to_its_thresholds_and_moves_once_in_all_ot
 
 
 def test_the_ways_have_the_settings_that_they_are_named_for(model):
-    ways = ways_of(model, (0,))
+    ways = ways_of(model)
     scene = ground_prompt(model, PROMPT.text)
 
     def steering(name):
@@ -201,7 +207,7 @@ def test_all_ways_draw_and_none_as_another(model):
     name = "flux_miniature" if isinstance(model, FluxPipeline) else "miniature"
     # In so few steps a UNet moves four times in the first by itself, and a transformer once in each of four.
     sampling = Sampling(SHIPPED[name], steps=8 if name == "flux_miniature" else 4)
-    drawn = {name: way.draw(model, PROMPT, sampling, (0,)) for name, way in ways_of(model, (0,)).items()}
+    drawn = {name: way.draw(model, PROMPT, sampling, (0,)).pictures for name, way in ways_of(model).items()}
     assert all(pictures.shape == (1, 3, 128, 128) and pictures.isfinite().all() for pictures in drawn.values())
     same = {UNSTEERED, "best of 2", "best of 4"}
     others = [name for name in drawn if name not in same]
@@ -209,28 +215,28 @@ def test_all_ways_draw_and_none_as_another(model):
     assert not torch.equal(drawn[DEFAULT], drawn["two moves a step"])
 
 
-def test_a_way_is_judged_and_timed_and_known_by_what_it_depends_on():
-    ways = ways_of(pipeline(SHIPPED["miniature"]), (3, 5))
-    tally = ways[UNSTEERED].tally(PROMPT, FEW)
-    assert len(tally.trials[0]) == 2 and tally.seconds > 0
-    descriptions = [json.dumps(way.description) for way in ways.values()]
-    assert len(set(descriptions)) == len(ways)
-    assert "[3, 5]" in descriptions[0]
-    others = ways_of(pipeline(SHIPPED["flux_miniature"]), (3, 5))
-    assert ways["learn to steer"].description != others["learn to steer"].description
+def test_a_way_is_known_by_what_it_depends_on():
+    ways = ways_of(pipeline(SHIPPED["miniature"]))
+    descriptions = {json.dumps(way.arm(FEW).description) for way in ways.values()}
+    assert len(descriptions) == len(ways)
+    others, sampling = ways_of(pipeline(SHIPPED["flux_miniature"])), Sampling(SHIPPED["flux_miniature"])
+    assert ways["learn to steer"].arm(FEW).description != others["learn to steer"].arm(sampling).description
 
 
-def test_the_time_of_a_choice_counts_and_that_of_the_verdict_does_not(monkeypatch):
+def test_the_time_of_a_choice_counts_and_that_of_the_verdict_does_not(monkeypatch, tmp_path):
     clock, model = [0.0], pipeline(SHIPPED["miniature"])
-    monkeypatch.setattr(compared, "process_time", lambda: clock[0])
+    monkeypatch.setattr("benchmarks.compared.process_time", lambda: clock[0])
 
-    def detect(pictures):
+    def detect(self, pictures):
         clock[0] += len(pictures)
         return [[] for _ in pictures]
 
-    monkeypatch.setattr(detector(), "detect", detect)
-    ways = ways_of(model, (0, 1))
-    assert [ways[name].tally(PROMPT, FEW).seconds for name in (UNSTEERED, "best of 2", "best of 4")] == [0, 4, 8]
+    monkeypatch.setattr(GlyphDetector, "detect", detect)
+    ways = [ways_of(model)[name] for name in (UNSTEERED, "best of 2", "best of 4")]
+    measurement = Measurement.of(tmp_path, pairs_suite(seeds=(0, 1)), range(1), ways, FEW)
+    with ThreadPoolExecutor(1) as pool:
+        measuring.draw_all([measurement], pool)
+    assert [measurement.folder.cost(way.name, [0]).seconds for way in ways] == [0, 2, 4]
 
 
 POINTS = [
@@ -258,20 +264,13 @@ def run(monkeypatch, *options):
 
 def test_rows_tell_of_both_miniatures(monkeypatch, capsys, tmp_path):
     """Nothing is drawn."""
-    asked = []
-
-    def measured(prompts, ways, pool, sampling, kept):
-        asked.append((len(prompts), [way.name for way in ways], {way.seeds for way in ways}, sampling))
-        seconds = {UNSTEERED: 1.0, DEFAULT: 1.25}
-        return [
-            [
-                Tally([[Trial(True, way.name == DEFAULT), Trial(True, False)]], seconds=seconds.get(way.name, 3.0))
-                for way in ways
-            ]
-            for _ in prompts
-        ]
-
-    monkeypatch.setattr(accuracy_vs_cost, "measured", measured)
+    seconds = {UNSTEERED: 1.0, DEFAULT: 1.25}
+    monkeypatch.setattr(accuracy_vs_cost, "drawing_processes", ThreadPoolExecutor)
+    asked = as_if_drawn(
+        monkeypatch,
+        right=lambda arm, at: arm == DEFAULT and at == 0,
+        cost=lambda arm: Cost(seconds.get(arm, 3.0), 0.0, 0.0),
+    )
     options = ["--prompts", "3", "--steps", "10", "--seeds", "4", "5", "--ways", "areas"]
     plot = tmp_path / "front.png"
     run(monkeypatch, "--json", "--plot", str(plot), *options)
@@ -285,7 +284,7 @@ def test_rows_tell_of_both_miniatures(monkeypatch, capsys, tmp_path):
     first, ours = rows[:2]
     assert (first["images"], first["steps"], first["time_ratio"], first["oa"]) == (6, 10, 1.0, 1.0)
     assert (ours["time_ratio"], ours["visor_cond"], ours["visor_uncond"]) == (1.25, 0.5, 0.5)
-    assert [(number, seeds) for number, _, seeds, _ in asked] == 2 * [(3, {(4, 5)})]
+    assert len(asked) == 2 * 3 * 3 and {folder.suite.seeds for folder, _, _ in asked} == {(4, 5)}
     assert Image.open(plot).size[0] > 1000
 
     run(monkeypatch, "--model", "flux_miniature", "--guidance", "1", *options)
@@ -311,13 +310,13 @@ def test_what_cannot_be_compared_is_told_before_it_begins(monkeypatch, capsys, o
 
 
 def test_what_was_drawn_is_not_drawn_again(monkeypatch, capsys, tmp_path):
-    """Times would tell."""
+    """Times would tell, and so would files."""
     monkeypatch.setattr(accuracy_vs_cost, "drawing_processes", ThreadPoolExecutor)
     options = ["--quick", "--json", "--model", "flux_miniature", "--steps", "2", "--ways", "bound regions", "areas"]
     told = []
     for prompts in ("1", "2", "1"):
-        run(monkeypatch, *options, "--prompts", prompts, "--jobs", "1", "--keep", str(tmp_path / "kept.jsonl"))
+        run(monkeypatch, *options, "--prompts", prompts, "--jobs", "1", "--keep", str(tmp_path / "kept"))
         told.append(json.loads(capsys.readouterr().out)["rows"])
     assert told[0] == told[2] and [row["images"] for row in told[1]] == 4 * [8]
     assert [row["way"] for row in told[0]] == [UNSTEERED, DEFAULT, "areas", "bound regions"]
-    assert len((tmp_path / "kept.jsonl").read_text().splitlines()) == 2
+    assert len(list((tmp_path / "kept").rglob("*.png"))) == 2 * 4 * 4

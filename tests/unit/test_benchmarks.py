@@ -10,21 +10,21 @@ from pathlib import Path
 
 import pytest
 import torch
+from drawings import as_if_drawn
 from PIL import Image
 from pipelines import state
 from toy_recording import SETTINGS as TOY_SETTINGS
 from toy_recording import ToyModel, ToySource, record_toy
 
-from benchmarks import cost, leak, places, research, steering, tune
+from benchmarks import cost, leak, places, research, steering, tune, warnings
 from benchmarks.inversion import coming_back
-from benchmarks.kept import KeptTallies
 from benchmarks.logits import scaled_logits
-from benchmarks.measuring import UNSTEERED, Sampling, drawing_processes, measured
+from benchmarks.measuring import Measurement, Sampling, draw_all, drawing_processes, pairs_suite
 from benchmarks.memory import peak_memory
 from benchmarks.named_losses import named_loss
 from benchmarks.shapes import SHAPES, made
-from benchmarks.warnings import Picture, rates_of
-from benchmarks.ways import centroid_way, learned_way
+from benchmarks.warnings import LastLook, Picture, rates_of
+from benchmarks.ways import UNSTEERED, Way, centroid_way, learned_way, rows
 from steering_core import probe
 from steering_core.attention import token_columns
 from steering_core.backends.diffusers import load_pipeline
@@ -45,8 +45,6 @@ from steering_core.evaluation.visor import Trial
 from steering_core.layers import AttentionLayer
 from steering_core.losses import CentroidLoss, CombinedLoss, LearnedLoss, PresenceLoss
 from steering_core.miniature.folder import MINIATURE_DIR
-from steering_core.miniature.prompts import unseen_pair_prompts
-from steering_core.miniature.score import Tally
 from steering_core.relations import CARDINAL_RELATIONS, Place
 from steering_core.schedule import SteeringSchedule
 from steering_core.token_maps import TokenMaps
@@ -79,8 +77,8 @@ def test_the_learned_losses_are_held_against_the_best_centroid_loss():
     one = tables["One relation, pairs of objects never seen together"]
     assert [row["loss"] for row in one][:4] == ["none", "centroid", "learned", "combined"]
     assert {"Three objects, two relations", "Five objects, three relations"} <= set(tables)
-    for rows in tables.values():
-        unsteered, *steered = rows
+    for told in tables.values():
+        unsteered, *steered = told
         assert (unsteered["gradient_passes"], unsteered["time_ratio"]) == (0, 1)
         assert all(row["gradient_passes"] >= 1 for row in steered)
     assert max(row["visor_uncond"] for row in one) > one[0]["visor_uncond"]
@@ -88,7 +86,7 @@ def test_the_learned_losses_are_held_against_the_best_centroid_loss():
 
 def test_warnings_are_counted_where_an_object_is_missing_and_where_none_is():
     def picture(missing: bool, warned: bool, overlap: float) -> Picture:
-        return Picture(missing, warned, {"weakness": 0.0, "spread": -overlap, "overlap": overlap})
+        return Picture(missing, LastLook(warned, {"weakness": 0.0, "spread": -overlap, "overlap": overlap}))
 
     first = [picture(True, True, 0.9), picture(True, False, 0.3), picture(False, False, 0.2), picture(False, True, 0.6)]
     second = [picture(False, False, 0.1), picture(False, False, 0.2)] * 2
@@ -98,6 +96,22 @@ def test_warnings_are_counted_where_an_object_is_missing_and_where_none_is():
     assert told["auc_spread"] == pytest.approx(1 / 12)
     none_missing = rates_of("two", [second])
     assert none_missing["hits"] is None and none_missing["auc_overlap"] is None
+
+
+def test_what_steering_saw_is_kept_beside_the_pictures(monkeypatch, capsys, tmp_path):
+    monkeypatch.setattr(warnings, "drawing_processes", ThreadPoolExecutor)
+    monkeypatch.setattr(Measurement, "of", partial(Measurement.of, sampling=Sampling(steps=4)))
+    monkeypatch.setattr(sys, "argv", ["warnings", "--prompts", "1", "--json", "--jobs", "1", "--keep", str(tmp_path)])
+    warnings.main()
+    told = capsys.readouterr().out
+    looks = sorted(tmp_path.glob("looks/*.json"))
+    assert len(looks) == 8 and [row["images"] for row in json.loads(told)["rows"]] == [4, 4, 8]
+    monkeypatch.setattr("benchmarks.warnings.generate", None)
+    warnings.main()
+    assert capsys.readouterr().out == told
+    looks[0].write_text('{"warned": 1}')
+    with pytest.raises(ValueError, match=looks[0].name):
+        warnings.main()
 
 
 @pytest.mark.slow
@@ -128,24 +142,25 @@ def test_the_best_ways_are_measured_of_all_kinds(table):
 
 def test_all_eight_ways_are_measured_and_a_classifier_joins_in_at_every_number_of_steps(monkeypatch, capsys):
     """But for next to, which no classifier knows; nothing is drawn."""
-    seen = []
-
-    def measured(prompts, ways, pool, sampling, kept):
-        seen.append(sampling)
-        return [[Tally([[Trial(True, True)] * 4], seconds=1.0) for _ in ways] for _ in prompts]
-
-    monkeypatch.setattr(steering, "measured", measured)
+    monkeypatch.setattr(steering, "drawing_processes", ThreadPoolExecutor)
+    asked = as_if_drawn(monkeypatch)
     options = ["--steps", "10", "30", "--guidance", "4.5", "--classifier", str(MINIATURE_CLASSIFIER)]
-    run_steering(monkeypatch, "--json", *options)
+    run_steering(monkeypatch, "--json", "--prompts", "8", *options)
     table = json.loads(capsys.readouterr().out)
-    assert seen == [Sampling(MINIATURE_DIR, steps, 4.5) for steps in (10, 30) for _ in table]
+    folders = {(folder.folder.parent.name, folder.suite.name) for folder, _, _ in asked}
+    assert folders == {
+        (Sampling(MINIATURE_DIR, steps, 4.5).name, suite)
+        for steps in (10, 30)
+        for suite in ("unseen_pairs", "chains_of_3", "near")
+    }
     learned = [(loss, update) for loss in ("learned", "combined") for update in ("guidance", "descent")]
     ways = {key: [(row["loss"], row["update"]) for row in rows] for key, rows in table.items()}
     losses = ("relu", "leaky_relu", "gelu", "sigmoid")
     eight = [(loss, update) for update in ("guidance", "descent") for loss in losses]
     assert ways["rows"] == 2 * [("none", "none"), *eight, *learned]
     assert ways["two_relations"] == 2 * [*BEST_WAYS, *learned] and ways["near"] == 2 * BEST_WAYS
-    assert [row["images"] for row in table["near"]] == [4 * 50] * 6
+    assert [table[key][0]["images"] for key in table] == [4 * 8, 4 * 4, 4 * 2]
+    assert all(row["visor_uncond"] == 1 for told in table.values() for row in told)
     assert [row["steps"] for row in table["near"]] == [10] * 3 + [30] * 3
 
 
@@ -160,44 +175,60 @@ class Counting(ThreadPoolExecutor):
 
     drawn = 0
 
-    def map(self, measure, prompts):
-        prompts = list(prompts)
-        self.drawn += len(prompts)
-        return super().map(measure, prompts)
+    def map(self, draw, numbers):
+        numbers = list(numbers)
+        self.drawn += len(numbers)
+        return super().map(draw, numbers)
 
 
-def test_a_stopped_run_goes_on(tmp_path):
-    file, prompts = tmp_path / "kept.jsonl", unseen_pair_prompts(3, 0)
+def test_a_stopped_run_goes_on_and_settings_are_kept_apart(tmp_path):
     ways, sampling = (UNSTEERED, centroid_way("gelu", SteeringSchedule())), Sampling(steps=2)
+
+    def measurement(count, ways=ways, sampling=sampling):
+        return Measurement.of(tmp_path, pairs_suite(seeds=(0, 1)), range(count), ways, sampling)
+
     with Counting(1) as pool:
-        stopped = measured(prompts, ways, pool, sampling, KeptTallies(file))
-        first = [next(stopped), next(stopped)]
-        stopped.close()
-    killed_while_writing = file.read_text()[:-20]
-    file.write_text(killed_while_writing)
-    with Counting(1) as pool:
-        whole = list(measured(prompts, ways, pool, sampling, KeptTallies(file)))
-        assert pool.drawn == 2 and whole[0] == first[0] and whole[1][1].trials == first[1][1].trials
-        assert list(measured(prompts, ways, pool, sampling, KeptTallies(file))) == whole
-        assert pool.drawn == 2
+        draw_all([measurement(2)], pool)
+        first = rows(measurement(2))
+        (tmp_path / sampling.name / "unseen_pairs" / "arms" / "gelu_descent" / "found" / "000001.json").unlink()
+        draw_all([measurement(3)], pool)
+        assert pool.drawn == 2 + 2 and rows(measurement(2)) == first
+        draw_all([measurement(3)], pool)
+        assert pool.drawn == 4
         other_settings = [
             (ways, dataclasses.replace(sampling, guidance_scale=1.0)),
+            (ways, dataclasses.replace(sampling, alone=True)),
             ((UNSTEERED, centroid_way("gelu", SteeringSchedule("guidance"))), sampling),
             ((UNSTEERED, learned_way("learned", SteeringSchedule(), MINIATURE_CLASSIFIER)), sampling),
         ]
-        for number, (other_ways, other) in enumerate(other_settings, 3):
-            list(measured(prompts[:1], other_ways, pool, other, KeptTallies(file)))
+        for number, (other_ways, other) in enumerate(other_settings, 5):
+            draw_all([measurement(1, other_ways, other)], pool)
             assert pool.drawn == number
+    with pytest.raises(ValueError, match="another schedule"):
+        measurement(1, (UNSTEERED, centroid_way("gelu", SteeringSchedule(step_size=0.3))))
+    with pytest.raises(ValueError, match="There are 384 prompts of unseen pairs; 385"):
+        measurement(385)
 
 
-def test_what_is_no_file_of_kept_figures_is_told_before_it_begins(monkeypatch, capsys, tmp_path):
-    file = tmp_path / "kept.jsonl"
-    for content in ("{}\n", "[1]\n", "no JSON\n", '{"key": "a", "tallies": [{"trials": [[{"present": 1}]]}]}\n'):
-        file.write_text(content)
-        with pytest.raises(SystemExit):
-            run_steering(monkeypatch, "--keep", str(file))
-        assert f"{file}, line 1" in capsys.readouterr().err.splitlines()[-1]
-        assert file.read_text() == content
+def test_pictures_drawn_alone_or_by_scaled_logits_are_known_for_it():
+    loss = partial(named_loss, "gelu")
+    plain, scaled = (Way("gelu", loss, logit_scale=scale).arm(Sampling()).description for scale in (1.0, 4.0))
+    assert {**plain, "logit_scale": 4.0} == scaled
+    assert Sampling(alone=True).description == {**Sampling().description, "alone": True}
+
+
+def test_a_long_name_is_cut_and_told_from_others_that_begin_alike():
+    names = [Way("gelu, " + 200 * "x" + end).name for end in ("a", "b")]
+    assert len(set(names)) == 2 and all(len(name) == 150 for name in names)
+
+
+def test_what_is_no_folder_to_keep_pictures_in_is_told_before_it_begins(monkeypatch, capsys, tmp_path):
+    file = tmp_path / "kept"
+    file.write_text("mine")
+    with pytest.raises(SystemExit):
+        run_steering(monkeypatch, "--keep", str(file))
+    assert str(file) in capsys.readouterr().err.splitlines()[-1]
+    assert file.read_text() == "mine"
 
 
 def run_steering(monkeypatch, *options):
@@ -259,19 +290,20 @@ def test_words_that_leak_are_told_from_the_picture(monkeypatch, capsys, tmp_path
     assert "--false-prompts 3" in capsys.readouterr().err
 
 
-def test_layers_and_keys_are_swept(monkeypatch, capsys):
+def test_layers_and_keys_are_swept(monkeypatch, capsys, tmp_path):
     """Nothing is drawn."""
-    seen = []
-
-    def measured(prompts, ways, pool, sampling, kept):
-        seen.extend(way.make_loss() for way in ways[1:])
-        return [[Tally([[Trial(True, True)] * 4], seconds=1.0) for _ in ways] for _ in prompts]
-
-    monkeypatch.setattr(tune, "measured", measured)
-    monkeypatch.setattr(sys, "argv", ["tune", "--layers", "each", "up.0 up.1", "--softmax-over", "text", "all"])
+    asked = as_if_drawn(monkeypatch)
+    monkeypatch.setattr(tune, "drawing_processes", ThreadPoolExecutor)
+    options = ["--prompts", "2", "--layers", "each", "up.0 up.1", "--softmax-over", "text", "all"]
+    monkeypatch.setattr(sys, "argv", ["tune", "--keep", str(tmp_path), *options])
     tune.main()
+    assert sorted({number for _, _, number in asked}) == [200, 201]
+    arms = list(dict.fromkeys(arm for _, arm, _ in asked))[1:]
+    told = [json.loads(next(tmp_path.rglob(f"{arm}/arm.json")).read_text()) for arm in arms]
+    seen = [one["loss"]["centroid"] for one in told]
     sets = [*(((layer.name,)) for layer in load_classifier(MINIATURE_CLASSIFIER).layout.network), ("up.0", "up.1")]
-    assert [(loss.layers, loss.over_all_keys) for loss in seen] == [(names, all) for names in sets for all in (0, 1)]
+    swept = [(tuple(loss["layers"]), loss["over_all_keys"]) for loss in seen]
+    assert swept == [(names, all) for names in sets for all in (0, 1)]
     assert "layers up.0 up.1, softmax over all" in capsys.readouterr().out
     monkeypatch.setattr(sys, "argv", ["tune", "--layers", "up.99"])
     with pytest.raises(SystemExit):
@@ -383,7 +415,7 @@ def test_objects_at_their_places_are_counted_of_those_found():
     assert told["corners"]["found"] == 0 and told["corners"]["placed"] is None
     assert told["all"]["placed"] == pytest.approx(6 / 8)
     *_, corners, center = places.table(list(told.values())).splitlines()
-    assert corners == "| none | none | corners | 3 | 0.0% | none (0% to 100%) |"
+    assert corners == "| none | none | corners | 3 | 0.0% | none |"
     assert center.startswith("| none | none | center | 3 | 100.0% | 100.0% (")
 
 

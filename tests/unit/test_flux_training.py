@@ -14,8 +14,8 @@ from safetensors.torch import load_file
 from stopped_runs import check_goes_on
 from transformers import T5TokenizerFast
 
-from benchmarks.measuring import UNSTEERED, Sampling, measured, rows
-from benchmarks.ways import centroid_way
+from benchmarks.measuring import Measurement, Sampling, draw_all, pairs_suite
+from benchmarks.ways import UNSTEERED, centroid_way, rows
 from steering_core.backends.diffusers import ground_prompt, load_pipeline
 from steering_core.cli.main import main
 from steering_core.losses import CentroidLoss
@@ -237,10 +237,12 @@ def test_it_is_steered_by_the_tokens_of_its_t5_encoder(trained):
     assert pictures[0].shape == (2, 3, IMAGE_SIZE, IMAGE_SIZE) and not torch.equal(*pictures)
 
 
-def test_the_benchmarks_draw_with_it(trained):
+def test_the_benchmarks_draw_with_it(trained, tmp_path):
     ways = UNSTEERED, centroid_way("gelu", SteeringSchedule(GUIDANCE))
+    measurement = Measurement.of(tmp_path, pairs_suite(), range(1), ways, Sampling(trained[0], 2, 2.0))
     with ThreadPoolExecutor(1) as pool:
-        told = rows(ways, measured(unseen_pair_prompts(1, 0), ways, pool, Sampling(trained[0], 2, 2.0)))
+        draw_all([measurement], pool)
+    told = rows(measurement)
     assert [(row["loss"], row["images"]) for row in told] == [("none", 4), ("gelu", 4)]
     assert [row["gradient_passes"] > 0 for row in told] == [False, True]
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import sys
+from functools import partial
 
 import pytest
 
-from benchmarks import proof, ways
+from benchmarks import proof
 from benchmarks.in_comfyui import ComfyUI, graph
+from benchmarks.measuring import miniature_settings
 from benchmarks.proof_page import in_equal_time
 from benchmarks.proof_ways import OTHER_SEEDS, RENDERED, UNSTEERED, WAYS, rendered
 from steering_core.evaluation.suites import ScenePrompt
@@ -80,7 +82,7 @@ def run(monkeypatch, *options):
 
 
 def test_sessions_add_up_and_the_page_is_of_what_all_ways_have_drawn(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(ways, "STEPS", 2)
+    monkeypatch.setattr(proof, "miniature_settings", partial(miniature_settings, steps=2))
     out, page = tmp_path / "out", tmp_path / "page.md"
     run(monkeypatch, "--out", str(out), "--minutes", "0")
     assert "unseen pairs: 0 of 384 prompts" in capsys.readouterr().out and not list(out.rglob("*.png"))
@@ -104,16 +106,16 @@ def test_sessions_add_up_and_the_page_is_of_what_all_ways_have_drawn(tmp_path, m
 
 
 def test_other_settings_are_noticed(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(ways, "STEPS", 2)
+    monkeypatch.setattr(proof, "miniature_settings", partial(miniature_settings, steps=2))
     run(monkeypatch, "--out", str(tmp_path), "--minutes", "0")
-    monkeypatch.setattr(ways, "STEPS", 3)
+    monkeypatch.setattr(proof, "miniature_settings", partial(miniature_settings, steps=3))
     with pytest.raises(SystemExit):
         run(monkeypatch, "--out", str(tmp_path), "--minutes", "0")
     assert "run.json was made with another sampling" in capsys.readouterr().err
 
 
 def test_the_best_of_two_is_one_of_the_two(tmp_path, monkeypatch):
-    monkeypatch.setattr(ways, "STEPS", 3)
+    monkeypatch.setattr(proof, "miniature_settings", partial(miniature_settings, steps=3))
     run(monkeypatch, "--out", str(tmp_path), "--prompts", "1", "--several", "0", "--page", str(tmp_path / "page.md"))
     pictures = tmp_path / "miniature" / "unseen_pairs" / "arms"
 
