@@ -108,18 +108,18 @@ def _sample(options: argparse.Namespace) -> None:
 
 def _score(options: argparse.Namespace) -> None:
     from ..backends.diffusers import load_pipeline
+    from ..evaluation.visor import visor_scores
     from ..miniature.detector import GlyphDetector, measure_detector
     from ..miniature.folder import MINIATURE_DIR
     from ..miniature.prompts import unseen_pair_prompts
-    from ..miniature.score import Tally, draw, unsteered
+    from ..miniature.score import draw, unsteered
 
     prompts = unseen_pair_prompts(options.prompts, seed=0)
     pipeline = load_pipeline(options.model or MINIATURE_DIR, "cpu")
     print(json.dumps({"detector": asdict(measure_detector(options.scenes, seed=1))}))
-    detector, tally = GlyphDetector(), Tally()
-    for prompt in prompts:
-        draw(pipeline, detector, prompt, unsteered, tally)
-    print(json.dumps({"unsteered": asdict(tally.scores)}))
+    detector = GlyphDetector()
+    trials = [draw(pipeline, detector, prompt, unsteered).trials for prompt in prompts]
+    print(json.dumps({"unsteered": asdict(visor_scores(trials))}))
 
 
 def _glyphs(options: argparse.Namespace) -> None:

@@ -130,30 +130,6 @@ def interval(share: float, count: float) -> tuple[float, float]:
     return max(middle - reach, 0.0), min(middle + reach, 1.0)
 
 
-def share_interval(counted: Sequence[int], out_of: Sequence[int]) -> tuple[float, float]:
-    """The 95 % interval of a share of pictures, where pictures of one prompt resemble each other.
-
-    Wilson's interval at the effective number of pictures: their number divided by the design
-    effect of the clusters (Kish 1965), whose variance is the ratio estimator's.
-
-    Args:
-        counted: for each prompt, how many of its pictures count.
-        out_of: for each prompt, out of how many.
-
-    Returns:
-        (0, 1) where there is no picture.
-    """
-    pictures = sum(out_of)
-    if not pictures:
-        return 0.0, 1.0
-    share, prompts = sum(counted) / pictures, sum(count > 0 for count in out_of)
-    between = sum((count - share * count_out_of) ** 2 for count, count_out_of in zip(counted, out_of))
-    if share in (0, 1):  # nothing tells how much the pictures of a prompt resemble each other: the worst case
-        return interval(share, prompts)
-    effective = share * (1 - share) * pictures**2 / between if between else pictures
-    return interval(share, min(max(effective, prompts), pictures))
-
-
 def _all_hold(relations: Sequence[Triplet], centres: Mapping[str, Point]) -> bool:
     """Whether each does, of objects whose centres are known."""
     return all(

@@ -11,12 +11,12 @@ from tqdm import tqdm
 
 from ..backends.diffusers import load_pipeline
 from ..evaluation.suites import ScenePrompt
-from ..evaluation.visor import VisorScores
+from ..evaluation.visor import Trial, VisorScores, visor_scores
 from ..relations import Relation
 from ..viz import VERDICT_COLOURS, SheetRow, contact_sheet
 from .detector import GlyphDetector
 from .prompts import unseen_pair_prompts
-from .score import SEEDS, MakeSteering, Tally, draw, unsteered
+from .score import SEEDS, MakeSteering, draw, unsteered
 from .world import IMAGE_SIZE
 
 _FIRST = ScenePrompt((("giraffe", Relation.ABOVE, "airplane"),))
@@ -43,18 +43,17 @@ def draw_demo(
     pipelines, detector = {name: load_pipeline(folder, "cpu") for name, folder in folders.items()}, GlyphDetector()
     others = [prompt for prompt in unseen_pair_prompts(count, seed=0) if prompt != _FIRST]
     ways = {"unsteered": dict.fromkeys(folders, unsteered), "steered": arms}
-    tallies = {(model, name): Tally() for model in folders for name in ways}
+    trials: dict[tuple[str, str], list[list[Trial]]] = {(model, name): [] for model in folders for name in ways}
     rows = []
     for prompt in tqdm([_FIRST, *others][:count], desc="drawing", unit="prompt"):
         for name, way in ways.items():
-            drawn = [
-                draw(pipeline, detector, prompt, way[model], tallies[model, name])
-                for model, pipeline in pipelines.items()
-            ]
+            drawn = [draw(pipeline, detector, prompt, way[model]) for model, pipeline in pipelines.items()]
+            for model, one in zip(pipelines, drawn):
+                trials[model, name].append(one.trials)
             frames = [VERDICT_COLOURS[trial.verdict] for one in drawn for trial in one.trials]
             rows.append(SheetRow(f"{prompt.text}: {name}", torch.cat([one.pictures for one in drawn]), frames))
     legend = f"{', '.join(folders)}, {len(SEEDS)} pictures each; {_LEGEND}"
-    return contact_sheet(rows, legend), {names: tally.scores for names, tally in tallies.items()}
+    return contact_sheet(rows, legend), {names: visor_scores(of_prompts) for names, of_prompts in trials.items()}
 
 
 def sheet_size(count: int, models: int) -> tuple[int, int]:

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from diffusers import DiffusionPipeline, FluxPipeline
 from torch import Tensor
 
 from ..backends.diffusers import generate, ground_prompt
 from ..evaluation.suites import ScenePrompt
-from ..evaluation.visor import Trial, VisorScores, judge, visor_scores
+from ..evaluation.visor import Trial, judge
 from ..steering import Steering
 from ..tokens import GroundedScene
 from ..viz import check_finite
@@ -52,30 +51,8 @@ def guidance_scale_of(pipeline: DiffusionPipeline) -> float:
     return FLUX_GUIDANCE if isinstance(pipeline, FluxPipeline) else GUIDANCE_SCALE
 
 
-@dataclass
-class Tally:
-    """How a way of sampling did.
-
-    Attributes:
-        trials: for each prompt, in order, one trial a seed.
-        seconds: the processor's time for sampling, decoding left in, detection left out.
-        gradient_passes: how often a picture was moved by a gradient, counted for each picture.
-        looks: how often a picture's maps were read, likewise.
-    """
-
-    trials: list[list[Trial]] = field(default_factory=list)
-    seconds: float = 0.0
-    gradient_passes: int = 0
-    looks: int = 0
-
-    @property
-    def scores(self) -> VisorScores:
-        """VISOR's scores of the trials."""
-        return visor_scores(self.trials)
-
-
 @dataclass(frozen=True)
-class Drawn:
+class Judged:
     """The pictures of one prompt, (seeds, 3, 128, 128) in [0, 1], and the verdicts on them."""
 
     pictures: Tensor
@@ -83,30 +60,12 @@ class Drawn:
 
 
 def draw(
-    pipeline: DiffusionPipeline,
-    detector: GlyphDetector,
-    prompt: ScenePrompt,
-    make_steering: MakeSteering,
-    tally: Tally,
-    seeds: Sequence[int] = SEEDS,
-    steps: int = STEPS,
-    guidance_scale: float | None = None,
-) -> Drawn:
-    """Draw a prompt with each seed and judge the pictures; the tally takes note.
-
-    Args:
-        guidance_scale: the one that suits the miniature when not given.
-    """
+    pipeline: DiffusionPipeline, detector: GlyphDetector, prompt: ScenePrompt, make_steering: MakeSteering
+) -> Judged:
+    """Draw a prompt with each seed and judge the pictures."""
     steering = make_steering(ground_prompt(pipeline, prompt.text))
-    start = time.process_time()
-    pictures = sampled(pipeline, prompt.text, seeds, steering, steps, guidance_scale)
-    tally.seconds += time.process_time() - start
-    if steering is not None:
-        tally.gradient_passes += sum(int((entry.gradient_norm > 0).sum()) for entry in steering.trace)
-        tally.looks += sum(len(entry.gradient_norm) for entry in steering.trace)
-    trials = [judge(prompt.relations, found) for found in detector.detect(pictures)]
-    tally.trials.append(trials)
-    return Drawn(pictures, trials)
+    pictures = sampled(pipeline, prompt.text, SEEDS, steering)
+    return Judged(pictures, [judge(prompt.relations, found) for found in detector.detect(pictures)])
 
 
 def unsteered(scene: GroundedScene) -> None:

@@ -7,7 +7,7 @@ import math
 import pytest
 
 from steering_core.evaluation.boxes import Box, Found
-from steering_core.evaluation.visor import Trial, interval, judge, judge_any, share_interval, visor_scores
+from steering_core.evaluation.visor import Trial, interval, judge, judge_any, visor_scores
 from steering_core.relations import Place, Relation
 
 RIGHT, WRONG, ABSENT = Trial(True, True), Trial(True, False), Trial(False, False)
@@ -124,16 +124,6 @@ def test_scores_of_hand_counted_trials() -> None:
     assert scores.visor_uncond == 7 / 20
     assert scores.visor_cond == 7 / 10
     assert scores.visor_n == (3 / 5, 2 / 5, 1 / 5, 1 / 5)
-
-
-def test_interval_widens_where_pictures_of_a_prompt_agree():
-    """Forty pictures of ten prompts: as good as ten where all four agree, as forty where they do not."""
-    alike, mixed = share_interval([4] * 5 + [0] * 5, [4] * 10), share_interval([2] * 10, [4] * 10)
-    assert alike == interval(0.5, 10)
-    assert share_interval([2, 2, 2, 2, 1, 3, 1, 3, 2, 2], [4] * 10) == interval(0.5, 40)
-    assert mixed[0] > alike[0] and mixed[1] < alike[1]
-    assert share_interval([4] * 10, [4] * 10) == interval(1.0, 10)
-    assert share_interval([0, 0], [0, 0]) == (0.0, 1.0)
 
 
 def test_conditional_score_is_undefined_without_objects() -> None:
