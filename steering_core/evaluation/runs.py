@@ -329,6 +329,6 @@ def _claim(file: Path, told: Mapping[str, Any], instead: str = "") -> None:
     pairs = there.items() if isinstance(there, dict) else ()
     changed = [f"{key}: {brief(value)}" for key, value in pairs if value != wanted.get(key)] or [brief(there)]
     raise ValueError(
-        f"{file} was made with another {'; '.join(changed)}. Give the same settings as then, or another --out folder"
+        f"{file} was made with another {'; '.join(changed)}. Give the same settings as then, or another folder"
         f"{instead and f'; {instead}'}."
     )

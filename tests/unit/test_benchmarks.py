@@ -22,12 +22,14 @@ from benchmarks.logits import scaled_logits
 from benchmarks.measuring import Measurement, Sampling, draw_all, drawing_processes, pairs_suite
 from benchmarks.memory import peak_memory
 from benchmarks.named_losses import named_loss
+from benchmarks.separation import SeparationLoss
 from benchmarks.shapes import SHAPES, made
 from benchmarks.warnings import LastLook, Picture, rates_of
 from benchmarks.ways import UNSTEERED, Way, centroid_way, learned_way, rows
 from steering_core import probe
 from steering_core.attention import token_columns
 from steering_core.backends.diffusers import load_pipeline
+from steering_core.backends.diffusers.arms import loss_description
 from steering_core.backends.diffusers.families import readable_network
 from steering_core.backends.diffusers.pipelines import kind_of
 from steering_core.backends.diffusers.probe import probe_network
@@ -215,6 +217,11 @@ def test_pictures_drawn_alone_or_by_scaled_logits_are_known_for_it():
     plain, scaled = (Way("gelu", loss, logit_scale=scale).arm(Sampling()).description for scale in (1.0, 4.0))
     assert {**plain, "logit_scale": 4.0} == scaled
     assert Sampling(alone=True).description == {**Sampling().description, "alone": True}
+
+
+def test_losses_with_the_same_settings_are_told_apart():
+    told = [loss_description(loss) for loss in (CentroidLoss(), PresenceLoss(), SeparationLoss())]
+    assert [list(one) for one in told] == [["centroid"], ["presence"], ["SeparationLoss"]]
 
 
 def test_a_long_name_is_cut_and_told_from_others_that_begin_alike():

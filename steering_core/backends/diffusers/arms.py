@@ -13,13 +13,16 @@ from torch import Tensor
 
 from ...evaluation.runs import Arm, Drawn
 from ...evaluation.suites import ScenePrompt
-from ...losses import CentroidLoss, CombinedLoss, LearnedLoss, SteeringLoss
+from ...losses import CentroidLoss, CombinedLoss, LearnedLoss, PresenceLoss, SteeringLoss
 from ...schedule import SteeringSchedule
 from ...steering import Steering
 from ...weights import weights_hash
 from .loading import generate, pipeline_hash
 from .pipelines import kind_of
 from .text import ground_prompt
+
+#: Of losses, as folders of evaluations have them; another goes by its class.
+_NAMES: dict[type, str] = {CentroidLoss: "centroid", PresenceLoss: "presence"}
 
 
 def sampling_of(pipeline: DiffusionPipeline, settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -69,7 +72,7 @@ def loss_description(loss: SteeringLoss) -> Any:
         return [[loss_description(term), weight] for term, weight in loss.terms]
     if isinstance(loss, LearnedLoss):
         return {"learned": weights_hash((loss.classifier,))}
-    return {"centroid" if isinstance(loss, CentroidLoss) else "presence": vars(loss)}
+    return {_NAMES.get(type(loss), type(loss).__name__): vars(loss)}
 
 
 def _draw(
