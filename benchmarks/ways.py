@@ -29,7 +29,7 @@ LEARNED_LOSSES = {"learned": "learned", "combined": "gelu + 0.5 learned + 0.5 pr
 #: What a learned loss, which never reaches 0, is content with.
 _TARGET = 0.1
 #: Characters of an arm's name, which is that of a folder too.
-_LONGEST_NAME = 150
+_LONGEST_NAME = 200
 
 
 @dataclass(frozen=True)

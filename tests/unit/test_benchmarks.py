@@ -240,7 +240,7 @@ def test_losses_with_the_same_settings_are_told_apart():
 
 def test_a_long_name_is_cut_and_told_from_others_that_begin_alike():
     names = [Way("gelu, " + 200 * "x" + end).name for end in ("a", "b")]
-    assert len(set(names)) == 2 and all(len(name) == 150 for name in names)
+    assert len(set(names)) == 2 and all(len(name) == 200 for name in names)
 
 
 def test_what_is_no_folder_to_keep_pictures_in_is_told_before_it_begins(monkeypatch, capsys, tmp_path):
