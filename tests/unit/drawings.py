@@ -9,8 +9,8 @@ from benchmarks import measuring
 from steering_core.evaluation.runs import Arm, Cost, EvaluationFolder
 from steering_core.evaluation.suites import Triplet
 
-#: From one object of a chain to the next, and their sides, in shares of the picture's.
-_STRIDE, _SIDE = 0.2, 0.1
+#: From one object of a chain to the next, what keeps those apart that would stand at one place, and their sides.
+_STRIDE, _APART, _SIDE = 0.2, 0.01, 0.1
 
 
 def as_if_drawn(
@@ -45,6 +45,6 @@ def _found(relations: Sequence[Triplet], right: bool) -> list[list]:
     found = [[relations[0][0], x, y, _SIDE, _SIDE, 1.0]]
     for _, relation, name in relations:
         dx, dy = relation.direction if right else relation.inverse.direction
-        x, y = x - dx * _STRIDE, y - dy * _STRIDE
+        x, y = x - dx * _STRIDE + _APART, y - dy * _STRIDE + _APART
         found.append([name, x, y, _SIDE, _SIDE, 1.0])
     return found
