@@ -29,12 +29,10 @@ from tqdm import tqdm
 from steering_core.backends.diffusers import load_pipeline
 from steering_core.backends.diffusers.arms import sampling_of
 from steering_core.cli.options import guidance_scale
-from steering_core.evaluation.boxes import Found
-from steering_core.evaluation.results import Verdict, figures, prompt_counts
+from steering_core.evaluation.results import RULES, VISOR, figures, prompt_counts
 from steering_core.evaluation.runs import Arm, EvaluationFolder
 from steering_core.evaluation.statistics import Estimate
-from steering_core.evaluation.suites import ScenePrompt, Suite, Triplet
-from steering_core.evaluation.visor import judge
+from steering_core.evaluation.suites import ScenePrompt, Suite
 from steering_core.miniature.folder import MINIATURE_DIR
 from steering_core.miniature.look import MiniatureDetector, look_at
 from steering_core.miniature.prompts import chained_prompts, unseen_pair_prompts
@@ -186,7 +184,7 @@ class Measurement(Generic[W]):
         return _shown(done, len(wanted), len(self.numbers))
 
     def scores(self, numbers: Sequence[int] | None = None) -> list[dict[str, Any]]:
-        """Of each way, as fractions with 95 % intervals; none where no picture could tell.
+        """Of each way by VISOR's rule, as fractions with 95 % intervals; none where no picture could tell.
 
         Args:
             numbers: of some of the prompts; all that are drawn when not given.
@@ -201,7 +199,7 @@ class Measurement(Generic[W]):
         Args:
             seconds: that times are told over.
         """
-        told = figures([prompt_counts(self.folder, arm, at, by_the_best) for at in numbers])
+        told = figures([prompt_counts(self.folder, arm, at, RULES[VISOR]) for at in numbers])
         named = {"oa": told.oa, "visor_cond": told.visor_cond, "visor_uncond": told.visor_uncond}
         named |= {f"visor_{n}": one for n, one in enumerate(told.visor_n, 1)}
         row: dict[str, Any] = {"images": told.pictures}
@@ -222,15 +220,6 @@ def draw_all(measurements: Iterable[Measurement], pool: Executor) -> None:
 def _shown(done: Iterator[None], count: int, of: int) -> Iterator[None]:
     """The last so many of all prompts, with a bar from when the first is asked for."""
     yield from tqdm(done, total=of, initial=of - count, unit="prompt", file=sys.stderr)
-
-
-def by_the_best(relations: Sequence[Triplet], found: Sequence[Found], size: tuple[int, int]) -> Verdict:
-    """How these benchmarks judge a picture: of several objects of one name the surest counts.
-
-    VISOR's own rule lets any of them count, and calls some more pictures right.
-    """
-    trial = judge(relations, found)
-    return Verdict(trial, float(trial.correct))
 
 
 def estimate_as_row(name: str, one: Estimate) -> dict[str, Any]:

@@ -22,7 +22,6 @@ from benchmarks.measuring import (
     Measurement,
     Sampling,
     add_keep_option,
-    by_the_best,
     chains_suite,
     draw_all,
     drawing_processes,
@@ -36,7 +35,7 @@ from steering_core.backends.diffusers import generate, ground_prompt
 from steering_core.backends.diffusers.arms import drawn_with, steered_arm
 from steering_core.cli.options import positive
 from steering_core.described import described, read_json
-from steering_core.evaluation.results import verdicts
+from steering_core.evaluation.results import RULES, VISOR, verdicts
 from steering_core.evaluation.runs import Arm, Drawn
 from steering_core.evaluation.statistics import share
 from steering_core.evaluation.suites import ScenePrompt
@@ -167,7 +166,7 @@ def _pictures(measurement: Measurement[WatchedWay]) -> Iterable[list[Picture]]:
     """Of each prompt."""
     (way,), folder = measurement.ways, measurement.folder
     for number, prompt in zip(measurement.numbers, measurement.prompts):
-        judged = verdicts(folder, way.name, number, by_the_best)
+        judged = verdicts(folder, way.name, number, RULES[VISOR])
         yield [
             Picture(not verdict.trial.present, way.seen(prompt, seed))
             for seed, verdict in zip(folder.suite.seeds, judged)

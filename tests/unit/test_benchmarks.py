@@ -19,7 +19,7 @@ from toy_recording import ToyModel, ToySource, record_toy
 from benchmarks import cost, leak, places, research, steering, tune, warnings
 from benchmarks.inversion import coming_back
 from benchmarks.logits import scaled_logits
-from benchmarks.measuring import Measurement, Sampling, by_the_best, draw_all, drawing_processes, pairs_suite
+from benchmarks.measuring import Measurement, Sampling, draw_all, drawing_processes, pairs_suite
 from benchmarks.memory import peak_memory
 from benchmarks.named_losses import named_loss
 from benchmarks.separation import SeparationLoss
@@ -43,13 +43,11 @@ from steering_core.classifier import (
     load_classifier,
     save_classifier,
 )
-from steering_core.evaluation.boxes import Box, Found
-from steering_core.evaluation.results import RULES, VISOR, Verdict
 from steering_core.evaluation.visor import Trial
 from steering_core.layers import AttentionLayer
 from steering_core.losses import CentroidLoss, CombinedLoss, LearnedLoss, PresenceLoss
 from steering_core.miniature.folder import MINIATURE_DIR
-from steering_core.relations import CARDINAL_RELATIONS, Place, Relation
+from steering_core.relations import CARDINAL_RELATIONS, Place
 from steering_core.schedule import SteeringSchedule
 from steering_core.token_maps import TokenMaps
 
@@ -212,18 +210,6 @@ def test_a_stopped_run_goes_on_and_settings_are_kept_apart(tmp_path):
         measurement(1, (UNSTEERED, centroid_way("gelu", SteeringSchedule(step_size=0.3))))
     with pytest.raises(ValueError, match="There are 384 prompts of unseen pairs; 385"):
         measurement(385)
-
-
-def test_of_several_objects_of_a_name_the_surest_counts_where_visor_takes_any():
-    found = [
-        Found("cat", Box(0.8, 0.4, 0.1, 0.1), 0.95),
-        Found("cat", Box(0.1, 0.4, 0.1, 0.1), 0.85),
-        Found("dog", Box(0.5, 0.4, 0.1, 0.1), 0.9),
-    ]
-    asked = [("cat", Relation.LEFT_OF, "dog")]
-    assert by_the_best(asked, found, (128, 128)) == Verdict(Trial(True, False), 0.0)
-    assert by_the_best(asked, found[1:], (128, 128)) == Verdict(Trial(True, True), 1.0)
-    assert RULES[VISOR](asked, found, (128, 128)).trial.correct
 
 
 def test_pictures_drawn_alone_or_by_scaled_logits_are_known_for_it():
