@@ -6,6 +6,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from benchmarks.separation import SeparationLoss
 from steering_core.classifier import MINIATURE_CLASSIFIER, RelationClassifier, load_classifier
 from steering_core.losses import CentroidLoss, CombinedLoss, LearnedLoss, PresenceLoss, SteeringLoss
 from steering_core.losses.centroid import FUNCTIONS
@@ -37,6 +38,8 @@ def _term(part: str, classifier: Path, reading: dict[str, Any]) -> tuple[Steerin
         loss = LearnedLoss(_classifier(classifier))
     elif name == "presence":
         loss = PresenceLoss(**reading)
+    elif name == "separation":
+        loss = SeparationLoss(**reading)
     else:
         raise ValueError(f"A loss must be one of {', '.join((*FUNCTIONS, 'learned', 'presence'))}, not {name!r}.")
     return loss, float(weight or 1)

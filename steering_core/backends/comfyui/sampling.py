@@ -33,7 +33,7 @@ from .intervals import Intervals, StateCallback
 from .noise import input_scale, mask_at, progress, step_at, with_kept_region
 from .probe import probe_model
 from .restarting import Beginning
-from .room import asked_for, is_short, room_for_probes
+from .room import loaded_with_room
 from .text import CARRIED, Condition, acting, carried_relations, check_width, tie
 
 _WRAPPER_KEY = "spatial_steering"
@@ -213,13 +213,8 @@ class _SteeredRun:
         """Wrapper of ``prepare_sampling``: asks for room, and spares memory where there is none."""
         if self._network is None or not self._steering.schedule.strength:
             return executor(model, noise_shape, conds, *args, **kwargs)
-        last = check_layers(self._steering.loss.layers, self._network.layers)[-1]
-        room = room_for_probes(self._network, last, model.model, noise_shape, conds)
-        with asked_for(room, model.model, noise_shape[0]):
-            prepared = executor(model, noise_shape, conds, *args, **kwargs)
-        if is_short(room, model, noise_shape):
-            self._steering.spare_memory()
-        return prepared
+        loading = partial(executor, model, noise_shape, conds, *args, **kwargs)
+        return loaded_with_room(loading, self._steering, self._network, model, noise_shape, conds)
 
     def sample(
         self,
