@@ -15,7 +15,7 @@ from steering_core.losses.centroid import FUNCTIONS
 def named_loss(
     name: str, classifier: Path = MINIATURE_CLASSIFIER, layers: tuple[str, ...] = (), over_all_keys: bool = False
 ) -> SteeringLoss:
-    """A centroid loss by its function, ``learned``, ``presence``, or a weighted sum of those.
+    """A centroid loss by its function, ``learned``, ``presence``, ``separation``, or a weighted sum of those.
 
     Args:
         classifier: of the learned loss.
@@ -41,7 +41,8 @@ def _term(part: str, classifier: Path, reading: dict[str, Any]) -> tuple[Steerin
     elif name == "separation":
         loss = SeparationLoss(**reading)
     else:
-        raise ValueError(f"A loss must be one of {', '.join((*FUNCTIONS, 'learned', 'presence'))}, not {name!r}.")
+        known = ", ".join((*FUNCTIONS, "learned", "presence", "separation"))
+        raise ValueError(f"A loss must be one of {known}, not {name!r}.")
     return loss, float(weight or 1)
 
 

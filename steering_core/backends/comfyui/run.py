@@ -24,7 +24,7 @@ from ...trace import SteeringRun
 from .binding import BoundForwards
 from .gradients import ordinary_weights
 from .intervals import Intervals, StateCallback
-from .noise import input_scale, mask_at, progress, step_at, with_kept_region
+from .noise import input_scale, mask_at, noise_shares, progress, step_at, with_kept_region
 from .probe import probe_model
 from .restarting import Beginning
 from .room import loaded_with_room
@@ -117,6 +117,7 @@ class SteeredRun:
         """Wrapper of ``Sampler.sample``."""
         self._steps = steps = len(sigmas) - 1
         if steps:
+            self._steering = self._steering.along(noise_shares(guider.inner_model.model_sampling, sigmas))
             _tell(self._on_begin, self._steering, steps)
         rest = (self._watching(callback, guider), noise, latent_image, denoise_mask, disable_pbar)
         active = self._steering.schedule.steered_steps(steps)

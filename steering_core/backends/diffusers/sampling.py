@@ -28,6 +28,7 @@ from .schedulers import (
     keeps_moved_latent,
     moved_sample,
     noise_level,
+    noise_shares,
     prediction_per_noise,
     removed_share,
 )
@@ -138,6 +139,7 @@ class SteeredRun:
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         """The network's forward, from the moved latent, and bound."""
+        self._lay_window()
         is_first = not self._is_looked_at
         if is_first:
             self._look(self._named(args, kwargs))
@@ -164,6 +166,11 @@ class SteeredRun:
         self._is_looked_at = False
         self._number += 1
         return self._step(model_output, timestep, sample, *args, **kwargs)
+
+    def _lay_window(self) -> None:
+        """Before the first step, when the noise of all is known: in an image to image pipeline no sooner."""
+        if self._number == 0:
+            self._steering = self._steering.along(noise_shares(self._scheduler, self._steps()))
 
     def _bound_forward(self, given: dict[str, Any], is_first: bool) -> Any:
         """The network's forward, with the objects of the prompt bound to their regions.
