@@ -54,8 +54,9 @@ class SteeringSchedule:
             (Learn-to-Steer); ``guidance`` adds the gradient to the predicted noise after
             classifier-free guidance, epsilon + s·grad L (InfSplign eq. 6).
         start, end: the window, as shares of the sampling schedule; a step is steered when the
-            share of steps before it is in [start, end). Where that is none, as it can be with few steps, the one
-            in which the window begins is.
+            share of steps before it is in [start, end), or, where moves are spread, the share of noise that was taken
+            away before it (``along``). Where that is none, as it can be with few steps, the one in which the window
+            begins is.
         step_size: s. For a normalised gradient, the root mean square of the shift: in units of
             the noise level for ``descent``, of the predicted noise's scale for ``guidance``.
             When not given, ``strength`` says how far the latent moves.
