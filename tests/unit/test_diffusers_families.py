@@ -314,7 +314,7 @@ def test_a_transformer_is_steered_in_more_of_few_steps(made, name):
     else:  # as many as if the noise fell evenly, in the half of it that is the window
         left = noise_shares(pipeline.scheduler, 8)
         assert len(steered) == 4 and left[steered[-1]] > 0.5 and left[steered[-1] + 1] < 0.67
-    if name == "SD 3":  # whose noise is shifted by 3: 1, 0.95, 0.89, 0.81, 0.71, 0.57 …
+    if name == "SD 3":  # whose noise is shifted by 3: 1, 0.95, 0.88, 0.80, 0.69, 0.55 …
         assert steered == [0, 2, 3, 4]
 
 
