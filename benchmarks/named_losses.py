@@ -6,6 +6,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from benchmarks.separation import SeparationLoss
 from steering_core.classifier import MINIATURE_CLASSIFIER, RelationClassifier, load_classifier
 from steering_core.losses import CentroidLoss, CombinedLoss, LearnedLoss, PresenceLoss, SteeringLoss
 from steering_core.losses.centroid import FUNCTIONS
@@ -14,7 +15,7 @@ from steering_core.losses.centroid import FUNCTIONS
 def named_loss(
     name: str, classifier: Path = MINIATURE_CLASSIFIER, layers: tuple[str, ...] = (), over_all_keys: bool = False
 ) -> SteeringLoss:
-    """A centroid loss by its function, ``learned``, ``presence``, or a weighted sum of those.
+    """A centroid loss by its function, ``learned``, ``presence``, ``separation``, or a weighted sum of those.
 
     Args:
         classifier: of the learned loss.
@@ -37,8 +38,11 @@ def _term(part: str, classifier: Path, reading: dict[str, Any]) -> tuple[Steerin
         loss = LearnedLoss(_classifier(classifier))
     elif name == "presence":
         loss = PresenceLoss(**reading)
+    elif name == "separation":
+        loss = SeparationLoss(**reading)
     else:
-        raise ValueError(f"A loss must be one of {', '.join((*FUNCTIONS, 'learned', 'presence'))}, not {name!r}.")
+        known = ", ".join((*FUNCTIONS, "learned", "presence", "separation"))
+        raise ValueError(f"A loss must be one of {known}, not {name!r}.")
     return loss, float(weight or 1)
 
 

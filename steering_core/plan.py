@@ -46,6 +46,8 @@ def _window(steering: Steering, steps: int) -> str:
     steered = schedule.steered_steps(steps)
     first, last = steered[0], steered[-1]
     named = f"step {first + 1}" if first == last else f"steps {first + 1} to {last + 1}"
+    if len(steered) <= last - first:
+        named = f"{len(steered)} steps from {first + 1} to {last + 1}"
     if first / steps >= schedule.start:
         return f"{named} of {steps}"
     # Where no step begins in the window, the one in which it lies takes its place.

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.utils._pytree import TreeSpec, tree_flatten, tree_unflatten
 
+from .attributes import replaced
 from .care import memory_is_short, ordinary_alias
 from .families import ReadableNetwork
 from .probe import MapCollector
@@ -34,14 +35,10 @@ def run_again(blocks: Iterable[nn.Module], around: Around, aside: MutableMapping
         around: within the context that it makes, their forward does the same as here.
         aside: where their forwards may put tensors through which a gradient is to pass as well.
     """
-    with ExitStack() as before:
+    with ExitStack() as running_again:
         for block in blocks:
-            attributes, forward = vars(block), block.forward
-            if "forward" in attributes:
-                before.callback(attributes.__setitem__, "forward", forward)
-            else:
-                before.callback(attributes.__delitem__, "forward")
-            attributes["forward"] = partial(_forward, partial(around, block), aside, forward)
+            twice = partial(_forward, partial(around, block), aside, block.forward)
+            running_again.enter_context(replaced(block, forward=twice))
         yield
 
 

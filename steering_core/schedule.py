@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from .presence import MOST_OVERLAP
@@ -20,6 +20,8 @@ _MOVES = 4
 #: In fewer steps than these, spread moves have a longer window, which holds as many as it would in so many, at most
 #: half of all.
 _FEW_STEPS, _LONGEST_WINDOW = 16, 0.5
+#: Shares of noise that are taken for the same: schedules are made of a thousand times.
+_SAME = 1e-3
 
 Item = TypeVar("Item")
 
@@ -52,8 +54,9 @@ class SteeringSchedule:
             (Learn-to-Steer); ``guidance`` adds the gradient to the predicted noise after
             classifier-free guidance, epsilon + s·grad L (InfSplign eq. 6).
         start, end: the window, as shares of the sampling schedule; a step is steered when the
-            share of steps before it is in [start, end). Where that is none, as it can be with few steps, the one
-            in which the window begins is.
+            share of steps before it is in [start, end), or, where moves are spread, the share of noise that was taken
+            away before it (``along``). Where that is none, as it can be with few steps, the one in which the window
+            begins is.
         step_size: s. For a normalised gradient, the root mean square of the shift: in units of
             the noise level for ``descent``, of the predicted noise's scale for ``guidance``.
             When not given, ``strength`` says how far the latent moves.
@@ -78,6 +81,7 @@ class SteeringSchedule:
             itself the one above which the report warns.
         rest: where all that a step works on meets the target in every picture, so many further steps that would work on
             the same are not looked at. The last of the window always is.
+        chosen: the steered steps of one run, ascending, in place of those that begin in the window (``along``).
 
     Raises:
         ValueError: a setting is outside its range.
@@ -98,6 +102,7 @@ class SteeringSchedule:
     restarts: int = 0
     restart_overlap: float = MOST_OVERLAP
     rest: int = 1
+    chosen: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         if self.update not in (DESCENT, GUIDANCE):
@@ -135,6 +140,8 @@ class SteeringSchedule:
         """Whether step ``step`` (from 0) of ``steps`` is steered; none is by a strength of 0."""
         if self.strength == 0:
             return False
+        if self.chosen:
+            return step in self.chosen
         begin, end = self.start * steps, self.end_in(steps)
         if math.ceil(begin) / steps < end:
             return self.start <= step / steps < end
@@ -146,6 +153,30 @@ class SteeringSchedule:
             return self.end
         longer = self.start + (self.end - self.start) * _FEW_STEPS / steps
         return max(self.end, min(_LONGEST_WINDOW, longer))
+
+    def along(self, noise: Sequence[float]) -> SteeringSchedule:
+        """The same for one run, its window in shares of the noise where moves are to be spread.
+
+        A flow whose noise is shifted keeps most of it through many of its steps, and the layout open as long. So the
+        window is there of all steps that begin with as much noise as it leaves, and as many of them are steered as
+        would be if the noise fell evenly, as evenly over it as they lie.
+
+        Args:
+            noise: share of noise in the network's input before each step of the run, in [0, 1].
+        """
+        if self.chosen:
+            return replace(self, chosen=()).along(noise)
+        evenly = self.steered_steps(len(noise))
+        if not (self.spread and evenly and noise[0] > 0):
+            return self
+        left = [share / noise[0] for share in noise]
+        first, last = 1 - self.start, 1 - self.end_in(len(noise))
+        within = [step for step, share in enumerate(left) if first + _SAME > share > last + _SAME]
+        chosen = list[int]()
+        for turn in range(min(len(evenly), len(within))):
+            wanted = first - (first - last) * turn / len(evenly)
+            chosen.append(min(set(within) - set(chosen), key=lambda step: (abs(left[step] - wanted), step)))
+        return self if not chosen or chosen == evenly else replace(self, chosen=tuple(sorted(chosen)))
 
     def steered_steps(self, steps: int) -> list[int]:
         """All steered steps of a run, ascending."""
@@ -180,9 +211,16 @@ class SteeringSchedule:
     def size_at(self, step: SamplingStep) -> float:
         """s at a step of the window; without one the move of the latent, in units of the noise."""
         size = self.strength * MOVE if self.step_size is None else self.step_size
-        done = max(0.0, step.number / step.steps - self.start) / (self.end_in(step.steps) - self.start)
+        if self.chosen:
+            done = self.turn(step.number) / len(self.chosen)
+        else:
+            done = max(0.0, step.number / step.steps - self.start) / (self.end_in(step.steps) - self.start)
         return size * (1 - self.decay * done)
+
+    def turn(self, step: int) -> int:
+        """Which turn a steered step is: its own number, or where steps were chosen, which of these it is."""
+        return self.chosen.index(step) if self.chosen else step
 
     def due(self, relations: Sequence[Item], step: int) -> Sequence[Item]:
         """The relations that step ``step`` works on."""
-        return relations if self.order == TOGETHER else [relations[step % len(relations)]]
+        return relations if self.order == TOGETHER else [relations[self.turn(step) % len(relations)]]

@@ -78,7 +78,7 @@ class Steering:
     _stops: tuple[type[Exception], ...] = ()
     _usual_care: Care = plain
     _care: Care = field(default_factory=Watchful)
-    #: By relations that met the target together, the step at which they are looked at again.
+    #: By relations that met the target together, the turn at which they are looked at again.
     _looked_at_again: dict[tuple[int, ...], int] = field(default_factory=dict)
 
     def bound_to(
@@ -119,6 +119,10 @@ class Steering:
         self.restarts.clear()
         self._looked_at_again.clear()
         self._care = Watchful(self._usual_care)
+
+    def along(self, noise: Sequence[float]) -> Steering:
+        """The same steering for one run, whose noise is known: see ``SteeringSchedule``. It writes the same trace."""
+        return replace(self, schedule=self.schedule.along(noise))
 
     def for_another_attempt(self) -> Steering:
         """The same steering with a trace of its own, of a part of a run that is sampled again.
@@ -272,14 +276,14 @@ class Steering:
     def _rests(self, step: SamplingStep) -> bool:
         """Whether all that this step works on held when it was last looked at, and that was not long ago."""
         again = self._looked_at_again.get(self._numbers(step), 0)
-        return step.number < again and not self.schedule.is_last(step)
+        return self.schedule.turn(step.number) < again and not self.schedule.is_last(step)
 
     def _rest_after(self, step: SamplingStep) -> None:
         """Where all that was just seen meets the target, the next steps that work on it rest."""
         if self.schedule.rest and self.trace[-1].met.all():
             numbers = self._numbers(step)
             turns = len(self.scene.relations) // len(numbers)
-            self._looked_at_again[numbers] = step.number + turns * (1 + self.schedule.rest)
+            self._looked_at_again[numbers] = self.schedule.turn(step.number) + turns * (1 + self.schedule.rest)
 
     def _numbers(self, step: SamplingStep) -> tuple[int, ...]:
         """Of the relations that a step works on, in the scene."""

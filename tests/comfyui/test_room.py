@@ -31,3 +31,9 @@ def test_comfyui_is_asked_for_room_and_a_run_without_it_spares_memory(results, f
     assert (much["frugal"], little["frugal"]) == (False, True)
     for told in (much, little):
         assert told["as it was"] and told["unsteered"] == 0
+
+
+@pytest.mark.parametrize("family", ["UNet", "FLUX.1"])
+def test_where_the_room_cannot_be_told_none_is_asked_for_and_the_run_is_steered(results, family):
+    plain, unknown = results[family]["plain"], results[family]["unknown"]
+    assert unknown["asked"] == plain["asked"] and unknown["as it was"] and unknown["unsteered"] == 0

@@ -119,3 +119,56 @@ def test_a_share_of_the_steps_is_bound_and_one_at_least_whatever_the_strength():
     for bound in (-0.1, 1.1, math.nan):
         with pytest.raises(ValueError, match="bound must be from 0 to 1"):
             SteeringSchedule(bound=bound)
+
+
+def shifted(steps: int, shift: float, first: int = 0) -> list[float]:
+    """Share of noise before each step of a flow whose times are shifted, after (``first``) steps that are left out."""
+    times = [1 - step / steps for step in range(first, steps)]
+    return [shift * time / (1 + (shift - 1) * time) for time in times]
+
+
+@pytest.mark.parametrize("steps", [1, 2, 4, 8, 9, 25, 50])
+@pytest.mark.parametrize("window", [{}, {"start": 0.1, "end": 0.6}, {"start": 0.3, "end": 0.45}])
+def test_noise_that_falls_evenly_leaves_the_window_as_it_is(steps, window):
+    schedule = SteeringSchedule(spread=True, decay=0.5, **window)
+    assert schedule.along(shifted(steps, 1.0)) is schedule
+
+
+@pytest.mark.parametrize(
+    ("steps", "first", "chosen"),
+    [(8, 0, [0, 2, 4, 5]), (4, 0, [0, 2]), (25, 0, [0, 2, 5, 7, 8, 10, 11]), (16, 8, [8, 10, 11, 12])],
+)
+def test_where_noise_is_shifted_as_many_moves_lie_evenly_over_it(steps, first, chosen):
+    schedule = SteeringSchedule(spread=True)
+    levels = shifted(steps, 3.0, first)
+    along = schedule.along(levels)
+    assert [first + step for step in along.steered_steps(len(levels))] == chosen
+    assert len(chosen) == len(schedule.steered_steps(len(levels)))
+    assert along.refinements_in(len(levels)) == schedule.refinements_in(len(levels))
+
+
+def test_noise_that_falls_early_leaves_fewer_steps_and_more_moves_in_each():
+    along = SteeringSchedule(spread=True).along(shifted(8, 0.3))
+    assert along.steered_steps(8) == [0, 1] and along.refinements_in(8) == 2
+
+
+def test_moves_that_are_not_spread_and_a_run_without_noise_keep_their_steps():
+    for schedule in (SteeringSchedule(), SteeringSchedule(spread=False), SteeringSchedule(spread=True, strength=0.0)):
+        assert schedule.along(shifted(25, 3.0)) is schedule
+    schedule = SteeringSchedule(spread=True)
+    assert schedule.along([0.0] * 8) is schedule
+
+
+def test_the_next_run_is_laid_out_anew():
+    schedule = SteeringSchedule(spread=True)
+    assert schedule.along(shifted(25, 3.0)).along(shifted(8, 3.0)) == schedule.along(shifted(8, 3.0))
+    assert schedule.along(shifted(25, 3.0)).along(shifted(25, 1.0)) == schedule
+
+
+def test_chosen_steps_take_turns_and_fade_one_after_the_other():
+    along = SteeringSchedule(spread=True, order=IN_TURN, decay=1.0).along(shifted(8, 3.0))
+    steps = along.steered_steps(8)
+    assert [list(along.due("ab", step)) for step in steps] == [["a"], ["b"], ["a"], ["b"]]
+    sizes = [along.size_at(SamplingStep(step, 8, 0.0)) for step in steps]
+    assert sizes == pytest.approx([MOVE, 0.75 * MOVE, 0.5 * MOVE, 0.25 * MOVE])
+    assert along.is_last(SamplingStep(5, 8, 0.0)) and along.is_last_of_few(SamplingStep(5, 8, 0.0))

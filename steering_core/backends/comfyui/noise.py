@@ -53,6 +53,23 @@ def step_at(sigmas: Sequence[float], sigma: float) -> int:
     return min(sum(level >= sigma for level in sigmas[1:]), len(sigmas) - 2)
 
 
+def noise_shares(sampling: Any, sigmas: Tensor) -> list[float]:
+    """Share of noise in the network's input before each step of a schedule: sigma/(alpha + sigma), in [0, 1].
+
+    Args:
+        sampling: the model's ``model_sampling``.
+    """
+    nothing, everything = torch.zeros(1, 1, 1, 1), torch.ones(1, 1, 1, 1)
+    shares = []
+    for sigma in sigmas[:-1].float().cpu().split(1):
+        noise, signal = (
+            sampling.noise_scaling(sigma, of_noise, of_signal).item()
+            for of_noise, of_signal in ((everything, nothing), (nothing, everything))
+        )
+        shares.append(noise / (noise + signal))
+    return shares
+
+
 def progress(sampling: Any, sigma: float) -> float:
     """Share of the diffusion time that is done at a noise level, in thousandths.
 

@@ -2,21 +2,30 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import comfy.model_management
 from comfy.model_base import BaseModel
 from comfy.model_patcher import ModelPatcher
 
+from ...attributes import replaced
 from ...families import NetworkInputs, ReadableNetwork, size_of_shape
+from ...layers import check_layers
+from ...steering import Steering
+from ...wording import fault
 from .text import Condition
 
 #: So many times its input a block keeps for the backward pass: 10 to 20 times in ComfyUI's networks, and to 26 where
 #: blocks that refine the text and the image come before those that are counted (tests/comfyui/test_room.py).
 _KEPT = 24
+
+_log = logging.getLogger(__name__)
+
+Loaded = TypeVar("Loaded")
 
 
 @dataclass(frozen=True)
@@ -46,9 +55,36 @@ class Room:
         return cls(_KEPT * sum(inputs) * of_a_number, (sum(inputs) + _KEPT * max(inputs)) * of_a_number)
 
 
+def loaded_with_room(
+    loading: Callable[[], Loaded],
+    steering: Steering,
+    network: ReadableNetwork,
+    patcher: ModelPatcher,
+    shape: Sequence[int],
+    conds: Mapping[str, Sequence[Condition]],
+) -> Loaded:
+    """What loading a model returns, that ComfyUI was asked to leave room beside; where it could not, memory is spared.
+
+    Args:
+        steering: bound to the network.
+        shape: of the noise.
+        conds: the guider's.
+    """
+    try:
+        room = room_for_probes(network, steering.loss.layers, patcher.model, shape, conds)
+    except Exception as error:  # an estimate is not worth the picture
+        _log.warning("Spatial Steering: no room is asked for, the memory it needs cannot be told: %s", fault(error))
+        return loading()
+    with asked_for(room, patcher.model, shape[0]):
+        loaded = loading()
+    if is_short(room, patcher, shape):
+        steering.spare_memory()
+    return loaded
+
+
 def room_for_probes(
     network: ReadableNetwork,
-    layer: str,
+    layers: Sequence[str],
     model: BaseModel,
     shape: Sequence[int],
     conds: Mapping[str, Sequence[Condition]],
@@ -56,13 +92,14 @@ def room_for_probes(
     """Of one run of a sampler.
 
     Args:
-        layer: the last one that is read.
+        layers: those that are read.
         shape: of the noise.
         conds: the guider's.
     """
     texts = [condition["cross_attn"] for condition in conds.get("positive", ()) if "cross_attn" in condition]
     number = comfy.model_management.dtype_size(model.get_dtype_inference())
-    return Room.of(network, layer, shape, max((text.shape[1] for text in texts), default=0), number)
+    last = check_layers(layers, network.layers)[-1]
+    return Room.of(network, last, shape, max((text.shape[1] for text in texts), default=0), number)
 
 
 @contextmanager
@@ -81,11 +118,8 @@ def asked_for(room: Room, model: BaseModel, pictures: int) -> Iterator[None]:
         more = room.whole if input_shape[0] > pictures else room.frugal
         return required(input_shape, *args, **kwargs) + more
 
-    vars(model)["memory_required"] = memory_required
-    try:
+    with replaced(model, memory_required=memory_required):
         yield
-    finally:
-        del vars(model)["memory_required"]
 
 
 def is_short(room: Room, patcher: ModelPatcher, shape: Sequence[int]) -> bool:

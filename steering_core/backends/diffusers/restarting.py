@@ -50,6 +50,7 @@ class _RecordedRun(SteeredRun):
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         """See ``SteeredRun``."""
+        self._lay_window()
         if self._number == 0:
             self.look = self._steering.schedule.look_before_restart(self._steps())
         output = super().forward(*args, **kwargs)
@@ -83,6 +84,7 @@ class _ResumedRun(SteeredRun):
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         """See ``SteeredRun``."""
+        self._lay_window()
         if not self._outputs:
             return super().forward(*args, **kwargs)
         self._move = self.passed.moves[self._number]

@@ -14,6 +14,7 @@ import torch
 from diffusers import DiffusionPipeline
 from torch import Tensor
 
+from ...attributes import replaced
 from ...binding import Binding, BoundText
 from ...families import ReadableNetwork, Transformer, uncompiled
 from ...schedule import SamplingStep
@@ -27,6 +28,7 @@ from .schedulers import (
     keeps_moved_latent,
     moved_sample,
     noise_level,
+    noise_shares,
     prediction_per_noise,
     removed_share,
 )
@@ -95,7 +97,7 @@ def steered_by(
     # The pipeline reads from their signatures what it may pass on, such as the generator.
     step = wraps(scheduler.step)(partial(run.scheduler_step))
     set_timesteps = wraps(scheduler.set_timesteps)(partial(run.set_timesteps))
-    with _replaced(network, forward=forward), _replaced(scheduler, step=step, set_timesteps=set_timesteps):
+    with replaced(network, forward=forward), replaced(scheduler, step=step, set_timesteps=set_timesteps):
         yield run
 
 
@@ -137,6 +139,7 @@ class SteeredRun:
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         """The network's forward, from the moved latent, and bound."""
+        self._lay_window()
         is_first = not self._is_looked_at
         if is_first:
             self._look(self._named(args, kwargs))
@@ -163,6 +166,11 @@ class SteeredRun:
         self._is_looked_at = False
         self._number += 1
         return self._step(model_output, timestep, sample, *args, **kwargs)
+
+    def _lay_window(self) -> None:
+        """Before the first step, when the noise of all is known: in an image to image pipeline no sooner."""
+        if self._number == 0:
+            self._steering = self._steering.along(noise_shares(self._scheduler, self._steps()))
 
     def _bound_forward(self, given: dict[str, Any], is_first: bool) -> Any:
         """The network's forward, with the objects of the prompt bound to their regions.
@@ -231,7 +239,7 @@ class SteeredRun:
         """
         loss = self._steering.loss
         how = self._network, given, self._steering.probed, loss.layers, loss.over_all_keys
-        with _replaced(self._network, forward=self._network_forward):
+        with replaced(self._network, forward=self._network_forward):
             if not serves_both:
                 return probe_network(*how)
             self._prediction, maps = predicted_and_probed(*how)
@@ -308,19 +316,3 @@ def _part(value: Any, parts: int, which: int, batch: int, listed: tuple[str, ...
     if isinstance(value, (list, tuple)):
         return type(value)(_part(item, parts, which, batch) for item in value)
     return value
-
-
-@contextmanager
-def _replaced(target: Any, **attributes: Any) -> Iterator[None]:
-    """The object's own attributes are these in this context, and as before after it."""
-    before = {name: vars(target)[name] for name in attributes if name in vars(target)}
-    for name, value in attributes.items():
-        setattr(target, name, value)
-    try:
-        yield
-    finally:
-        for name in attributes:
-            if name in before:
-                setattr(target, name, before[name])
-            else:
-                delattr(target, name)

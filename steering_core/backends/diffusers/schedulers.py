@@ -109,6 +109,19 @@ def noise_level(scheduler: SchedulerMixin, timestep: Tensor | float) -> NoiseLev
     return NoiseLevel(power**0.5, (1 - power) ** 0.5, progress)
 
 
+def noise_shares(scheduler: SchedulerMixin, steps: int) -> list[float]:
+    """Share of noise in the network's input before each step of a run: sigma/(alpha + sigma), in [0, 1].
+
+    Args:
+        scheduler: before its first step.
+        steps: of the run, the last ones of the scheduler.
+    """
+    if is_flow(scheduler):
+        return scheduler.sigmas[:-1].tolist()[-steps:]
+    levels = (noise_level(scheduler, time) for time in scheduler.timesteps.tolist()[-steps:])
+    return [level.sigma / (level.alpha + level.sigma) for level in levels]
+
+
 def removed_share(scheduler: SchedulerMixin, timestep: Tensor | float) -> float:
     """Of its noise, what the step takes away that the scheduler takes next: in (0, 1].
 

@@ -32,7 +32,7 @@ def kept(model, sample):
                 probe_model(
                     guider, condition, x, sigmas[0].item(), extra_args["model_options"], OBJECTS, readable, layers
                 )
-        estimate = room.room_for_probes(readable, layers[-1], guider.inner_model, x.shape, guider.conds)
+        estimate = room.room_for_probes(readable, layers, guider.inner_model, x.shape, guider.conds)
         told.update(kept=held.bytes / estimate.whole, frugal=estimate.frugal / estimate.whole)
         return executor(guider, sigmas, extra_args, callback, noise, *rest, **named)
 
@@ -45,27 +45,33 @@ def kept(model, sample):
 def asked(model, scene, sample):
     """What the model loader is asked for, unsteered and steered, and what care a run takes where memory is short."""
     told, load = {}, comfy.model_management.load_models_gpu
-    free = type(model).get_free_memory
+    free, estimate, required = type(model).get_free_memory, room.Room.of, model.model.memory_required
 
     def see(models, memory_required=0, minimum_memory_required=None, **named):
         asked_for.append((memory_required, minimum_memory_required))
         return load(models, memory_required=memory_required, minimum_memory_required=minimum_memory_required, **named)
 
+    def fail(*args):
+        raise ArithmeticError("deliberate")
+
     comfy.model_management.load_models_gpu = see
+    model.model.memory_required = required  # as another pack would
     try:
-        for name, there_is in (("plain", None), ("much", 1e15), ("little", 1e3)):
+        for name, there_is in (("plain", None), ("much", 1e15), ("little", 1e3), ("unknown", 1e15)):
             asked_for, cares = [], []
             steered, steering = model, Steering(scene, CentroidLoss())
             if there_is is not None:
                 type(model).get_free_memory = lambda self, device, there_is=there_is: there_is
+                room.Room.of = fail if name == "unknown" else estimate
                 steered = sampling.steer_model(
                     model, steering, on_step=lambda bound, *rest, cares=cares: cares.append(bound._care is care.frugal)
                 )
             sample(steered)
             told[name] = {"asked": asked_for[0], "frugal": any(cares), "unsteered": len(steering.unsteered)}
-            told[name]["as it was"] = "memory_required" not in vars(model.model)
+            told[name]["as it was"] = vars(model.model)["memory_required"] == required
     finally:
-        comfy.model_management.load_models_gpu, type(model).get_free_memory = load, free
+        comfy.model_management.load_models_gpu, type(model).get_free_memory, room.Room.of = load, free, estimate
+        del model.model.memory_required
     return told
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from itertools import accumulate
 from typing import NamedTuple
 
-from .relations import Depth
+from ..relations import Depth
 from .words import ATTENDING, BREAKS, SCENES, X, Y
 
 _DEGREES = (

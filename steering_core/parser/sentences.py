@@ -1,0 +1,57 @@
+"""A prompt's sentences, word by word."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from .marks import PLACES, Word
+from .words import COPULAS, DETERMINERS, HEADINGS, PREPOSITIONS, X, Y
+
+_TOKEN = re.compile(
+    r"""(?P<weight>:\s*[-+]?(?:\d+(?:\.\d*)?|\.\d+)\s*(?=[)\]}]))
+    | (?P<end>[.!?;\u3002\uff01\uff1f\uff1b]|\n[^\S\n]*\n|\b(?-i:BREAK)\b(?!-))
+    | (?P<line>\n(?![^\S\n]*of\b))
+    | (?P<heading>(?<![^\s,.;|])(?:the\ )?(?:PLACES|foreground|background)(?=:\s):)
+    | (?P<pause>[,:|\uff0c\u3001–—]|-(?=\s)|<[^<>]*>|embedding:\S+|\b(?:HEADINGS):(?=\s)|__\w+?__)
+    | (?P<word>\b(?:st|mr|mrs|ms|dr)\.(?=\ \w)|\d+(?:[.,]\d+)*\w*|\w+(?:['’-]\w+)*|&|\\\()""".replace(
+        "HEADINGS", "|".join(sorted(HEADINGS))
+    ).replace("PLACES", PLACES),
+    re.VERBOSE | re.IGNORECASE,
+)
+#: Words that a line may break after without a pause.
+_HANGING = {"and", "next", "close", "adjacent", "beside", *DETERMINERS, *COPULAS, *PREPOSITIONS, *X, *Y}
+#: Parts of compounds that are read as words of their own, as in "above-left" and "left-hand side".
+_COMPOUNDED = {"hand", "side", *X, *Y}
+
+
+def sentences(prompt: str) -> Iterator[list[Word]]:
+    """The words of each sentence, and a comma where it pauses."""
+    words: list[Word] = []
+    for match in _TOKEN.finditer(prompt):
+        if match.lastgroup == "end":
+            yield words
+            words = []
+        elif match.lastgroup == "heading":
+            words += _heading(match)
+        elif match.lastgroup == "word":
+            words += _split(match.group(), match.start())
+        elif match.lastgroup == "pause" or (match.lastgroup == "line" and words and words[-1].text not in _HANGING):
+            words.append(Word(",", match.start(), match.end()))
+    yield words
+
+
+def _heading(match: re.Match[str]) -> Iterator[Word]:
+    """ "Left side: a dog" says the same as ", in left side, a dog"."""
+    start, end = match.span()
+    yield from (Word(",", start, start), Word("in", start, start))
+    for word in re.finditer(r"\w+", match.group()):
+        yield Word(word.group().lower(), start + word.start(), start + word.end())
+    yield Word(",", end - 1, end)
+
+
+def _split(word: str, start: int) -> Iterator[Word]:
+    parts = word.split("-")
+    for part in parts if _COMPOUNDED.issuperset(word.lower().split("-")) else [word]:
+        yield Word(part.lower(), start, start + len(part))
+        start += len(part) + 1

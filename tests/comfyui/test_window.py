@@ -1,0 +1,35 @@
+"""The window in shares of the noise, in ComfyUI's samplers."""
+
+from __future__ import annotations
+
+import pytest
+
+FAMILIES = ("UNet", "FLUX.1", "Z-Image", "Qwen-Image")
+
+
+@pytest.fixture(scope="module")
+def results(comfyui):
+    return comfyui.run("window.py", *FAMILIES)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_the_share_of_noise_is_that_of_the_networks_input(results, family):
+    told = results[family]
+    flow = told["sigmas"]
+    expected = [sigma / (1 + sigma) for sigma in flow] if family == "UNet" else flow
+    assert told["noise"] == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(("family", "shift"), [("FLUX.1", 3.158), ("Z-Image", 3.0), ("Qwen-Image", 3.158)])
+def test_the_models_of_today_keep_their_noise_for_longer(results, family, shift):
+    """As ComfyUI shifts it, by 3 or e^1.15: after a quarter of the steps nine tenths of the noise are left."""
+    time = 0.75
+    assert results[family]["noise"][2] == pytest.approx(shift * time / (1 + (shift - 1) * time), abs=2e-3)
+
+
+@pytest.mark.parametrize("update", ["descent", "guidance"])
+def test_as_many_steps_are_steered_over_the_noise_of_the_window(results, update):
+    for family in ("FLUX.1", "Z-Image"):
+        told = results[family][update]
+        assert told["steps"] == [0, 2, 4, 5] and "4 steps from 1 to 6 of 8" in told["plan"]
+    assert results["UNet"][update]["steps"] == [0, 1] and "steps 1 to 2 of 8" in results["UNet"][update]["plan"]
