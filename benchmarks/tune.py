@@ -1,7 +1,8 @@
-"""Which settings serve a loss best, on prompts after the first 200, which the other benchmarks measure.
+"""Which settings serve a loss best, on prompts after those that the other benchmarks measure.
 
 python -m benchmarks.tune --losses gelu "gelu + 0.3 learned" --step-sizes 0.1 0.2 0.4
 python -m benchmarks.tune --layers each "up.0 up.1"    every layer by itself, and two together
+python -m benchmarks.tune --relations near             "next to", in place of left, right, above and below
 """
 
 from __future__ import annotations
@@ -38,10 +39,13 @@ from steering_core.evaluation.suites import ScenePrompt
 from steering_core.miniature.folder import SHIPPED
 from steering_core.miniature.prompts import chained_prompts, unseen_pair_prompts
 from steering_core.miniature.score import STEPS
+from steering_core.relations import CARDINAL_RELATIONS, Relation
 from steering_core.schedule import DESCENT, GUIDANCE, SteeringSchedule
 
 _EACH, _TEXT, _ALL = "each", "text", "all"
 _COLUMNS = ("oa", "visor_cond", "visor_uncond", "visor_4", "looks", "gradient_passes", "time_ratio")
+#: Prompts of each relation of pairs, "next to" among them, that ``benchmarks.steering`` measures.
+_MEASURED_OF_EACH = MEASURED_PROMPTS // len(CARDINAL_RELATIONS)
 
 
 def main() -> None:
@@ -106,16 +110,25 @@ def main() -> None:
     parser.add_argument(
         "--after",
         type=whole(0, 100_000),
-        default=MEASURED_PROMPTS,
-        help="prompts that are left out (default: %(default)s)",
+        help=f"prompts that are left out (default: {_MEASURED_OF_EACH} of each relation of pairs, {MEASURED_PROMPTS} "
+        f"of chains)",
     )
-    parser.add_argument(
-        "--chains", type=positive, nargs="+", metavar="N", help="objects of each chain (default: pairs never seen)"
+    of_objects = parser.add_mutually_exclusive_group()
+    of_objects.add_argument(
+        "--relations",
+        choices=[relation.value for relation in Relation],
+        nargs="+",
+        default=[relation.value for relation in CARDINAL_RELATIONS],
+        help="of pairs never seen together (default: %(default)s)",
+    )
+    of_objects.add_argument(
+        "--chains", type=positive, nargs="+", metavar="N", help="objects of each chain, in place of pairs"
     )
     add_keep_option(parser)
     options = parser.parse_args()
-    model, prompts = SHIPPED.get(options.model, options.model), _prompts(options)
+    model = SHIPPED.get(options.model, options.model)
     try:
+        prompts = _prompts(options)
         pipeline = load_pipeline(model, "cpu")
         ways = [UNSTEERED, *_ways(options, pipeline)]
         check_ways(ways, prompts[0], pipeline)
@@ -192,9 +205,17 @@ def _sets_of_layers(sets: Sequence[str], pipeline: DiffusionPipeline) -> Iterato
 
 
 def _prompts(options: argparse.Namespace) -> list[ScenePrompt]:
+    """Those after the ones that are left out.
+
+    Raises:
+        ValueError: there are not so many.
+    """
+    relations = [Relation(name) for name in dict.fromkeys(options.relations)]
+    measured_elsewhere = MEASURED_PROMPTS if options.chains else _MEASURED_OF_EACH * len(relations)
+    after = measured_elsewhere if options.after is None else options.after
     if options.chains:
-        return chained_prompts(options.after + options.prompts, options.chains, PROMPT_SEED)[options.after :]
-    return unseen_pair_prompts(options.after + options.prompts, PROMPT_SEED)[options.after :]
+        return chained_prompts(after + options.prompts, options.chains, PROMPT_SEED)[after:]
+    return unseen_pair_prompts(after + options.prompts, PROMPT_SEED, relations)[after:]
 
 
 if __name__ == "__main__":

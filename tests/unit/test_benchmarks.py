@@ -47,7 +47,7 @@ from steering_core.losses import CentroidLoss, CombinedLoss, LearnedLoss, Presen
 from steering_core.miniature.folder import MINIATURE_DIR
 from steering_core.miniature.prompts import unseen_pair_prompts
 from steering_core.miniature.score import Tally
-from steering_core.relations import CARDINAL_RELATIONS, Place
+from steering_core.relations import CARDINAL_RELATIONS, Place, Relation
 from steering_core.schedule import SteeringSchedule
 from steering_core.token_maps import TokenMaps
 
@@ -277,6 +277,28 @@ def test_layers_and_keys_are_swept(monkeypatch, capsys):
     with pytest.raises(SystemExit):
         tune.main()
     assert "up.99" in capsys.readouterr().err
+
+
+def test_next_to_is_tuned_by_prompts_that_no_other_benchmark_measures(monkeypatch, capsys):
+    """Nothing is drawn. What cannot be measured is refused before that: too many prompts, and a loss that has not
+    learned the relation."""
+    drawn = []
+
+    def measured(prompts, ways, pool, sampling, kept):
+        drawn.extend(prompts)
+        return [[Tally([[Trial(True, True)] * 4], seconds=1.0) for _ in ways] for _ in prompts]
+
+    monkeypatch.setattr(tune, "measured", measured)
+    tuned = ["tune", "--relations", "near"]
+    monkeypatch.setattr(sys, "argv", [*tuned, "--prompts", "46"])
+    tune.main()
+    assert drawn == unseen_pair_prompts(96, 0, (Relation.NEAR,))[50:]
+    for options, refusal in (["--prompts", "47"], "There are 96 prompts"), (["--losses", "learned"], '"next to"'):
+        monkeypatch.setattr(sys, "argv", [*tuned, *options])
+        with pytest.raises(SystemExit):
+            tune.main()
+        assert refusal in capsys.readouterr().err
+    assert len(drawn) == 46
 
 
 def test_logits_are_scaled_where_steering_reads_them_and_not_for_the_network():
