@@ -74,8 +74,9 @@ class LearnedLoss:
     def _names(self, relation: Relation) -> list[str]:
         """What the classifier calls a relation; of a diagonal perhaps its two directions, and nothing if unknown."""
         known = self.classifier.relations
-        parts = [relation.value] if relation.value in known else [part.value for part in relation.directions]
-        return parts if set(parts) <= set(known) else []
+        parts = (relation,) if relation.value in known else relation.directions
+        names = [part.value for part in parts]
+        return names if set(names) <= set(known) else []
 
     def _wanted(self, relation: Relation | Place) -> list[int]:
         """Positions of the relation, or of its two directions, among the classifier's."""
