@@ -50,8 +50,8 @@ class CentroidLoss:
     Where there is no direction, d is how far a root mean square distance falls short of ``Relation.reach``: in the
     center, that of the map's mass from the middle; for ``near``, that of the one map's mass from the other's. For the
     centroid of attention that is nowhere yet lies in the middle: by the centroids alone the miniature put few objects
-    there, and any two objects were near each other before anything was drawn, so that hardly anything was moved. What is
-    near is not to become one object either: f(alpha·(``LEAST_APART`` - distance of the centroids)) is added.
+    there, and any two objects were near each other before anything was drawn, so that hardly anything was moved. What
+    is near is not to become one object either: f(alpha·(``LEAST_APART`` - distance of the centroids)) is added.
 
     Attributes:
         function: f, one of ``FUNCTIONS``.
