@@ -31,9 +31,6 @@ PAPER_SETTINGS: dict[str, dict[str, float]] = {
 }
 FUNCTIONS = tuple(PAPER_SETTINGS)
 ORTHOGONAL_NORMS = {"none": 0, "l1": 1, "l2": 2}
-#: How far apart the centroids of two maps should stay whose objects are to be near each other, in widths of the image.
-#: In the window attention is so widely spread that those of objects in opposite halves are often no further apart.
-LEAST_APART = 0.15
 
 
 @dataclass(frozen=True)
@@ -42,16 +39,13 @@ class CentroidLoss:
 
     The loss is computed on every layer's head-averaged, mean-thresholded map, and averaged over
     the layers. d is measured along the relation's axis in widths of the image (eq. 8); a diagonal
-    is the sum of its two axes.
+    is the sum of its two axes; for ``near``, d is how far the distance falls short of
+    ``NEAR_DISTANCE``.
 
     A place in the picture is a relation to its middle, with the same margin: at a side, d is how far the centroid lies
-    beyond the middle, and in a corner the sum of both axes.
-
-    Where there is no direction, d is how far a root mean square distance falls short of ``Relation.reach``: in the
-    center, that of the map's mass from the middle; for ``near``, that of the one map's mass from the other's. For the
-    centroid of attention that is nowhere yet lies in the middle: by the centroids alone the miniature put few objects
-    there, and any two objects were near each other before anything was drawn, so that hardly anything was moved. What
-    is near is not to become one object either: f(alpha·(``LEAST_APART`` - distance of the centroids)) is added.
+    beyond the middle, and in a corner the sum of both axes. In the center, d is how far the root mean square distance
+    of the map's mass from the middle falls short of ``CENTER_DISTANCE``, for the centroid of attention that is nowhere
+    yet lies in the middle too: by the centroid alone the miniature put few objects there.
 
     Attributes:
         function: f, one of ``FUNCTIONS``.
@@ -132,10 +126,11 @@ class CentroidLoss:
         centres = centroids(objects)
         difference = centres[:, 0] - (centres.new_tensor(MIDDLE) if is_place else centres[:, 1])
         signs = relation.direction
+        if relation is Place.AT_CENTER:
+            distance = (difference.square().sum(dim=-1) + variances(objects)[:, 0]).sqrt()
+            return self._penalty(relation.reach - distance)
         if not any(signs):
-            distance = (difference.square().sum(dim=-1) + variances(objects).sum(dim=1)).sqrt()
-            pulled = self._penalty(relation.reach - distance)
-            return pulled if is_place else pulled + self._f(LEAST_APART - difference.norm(dim=-1))
+            return self._penalty(relation.reach - difference.norm(dim=-1))
         terms = [self._penalty(difference[:, axis] * sign) for axis, sign in enumerate(signs) if sign]
         norm = ORTHOGONAL_NORMS[self.orthogonal]
         if norm and 0 in signs and not is_place:  # what is on the left may be at any height
@@ -144,11 +139,7 @@ class CentroidLoss:
 
     def _penalty(self, displacement: Tensor) -> Tensor:
         """f(alpha·(m - d))."""
-        return self._f(self.margin - displacement)
-
-    def _f(self, missing: Tensor) -> Tensor:
-        """f(alpha·x), of what is missing of a distance."""
-        return _FUNCTIONS[self.function](self.alpha * missing, self.leaky_slope)
+        return _FUNCTIONS[self.function](self.alpha * (self.margin - displacement), self.leaky_slope)
 
 
 _FUNCTIONS: dict[str, Callable[[Tensor, float], Tensor]] = {
