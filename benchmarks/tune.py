@@ -1,7 +1,8 @@
-"""Which settings serve a loss best, on prompts after the first 200, which the other benchmarks measure.
+"""Which settings serve a loss best, on prompts after those that the other benchmarks measure.
 
 python -m benchmarks.tune --losses gelu "gelu + 0.3 learned" --step-sizes 0.1 0.2 0.4
 python -m benchmarks.tune --layers each "up.0 up.1"    every layer by itself, and two together
+python -m benchmarks.tune --relations near             "next to", in place of left, right, above and below
 """
 
 from __future__ import annotations
@@ -34,12 +35,16 @@ from steering_core.backends.diffusers.families import readable_network
 from steering_core.backends.diffusers.pipelines import kind_of
 from steering_core.classifier import MINIATURE_CLASSIFIER
 from steering_core.cli.options import number, positive, whole
+from steering_core.evaluation.suites import Suite
 from steering_core.miniature.folder import SHIPPED
 from steering_core.miniature.score import STEPS
+from steering_core.relations import CARDINAL_RELATIONS, Relation
 from steering_core.schedule import DESCENT, GUIDANCE, SteeringSchedule
 
 _EACH, _TEXT, _ALL = "each", "text", "all"
 _COLUMNS = ("oa", "visor_cond", "visor_uncond", "visor_4", "looks", "gradient_passes", "time_ratio")
+#: Prompts of each relation of pairs, "next to" among them, that ``benchmarks.steering`` measures.
+_MEASURED_OF_EACH = MEASURED_PROMPTS // len(CARDINAL_RELATIONS)
 
 
 def main() -> None:
@@ -104,20 +109,27 @@ def main() -> None:
     parser.add_argument(
         "--after",
         type=whole(0, 100_000),
-        default=MEASURED_PROMPTS,
-        help="prompts that are left out (default: %(default)s)",
+        help=f"prompts that are left out (default: {_MEASURED_OF_EACH} of each relation of pairs, {MEASURED_PROMPTS} "
+        f"of chains)",
     )
-    parser.add_argument(
-        "--chains", type=positive, nargs="+", metavar="N", help="objects of each chain (default: pairs never seen)"
+    of_objects = parser.add_mutually_exclusive_group()
+    of_objects.add_argument(
+        "--relations",
+        choices=[relation.value for relation in Relation],
+        nargs="+",
+        default=[relation.value for relation in CARDINAL_RELATIONS],
+        help="of pairs never seen together (default: %(default)s)",
+    )
+    of_objects.add_argument(
+        "--chains", type=positive, nargs="+", metavar="N", help="objects of each chain, in place of pairs"
     )
     add_keep_option(parser)
     options = parser.parse_args()
     model = SHIPPED.get(options.model, options.model)
     sampling = Sampling(model, options.steps, options.guidance, options.alone)
-    numbers = range(options.after, options.after + options.prompts)
     with kept_in(options.keep) as out, drawing_processes(options.jobs) as pool:
         try:
-            suite = chains_suite(options.chains) if options.chains else pairs_suite()
+            suite, numbers = _suite(options)
             pipeline = load_pipeline(model, "cpu")
             ways = [UNSTEERED, *_ways(options, pipeline)]
             check_ways(ways, suite.prompts[0], pipeline)
@@ -189,6 +201,15 @@ def _sets_of_layers(sets: Sequence[str], pipeline: DiffusionPipeline) -> Iterato
                 yield (layer.name,)
         else:
             yield tuple(names.split())
+
+
+def _suite(options: argparse.Namespace) -> tuple[Suite, range]:
+    """All prompts, and the numbers of those after the ones that are left out."""
+    relations = tuple(Relation(name) for name in dict.fromkeys(options.relations))
+    measured_elsewhere = MEASURED_PROMPTS if options.chains else _MEASURED_OF_EACH * len(relations)
+    after = measured_elsewhere if options.after is None else options.after
+    suite = chains_suite(options.chains) if options.chains else pairs_suite(relations)
+    return suite, range(after, after + options.prompts)
 
 
 if __name__ == "__main__":

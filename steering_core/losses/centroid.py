@@ -1,9 +1,10 @@
 """The centroid losses of InfSplign (thesis of V. Chatalbasheva, chapter 2, eq. 7 to 12).
 
 Taken from the thesis: maps thresholded at their mean, the displacement and f with its scale and margin, and the
-orthogonal term. The method's released code differs: it thresholds nothing, weighs the l2 term half, and pushes
-objects that are to be next to each other apart. From that code come the outlines of the presence and the balance
-term, which the thesis lacks. Its divisor of the centroid is corrected (``token_maps.centroids``).
+orthogonal term. The method's released code differs: it thresholds nothing, weighs the l2 term half, and asks of
+objects that are next to each other, by f(alpha·(m - |x1 - x2|)), only that they are the margin apart on the horizontal
+axis. From that code come the outlines of the presence and the balance term, which the thesis lacks. Its divisor of the
+centroid is corrected (``token_maps.centroids``).
 """
 
 from __future__ import annotations

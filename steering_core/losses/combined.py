@@ -21,8 +21,8 @@ from .learned import LearnedLoss
 class CombinedLoss:
     """The weighted sum of losses; each reads its own layers of one probe.
 
-    The place of an object in the picture is left to the others where a centroid loss is among them, for a learned loss
-    knows only relations between objects.
+    What a learned loss does not know, such as "next to" and the place of an object in the picture, is left to the
+    others where a centroid loss is among them.
 
     Attributes:
         terms: each loss with its weight, greater than 0; of a combination among them its own terms.
@@ -77,9 +77,9 @@ class CombinedLoss:
         return torch.stack([weight * loss(maps, relation, progress) for loss, weight in terms]).sum(dim=0)
 
     def _scores(self, loss: SteeringLoss, relation: Relation | Place) -> bool:
-        """Whether a term is asked for a relation; without a centroid loss all are, and a learned one refuses places."""
+        """Whether a term is asked for a relation; without a centroid loss all are, and a learned one may refuse it."""
         placing = any(isinstance(term, CentroidLoss) for term, _ in self.terms)
-        return not (isinstance(relation, Place) and isinstance(loss, LearnedLoss) and placing)
+        return not (placing and isinstance(loss, LearnedLoss) and not loss.knows(relation))
 
 
 def _flat(terms: Iterable[tuple[SteeringLoss, float]]) -> Iterator[tuple[SteeringLoss, float]]:

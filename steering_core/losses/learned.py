@@ -67,6 +67,17 @@ class LearnedLoss:
         probabilities = classifier(stack, steps).log_softmax(dim=1)[:, wanted]
         return -probabilities.mean(dim=1) - math.log(len(wanted))
 
+    def knows(self, relation: Relation | Place) -> bool:
+        """Whether the classifier has a name for a relation, or for the two directions of a diagonal."""
+        return isinstance(relation, Relation) and bool(self._names(relation))
+
+    def _names(self, relation: Relation) -> list[str]:
+        """What the classifier calls a relation; of a diagonal perhaps its two directions, and nothing if unknown."""
+        known = self.classifier.relations
+        parts = (relation,) if relation.value in known else relation.directions
+        names = [part.value for part in parts]
+        return names if set(names) <= set(known) else []
+
     def _wanted(self, relation: Relation | Place) -> list[int]:
         """Positions of the relation, or of its two directions, among the classifier's."""
         known = self.classifier.relations
@@ -76,10 +87,9 @@ class LearnedLoss:
                 f"between objects. Combine it with the centroid loss, which then scores the place, or switch the place "
                 f"off with Edit Relations."
             )
-        parts = [relation.value] if relation.value in known else [part.value for part in relation.directions]
-        if not parts or not set(parts) <= set(known):
+        if not self.knows(relation):
             raise ValueError(
-                f'The relation classifier does not know "{relation.phrase}", only {", ".join(known)}. Use the '
-                f"centroid loss for it, or train a classifier with pictures of it."
+                f'The relation classifier does not know "{relation.phrase}", only {", ".join(known)}. Combine it with '
+                f"the centroid loss, which then scores that relation, or use the centroid loss alone."
             )
-        return [known.index(part) for part in parts]
+        return [known.index(part) for part in self._names(relation)]

@@ -318,6 +318,24 @@ def test_layers_and_keys_are_swept(monkeypatch, capsys, tmp_path):
     assert "up.99" in capsys.readouterr().err
 
 
+def test_next_to_is_tuned_by_prompts_that_no_other_benchmark_measures(monkeypatch, capsys, tmp_path):
+    """Nothing is drawn. What cannot be measured is refused before that: too many prompts, and a loss that has not
+    learned the relation."""
+    asked = as_if_drawn(monkeypatch)
+    monkeypatch.setattr(tune, "drawing_processes", ThreadPoolExecutor)
+    tuned = ["tune", "--keep", str(tmp_path), "--relations", "near"]
+    monkeypatch.setattr(sys, "argv", [*tuned, "--prompts", "46"])
+    tune.main()
+    assert sorted({number for _, _, number in asked}) == list(range(50, 96))
+    drawn = len(asked)
+    for options, refusal in (["--prompts", "47"], "There are 96 prompts"), (["--losses", "learned"], '"next to"'):
+        monkeypatch.setattr(sys, "argv", [*tuned, *options])
+        with pytest.raises(SystemExit):
+            tune.main()
+        assert refusal in capsys.readouterr().err
+    assert len(asked) == drawn
+
+
 def test_logits_are_scaled_where_steering_reads_them_and_not_for_the_network():
     q, k = torch.randn(2, 1, 2, 9, 8, generator=torch.Generator().manual_seed(0))
     plain = token_columns(q, k, [[1], [2, 3]])

@@ -9,6 +9,7 @@ from test_classifier import NETWORK, small
 from toys import pair_scene
 
 from benchmarks.separation import SeparationLoss
+from steering_core.classifier import CLASSIFIERS_DIR, load_classifier
 from steering_core.layers import PUBLISHED_NETWORKS
 from steering_core.losses import CentroidLoss, CombinedLoss, LearnedLoss, PresenceLoss
 from steering_core.relations import Place, Relation
@@ -62,9 +63,16 @@ def test_another_network_is_refused_with_both_named():
         loss.bound_to(PUBLISHED_NETWORKS["sd14"], [Relation.ABOVE])
 
 
-def test_a_relation_it_does_not_know_is_refused_before_sampling():
-    with pytest.raises(ValueError, match='does not know "next to", only above, below, left_of, right_of'):
+def test_a_relation_it_does_not_know_is_refused_before_sampling_with_what_to_do():
+    refusal = 'does not know "next to", only above, below, left_of, right_of. Combine it with the centroid loss'
+    with pytest.raises(ValueError, match=refusal):
         LearnedLoss(small()).bound_to(NETWORK, [Relation.ABOVE, Relation.NEAR])
+
+
+@pytest.mark.parametrize("file", sorted(CLASSIFIERS_DIR.glob("*.safetensors")), ids=lambda file: file.stem)
+def test_no_classifier_that_ships_knows_next_to(file):
+    loss = LearnedLoss(load_classifier(file))
+    assert {relation for relation in Relation if not loss.knows(relation)} == {Relation.NEAR}
 
 
 def test_a_place_is_refused_before_sampling_with_what_to_do():
@@ -72,11 +80,12 @@ def test_a_place_is_refused_before_sampling_with_what_to_do():
         LearnedLoss(small()).bound_to(NETWORK, [Relation.ABOVE, Place.AT_LEFT])
 
 
-def test_a_combination_leaves_places_to_its_other_losses():
+@pytest.mark.parametrize("unknown", [GroundedRelation(1, Place.AT_TOP), GroundedRelation(0, Relation.NEAR, 1)])
+def test_a_combination_leaves_what_is_not_learned_to_its_other_losses(unknown):
     learned, centroid = (LearnedLoss(small()), 1.0), (CentroidLoss(layers=("up.0",)), 2.0)
-    place, maps = GroundedRelation(1, Place.AT_TOP), token_maps()
-    combined = CombinedLoss((learned, centroid)).bound_to(NETWORK, [Relation.ABOVE, Place.AT_TOP])
-    torch.testing.assert_close(combined(maps, place, 0.0), 2 * centroid[0](maps, place, 0.0))
+    maps = token_maps()
+    combined = CombinedLoss((learned, centroid)).bound_to(NETWORK, [Relation.ABOVE, unknown.relation])
+    torch.testing.assert_close(combined(maps, unknown, 0.0), 2 * centroid[0](maps, unknown, 0.0))
     whole = learned[0](maps, relation(), 0.0) + 2 * centroid[0](maps, relation(), 0.0)
     torch.testing.assert_close(combined(maps, relation(), 0.0), whole)
 
@@ -90,10 +99,11 @@ def test_combinations_within_a_combination_count_by_their_weights_as_nodes_make_
     torch.testing.assert_close(bound(maps, place, 0.0), 6 * centroid(maps, place, 0.0))
 
 
-def test_a_combination_without_a_centroid_loss_refuses_places():
+@pytest.mark.parametrize(("unknown", "named"), [(Place.AT_TOP, "a place in the picture"), (Relation.NEAR, "next to")])
+def test_a_combination_without_a_centroid_loss_refuses_what_is_not_learned(unknown, named):
     combined = CombinedLoss(((LearnedLoss(small()), 1.0), (PresenceLoss(), 1.0)))
-    with pytest.raises(ValueError, match="a place in the picture"):
-        combined.bound_to(NETWORK, [Place.AT_TOP])
+    with pytest.raises(ValueError, match=named):
+        combined.bound_to(NETWORK, [unknown])
 
 
 def test_combined_losses_add_up_by_weight_each_on_its_own_layers():
@@ -107,8 +117,8 @@ def test_combined_losses_add_up_by_weight_each_on_its_own_layers():
 
 def test_a_combination_refuses_what_one_of_its_losses_refuses():
     combined = CombinedLoss(((CentroidLoss(), 1.0), (LearnedLoss(small()), 1.0)))
-    with pytest.raises(ValueError, match="next to"):
-        combined.bound_to(NETWORK, [Relation.NEAR])
+    with pytest.raises(ValueError, match="another loss"):
+        combined.bound_to(PUBLISHED_NETWORKS["sd14"], [Relation.NEAR])
 
 
 @pytest.mark.parametrize("terms", [(), ((CentroidLoss(), 0.0),), ((CentroidLoss(), float("nan")),)])
