@@ -113,7 +113,9 @@ class SpatialPrompt(io.ComfyNode):
         layout: dict | str | None = None,
     ) -> io.NodeOutput:
         """Encode the text, and steer a clone of the model by its relations, or by those of the layout."""
-        conditioning, scene = encode_prompt(clip, text, laid_out(read_prompt(text), read_layout(held(layout, "layout"))))
+        conditioning, scene = encode_prompt(
+            clip, text, laid_out(read_prompt(text), read_layout(held(layout, "layout")))
+        )
         schedule = SteeringSchedule(UPDATES[update], end=how_long, strength=strength)
         steered_model, log = steered(model, scene, CentroidLoss(margin=spacing), schedule)
         return io.NodeOutput(
