@@ -10,7 +10,7 @@ from ..steering_core.losses import CentroidLoss
 from ..steering_core.schedule import SteeringSchedule
 from .sampling import steered
 from .schedule import UPDATES, strength_input
-from .types import CATEGORY, LayoutOfScene, Relations, Trace, advanced, complaint
+from .types import CATEGORY, LayoutOfScene, Relations, Trace, advanced, complaint, held
 
 
 class SpatialPrompt(io.ComfyNode):
@@ -96,9 +96,9 @@ class SpatialPrompt(io.ComfyNode):
         )
 
     @classmethod
-    def validate_inputs(cls, layout: dict | None = None) -> bool | str:
+    def validate_inputs(cls, layout: dict | str | None = None) -> bool | str:
         """Refuse a layout of another form before anything runs."""
-        return True if layout is None else complaint(lambda: read_layout(layout))
+        return True if layout is None else complaint(lambda: read_layout(held(layout, "layout")))
 
     @classmethod
     def execute(
@@ -110,10 +110,12 @@ class SpatialPrompt(io.ComfyNode):
         how_long: float,
         spacing: float,
         update: str,
-        layout: dict | None = None,
+        layout: dict | str | None = None,
     ) -> io.NodeOutput:
         """Encode the text, and steer a clone of the model by its relations, or by those of the layout."""
-        conditioning, scene = encode_prompt(clip, text, laid_out(read_prompt(text), read_layout(layout)))
+        conditioning, scene = encode_prompt(
+            clip, text, laid_out(read_prompt(text), read_layout(held(layout, "layout")))
+        )
         schedule = SteeringSchedule(UPDATES[update], end=how_long, strength=strength)
         steered_model, log = steered(model, scene, CentroidLoss(margin=spacing), schedule)
         return io.NodeOutput(

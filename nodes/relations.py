@@ -11,7 +11,7 @@ from ..steering_core.editing import edited, read_edits, with_relation
 from ..steering_core.layout import laid_out, read_layout
 from ..steering_core.relations import STEERED_NAMES, Place, Scene, check_object, relation_named
 from ..steering_core.tokens import GroundedScene, ground
-from .types import CATEGORY, LayoutOfScene, RelationEdits, Relations, complaint
+from .types import CATEGORY, LayoutOfScene, RelationEdits, Relations, complaint, held
 
 
 class SpatialRelationParser(io.ComfyNode):
@@ -156,14 +156,14 @@ class EditRelations(io.ComfyNode):
         )
 
     @classmethod
-    def validate_inputs(cls, edits: dict | None = None) -> bool | str:
+    def validate_inputs(cls, edits: dict | str | None = None) -> bool | str:
         """Refuse edits of another form before anything runs."""
-        return True if edits is None else complaint(lambda: read_edits(edits))
+        return True if edits is None else complaint(lambda: read_edits(held(edits, "edits")))
 
     @classmethod
-    def execute(cls, relations: GroundedScene, edits: dict) -> io.NodeOutput:
+    def execute(cls, relations: GroundedScene, edits: dict | str) -> io.NodeOutput:
         """Edit the relations."""
-        return with_scene(relations, edited(relations.scene, read_edits(edits)))
+        return with_scene(relations, edited(relations.scene, read_edits(held(edits, "edits"))))
 
 
 class SceneLayout(io.ComfyNode):
@@ -208,14 +208,14 @@ class SceneLayout(io.ComfyNode):
         )
 
     @classmethod
-    def validate_inputs(cls, layout: dict | None = None) -> bool | str:
+    def validate_inputs(cls, layout: dict | str | None = None) -> bool | str:
         """Refuse a layout of another form before anything runs."""
-        return True if layout is None else complaint(lambda: read_layout(layout))
+        return True if layout is None else complaint(lambda: read_layout(held(layout, "layout")))
 
     @classmethod
-    def execute(cls, relations: GroundedScene, layout: dict) -> io.NodeOutput:
+    def execute(cls, relations: GroundedScene, layout: dict | str) -> io.NodeOutput:
         """Put the layout's relations in the place of the prompt's."""
-        return with_scene(relations, laid_out(relations.scene, read_layout(layout)))
+        return with_scene(relations, laid_out(relations.scene, read_layout(held(layout, "layout"))))
 
 
 def relation_outputs() -> list[io.Output]:

@@ -7,6 +7,8 @@ from typing import Any
 
 from comfy_api.latest import io
 
+from ..steering_core.described import parse_json
+
 CATEGORY = "Spatial Steering"
 
 #: Carries a ``GroundedScene``.
@@ -37,7 +39,10 @@ Dataset = io.Custom("RELATION_DATASET")
 
 
 class _SceneWidgetInput(io.WidgetInput):
-    """An input whose widget the pack's own front end draws; it holds JSON, at first ``{}``, and takes no link."""
+    """An input whose widget the pack's own front end draws; it holds JSON, at first ``{}``, and takes no link.
+
+    The front end sends the value, and comfy-cli the text in which a workflow keeps it: see ``held``.
+    """
 
     def __init__(self, id: str, tooltip: str, optional: bool = False) -> None:
         super().__init__(id, optional=optional, tooltip=tooltip, default={}, socketless=True)
@@ -57,6 +62,15 @@ class LayoutOfScene(io.ComfyTypeIO):
 
     Type = dict
     Input = _SceneWidgetInput
+
+
+def held(value: Any, name: str) -> Any:
+    """The value of an input that a widget of the pack holds, which may be its JSON text.
+
+    Raises:
+        ValueError: a text that is no JSON; names the input.
+    """
+    return parse_json(value, name) if isinstance(value, str) else value
 
 
 def advanced(one: io.Input) -> io.Input:

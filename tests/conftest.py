@@ -168,6 +168,12 @@ def start_server(comfyui: Install) -> Callable[[Path], AbstractContextManager[Se
     return partial(_started, comfyui)
 
 
+def _front_end() -> list[str]:
+    """The front end in the folder that is asked for; without one, the one that the install has."""
+    folder = os.environ.get("STEER_TEST_FRONT_END")
+    return ["--front-end-root", str(Path(folder).resolve())] if folder else []
+
+
 @contextmanager
 def _started(comfyui: Install, base: Path) -> Iterator[Server]:
     """A server on a free port, with the packs in the base folder's custom_nodes."""
@@ -186,6 +192,7 @@ def _started(comfyui: Install, base: Path) -> Iterator[Server]:
         f"sqlite:///{base / 'comfyui.db'}",
         "--port",
         str(port),
+        *_front_end(),
     ]
     with log.open("w") as out:
         process = subprocess.Popen(command, cwd=comfyui.folder, env=_environment(), stdout=out, stderr=out)

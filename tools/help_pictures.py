@@ -9,20 +9,17 @@ show less.
 from __future__ import annotations
 
 import io
-import shutil
 import sys
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from front_end import OWN, RUN, front_end
 from PIL import Image
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Page
 
 PICTURES = Path(__file__).resolve().parents[1] / "web" / "docs" / "images"
-_OWN = "SpatialSteering"
 _WIDTH, _QUALITY = 900, 80
 _MARGIN = 28
-_ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
-_MILLISECONDS = 240_000
 #: For fonts, previews and widgets made of HTML to be drawn.
 _SETTLE_MILLISECONDS = 2000
 
@@ -53,18 +50,18 @@ class _Graph(NamedTuple):
 
 
 _NODES = {
-    "mini": _Node(f"{_OWN}LoadMiniatureModel", (220, 0)),
-    "prompt": _Node(f"{_OWN}SpatialPrompt", (400, 540), {"text": "a giraffe above an airplane"}),
-    "parser": _Node(f"{_OWN}RelationParser", (320, 170), {"text": "a giraffe above an airplane"}),
-    "plain": _Node(f"{_OWN}RelationParser", (300, 170), {"text": "a dog and a cat"}),
+    "mini": _Node(f"{OWN}LoadMiniatureModel", (220, 0)),
+    "prompt": _Node(f"{OWN}SpatialPrompt", (400, 540), {"text": "a giraffe above an airplane"}),
+    "parser": _Node(f"{OWN}RelationParser", (320, 170), {"text": "a giraffe above an airplane"}),
+    "plain": _Node(f"{OWN}RelationParser", (300, 170), {"text": "a dog and a cat"}),
     "two": _Node("EmptyLatentImage", (240, 0), {"width": 128, "height": 128, "batch_size": 2}),
-    "four": _Node(f"{_OWN}RelationParser", (300, 170), {"text": "a cat to the left of a dog, a boat above a car"}),
-    "relation": _Node(f"{_OWN}SpatialRelation", (280, 0), {"subject": "dog", "relation": "left_of", "object": "cat"}),
-    "edit": _Node(f"{_OWN}EditRelations", (400, 180), {"edits": {"relations": [
+    "four": _Node(f"{OWN}RelationParser", (300, 170), {"text": "a cat to the left of a dog, a boat above a car"}),
+    "relation": _Node(f"{OWN}SpatialRelation", (280, 0), {"subject": "dog", "relation": "left_of", "object": "cat"}),
+    "edit": _Node(f"{OWN}EditRelations", (400, 180), {"edits": {"relations": [
         {"subject": "cat", "relation": "left_of", "object": "dog", "wanted": "left_of", "on": False},
         {"subject": "boat", "relation": "above", "object": "car", "wanted": "above_left", "on": True},
     ]}}),
-    "layout": _Node(f"{_OWN}SceneLayout", (380, 440), {"layout": {"relations": [
+    "layout": _Node(f"{OWN}SceneLayout", (380, 440), {"layout": {"relations": [
         [0, "at_bottom_left", None], [2, "at_top_left", None], [0, "left_of", 1], [2, "above_left", 3],
     ], "objects": [
         {"name": "cat", "occurrence": 0, "x": 0.1, "y": 0.9},
@@ -76,28 +73,28 @@ _NODES = {
         {"x": 24, "y": 40, "width": 170, "height": 170, "metadata": {"type": "obj", "desc": "dog", "palette": []}},
         {"x": 320, "y": 300, "width": 160, "height": 180, "metadata": {"type": "obj", "desc": "cat", "palette": []}},
     ]}),
-    "boxed": _Node(f"{_OWN}BoundingBoxesToPlaces", (280, 0)),
-    "corners": _Node(f"{_OWN}RelationParser", (320, 170), {
+    "boxed": _Node(f"{OWN}BoundingBoxesToPlaces", (280, 0)),
+    "corners": _Node(f"{OWN}RelationParser", (320, 170), {
         "text": "a dog in the upper left corner and a cat in the lower right corner",
     }),
-    "areas": _Node(f"{_OWN}AreasOfObjects", (260, 0), {"width": 256, "height": 256}),
+    "areas": _Node(f"{OWN}AreasOfObjects", (260, 0), {"width": 256, "height": 256}),
     "draw": _Node("DrawBBoxes", (220, 0)),
-    "centroid": _Node(f"{_OWN}CentroidLoss", (320, 0)),
-    "presence": _Node(f"{_OWN}PresenceLoss", (320, 0), {"weight": 0.5}),
-    "load": _Node(f"{_OWN}LoadRelationClassifier", (340, 0), {"classifier_name": "miniature.safetensors"}),
-    "learned": _Node(f"{_OWN}LearnedRelationLoss", (300, 0)),
-    "combine": _Node(f"{_OWN}CombineLosses", (240, 0)),
-    "record": _Node(f"{_OWN}RecordRelationMaps", (320, 0), {"name": "training", **_MINIATURE}),
-    "record2": _Node(f"{_OWN}RecordRelationMaps", (320, 0), {"name": "validation", "seed": 1, **_MINIATURE}),
-    "train": _Node(f"{_OWN}TrainRelationClassifier", (320, 0), {"width": 64}),
-    "schedule": _Node(f"{_OWN}SteeringSchedule", (320, 0)),
-    "apply": _Node(f"{_OWN}ApplySpatialSteering", (280, 0)),
-    "steered": _Node(f"{_OWN}SteeredKSampler", (300, 0), _FIXED),
-    "maps": _Node(f"{_OWN}TokenMapPreview", (640, 420)),
-    "report": _Node(f"{_OWN}SteeringReport", (520, 640)),
-    "detect": _Node(f"{_OWN}DetectMiniatureObjects", (260, 0)),
-    "score": _Node(f"{_OWN}SpatialScore", (440, 400)),
-    "keep": _Node(f"{_OWN}KeepBest", (260, 0), {"count": 1}),
+    "centroid": _Node(f"{OWN}CentroidLoss", (320, 0)),
+    "presence": _Node(f"{OWN}PresenceLoss", (320, 0), {"weight": 0.5}),
+    "load": _Node(f"{OWN}LoadRelationClassifier", (340, 0), {"classifier_name": "miniature.safetensors"}),
+    "learned": _Node(f"{OWN}LearnedRelationLoss", (300, 0)),
+    "combine": _Node(f"{OWN}CombineLosses", (240, 0)),
+    "record": _Node(f"{OWN}RecordRelationMaps", (320, 0), {"name": "training", **_MINIATURE}),
+    "record2": _Node(f"{OWN}RecordRelationMaps", (320, 0), {"name": "validation", "seed": 1, **_MINIATURE}),
+    "train": _Node(f"{OWN}TrainRelationClassifier", (320, 0), {"width": 64}),
+    "schedule": _Node(f"{OWN}SteeringSchedule", (320, 0)),
+    "apply": _Node(f"{OWN}ApplySpatialSteering", (280, 0)),
+    "steered": _Node(f"{OWN}SteeredKSampler", (300, 0), _FIXED),
+    "maps": _Node(f"{OWN}TokenMapPreview", (640, 420)),
+    "report": _Node(f"{OWN}SteeringReport", (520, 640)),
+    "detect": _Node(f"{OWN}DetectMiniatureObjects", (260, 0)),
+    "score": _Node(f"{OWN}SpatialScore", (440, 400)),
+    "keep": _Node(f"{OWN}KeepBest", (260, 0), {"count": 1}),
     "negative": _Node("CLIPTextEncode", (320, 110), {"text": ""}),
     "latent": _Node("EmptyLatentImage", (240, 0), {"width": 128, "height": 128}),
     "ksampler": _Node("KSampler", (280, 0), _FIXED),
@@ -282,7 +279,6 @@ _GRAPHS = {
     ),
 }
 
-_READY = f"() => window.app?.graph && '{_OWN}SteeredKSampler' in LiteGraph.registered_node_types"
 _BUILD = """([nodes, links]) => {
     app.clean()
     const made = {}
@@ -323,28 +319,6 @@ _ARRANGE = """([columns, behind]) => {
     const box = app.canvas.canvas.getBoundingClientRect()
     return {x: box.x + 150, y: box.y + 150, width: x - GAP_X, height: bottom}
 }"""
-_RUN = """() => new Promise((resolve, reject) => {
-    app.api.addEventListener("execution_success", resolve, {once: true})
-    app.api.addEventListener("execution_error", event => reject(event.detail.exception_message), {once: true})
-    app.queuePrompt(0)
-})"""
-
-
-def _prepare(page: Page, url: str) -> None:
-    """The front end in English, with nothing that lies over the graph."""
-    page.goto(url, wait_until="domcontentloaded")
-    page.wait_for_function(_READY)
-    for setting, value in {
-        "Comfy.Locale": "en",
-        "Comfy.Minimap.Visible": False,
-        "Comfy.VueNodes.Enabled": False,
-        "Comfy.TutorialCompleted": True,
-    }.items():
-        page.evaluate("([id, value]) => app.extensionManager.setting.set(id, value)", [setting, value])
-    # The templates lie over the first graph of all, and on a slow machine they come late.
-    page.reload(wait_until="domcontentloaded")
-    page.wait_for_function(_READY)
-    page.keyboard.press("Escape")
 
 
 def _take(page: Page, graph: _Graph) -> Image.Image:
@@ -355,7 +329,7 @@ def _take(page: Page, graph: _Graph) -> Image.Image:
     page.evaluate(_ARRANGE, [columns, behind])
     page.wait_for_timeout(_SETTLE_MILLISECONDS)
     if graph.run:
-        page.evaluate(_RUN)
+        page.evaluate(RUN)
         page.wait_for_timeout(_SETTLE_MILLISECONDS)
     frame = page.evaluate(_ARRANGE, [columns, behind])
     page.wait_for_timeout(_SETTLE_MILLISECONDS)
@@ -369,14 +343,9 @@ def _take(page: Page, graph: _Graph) -> Image.Image:
 def main(url: str, nodes: list[str]) -> None:
     """Draw the pictures of these nodes, or of all."""
     PICTURES.mkdir(exist_ok=True)
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=_ARGUMENTS)
-        page = browser.new_page(viewport={"width": 1700, "height": 1400})
-        page.set_default_timeout(_MILLISECONDS)
-        _prepare(page, url)
-        for node in nodes or [_OWN + name for name in _GRAPHS]:
-            _take(page, _GRAPHS[node.removeprefix(_OWN)]).save(PICTURES / f"{node}.jpg", quality=_QUALITY)
-        browser.close()
+    with front_end(url) as page:
+        for node in nodes or [OWN + name for name in _GRAPHS]:
+            _take(page, _GRAPHS[node.removeprefix(OWN)]).save(PICTURES / f"{node}.jpg", quality=_QUALITY)
 
 
 if __name__ == "__main__":

@@ -1,52 +1,55 @@
 """Draws thumbnails of example workflows: python tools/thumbnails.py http://127.0.0.1:8188 NUMBER …
 
-Runs each by comfy-cli on a running ComfyUI with this pack, and lays out the four pictures that a Save Image node saves;
-of several such nodes their pictures side by side, in the order of the graph. Examples that need files of one's own have
-thumbnails of another kind.
+Runs each in the front end of a running ComfyUI with this pack, as a person does (comfy-cli loses the boxes of ComfyUI's
+box canvas), and lays out the four pictures that a Save Image node saves; of several such nodes their pictures side by
+side, in the order of the graph. Examples that need files of one's own have thumbnails of another kind.
 """
 
 from __future__ import annotations
 
 import io
 import json
-import shutil
-import subprocess
 import sys
 import urllib.request
 from pathlib import Path
-from urllib.parse import urlsplit
+from typing import Any
+from urllib.parse import urlencode
 
+from front_end import RUN, front_end
 from PIL import Image
+from playwright.sync_api import Page
 
 EXAMPLES = Path(__file__).resolve().parents[1] / "example_workflows"
 _GAP, _QUALITY, _PICTURES = 4, 88, 4
 _GROUND = (255, 255, 255)
+_OPENED = "count => app.graph._nodes.length === count"
+#: For what widgets of the pack ask the server.
+_SETTLE_MILLISECONDS = 2000
 
 
 def main(server: str, numbers: list[str]) -> None:
     """Run the examples of these numbers, and write their thumbnails."""
-    for workflow in sorted(EXAMPLES.glob("*.json")):
-        if workflow.stem.split()[0] in numbers:
-            _beside([_sheet(pictures) for pictures in _run(server, workflow)]).save(
-                workflow.with_suffix(".jpg"), quality=_QUALITY
-            )
+    with front_end(server) as page:
+        for workflow in sorted(EXAMPLES.glob("*.json")):
+            if workflow.stem.split()[0] in numbers:
+                _beside([_sheet(pictures) for pictures in _run(page, server, workflow)]).save(
+                    workflow.with_suffix(".jpg"), quality=_QUALITY
+                )
 
 
-def _run(server: str, workflow: Path) -> list[list[Image.Image]]:
+def _run(page: Page, server: str, workflow: Path) -> list[list[Image.Image]]:
     """The first pictures of each node that saves some."""
-    address = urlsplit(server)
-    comfy = shutil.which("comfy") or str(Path(sys.executable).with_name("comfy"))
-    at = ["--host", str(address.hostname), "--port", str(address.port)]
-    command = [comfy, "--skip-prompt", "run", "--workflow", str(workflow), *at, "--wait", "--timeout", "300"]
-    told = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()[-1])
-    of_nodes = told["data"]["outputs_by_node"]
-    nodes = json.loads(workflow.read_text(encoding="utf-8"))["nodes"]
-    saving = [str(node["id"]) for node in nodes if node["type"] == "SaveImage"]
-    return [[_fetched(one) for one in of_nodes[node][:_PICTURES]] for node in saving]
+    graph = json.loads(workflow.read_text(encoding="utf-8"))
+    page.evaluate("graph => app.loadGraphData(graph)", graph)
+    page.wait_for_function(_OPENED, arg=len(graph["nodes"]))
+    page.wait_for_timeout(_SETTLE_MILLISECONDS)
+    outputs = page.evaluate(RUN)
+    saving = [str(node["id"]) for node in graph["nodes"] if node["type"] == "SaveImage"]
+    return [[_fetched(server, one) for one in outputs[node]["images"][:_PICTURES]] for node in saving]
 
 
-def _fetched(address: str) -> Image.Image:
-    with urllib.request.urlopen(address) as answer:
+def _fetched(server: str, saved: dict[str, Any]) -> Image.Image:
+    with urllib.request.urlopen(f"{server.rstrip('/')}/view?{urlencode(saved)}") as answer:
         return Image.open(io.BytesIO(answer.read())).convert("RGB")
 
 

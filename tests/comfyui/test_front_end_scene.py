@@ -28,7 +28,7 @@ _NODE = (
     "app.graph._nodes.find(node => ['SpatialSteeringSceneLayout', 'SpatialSteeringEditRelations'].includes(node.type))"
 )
 _PARSER = "app.graph._nodes.find(node => node.type === 'SpatialSteeringRelationParser')"
-_VALUE = f"() => {_NODE}.serialize().widgets_values[0]"
+_VALUE = f"() => JSON.parse({_NODE}.serialize().widgets_values[0])"
 _CAT_DOG = "a cat to the left of a dog"
 _NEAR = 0.2
 
@@ -336,9 +336,14 @@ _SAMPLE = """() => {
 }"""
 
 
+#: A graph that is opened has an id of its own from then on.
+_OPEN_AGAIN = "async () => await app.loadGraphData(app.graph.serialize())"
+
+
 def test_the_picture_of_the_last_run_lies_under_the_objects_with_where_attention_saw_them(page, server):
     _layout(page, "a giraffe above an airplane")
     page.evaluate(_SAMPLE)
+    page.evaluate(_OPEN_AGAIN)
     picture = page.locator(".spatial-steering .picture")
     assert picture.is_hidden() and _tool(page, "\N{WHITE SQUARE CONTAINING BLACK SMALL SQUARE}").is_hidden()
 
@@ -349,6 +354,11 @@ def test_the_picture_of_the_last_run_lies_under_the_objects_with_where_attention
 
     _tool(page, "\N{WHITE SQUARE CONTAINING BLACK SMALL SQUARE}").click()
     assert picture.is_hidden() and page.locator(".spatial-steering .seen").count() == 0
+
+    page.evaluate(_OPEN_AGAIN)  # as undo does
+    picture.wait_for()
+    _layout(page, _CAT_DOG)
+    assert picture.is_hidden(), "a new graph, whose nodes have the same ids"
 
 
 def test_drag_by_touch(page):
@@ -591,7 +601,7 @@ def test_parser_in_a_subgraph_that_shows_its_text(page):
 
 
 _LINK = f"""text => {{
-    const string = LiteGraph.createNode('PrimitiveString')
+    const string = LiteGraph.createNode('StringConcatenate')
     app.graph.add(string)
     string.widgets[0].value = text
     string.connect(0, {_PARSER}, {_PARSER}.inputs.findIndex(input => input.name === 'text'))
@@ -607,6 +617,30 @@ def test_prompt_that_comes_by_a_link_is_known_after_a_run(page, server):
 
     _chip(page, "sheep").wait_for()
     assert _said(page) == ["sheep above bench"]
+
+
+_HOLDER = f"""([type, text]) => {{
+    const holder = LiteGraph.createNode(type), reroute = LiteGraph.createNode('Reroute')
+    app.graph.add(holder)
+    app.graph.add(reroute)
+    const input = {_PARSER}.inputs.findIndex(input => input.name === 'text')
+    if (type === 'PrimitiveNode') holder.connect(0, {_PARSER}, input)
+    else {{
+        holder.connect(0, reroute, 0)
+        reroute.connect(0, {_PARSER}, input)
+    }}
+    holder.widgets[0].value = text
+}}"""
+
+
+@pytest.mark.parametrize("type", ["PrimitiveString", "PrimitiveStringMultiline", "PrimitiveNode"])
+def test_prompt_of_a_node_that_only_holds_a_text_is_known_before_a_run(page, server, type):
+    _layout(page, _CAT_DOG)
+    page.evaluate(_HOLDER, [type, "a sheep above a bench"])
+
+    _chip(page, "sheep").wait_for()
+    assert _said(page) == ["sheep above bench"]
+    assert _run(page, server) == "sheep above bench"
 
 
 def _edits(page, prompt):

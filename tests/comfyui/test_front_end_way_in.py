@@ -88,6 +88,37 @@ def test_a_node_to_which_nothing_is_connected_says_what_to_connect(page):
     _says(page, _SAMPLER, "connect positive")
 
 
+_ALL_SEEN = """type => {
+    const said = app.graph._nodes.find(node => node.type === type)
+        .widgets.find(widget => widget.name === 'reading').element.querySelector('p')
+    return said.clientHeight > 20 && said.scrollHeight <= said.clientHeight
+}"""
+
+
+@pytest.mark.parametrize("prompt", ["a cat to the left of a dog, and a bird above a car", "a cat"])
+def test_two_relations_and_what_to_do_without_one_are_seen_whole(page, prompt):
+    _build(page, prompt)
+    _says(page, _PARSER, "bird above car" if "bird" in prompt else "Nothing to steer")
+    _says(page, _APPLY, "positive conditioning")
+    for node in (_PARSER, _APPLY):
+        page.wait_for_function(_ALL_SEEN, arg=node)
+
+
+def test_relations_that_are_made_of_boxes_are_not_said_to_be_missing(page):
+    _build(page, _CAT_DOG)
+    page.evaluate(
+        """([parser, sampler]) => {
+        const find = type => app.graph._nodes.find(node => node.type === type)
+        const boxes = LiteGraph.createNode('SpatialSteeringBoundingBoxesToPlaces')
+        app.graph.add(boxes)
+        find(parser).connect(1, boxes, 0)
+        boxes.connect(0, find(sampler), find(sampler).inputs.findIndex(input => input.name === 'relations'))
+    }""",
+        [_PARSER, _SAMPLER],
+    )
+    _says(page, _SAMPLER, "when it runs")
+
+
 def test_what_is_said_is_no_value_of_the_node(page):
     _build(page, _CAT_DOG)
     _says(page, _PARSER, "cat to the left of dog")

@@ -13,6 +13,16 @@ const SHOWN = 60
 /** Thrown where a value further up is damaged; the message says which node holds it, and what is wrong. */
 export class DamagedValue extends Error {}
 
+/** What the text of a widget holds, or the value itself, as workflows of before have it; what is no JSON is damaged. */
+export function parsed(held) {
+  if (typeof held !== "string") return held
+  try {
+    return JSON.parse(held)
+  } catch {
+    return held
+  }
+}
+
 /** The first fault of the value of Edit Relations; undefined if there is none. */
 export function faultOfEdits({ vocabulary }, value) {
   const [places, relations] = [true, false].map((place) => vocabulary.filter((known) => known.place === place))

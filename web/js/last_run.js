@@ -61,6 +61,8 @@ export function followRuns(node, show) {
   const { onAdded, onRemoved } = node
   node.onAdded = function (...args) {
     onAdded?.apply(this, args)
+    // A new graph gives its nodes the ids of those before; a graph that is loaded, or taken back a step, has its own.
+    if (!app.configuringGraph) known.delete(keyOf(node))
     followers.add(follower)
   }
   node.onRemoved = function (...args) {

@@ -4,7 +4,9 @@ import { app } from "../../../scripts/app.js"
 import { labels, sentence, texts } from "./text.js"
 import { followScene, make } from "./widget.js"
 
-const HEIGHT = 34
+/** In pixels, what is free around it included: two lines, and more are scrolled to. */
+const HEIGHT = 40
+const MARGIN = 4
 /** What each node says where nothing that reads a prompt is connected to it; the parser reads its own. */
 const UNCONNECTED = {
   SpatialSteeringRelationParser: "noRelations",
@@ -27,6 +29,7 @@ function addReading(node, unconnected) {
   const height = () => HEIGHT
   const widget = node.addDOMWidget("reading", "SPATIAL_STEERING_READING", element, {
     serialize: false,
+    margin: MARGIN,
     getMinHeight: height,
     getMaxHeight: height,
   })
@@ -34,7 +37,8 @@ function addReading(node, unconnected) {
   followScene(node, words[unconnected], (scene, missing) => {
     const names = scene && labels(scene)
     const relations = scene?.relations.map((relation) => sentence(scene, names, relation)) ?? []
-    said.textContent = relations.join("\n") || (scene ? words.nothingToSteer : missing)
+    said.textContent = relations.join(" · ") || (scene ? words.nothingToSteer : missing)
+    said.title = relations.join("\n") || said.textContent
     said.classList.toggle("nothing", !relations.length)
   })
 }

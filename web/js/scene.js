@@ -1,7 +1,7 @@
 /** The scene that reaches a node, as far as it is known before anything runs. */
 
 import { api } from "../../../scripts/api.js"
-import { DamagedValue, faultOfEdits, faultOfLayout } from "./damage.js"
+import { DamagedValue, faultOfEdits, faultOfLayout, parsed } from "./damage.js"
 
 const SPATIAL_PROMPT = "SpatialSteeringSpatialPrompt"
 /** The nodes that read a prompt, which is their widget "text". */
@@ -15,6 +15,9 @@ const STEPS = {
   SpatialSteeringSceneLayout: laidOut,
 }
 
+/** Nodes that hold one value, and hand it on as it is: the first is the front end's own, which stands beside the graph. */
+const HOLDERS = ["PrimitiveNode", "PrimitiveString", "PrimitiveStringMultiline"]
+
 const NEVER = 2
 const BYPASS = 4
 /** Inputs whose conditioning is not the one that is sampled towards, or whose relations do not go on. */
@@ -24,8 +27,9 @@ const ASIDE = ["conditioning_from", "negative"]
  * Where a node's scene comes from, as plain JSON: what is equal gives equal scenes. It is read from the node's own
  * prompt, or upstream of its relations, or else of its positive conditioning.
  *
- * @returns {{prompt: string | undefined, steps: {type: string, title: string, values: object}[]} | null} null without
- *   a node that reads a prompt; the prompt is undefined where it comes by a link.
+ * @returns {{prompt: string | undefined, steps: {type: string, title: string, values: object}[], isUnknown: boolean |
+ *   undefined} | null} null without a node that reads a prompt; the prompt is undefined where it comes by a link that
+ *   tells no text. It is unknown where a node makes relations of what is known once it runs, such as boxes.
  */
 export function upstream(node) {
   const steps = []
@@ -40,7 +44,7 @@ export function upstream(node) {
     const values = valuesOf(place)
     if (Object.hasOwn(STEPS, type)) steps.unshift({ type, title, values })
     if (READERS.includes(type)) return { prompt: values.text, steps }
-    if (!Object.hasOwn(STEPS, type)) return null
+    if (!Object.hasOwn(STEPS, type)) return { steps: [], isUnknown: true }
   }
   return null
 }
@@ -149,7 +153,7 @@ function sender(place, slot) {
     const inner = node.resolveSubgraphOutputLink(slot)
     return inner && sender({ node: inner.outputNode, hosts: [...hosts, node] }, inner.link.origin_slot)
   }
-  return node.isVirtualNode ? origin(place, node.inputs[0]) : place
+  return node.isVirtualNode && !HOLDERS.includes(node.type) ? origin(place, node.inputs[0]) : place
 }
 
 /** The subgraph node around a place: the one that was entered, else the first that shows this subgraph. */
@@ -164,11 +168,14 @@ function valuesOf(place) {
   return Object.fromEntries((place.node.widgets ?? []).map((widget) => [widget.name, valueOf(place, widget)]))
 }
 
-/** The value of a widget; of one that a subgraph shows outside, that one's; undefined if it comes from a node. */
-function valueOf(place, widget, input = place.node.inputs.find((slot) => slot.widget?.name === widget.name)) {
+/** The value of a widget; of one that a subgraph shows outside, that one's; undefined if a node is to make it. */
+function valueOf(place, widget, input = place.node.inputs?.find((slot) => slot.widget?.name === widget.name)) {
   const link = place.node.graph.getLink(input?.link)
   if (!link) return widget?.value
-  if (!link.originIsIoNode) return undefined
+  if (!link.originIsIoNode) {
+    const from = origin(place, input)
+    return HOLDERS.includes(from?.node.type) ? valueOf(from, from.node.widgets[0]) : undefined
+  }
   const host = outside(place)
   const slot = host.node?.inputs[link.origin_slot]
   return slot && valueOf(host, host.node.getWidgetFromSlot(slot), slot)
@@ -219,7 +226,8 @@ function positionOf(phrase, objects, prompt) {
   return objects.push({ name: prompt.slice(start, start + phrase.length), occurrence: 0 }) - 1
 }
 
-function edited(scene, { edits = {} }, title) {
+function edited(scene, { edits: held }, title) {
+  const edits = parsed(held) ?? {}
   const fault = faultOfEdits(scene, edits)
   if (fault) throw damaged(title, fault)
   const found = editsOf(scene, edits)
@@ -230,7 +238,8 @@ function edited(scene, { edits = {} }, title) {
   return { ...scene, relations: distinct(relations) }
 }
 
-function laidOut(scene, { layout = {} }, title) {
+function laidOut(scene, { layout: held }, title) {
+  const layout = parsed(held) ?? {}
   const fault = faultOfLayout(scene, layout)
   if (fault) throw damaged(title, fault)
   const shown = peopled(scene, layout)

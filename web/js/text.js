@@ -5,6 +5,7 @@ import { app } from "../../../scripts/app.js"
 const en = {
   noParser: "Connect relations to a Spatial Relation Parser.",
   unknownPrompt: "The prompt comes by a link. Run the workflow once to see its objects here.",
+  unknownRelations: "Relations come from a node that finds them when it runs, such as one that reads boxes.",
   noObjects: "No objects found. Write a prompt that names some, such as: a cat to the left of a dog; in another language, add them with +.",
   noRelations: "No relations found. Write a prompt that states some, such as: a cat to the left of a dog.",
   nothingToSteer: "Nothing to steer: no relation found. Say where things are: a cat to the left of a dog.",
@@ -60,6 +61,7 @@ const phrases = {
 const zh = {
   noParser: "请将「关系」连接到「空间关系解析」。",
   unknownPrompt: "提示词来自连线。请先运行一次工作流，物体才会显示在这里。",
+  unknownRelations: "关系来自运行时才得出结果的节点，例如读取边界框的节点。",
   noObjects: "没有找到物体。请在提示词中写出物体，例如：a cat to the left of a dog；其他语言请用 + 添加。",
   noRelations: "没有找到空间关系。请在提示词中写出关系，例如：a cat to the left of a dog。",
   nothingToSteer: "无可引导：没有找到空间关系。请写出物体的位置，例如：a cat to the left of a dog。",

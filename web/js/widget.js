@@ -1,7 +1,7 @@
 /** What the widgets of this pack share: a value, a look upstream, and elements to show both. */
 
 import { app } from "../../../scripts/app.js"
-import { DamagedValue } from "./damage.js"
+import { DamagedValue, parsed } from "./damage.js"
 import { read, upstream } from "./scene.js"
 import "./style.js"
 import { texts } from "./text.js"
@@ -51,8 +51,9 @@ export function addSceneWidget(node, name, type, { minHeight, makeView }) {
   })
 
   const widget = node.addDOMWidget(name, type, element, {
-    getValue: () => value,
-    setValue: hold,
+    // A text: where a value is an object, comfy-cli sends none of the node's values.
+    getValue: () => JSON.stringify(value),
+    setValue: (next) => hold(parsed(next)),
     getMinHeight: () => minHeight,
     socketless: true,
   })
@@ -103,7 +104,8 @@ export function followScene(node, unconnected, show) {
 
   function found() {
     const source = upstream(node)
-    return JSON.stringify(source && { ...source, prompt: source.prompt ?? node.properties.prompt })
+    const kept = source?.isUnknown ? undefined : node.properties.prompt
+    return JSON.stringify(source && { ...source, prompt: source.prompt ?? kept })
   }
 
   function follow(json) {
@@ -117,7 +119,7 @@ export function followScene(node, unconnected, show) {
   async function update(json) {
     const source = JSON.parse(json)
     let next = null
-    let missing = source ? words.unknownPrompt : unconnected
+    let missing = source?.isUnknown ? words.unknownRelations : source ? words.unknownPrompt : unconnected
     if (source?.prompt !== undefined) {
       try {
         next = await read(source)
