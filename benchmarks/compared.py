@@ -116,7 +116,7 @@ def ways_of(model: DiffusionPipeline, seeds: Sequence[int]) -> dict[str, Compare
         "infsplign": (
             "noise guidance by its settings, its weight fitted to the model",
             _by(
-                partial(CentroidLoss, "gelu", orthogonal="l2"),
+                partial(CentroidLoss, "gelu", orthogonal="l2", standardised=False),
                 SteeringSchedule(GUIDANCE, step_size=_INFSPLIGN_WEIGHT[shape], normalize=False, spread=False, rest=0),
             ),
         ),

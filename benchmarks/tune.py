@@ -40,7 +40,7 @@ from steering_core.miniature.prompts import chained_prompts, unseen_pair_prompts
 from steering_core.miniature.score import STEPS
 from steering_core.schedule import DESCENT, GUIDANCE, SteeringSchedule
 
-_EACH, _TEXT, _ALL = "each", "text", "all"
+_EACH, _TEXT, _ALL, _ONE, _OWN = "each", "text", "all", "one", "own"
 _COLUMNS = ("oa", "visor_cond", "visor_uncond", "visor_4", "looks", "gradient_passes", "time_ratio")
 
 
@@ -72,6 +72,13 @@ def main() -> None:
         default=[Way.logit_scale],
         metavar="SCALE",
         help="of the attention that steering reads, as a stand-in for other models (default: 1)",
+    )
+    parser.add_argument(
+        "--contrasts",
+        choices=(_ONE, _OWN),
+        nargs="+",
+        default=[_ONE],
+        help="of the maps that a centroid loss reads: one for all networks, or the network's own (default: one)",
     )
     parser.add_argument("--ends", type=float, nargs="+", default=[None], help="ends of the window, in few steps too")
     parser.add_argument(
@@ -141,6 +148,7 @@ def _ways(options: argparse.Namespace, pipeline: DiffusionPipeline) -> Iterator[
         target,
         rest,
         bound,
+        contrast,
         logits,
         restarts,
         overlap,
@@ -155,6 +163,7 @@ def _ways(options: argparse.Namespace, pipeline: DiffusionPipeline) -> Iterator[
         options.targets,
         options.rests,
         options.bound,
+        options.contrasts,
         options.logit_scales,
         options.restarts,
         options.restart_overlaps,
@@ -175,10 +184,12 @@ def _ways(options: argparse.Namespace, pipeline: DiffusionPipeline) -> Iterator[
         size = f"strength {strength}" if step_size is None else f"step size {step_size}"
         name = f"{loss}, {size}, end {'by default' if end is None else end}, target {target}, rest {rest}"
         name += f", refinements {refinements or 'by default'}, bound {bound}"
-        name += f", layers {' '.join(layers) or 'by default'}, softmax over {keys}, logits times {logits}"
+        name += f", layers {' '.join(layers) or 'by default'}, softmax over {keys}"
+        name += f", {contrast} contrast, logits times {logits}"
         if restarts:
             name += f", at most {restarts} restarts above {overlap}"
-        make_loss = partial(named_loss, loss, options.classifier, layers, over_all_keys=keys == _ALL)
+        reading = {"over_all_keys": keys == _ALL, "standardised": contrast == _ONE}
+        make_loss = partial(named_loss, loss, options.classifier, layers, **reading)
         yield Way(name, make_loss, schedule, logits)
 
 

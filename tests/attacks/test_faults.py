@@ -167,6 +167,10 @@ class Wrong:
     def reads_words(self):
         return self.loss.reads_words
 
+    @property
+    def standardised(self):
+        return self.loss.standardised
+
     def bound_to(self, network, relations):
         return Wrong(self.fault, self.loss.bound_to(network, relations))
 

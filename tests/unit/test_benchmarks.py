@@ -25,7 +25,6 @@ from benchmarks.named_losses import named_loss
 from benchmarks.shapes import SHAPES, made
 from benchmarks.warnings import Picture, rates_of
 from benchmarks.ways import centroid_way, learned_way
-from steering_core import probe
 from steering_core.attention import token_columns
 from steering_core.backends.diffusers import load_pipeline
 from steering_core.backends.diffusers.families import readable_network
@@ -47,6 +46,7 @@ from steering_core.losses import CentroidLoss, CombinedLoss, LearnedLoss, Presen
 from steering_core.miniature.folder import MINIATURE_DIR
 from steering_core.miniature.prompts import unseen_pair_prompts
 from steering_core.miniature.score import Tally
+from steering_core.probe import MapCollector, ProbeComplete
 from steering_core.relations import CARDINAL_RELATIONS, Place
 from steering_core.schedule import SteeringSchedule
 from steering_core.token_maps import TokenMaps
@@ -282,10 +282,17 @@ def test_layers_and_keys_are_swept(monkeypatch, capsys):
 def test_logits_are_scaled_where_steering_reads_them_and_not_for_the_network():
     q, k = torch.randn(2, 1, 2, 9, 8, generator=torch.Generator().manual_seed(0))
     plain = token_columns(q, k, [[1], [2, 3]])
+
+    def read():
+        collector = MapCollector(["up.0"], [[1], [2, 3]])
+        with pytest.raises(ProbeComplete):
+            collector.add("up.0", q, k, (3, 3))
+        return collector.token_maps().layers["up.0"].flatten(-2)
+
     with scaled_logits(2.0):
-        torch.testing.assert_close(probe.token_columns(q, k, [[1], [2, 3]]), token_columns(2 * q, k, [[1], [2, 3]]))
+        torch.testing.assert_close(read(), token_columns(2 * q, k, [[1], [2, 3]]))
         assert torch.equal(token_columns(q, k, [[1], [2, 3]]), plain)
-    assert probe.token_columns is token_columns
+    assert torch.equal(read(), plain)
 
 
 def test_peak_memory_is_what_is_held_at_once():

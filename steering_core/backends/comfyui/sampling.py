@@ -444,6 +444,7 @@ class _SteeredRun:
                     network,
                     layers,
                     loss.over_all_keys,
+                    self._steering.standardised,
                 )
 
         return x * scale, probe
