@@ -38,7 +38,7 @@ class MapCollector:
         goes_on: after the last layer the forward goes on without gradients; else it is ended there.
 
     Attributes:
-        maps: of the layers that were read so far.
+        maps: of the layers that were read so far, by the layer's name and whether they are standardised.
     """
 
     def __init__(
@@ -51,8 +51,7 @@ class MapCollector:
     ) -> None:
         self.over_all_keys = over_all_keys
         self._goes_on = goes_on
-        self.maps: dict[str, Tensor] = {}
-        self._standardised: dict[str, Tensor] = {}
+        self.maps: dict[tuple[str, bool], Tensor] = {}
         self._objects = standardised
         self._wanted = tuple(layers)
         self._tokens = tokens
@@ -82,10 +81,10 @@ class MapCollector:
             ProbeComplete: it was the last one wanted, and the forward is to end.
         """
         tokens = [[first + index for index in indices] for indices in self._tokens]
-        self.maps[name] = _of_positions(token_columns(q, k, tokens, bias, scale), size)
+        self.maps[name, False] = _of_positions(token_columns(q, k, tokens, bias, scale), size)
         if objects := tokens[: self._objects]:
             q = standardised_queries(q, k, objects, bias, scale)
-            self._standardised[name] = _of_positions(token_columns(q, k, objects, bias, scale), size)
+            self.maps[name, True] = _of_positions(token_columns(q, k, objects, bias, scale), size)
         if name == self._wanted[-1]:
             if not self._goes_on:
                 raise ProbeComplete
@@ -97,13 +96,16 @@ class MapCollector:
         Raises:
             RuntimeError: the forward did not come to all of the layers.
         """
-        if unread := [name for name in self._wanted if name not in self.maps]:
+        if unread := [name for name in self._wanted if (name, False) not in self.maps]:
             raise RuntimeError(
                 f"the model did not run its attention layers {', '.join(unread)} as it does by itself: another patch "
                 f"has replaced them, or a condition has brought tokens that steering does not know"
             )
-        standardised = {name: self._standardised[name] for name in self._wanted} if self._objects else None
-        return TokenMaps({name: self.maps[name] for name in self._wanted}, standardised=standardised)
+        layers, standardised = (
+            {name: self.maps[name, kind] for name in self._wanted if (name, kind) in self.maps}
+            for kind in (False, True)
+        )
+        return TokenMaps(layers, standardised=standardised or None)
 
 
 def _of_positions(columns: Tensor, size: Sequence[int]) -> Tensor:
