@@ -91,26 +91,21 @@ def standardised_queries(
         q, k, tokens, bias, scale: see ``token_columns``. Keys that the bias leaves no attention do not count.
 
     Returns:
-        As q, in float32. The factor is no part of the graph, and each image of the batch has its own.
+        As q, in float32. Each image of the batch has a factor of its own.
     """
-    q = q.float()
-    with torch.no_grad():
-        logits = (q - q.mean(dim=-2, keepdim=True)) @ (_keys_of(k, tokens) - _mean_key(k, bias)).transpose(-1, -2)
-        contrast = logits.square().mean(dim=(1, 2, 3)).sqrt() * (k.shape[-1] ** -0.5 if scale is None else scale)
-        factor = CONTRAST / contrast.clamp_min(_LEAST_CONTRAST)
-    return q * factor[:, None, None, None]
-
-
-def _keys_of(k: Tensor, tokens: Sequence[Sequence[int]]) -> Tensor:
-    """The keys of the objects' tokens, (batch, heads, tokens, head_dim)."""
-    return k[..., [index for indices in tokens for index in indices], :].float()
+    q, k = q.float(), k.float()
+    chosen = k[..., [index for indices in tokens for index in indices], :]
+    logits = (q - q.mean(dim=-2, keepdim=True)) @ (chosen - _mean_key(k, bias)).transpose(-1, -2)
+    logits = logits * (k.shape[-1] ** -0.5 if scale is None else scale)
+    variance = logits.square().mean(dim=(1, 2, 3), keepdim=True)
+    return q * (CONTRAST / variance.clamp_min(_LEAST_CONTRAST**2).sqrt())
 
 
 def _mean_key(k: Tensor, bias: Tensor | None) -> Tensor:
     """The mean of the keys by what attention the bias alone would give them, (batch, heads, 1, head_dim)."""
     if bias is None:
-        return k.float().mean(dim=-2, keepdim=True)
-    return bias.float().softmax(dim=-1).mean(dim=-2, keepdim=True) @ k.float()
+        return k.mean(dim=-2, keepdim=True)
+    return bias.float().softmax(dim=-1).mean(dim=-2, keepdim=True) @ k
 
 
 @lru_cache(maxsize=16)

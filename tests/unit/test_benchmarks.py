@@ -15,7 +15,7 @@ from pipelines import state
 from toy_recording import SETTINGS as TOY_SETTINGS
 from toy_recording import ToyModel, ToySource, record_toy
 
-from benchmarks import cost, leak, places, research, steering, tune
+from benchmarks import contrast, cost, leak, places, research, steering, tune
 from benchmarks.inversion import coming_back
 from benchmarks.kept import KeptTallies
 from benchmarks.logits import scaled_logits
@@ -411,3 +411,11 @@ def test_inversion_comes_back_to_the_picture():
     plain, refined = (coming_back(model, first=0, count=2, steps=50, refinements=refinements) for refinements in (0, 1))
     assert refined.min() >= 25
     assert (refined > plain).all()
+
+
+def test_the_direction_of_a_move_is_that_of_any_contrast_where_maps_have_one():
+    seen = contrast.directions("miniature", prompts=1)
+    cosine = {way: torch.cat(found, dim=1)[0] for way, found in seen.items()}
+    for scale in (0.25, 4.0):
+        assert (cosine["one", scale] > 0.999).all() and cosine["own", scale].mean() < 0.8
+    assert "| miniature | one | × 4 | 1.00 |" in contrast.table({"miniature": seen, "flux_miniature": seen})

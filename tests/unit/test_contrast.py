@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import partial
+from functools import cache, partial
 
 import pytest
 import torch
@@ -23,6 +23,7 @@ def drawn(request):
     """Makes a picture of a shipped miniature, in few steps, and what its steering saw."""
     pipeline = load_pipeline(SHIPPED[request.param], "cpu")
 
+    @cache
     def draw(loss, logits=1.0, update=DESCENT):
         steering = Steering(ground_prompt(pipeline, PROMPT), loss, SteeringSchedule(update=update))
         with scaled_logits(logits):
@@ -34,7 +35,7 @@ def drawn(request):
 @pytest.mark.parametrize("update", [DESCENT, GUIDANCE])
 @pytest.mark.parametrize("logits", [0.25, 4.0])
 def test_pictures_do_not_depend_on_the_contrast_of_the_attention(drawn, update, logits):
-    (picture, trace), (expected, usual) = drawn(CentroidLoss(), logits, update), drawn(CentroidLoss(), 1.0, update)
+    (picture, trace), (expected, usual) = (drawn(CentroidLoss(), times, update) for times in (logits, 1.0))
     torch.testing.assert_close(picture, expected, atol=2e-3, rtol=0)
     torch.testing.assert_close(trace[0].loss, usual[0].loss)
     assert not torch.equal(trace[0].mean_map, usual[0].mean_map)  # which tells of the network's own attention
