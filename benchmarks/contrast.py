@@ -2,7 +2,7 @@
 
 python -m benchmarks.contrast
 
-Pictures are steered at the defaults. At each latent that they come to, the direction of a move is asked again with the
+Pictures are steered by maps of one contrast. At each latent that they come to, the direction of a move is asked again with the
 attention of scaled logits, by maps of the network's own contrast and by those of one contrast, and held against the
 direction with the logits as they are.
 """
@@ -58,7 +58,12 @@ def directions(model: str, prompts: int) -> _Seen:
     drawing = pipeline(SHIPPED[model])
     seen: _Seen = {}
     for prompt in unseen_pair_prompts(MEASURED_PROMPTS + prompts, PROMPT_SEED)[MEASURED_PROMPTS:]:
-        sampled(drawing, prompt.text, SEEDS, _Asking(ground_prompt(drawing, prompt.text), CentroidLoss(), seen=seen))
+        sampled(
+            drawing,
+            prompt.text,
+            SEEDS,
+            _Asking(ground_prompt(drawing, prompt.text), CentroidLoss(standardised=True), seen=seen),
+        )
     return seen
 
 

@@ -16,7 +16,7 @@ def named_loss(
     classifier: Path = MINIATURE_CLASSIFIER,
     layers: tuple[str, ...] = (),
     over_all_keys: bool = False,
-    standardised: bool = True,
+    standardised: bool = False,
 ) -> SteeringLoss:
     """A centroid loss by its function, ``learned``, ``presence``, or a weighted sum of those.
 

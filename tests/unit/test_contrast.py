@@ -35,7 +35,9 @@ def drawn(request):
 @pytest.mark.parametrize("update", [DESCENT, GUIDANCE])
 @pytest.mark.parametrize("logits", [0.25, 4.0])
 def test_pictures_do_not_depend_on_the_contrast_of_the_attention(drawn, update, logits):
-    (picture, trace), (expected, usual) = (drawn(CentroidLoss(), times, update) for times in (logits, 1.0))
+    (picture, trace), (expected, usual) = (
+        drawn(CentroidLoss(standardised=True), times, update) for times in (logits, 1.0)
+    )
     torch.testing.assert_close(picture, expected, atol=2e-3, rtol=0)
     torch.testing.assert_close(trace[0].loss, usual[0].loss)
     assert not torch.equal(trace[0].mean_map, usual[0].mean_map)  # which tells of the network's own attention
@@ -51,7 +53,7 @@ def test_each_loss_of_a_combination_reads_its_own_maps():
     learned = LearnedLoss(load_classifier(MINIATURE_CLASSIFIER))
     pipeline = load_pipeline(SHIPPED["miniature"], "cpu")
     scene = ground_prompt(pipeline, PROMPT)
-    losses = {"centroid": CentroidLoss(), "learned": learned, "presence": PresenceLoss()}
+    losses = {"centroid": CentroidLoss(standardised=True), "learned": learned, "presence": PresenceLoss()}
     losses["together"] = CombinedLoss(tuple((loss, 1.0) for loss in losses.values()))
     seen = {}
     for name, loss in losses.items():
@@ -66,8 +68,8 @@ def test_maps_are_standardised_for_a_loss_that_reads_them():
     make = partial(Steering, ground_prompt(pipeline, PROMPT))
     published, presence = CentroidLoss(standardised=False), PresenceLoss()
     assert (
-        make(CentroidLoss()).standardised
-        == make(CombinedLoss(((CentroidLoss(), 1.0), (presence, 1.0)))).standardised
+        make(CentroidLoss(standardised=True)).standardised
+        == make(CombinedLoss(((CentroidLoss(standardised=True), 1.0), (presence, 1.0)))).standardised
         == 2
     )
     assert make(published).standardised == make(CombinedLoss(((published, 1.0), (presence, 1.0)))).standardised == 0
