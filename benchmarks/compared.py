@@ -104,7 +104,7 @@ def ways_of(model: DiffusionPipeline) -> dict[str, ComparedWay]:
         "infsplign": (
             "noise guidance by its settings, its weight fitted to the model",
             _by(
-                partial(CentroidLoss, "gelu", orthogonal="l2"),
+                partial(CentroidLoss, "gelu", orthogonal="l2", standardised=False),
                 SteeringSchedule(GUIDANCE, step_size=_INFSPLIGN_WEIGHT[shape], normalize=False, spread=False, rest=0),
             ),
         ),

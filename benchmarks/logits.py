@@ -9,16 +9,17 @@ from unittest.mock import patch
 
 from torch import Tensor
 
-from steering_core import probe
-from steering_core.attention import token_columns
+from steering_core.probe import MapCollector
 
 
 @contextmanager
 def scaled_logits(scale: float) -> Iterator[None]:
     """Within this context, steering reads the attention of logits times a scale; the network attends as ever."""
 
-    def columns(q: Tensor, *args: Any, **kwargs: Any) -> Tensor:
-        return token_columns(scale * q, *args, **kwargs)
+    add = MapCollector.add
 
-    with patch.object(probe, "token_columns", columns):
+    def scaled(collector: MapCollector, name: str, q: Tensor, *args: Any, **kwargs: Any) -> None:
+        add(collector, name, scale * q, *args, **kwargs)
+
+    with patch.object(MapCollector, "add", scaled):
         yield

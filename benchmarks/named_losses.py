@@ -13,27 +13,33 @@ from steering_core.losses.centroid import FUNCTIONS
 
 
 def named_loss(
-    name: str, classifier: Path = MINIATURE_CLASSIFIER, layers: tuple[str, ...] = (), over_all_keys: bool = False
+    name: str,
+    classifier: Path = MINIATURE_CLASSIFIER,
+    layers: tuple[str, ...] = (),
+    over_all_keys: bool = False,
+    standardised: bool = False,
 ) -> SteeringLoss:
     """A centroid loss by its function, ``learned``, ``presence``, ``separation``, or a weighted sum of those.
 
     Args:
         classifier: of the learned loss.
         layers, over_all_keys: of the others; see ``CentroidLoss``.
+        standardised: of the centroid losses, likewise.
 
     Raises:
         ValueError: a part of the name is none of these.
     """
     parts = name.split("+")
-    terms = [_term(part, classifier, {"layers": layers, "over_all_keys": over_all_keys}) for part in parts]
+    reading = {"layers": layers, "over_all_keys": over_all_keys}
+    terms = [_term(part, classifier, reading, standardised) for part in parts]
     return terms[0][0] if len(parts) == len(parts[0].split()) == 1 else CombinedLoss(tuple(terms))
 
 
-def _term(part: str, classifier: Path, reading: dict[str, Any]) -> tuple[SteeringLoss, float]:
+def _term(part: str, classifier: Path, reading: dict[str, Any], standardised: bool) -> tuple[SteeringLoss, float]:
     """Such as "gelu" or "0.3 learned"."""
     weight, _, name = part.strip().rpartition(" ")
     if name in FUNCTIONS:
-        loss: SteeringLoss = CentroidLoss(name, **reading)
+        loss: SteeringLoss = CentroidLoss(name, **reading, standardised=standardised)
     elif name == "learned":
         loss = LearnedLoss(_classifier(classifier))
     elif name == "presence":

@@ -43,6 +43,11 @@ class SeparationLoss:
         """Never: an object's map is the mean of its tokens'."""
         return False
 
+    @property
+    def standardised(self) -> bool:
+        """Never: it is as published."""
+        return False
+
     def bound_to(self, network: Sequence[AttentionLayer], relations: Sequence[Relation | Place]) -> SeparationLoss:
         """See ``SteeringLoss``; the kind of relation does not matter."""
         return replace(self, layers=check_layers(self.layers or default_layers(network), network))

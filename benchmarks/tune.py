@@ -41,7 +41,7 @@ from steering_core.miniature.score import STEPS
 from steering_core.relations import CARDINAL_RELATIONS, Relation
 from steering_core.schedule import DESCENT, GUIDANCE, SteeringSchedule
 
-_EACH, _TEXT, _ALL = "each", "text", "all"
+_EACH, _TEXT, _ALL, _ONE, _OWN = "each", "text", "all", "one", "own"
 _COLUMNS = ("oa", "visor_cond", "visor_uncond", "visor_4", "looks", "gradient_passes", "time_ratio")
 #: Prompts of each relation of pairs, "next to" among them, that ``benchmarks.steering`` measures.
 _MEASURED_OF_EACH = MEASURED_PROMPTS // len(CARDINAL_RELATIONS)
@@ -75,6 +75,13 @@ def main() -> None:
         default=[Way.logit_scale],
         metavar="SCALE",
         help="of the attention that steering reads, as a stand-in for other models (default: 1)",
+    )
+    parser.add_argument(
+        "--contrasts",
+        choices=(_ONE, _OWN),
+        nargs="+",
+        default=[_OWN],
+        help="of the maps that a centroid loss reads: one for all networks, or the network's own (default: own)",
     )
     parser.add_argument("--ends", type=float, nargs="+", default=[None], help="ends of the window, in few steps too")
     parser.add_argument(
@@ -153,6 +160,7 @@ def _ways(options: argparse.Namespace, pipeline: DiffusionPipeline) -> Iterator[
         target,
         rest,
         bound,
+        contrast,
         logits,
         restarts,
         overlap,
@@ -167,6 +175,7 @@ def _ways(options: argparse.Namespace, pipeline: DiffusionPipeline) -> Iterator[
         options.targets,
         options.rests,
         options.bound,
+        options.contrasts,
         options.logit_scales,
         options.restarts,
         options.restart_overlaps,
@@ -187,10 +196,12 @@ def _ways(options: argparse.Namespace, pipeline: DiffusionPipeline) -> Iterator[
         size = f"strength {strength}" if step_size is None else f"step size {step_size}"
         name = f"{loss}, {size}, end {'by default' if end is None else end}, target {target}, rest {rest}"
         name += f", refinements {refinements or 'by default'}, bound {bound}"
-        name += f", layers {' '.join(layers) or 'by default'}, softmax over {keys}, logits times {logits}"
+        name += f", layers {' '.join(layers) or 'by default'}, softmax over {keys}"
+        name += f", {contrast} contrast, logits times {logits}"
         if restarts:
             name += f", at most {restarts} restarts above {overlap}"
-        make_loss = partial(named_loss, loss, options.classifier, layers, over_all_keys=keys == _ALL)
+        reading = {"over_all_keys": keys == _ALL, "standardised": contrast == _ONE}
+        make_loss = partial(named_loss, loss, options.classifier, layers, **reading)
         yield Way(name, make_loss, schedule, logits)
 
 

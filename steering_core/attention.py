@@ -16,6 +16,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+#: How much the logits of objects vary over the image where they are standardised. Between what the two miniatures have
+#: by themselves, 0.1 to 1.2 and 1.4 to 5.
+CONTRAST = 1.5
+#: Less than this is what rounding leaves of logits that do not vary.
+_LEAST_CONTRAST = 1e-3
+
 
 @contextmanager
 def differentiable_attention() -> Iterator[None]:
@@ -69,6 +75,37 @@ def token_columns(
         q.float(), k.float(), values, attn_mask=None if bias is None else bias.float(), scale=scale
     )
     return columns[..., : len(tokens)].permute(0, 3, 1, 2)
+
+
+def standardised_queries(
+    q: Tensor, k: Tensor, tokens: Sequence[Sequence[int]], bias: Tensor | None = None, scale: float | None = None
+) -> Tensor:
+    """Queries by which the logits of the objects' tokens vary over the image by ``CONTRAST``.
+
+    A softmax sees no more of a token's logits than how they differ from those of the other keys. By how much that
+    varies over the positions is measured here, as the root of its variance in all heads and tokens together, and
+    divided out. So maps that are read with these queries do not depend on the scale of the network's own logits, and
+    heads keep their say against one another.
+
+    Args:
+        q, k, tokens, bias, scale: see ``token_columns``. Keys that the bias leaves no attention do not count.
+
+    Returns:
+        As q, in float32. Each image of the batch has a factor of its own.
+    """
+    q, k = q.float(), k.float()
+    chosen = k[..., [index for indices in tokens for index in indices], :]
+    logits = (q - q.mean(dim=-2, keepdim=True)) @ (chosen - _mean_key(k, bias)).transpose(-1, -2)
+    logits = logits * (k.shape[-1] ** -0.5 if scale is None else scale)
+    variance = logits.square().mean(dim=(1, 2, 3), keepdim=True)
+    return q * (CONTRAST / variance.clamp_min(_LEAST_CONTRAST**2).sqrt())
+
+
+def _mean_key(k: Tensor, bias: Tensor | None) -> Tensor:
+    """The mean of the keys by what attention the bias alone would give them, (batch, heads, 1, head_dim)."""
+    if bias is None:
+        return k.mean(dim=-2, keepdim=True)
+    return bias.float().softmax(dim=-1).mean(dim=-2, keepdim=True) @ k
 
 
 @lru_cache(maxsize=16)

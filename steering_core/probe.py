@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from .attention import split_heads, token_columns
+from .attention import split_heads, standardised_queries, token_columns
 from .care import end_gradients
 from .token_maps import TokenMaps
 
@@ -34,10 +34,11 @@ class MapCollector:
         layers: names of the wanted layers, in running order.
         tokens: for each object the indices of its tokens in the conditioning.
         over_all_keys: the softmax runs over all keys of a joint attention, not over those of the text alone.
+        standardised: of the first so many objects the maps are read of standardised logits too.
         goes_on: after the last layer the forward goes on without gradients; else it is ended there.
 
     Attributes:
-        maps: of the layers that were read so far.
+        maps: of the layers that were read so far, by the layer's name and whether they are standardised.
     """
 
     def __init__(
@@ -45,11 +46,13 @@ class MapCollector:
         layers: Sequence[str],
         tokens: Sequence[Sequence[int]],
         over_all_keys: bool = False,
+        standardised: int = 0,
         goes_on: bool = False,
     ) -> None:
         self.over_all_keys = over_all_keys
         self._goes_on = goes_on
-        self.maps: dict[str, Tensor] = {}
+        self.maps: dict[tuple[str, bool], Tensor] = {}
+        self._objects = standardised
         self._wanted = tuple(layers)
         self._tokens = tokens
 
@@ -78,8 +81,10 @@ class MapCollector:
             ProbeComplete: it was the last one wanted, and the forward is to end.
         """
         tokens = [[first + index for index in indices] for indices in self._tokens]
-        maps = token_columns(q, k, tokens, bias, scale).unflatten(-1, tuple(size))
-        self.maps[name] = maps if len(size) == 2 else maps.mean(dim=-3)
+        self.maps[name, False] = _of_positions(token_columns(q, k, tokens, bias, scale), size)
+        if objects := tokens[: self._objects]:
+            q = standardised_queries(q, k, objects, bias, scale)
+            self.maps[name, True] = _of_positions(token_columns(q, k, objects, bias, scale), size)
         if name == self._wanted[-1]:
             if not self._goes_on:
                 raise ProbeComplete
@@ -91,12 +96,22 @@ class MapCollector:
         Raises:
             RuntimeError: the forward did not come to all of the layers.
         """
-        if unread := [name for name in self._wanted if name not in self.maps]:
+        if unread := [name for name in self._wanted if (name, False) not in self.maps]:
             raise RuntimeError(
                 f"the model did not run its attention layers {', '.join(unread)} as it does by itself: another patch "
                 f"has replaced them, or a condition has brought tokens that steering does not know"
             )
-        return TokenMaps({name: self.maps[name] for name in self._wanted})
+        layers, standardised = (
+            {name: self.maps[name, kind] for name in self._wanted if (name, kind) in self.maps}
+            for kind in (False, True)
+        )
+        return TokenMaps(layers, standardised=standardised or None)
+
+
+def _of_positions(columns: Tensor, size: Sequence[int]) -> Tensor:
+    """Columns as maps (…, H, W), the mean over frames if there are any."""
+    maps = columns.unflatten(-1, tuple(size))
+    return maps if len(size) == 2 else maps.mean(dim=-3)
 
 
 @dataclass(frozen=True)

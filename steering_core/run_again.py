@@ -27,7 +27,7 @@ Around = Callable[[nn.Module], AbstractContextManager[Any]]
 
 
 @contextmanager
-def run_again(blocks: Iterable[nn.Module], around: Around, aside: MutableMapping[str, Tensor]) -> Iterator[None]:
+def run_again(blocks: Iterable[nn.Module], around: Around, aside: MutableMapping[Any, Tensor]) -> Iterator[None]:
     """In this context, blocks through which a gradient is to pass keep no more than their inputs for it.
 
     Args:
@@ -73,7 +73,7 @@ def reading_with_gradient(
 
 def _forward(
     around: Callable[[], AbstractContextManager[Any]],
-    aside: MutableMapping[str, Tensor],
+    aside: MutableMapping[Any, Tensor],
     forward: Callable[..., Any],
     *args: Any,
     **kwargs: Any,
@@ -133,12 +133,12 @@ class _Run:
     """
 
     around: Callable[[], AbstractContextManager[Any]]
-    aside: MutableMapping[str, Tensor]
+    aside: MutableMapping[Any, Tensor]
     forward: Callable[..., Any]
     arguments: _Parts
     names: Sequence[str]
     returned: _Parts = field(init=False)
-    names_aside: Sequence[str] = field(init=False)
+    names_aside: Sequence[Any] = field(init=False)
 
     def __call__(self, tensors: Sequence[Tensor]) -> list[Tensor]:
         """Those that it returns, and then those that it puts aside, from copies, which it may change in place."""

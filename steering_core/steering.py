@@ -110,6 +110,11 @@ class Steering:
         """The tokens whose maps a probe reads: of each object, and then each word of the prompt if the loss does."""
         return (*self.scene.tokens, *((word,) for word in self._words))
 
+    @property
+    def standardised(self) -> int:
+        """Of so many of the first of those a probe reads standardised maps too: of all objects, or of none."""
+        return len(self.scene.tokens) if self.loss.standardised else 0
+
     def begin(self) -> None:
         """A new run: nothing has been seen of it yet."""
         self.trace.clear()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 import torch.nn.functional as F
@@ -36,18 +36,26 @@ class TokenMaps:
         layers: by the layer's name, in the order the model runs them: (batch, objects, heads, H, W),
             H and W the layer's own. Values are attention probabilities in [0, 1].
         words: the maps of all words, where the loss reads them.
+        standardised: the same layers by logits of one contrast (``attention.standardised_queries``), where the loss
+            reads them.
     """
 
     layers: Mapping[str, Tensor]
     words: WordMaps | None = None
+    standardised: Mapping[str, Tensor] | None = None
 
     def __post_init__(self) -> None:
         if not self.layers:
             raise ValueError("Token maps of at least one layer were expected, got none.")
 
-    def of(self, names: Sequence[str]) -> list[Tensor]:
-        """The maps of the named layers; of all, where none is named."""
-        return [self.layers[name] for name in names or self.layers]
+    def of(self, names: Sequence[str], standardised: bool = False) -> list[Tensor]:
+        """The maps of the named layers; of all, where none is named.
+
+        Args:
+            standardised: the standardised ones, if those are there.
+        """
+        layers = self.standardised if standardised and self.standardised is not None else self.layers
+        return [layers[name] for name in names or layers]
 
     def mean_map(self, size: tuple[int, int] | None = None) -> Tensor:
         """One map for each object: the mean over heads and layers of maps that each sum to 1.
@@ -81,14 +89,14 @@ class TokenMaps:
         """
         count = len(objects)
         words = WordMaps({name: maps[:, count:] for name, maps in self.layers.items()}, objects)
-        return TokenMaps({name: maps[:, :count] for name, maps in self.layers.items()}, words)
+        return replace(self, layers={name: maps[:, :count] for name, maps in self.layers.items()}, words=words)
 
     def strength(self) -> Tensor:
         """How much attention each object gets: the mean over cells, heads and layers, (batch, objects), in [0, 1]."""
         return torch.stack([maps.mean(dim=(-3, -2, -1)) for maps in self.layers.values()]).mean(dim=0)
 
     def detach(self) -> TokenMaps:
-        """The same maps outside the autograd graph."""
+        """The maps of the objects by the network's own logits, outside the autograd graph."""
         return TokenMaps({name: maps.detach() for name, maps in self.layers.items()})
 
 

@@ -28,6 +28,10 @@ class SteeringLoss(Protocol):
     def reads_words(self) -> bool:
         """Whether it reads the maps of all of the prompt's words (``TokenMaps.words``)."""
 
+    @property
+    def standardised(self) -> bool:
+        """Whether it reads maps of standardised logits (``TokenMaps.standardised``)."""
+
     def bound_to(self, network: Sequence[AttentionLayer], relations: Sequence[Relation | Place]) -> SteeringLoss:
         """The loss for a run: with its layers chosen among the network's.
 

@@ -62,6 +62,8 @@ class CentroidLoss:
         over_all_keys: in a joint attention, of text and image in one sequence, the softmax of a map runs over the
             text's keys alone, as Learn-to-Steer reads it; with this it runs over all, so that a map also shrinks
             where the image looks at itself.
+        standardised: the maps are of logits brought to one contrast, so that the loss is indifferent to how flat or
+            sharp a network's attention is; else of the network's own, as published.
 
     Raises:
         ValueError: a setting is outside its range.
@@ -77,6 +79,7 @@ class CentroidLoss:
     balance_weight: float = 0.0
     layers: tuple[str, ...] = ()
     over_all_keys: bool = False
+    standardised: bool = False
 
     def __post_init__(self) -> None:
         if self.function not in FUNCTIONS:
@@ -105,7 +108,7 @@ class CentroidLoss:
 
     def __call__(self, maps: TokenMaps, relation: GroundedRelation, progress: float) -> Tensor:
         """See ``SteeringLoss``; the centroid losses are the same at every step."""
-        layers = maps.of(self.layers)
+        layers = maps.of(self.layers, self.standardised)
         coarsest = min(layer.shape[-2] * layer.shape[-1] for layer in layers)
         several_sizes = any(layer.shape[-2] * layer.shape[-1] > coarsest for layer in layers)
         terms = []

@@ -62,6 +62,11 @@ class CombinedLoss:
         """Whether a term does."""
         return any(loss.reads_words for loss, _ in self.terms)
 
+    @property
+    def standardised(self) -> bool:
+        """Whether a term does; each reads its own."""
+        return any(loss.standardised for loss, _ in self.terms)
+
     def bound_to(self, network: Sequence[AttentionLayer], relations: Sequence[Relation | Place]) -> CombinedLoss:
         """See ``SteeringLoss``."""
         return CombinedLoss(

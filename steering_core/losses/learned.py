@@ -45,6 +45,11 @@ class LearnedLoss:
         """Never: an object's map is the mean of its tokens'."""
         return False
 
+    @property
+    def standardised(self) -> bool:
+        """Never: the classifiers are trained on the network's own attention."""
+        return False
+
     def bound_to(self, network: Sequence[AttentionLayer], relations: Sequence[Relation | Place]) -> LearnedLoss:
         """See ``SteeringLoss``; only the very network that the classifier was made for can be read."""
         layout = self.classifier.layout

@@ -42,6 +42,11 @@ class PresenceLoss:
         """Always: an object's tokens are held against the other words."""
         return True
 
+    @property
+    def standardised(self) -> bool:
+        """Never: its sharpness is that of published attention."""
+        return False
+
     def bound_to(self, network: Sequence[AttentionLayer], relations: Sequence[Relation | Place]) -> PresenceLoss:
         """See ``SteeringLoss``; the kind of relation does not matter."""
         return replace(self, layers=check_layers(self.layers or presence_layers(network), network))

@@ -167,6 +167,10 @@ class Wrong:
     def reads_words(self):
         return self.loss.reads_words
 
+    @property
+    def standardised(self):
+        return self.loss.standardised
+
     def bound_to(self, network, relations):
         return Wrong(self.fault, self.loss.bound_to(network, relations))
 
@@ -305,7 +309,7 @@ def test_a_network_in_training_stays_in_training(update):
 # Ways to run a probe.
 
 
-def probed(pipeline, way: care.Care) -> tuple[torch.Tensor, int]:
+def probed(pipeline, way: care.Care, standardised: int = 0) -> tuple[torch.Tensor, int]:
     """A gradient, and the bytes of the layers' outputs that are alive on their device between forward and backward."""
     steering = make_steering(pipeline)
     context, _ = pipeline.encode_prompt(steering.scene.scene.prompt, "cpu", 1, False)
@@ -320,7 +324,8 @@ def probed(pipeline, way: care.Care) -> tuple[torch.Tensor, int]:
     try:
         with torch.enable_grad(), way():
             leaf = torch.randn(1, 4, 8, 8, generator=generator).requires_grad_()
-            maps = probe_unet(pipeline.unet, leaf, torch.tensor(900), context, steering.scene.tokens)
+            tokens, time = steering.scene.tokens, torch.tensor(900)
+            maps = probe_unet(pipeline.unet, leaf, time, context, tokens, standardised=standardised)
             loss = CentroidLoss("gelu", layers=tuple(maps.layers))(maps, steering.scene.relations[0], 0.0)
             held = sum(size for output, size in outputs if output() is not None)
             (gradient,) = torch.autograd.grad(loss.sum(), leaf)
@@ -333,9 +338,10 @@ def probed(pipeline, way: care.Care) -> tuple[torch.Tensor, int]:
 WAYS = {"watchful": care.Watchful(), "tolerant": care.tolerant, "frugal": care.frugal, "sparing": care.sparing}
 
 
+@pytest.mark.parametrize("standardised", [0, 2])
 @pytest.mark.parametrize("way", WAYS.values(), ids=WAYS)
-def test_more_care_gives_the_same_gradient(tiny_pipeline, way):
-    found, expected = probed(tiny_pipeline, way)[0], probed(tiny_pipeline, care.plain)[0]
+def test_more_care_gives_the_same_gradient(tiny_pipeline, way, standardised):
+    found, expected = (probed(tiny_pipeline, how, standardised)[0] for how in (way, care.plain))
     if way is care.frugal:  # what is run again adds up in another order
         torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-7)
     else:

@@ -134,7 +134,7 @@ def attentions(unet) -> dict:
     return {name: layer.attention for name, layer in unet_of(unet).projections.items()}
 
 
-def probe_unet(unet, latent, timestep, context, tokens, layers=(), **inputs):
+def probe_unet(unet, latent, timestep, context, tokens, layers=(), standardised=0, **inputs):
     """Token maps of a forward of a UNet."""
     given = {"sample": latent, "timestep": timestep, "encoder_hidden_states": context, **inputs}
-    return probe_network(unet, given, tokens, layers)
+    return probe_network(unet, given, tokens, layers, standardised=standardised)

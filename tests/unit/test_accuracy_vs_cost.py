@@ -189,7 +189,7 @@ def test_the_ways_have_the_settings_that_they_are_named_for(model):
     default = steering(DEFAULT)
     assert (default.schedule, default.loss) == (SteeringSchedule(), CentroidLoss("gelu"))
     infsplign = steering("infsplign")
-    assert infsplign.loss == CentroidLoss("gelu", orthogonal="l2")
+    assert infsplign.loss == CentroidLoss("gelu", orthogonal="l2", standardised=False)
     assert (infsplign.schedule.update, infsplign.schedule.end, infsplign.schedule.normalize) == (GUIDANCE, 0.25, False)
     learned = steering("learn to steer").schedule
     assert (learned.step_size, learned.refinements, learned.end, learned.normalize) == (5.0, 15, 0.5, False)

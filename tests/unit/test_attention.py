@@ -4,7 +4,7 @@ import pytest
 import torch
 from toys import Calls
 
-from steering_core.attention import split_heads, token_columns
+from steering_core.attention import CONTRAST, split_heads, standardised_queries, token_columns
 
 TOKENS = ((1,), (2, 3), (9,))
 
@@ -55,6 +55,57 @@ def test_a_token_beyond_the_keys_is_named():
     q, k = queries_and_keys()
     with pytest.raises(IndexError, match=r"Token 11 .* 11 tokens"):
         token_columns(q, k, [(11,)])
+
+
+@pytest.mark.parametrize("scale", [None, 0.3])
+def test_standardised_logits_vary_by_the_contrast(scale):
+    """Less the mean key's, over the positions, in all heads and tokens of an image together."""
+    q, k = queries_and_keys()
+    q = q * torch.tensor([0.2, 5.0])[:, None, None, None] + 1
+    standardised = standardised_queries(q, k, TOKENS, scale=scale)
+    logits = standardised @ (k - k.mean(dim=-2, keepdim=True)).transpose(-1, -2) * (scale or q.shape[-1] ** -0.5)
+    variance = logits[..., [1, 2, 3, 9]].var(dim=-2, correction=0)
+    torch.testing.assert_close(variance.mean(dim=(1, 2)).sqrt(), torch.full((2,), CONTRAST))
+
+
+@pytest.mark.parametrize("times", [0.01, 0.25, 4.0])
+def test_standardised_columns_do_not_depend_on_the_scale_of_the_logits(times):
+    q, k = queries_and_keys()
+
+    def columns(q, k):
+        return token_columns(standardised_queries(q, k, TOKENS), k, TOKENS)
+
+    torch.testing.assert_close(columns(times * q, k), columns(q, k))
+    torch.testing.assert_close(columns(q, times * k), columns(q, k))
+    # Their gradients have one direction.
+    leaves = [(queries_and_keys()[0] * factor).requires_grad_() for factor in (1.0, times)]
+    gradients = [torch.autograd.grad((columns(leaf, k) ** 2).sum(), leaf)[0] for leaf in leaves]
+    torch.testing.assert_close(gradients[1] * times, gradients[0])
+
+
+def test_what_all_keys_share_does_not_count_as_contrast():
+    """A softmax does not see it."""
+    q, k = queries_and_keys()
+    standardised = standardised_queries(q, k, TOKENS)
+    torch.testing.assert_close(standardised_queries(q, k + 7 * k[:, :, :1], TOKENS), standardised, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("least", [float("-inf"), -1e4])
+def test_masked_keys_do_not_count_in_the_contrast(least):
+    q, k = queries_and_keys()
+    bias = torch.zeros(1, 1, 1, 11)
+    bias[..., 10:] = least
+    masked = standardised_queries(q, torch.cat([k[..., :10, :], 100 * k[..., 10:, :]], dim=-2), TOKENS, bias)
+    torch.testing.assert_close(masked, standardised_queries(q, k[..., :10, :], TOKENS))
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_logits_that_do_not_vary_stay_finite_and_flat(dtype):
+    q, k = queries_and_keys()
+    leaf = q[..., :1, :].expand_as(q).to(dtype).clone().requires_grad_()
+    columns = token_columns(standardised_queries(leaf, k.to(dtype), TOKENS), k, TOKENS)
+    torch.testing.assert_close(columns, columns[..., :1].expand_as(columns), rtol=1e-2, atol=1e-2)
+    assert torch.autograd.grad((columns**2).sum(), leaf)[0].isfinite().all()
 
 
 def test_heads_are_split_as_attention_layers_do():

@@ -16,7 +16,7 @@ from pipelines import state
 from toy_recording import SETTINGS as TOY_SETTINGS
 from toy_recording import ToyModel, ToySource, record_toy
 
-from benchmarks import cost, leak, places, research, steering, tune, warnings
+from benchmarks import contrast, cost, leak, places, research, steering, tune, warnings
 from benchmarks.inversion import coming_back
 from benchmarks.logits import scaled_logits
 from benchmarks.measuring import Measurement, Sampling, draw_all, drawing_processes, pairs_suite
@@ -26,7 +26,6 @@ from benchmarks.separation import SeparationLoss
 from benchmarks.shapes import SHAPES, made
 from benchmarks.warnings import LastLook, Picture, rates_of
 from benchmarks.ways import UNSTEERED, Way, centroid_way, learned_way, rows
-from steering_core import probe
 from steering_core.attention import token_columns
 from steering_core.backends.diffusers import load_pipeline
 from steering_core.backends.diffusers.arms import loss_description
@@ -47,6 +46,7 @@ from steering_core.evaluation.visor import Trial
 from steering_core.layers import AttentionLayer
 from steering_core.losses import CentroidLoss, CombinedLoss, LearnedLoss, PresenceLoss
 from steering_core.miniature.folder import MINIATURE_DIR
+from steering_core.probe import MapCollector, ProbeComplete
 from steering_core.relations import CARDINAL_RELATIONS, Place
 from steering_core.schedule import SteeringSchedule
 from steering_core.token_maps import TokenMaps
@@ -339,10 +339,17 @@ def test_next_to_is_tuned_by_prompts_that_no_other_benchmark_measures(monkeypatc
 def test_logits_are_scaled_where_steering_reads_them_and_not_for_the_network():
     q, k = torch.randn(2, 1, 2, 9, 8, generator=torch.Generator().manual_seed(0))
     plain = token_columns(q, k, [[1], [2, 3]])
+
+    def read():
+        collector = MapCollector(["up.0"], [[1], [2, 3]])
+        with pytest.raises(ProbeComplete):
+            collector.add("up.0", q, k, (3, 3))
+        return collector.token_maps().layers["up.0"].flatten(-2)
+
     with scaled_logits(2.0):
-        torch.testing.assert_close(probe.token_columns(q, k, [[1], [2, 3]]), token_columns(2 * q, k, [[1], [2, 3]]))
+        torch.testing.assert_close(read(), token_columns(2 * q, k, [[1], [2, 3]]))
         assert torch.equal(token_columns(q, k, [[1], [2, 3]]), plain)
-    assert probe.token_columns is token_columns
+    assert torch.equal(read(), plain)
 
 
 def test_peak_memory_is_what_is_held_at_once():
@@ -461,3 +468,11 @@ def test_inversion_comes_back_to_the_picture():
     plain, refined = (coming_back(model, first=0, count=2, steps=50, refinements=refinements) for refinements in (0, 1))
     assert refined.min() >= 25
     assert (refined > plain).all()
+
+
+def test_the_direction_of_a_move_is_that_of_any_contrast_where_maps_have_one():
+    seen = contrast.directions("miniature", prompts=1)
+    cosine = {way: torch.cat(found, dim=1)[0] for way, found in seen.items()}
+    for scale in (0.25, 4.0):
+        assert (cosine["one", scale] > 0.999).all() and cosine["own", scale].mean() < 0.8
+    assert "| miniature | one | × 4 | 1.00 |" in contrast.table({"miniature": seen, "flux_miniature": seen})

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -167,6 +169,14 @@ def test_descent_moves_the_centres_towards_the_relation(relation):
         assert (after[0] - after[1]).norm() < (before[0] - before[1]).norm()
     else:
         assert all(change[axis] * sign > 0.01 for axis, sign in enumerate((dx, dy)) if sign)
+
+
+def test_standardised_maps_are_read_where_they_are_there():
+    plain, other = two_blobs((0.3, 0.6), (0.55, 0.4)), two_blobs((0.6, 0.6), (0.2, 0.4))
+    both = replace(plain, standardised=other.layers)
+    for standardised, expected in ((True, other), (False, plain)):
+        loss = CentroidLoss(layers=("up.0",), standardised=standardised)
+        assert loss(both, pair(Relation.LEFT_OF), 0.0) == loss(expected, pair(Relation.LEFT_OF), 0.0)
 
 
 def test_images_of_a_batch_do_not_touch_each_other():

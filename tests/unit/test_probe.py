@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from steering_core.attention import standardised_queries, token_columns
 from steering_core.families import CROSS, IMAGE, REFERENCES, REGISTERS, TEXT, Blocks, Family, NetworkInputs, Transformer
 from steering_core.layers import default_layers
 from steering_core.probe import MapCollector, ProbeComplete
@@ -28,6 +29,22 @@ def test_collector_ends_the_forward_after_the_last_layer():
     assert list(layers) == ["up.0", "up.1"]
     assert layers["up.0"].shape == (2, 2, 3, 2, 3)
     assert layers["up.1"].shape == (2, 2, 3, 3, 2)
+
+
+def test_collector_reads_the_first_objects_standardised_too():
+    generator = torch.Generator().manual_seed(0)
+    q, k = torch.randn(2, 3, 12, 4, generator=generator), torch.randn(2, 3, 7, 4, generator=generator)
+    read = {}
+    for standardised in (0, 2):
+        collector = MapCollector(["up.0"], [*TOKENS, (5,)], standardised=standardised)
+        with pytest.raises(ProbeComplete):
+            collector.add("up.0", q, k, (2, 3, 2), first=1)
+        read[standardised] = collector.token_maps()
+    tokens = [(2,), (3, 4)]
+    expected = token_columns(standardised_queries(q, k, tokens), k, tokens).unflatten(-1, (2, 3, 2)).mean(dim=-3)
+    assert torch.equal(read[2].layers["up.0"], read[0].layers["up.0"])
+    assert read[0].standardised is None and read[2].layers["up.0"].shape == (2, 3, 3, 3, 2)
+    assert torch.equal(read[2].standardised["up.0"], expected)
 
 
 class Block(nn.Module):

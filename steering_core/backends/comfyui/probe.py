@@ -42,6 +42,7 @@ def probe_model(
     network: ReadableNetwork,
     layers: Sequence[str],
     over_all_keys: bool = False,
+    standardised: int = 0,
 ) -> TokenMaps:
     """Token maps of one forward under a conditioning, ended at the last layer wanted.
 
@@ -55,13 +56,13 @@ def probe_model(
         tokens: for each object the indices of its tokens in the conditioning.
         network: of the guider's model.
         layers: names of the wanted layers, in running order.
-        over_all_keys: see ``MapCollector``.
+        over_all_keys, standardised: see ``MapCollector``.
 
     Raises:
         RuntimeError: the network did not come to all of the layers.
     """
     make_rope_differentiable()
-    collector = MapCollector(layers, tokens, over_all_keys)
+    collector = MapCollector(layers, tokens, over_all_keys, standardised)
     options = create_model_options_clone(model_options)
     transformer_options = options.setdefault("transformer_options", {})
     # Of the attention kernels that may be chosen, this one is known to have a backward.

@@ -326,6 +326,7 @@ class SteeredRun:
                     network,
                     layers,
                     loss.over_all_keys,
+                    self._steering.standardised,
                 )
 
         return x * scale, probe

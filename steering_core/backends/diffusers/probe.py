@@ -24,6 +24,7 @@ def probe_network(
     tokens: Sequence[Sequence[int]],
     layers: Sequence[str] = (),
     over_all_keys: bool = False,
+    standardised: int = 0,
 ) -> TokenMaps:
     """Token maps of one forward, which ends at the last layer wanted.
 
@@ -34,13 +35,15 @@ def probe_network(
         inputs: of the network's forward, by name, in its precision; as a forward, this may empty lists among them.
         tokens: for each object the indices of its tokens in the text.
         layers: names as ``readable_network`` tells them; ``default_layers`` when none is named.
-        over_all_keys: see ``MapCollector``.
+        over_all_keys, standardised: see ``MapCollector``.
 
     Raises:
         ValueError: a layer is not the network's, or how it attends to the prompt is not known.
         RuntimeError: the network did not come to all of the layers.
     """
-    return _read(network, {**inputs, "return_dict": False}, tokens, layers, over_all_keys, goes_on=False)[0]
+    return _read(network, {**inputs, "return_dict": False}, tokens, layers, over_all_keys, standardised, goes_on=False)[
+        0
+    ]
 
 
 def predicted_and_probed(
@@ -49,13 +52,14 @@ def predicted_and_probed(
     tokens: Sequence[Sequence[int]],
     layers: Sequence[str] = (),
     over_all_keys: bool = False,
+    standardised: int = 0,
 ) -> tuple[Any, TokenMaps]:
     """What a forward returns, and its token maps: after the last layer wanted it goes on without gradients.
 
     Args and what it raises: see ``probe_network``.
     """
     with torch.set_grad_enabled(torch.is_grad_enabled()):  # puts back what is switched off within
-        maps, output = _read(network, inputs, tokens, layers, over_all_keys, goes_on=True)
+        maps, output = _read(network, inputs, tokens, layers, over_all_keys, standardised, goes_on=True)
     return output, maps
 
 
@@ -65,12 +69,13 @@ def _read(
     tokens: Sequence[Sequence[int]],
     layers: Sequence[str],
     over_all_keys: bool,
+    standardised: int,
     goes_on: bool,
 ) -> tuple[TokenMaps, Any]:
     """Token maps of a forward, and what it returned if it came to its end."""
     readable = readable_network(network)
     wanted = check_layers(layers or default_layers(readable.layers), readable.layers)
-    collector = MapCollector(wanted, tokens, over_all_keys, goes_on)
+    collector = MapCollector(wanted, tokens, over_all_keys, standardised, goes_on)
     # One walk, and no look for an attribute that a module lacks: in a large network either takes milliseconds.
     modules = list(network.modules())
     output = None

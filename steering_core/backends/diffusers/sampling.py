@@ -237,8 +237,8 @@ class SteeredRun:
         Args:
             serves_both: the forward goes on, and what it predicts is kept.
         """
-        loss = self._steering.loss
-        how = self._network, given, self._steering.probed, loss.layers, loss.over_all_keys
+        steering, loss = self._steering, self._steering.loss
+        how = self._network, given, steering.probed, loss.layers, loss.over_all_keys, steering.standardised
         with replaced(self._network, forward=self._network_forward):
             if not serves_both:
                 return probe_network(*how)

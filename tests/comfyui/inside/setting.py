@@ -88,6 +88,10 @@ class FailingLoss:
     def reads_words(self):
         return self.loss.reads_words
 
+    @property
+    def standardised(self):
+        return self.loss.standardised
+
     def bound_to(self, network, relations):
         self.loss = self.loss.bound_to(network, relations)
         return self

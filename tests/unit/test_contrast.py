@@ -1,0 +1,75 @@
+"""Steering is indifferent to how flat or sharp a network's attention is."""
+
+from __future__ import annotations
+
+from functools import cache, partial
+
+import pytest
+import torch
+from toys import PROMPT
+
+from benchmarks.logits import scaled_logits
+from steering_core.backends.diffusers import ground_prompt, load_pipeline
+from steering_core.classifier import MINIATURE_CLASSIFIER, load_classifier
+from steering_core.losses import CentroidLoss, CombinedLoss, LearnedLoss, PresenceLoss
+from steering_core.miniature.folder import SHIPPED
+from steering_core.miniature.score import sampled
+from steering_core.schedule import DESCENT, GUIDANCE, SteeringSchedule
+from steering_core.steering import Steering
+
+
+@pytest.fixture(scope="module", params=SHIPPED)
+def drawn(request):
+    """Makes a picture of a shipped miniature, in few steps, and what its steering saw."""
+    pipeline = load_pipeline(SHIPPED[request.param], "cpu")
+
+    @cache
+    def draw(loss, logits=1.0, update=DESCENT):
+        steering = Steering(ground_prompt(pipeline, PROMPT), loss, SteeringSchedule(update=update))
+        with scaled_logits(logits):
+            return sampled(pipeline, PROMPT, [3], steering, steps=3), steering.trace
+
+    return draw
+
+
+@pytest.mark.parametrize("update", [DESCENT, GUIDANCE])
+@pytest.mark.parametrize("logits", [0.25, 4.0])
+def test_pictures_do_not_depend_on_the_contrast_of_the_attention(drawn, update, logits):
+    (picture, trace), (expected, usual) = (
+        drawn(CentroidLoss(standardised=True), times, update) for times in (logits, 1.0)
+    )
+    torch.testing.assert_close(picture, expected, atol=2e-3, rtol=0)
+    torch.testing.assert_close(trace[0].loss, usual[0].loss)
+    assert not torch.equal(trace[0].mean_map, usual[0].mean_map)  # which tells of the network's own attention
+
+
+@pytest.mark.parametrize("logits", [0.25, 4.0])
+def test_as_published_they_do(drawn, logits):
+    (_, trace), (_, usual) = (drawn(CentroidLoss(standardised=False), scale) for scale in (logits, 1.0))
+    assert (trace[0].loss - usual[0].loss).abs() > 0.005
+
+
+def test_each_loss_of_a_combination_reads_its_own_maps():
+    learned = LearnedLoss(load_classifier(MINIATURE_CLASSIFIER))
+    pipeline = load_pipeline(SHIPPED["miniature"], "cpu")
+    scene = ground_prompt(pipeline, PROMPT)
+    losses = {"centroid": CentroidLoss(standardised=True), "learned": learned, "presence": PresenceLoss()}
+    losses["together"] = CombinedLoss(tuple((loss, 1.0) for loss in losses.values()))
+    seen = {}
+    for name, loss in losses.items():
+        steering = Steering(scene, loss, SteeringSchedule(target=-10.0))
+        sampled(pipeline, PROMPT, [3], steering, steps=3)
+        seen[name] = steering.trace[0].loss
+    torch.testing.assert_close(seen["together"], seen["centroid"] + seen["learned"] + seen["presence"])
+
+
+def test_maps_are_standardised_for_a_loss_that_reads_them():
+    pipeline = load_pipeline(SHIPPED["miniature"], "cpu")
+    make = partial(Steering, ground_prompt(pipeline, PROMPT))
+    published, presence = CentroidLoss(standardised=False), PresenceLoss()
+    assert (
+        make(CentroidLoss(standardised=True)).standardised
+        == make(CombinedLoss(((CentroidLoss(standardised=True), 1.0), (presence, 1.0)))).standardised
+        == 2
+    )
+    assert make(published).standardised == make(CombinedLoss(((published, 1.0), (presence, 1.0)))).standardised == 0
