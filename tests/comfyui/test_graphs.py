@@ -389,6 +389,12 @@ def test_pictures_begin_again_by_the_schedule_and_the_report_says_so(server, ste
             "layout.objects[0]: an object was expected",
         ),
         (_spatial_prompt(layout={"objects": [1]})["prompt"], "layout.objects[0]: an object was expected"),
+        (_spatial_prompt(layout='{"objects": [1]}')["prompt"], "layout.objects[0]: an object was expected"),
+        (_spatial_prompt(layout="a cat")["prompt"], "layout is no JSON that can be read"),
+        (
+            pack_node("EditRelations", relations=["parser", 1], edits="{"),
+            "edits is no JSON that can be read",
+        ),
         (_spatial_prompt(strength=-1.0)["prompt"], "smaller than min"),
         (schedule_node(start_percent=0.5), "start < end"),
         (schedule_node(decay=2.0), "decay must be from 0.0 to 1.0"),
