@@ -17,7 +17,7 @@ def named_loss(
     classifier: Path = MINIATURE_CLASSIFIER,
     layers: tuple[str, ...] = (),
     over_all_keys: bool = False,
-    standardised: bool = False,
+    standardised: bool = True,
 ) -> SteeringLoss:
     """A centroid loss by its function, ``learned``, ``presence``, ``separation``, or a weighted sum of those.
 

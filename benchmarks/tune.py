@@ -80,8 +80,8 @@ def main() -> None:
         "--contrasts",
         choices=(_ONE, _OWN),
         nargs="+",
-        default=[_OWN],
-        help="of the maps that a centroid loss reads: one for all networks, or the network's own (default: own)",
+        default=[_ONE],
+        help="of the maps that a centroid loss reads: one for all networks, or the network's own (default: one)",
     )
     parser.add_argument("--ends", type=float, nargs="+", default=[None], help="ends of the window, in few steps too")
     parser.add_argument(

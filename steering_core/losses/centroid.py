@@ -79,7 +79,7 @@ class CentroidLoss:
     balance_weight: float = 0.0
     layers: tuple[str, ...] = ()
     over_all_keys: bool = False
-    standardised: bool = False
+    standardised: bool = True
 
     def __post_init__(self) -> None:
         if self.function not in FUNCTIONS:
