@@ -3,8 +3,8 @@
 python -m benchmarks.contrast
 
 Pictures are steered by maps of one contrast, the default. At each latent that they come to, the direction of a move is
-asked again with the attention of scaled logits, by maps of the network's own contrast and by those of one contrast, and held
-against the direction with the logits as they are.
+asked again with the attention of scaled logits, by maps of the network's own contrast and by those of one contrast,
+and held against the direction with the logits as they are.
 """
 
 from __future__ import annotations
