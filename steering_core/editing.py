@@ -141,7 +141,8 @@ def edited(scene: Scene, edits: Iterable[RelationEdit]) -> Scene:
 
 
 def described(prompt: str) -> dict[str, Any]:
-    """What a front end needs of a prompt, as JSON: its objects, and its relations by their positions among these.
+    """What a front end needs of a prompt, as JSON: its objects, its relations by their positions among these, and what
+    was read and is not steered, in words.
 
     The object of a place is null.
 
@@ -150,15 +151,17 @@ def described(prompt: str) -> dict[str, Any]:
     """
     named = numbered(objects(prompt))
     positions = {span: position for position, span in enumerate(named)}
+    scene = parse(prompt)
     return {
         "objects": [one._asdict() for one in named.values()],
+        "unsteered": [str(depth) for depth in scene.depth],
         "relations": [
             [
                 positions[relation.subject],
                 relation.relation.value,
                 None if relation.object is None else positions[relation.object],
             ]
-            for relation in parse(prompt).relations
+            for relation in scene.relations
         ],
     }
 

@@ -79,6 +79,12 @@ def test_parser_and_sampler_say_what_is_read_before_anything_runs(page):
         _says(page, node, "Nothing to steer")
 
 
+def test_depth_is_said_to_be_read_where_nothing_else_is(page):
+    _build(page, "a cat in front of a dog")
+    for node in (_PARSER, _SAMPLER):
+        _says(page, node, "Read, but not steered: cat in front of dog")
+
+
 def test_a_node_to_which_nothing_is_connected_says_what_to_connect(page):
     _build(page, _CAT_DOG)
     _says(page, _APPLY, "positive conditioning")

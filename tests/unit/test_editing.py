@@ -165,6 +165,7 @@ def test_a_front_end_is_told_places_without_an_object():
     told = described("a dog on the left, a cat above a bird behind a house")
     assert [named["name"] for named in told["objects"]] == ["dog", "cat", "bird", "house"]
     assert told["relations"] == [[0, "at_left", None], [1, "above", 2]]
+    assert told["unsteered"] == ["bird behind house"]
     known = {entry["name"]: (entry["direction"], entry["place"]) for entry in vocabulary()}
     assert known["at_bottom_left"] == ([-1, 1], True) and known["below_left"] == ([-1, 1], False)
 

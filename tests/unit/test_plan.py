@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from toys import pair_scene
 
 from steering_core.losses import CentroidLoss
+from steering_core.parser import parse
 from steering_core.plan import plan
 from steering_core.relations import Relation
 from steering_core.schedule import SteeringSchedule
@@ -36,6 +39,17 @@ def test_a_window_that_holds_no_step_is_said(steps, told):
 
 def test_a_prompt_without_relations_is_said_with_the_prompt():
     assert planned() == 'nothing to steer: no spatial relation was found in "a b"'
+
+
+def test_depth_that_is_read_alone_is_said_to_be_not_steered():
+    scene = replace(pair_scene(), scene=parse("a dog in front of a cat"))
+    told = plan(Steering(scene, CentroidLoss()), 12)
+    assert told == 'nothing to steer in "a dog in front of a cat": read, but not steered: dog in front of cat'
+
+
+def test_chosen_steps_that_do_not_follow_one_another_are_said_by_their_number():
+    steering = Steering(pair_scene(Relation.ABOVE), CentroidLoss(), SteeringSchedule(spread=True))
+    assert plan(steering.along([1.0, 0.95, 0.9, 0.83, 0.75, 0.64, 0.5, 0.3]), 8).endswith("4 steps from 1 to 6 of 8")
 
 
 def test_a_strength_of_zero_is_said():

@@ -37,8 +37,13 @@ function addReading(node, unconnected) {
   followScene(node, words[unconnected], (scene, missing) => {
     const names = scene && labels(scene)
     const relations = scene?.relations.map((relation) => sentence(scene, names, relation)) ?? []
-    said.textContent = relations.join(" · ") || (scene ? words.nothingToSteer : missing)
+    said.textContent = relations.join(" · ") || (scene ? withoutRelations(words, scene) : missing)
     said.title = relations.join("\n") || said.textContent
     said.classList.toggle("nothing", !relations.length)
   })
+}
+
+/** What is said where nothing is to be steered: depth is read, and not steered. */
+function withoutRelations(words, { unsteered }) {
+  return unsteered?.length ? words.onlyRead(unsteered.join("; ")) : words.nothingToSteer
 }

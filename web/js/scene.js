@@ -53,7 +53,7 @@ export function upstream(node) {
  * The scene that comes of what is upstream.
  *
  * @returns {Promise<{prompt: string, objects: object[], relations: [number, string, number | null][],
- *   vocabulary: object[]}>} the object of a place is null
+ *   unsteered: string[], vocabulary: object[]}>} the object of a place is null; what was read and is not steered
  * @throws {DamagedValue} a node between holds what makes no scene
  */
 export async function read({ prompt, steps }) {
