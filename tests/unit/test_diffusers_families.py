@@ -306,7 +306,7 @@ def test_steering_moves_the_picture(made, name, update):
 @KINDS
 def test_a_transformer_is_steered_in_more_of_few_steps(made, name):
     pipeline = made(name)
-    steering = make_steering(pipeline)
+    steering = make_steering(pipeline, rest=0)
     sample(pipeline, steering, steps=8)
     steered = sorted({entry.step for entry in steering.trace})
     if name == "SDXL":

@@ -144,7 +144,8 @@ def test_a_variant_is_steered(tokenizer, name, base):
         assert torch.equal(sample(pipeline, still, **options), plain)
         moved = sample(pipeline, steering, **options)
         assert still.unsteered == steering.unsteered == []
-        assert {0} <= {entry.step for entry in steering.trace} <= {0, 1}
+        looked_at = {entry.step for entry in steering.trace}
+        assert 0 in looked_at and len(looked_at) <= 2
         assert moved.isfinite().all() and not torch.equal(moved, plain)
 
 

@@ -2,9 +2,10 @@
 
 import torch
 from safetensors.torch import load_file, save_file
-from setting import PROMPT, Scene, arguments, backend, report
+from setting import PROMPT, Scene, arguments, report
 from spatial_steering.steering_core.backends.comfyui.families import readable_network
 from spatial_steering.steering_core.backends.comfyui.gradients import ordinary_weights
+from spatial_steering.steering_core.backends.comfyui.noise import progress as progress_at
 from spatial_steering.steering_core.backends.comfyui.probe import probe_model
 
 folder, inputs, outputs = arguments
@@ -29,7 +30,7 @@ with torch.inference_mode():
             maps = probe_model(guider, condition, x, sigma, options, scene.grounded.tokens, readable, names)
         seen.update({name: value.clone() for name, value in maps.layers.items()})
         network.extend((layer.name, layer.level, layer.heads) for layer in readable.layers)
-        progress.append(backend.progress(guider.inner_model.model_sampling, sigma))
+        progress.append(progress_at(guider.inner_model.model_sampling, sigma))
         return executor(guider, sigmas, extra_args, *rest, **named)
 
     model = scene.model.clone()
