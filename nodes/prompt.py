@@ -5,12 +5,13 @@ from __future__ import annotations
 from comfy_api.latest import io
 
 from ..steering_core.backends.comfyui.text import encode_prompt, read_prompt
-from ..steering_core.layout import laid_out, read_layout
+from ..steering_core.layout import laid_out
 from ..steering_core.losses import CentroidLoss
 from ..steering_core.schedule import SteeringSchedule
+from .relations import layout_of
 from .sampling import steered
 from .schedule import UPDATES, strength_input
-from .types import CATEGORY, LayoutOfScene, Relations, Trace, advanced, complaint, held
+from .types import CATEGORY, LayoutOfScene, Relations, Trace, advanced, complaint
 
 
 class SpatialPrompt(io.ComfyNode):
@@ -98,7 +99,7 @@ class SpatialPrompt(io.ComfyNode):
     @classmethod
     def validate_inputs(cls, layout: dict | str | None = None) -> bool | str:
         """Refuse a layout of another form before anything runs."""
-        return True if layout is None else complaint(lambda: read_layout(held(layout, "layout")))
+        return True if layout is None else complaint(lambda: layout_of(layout))
 
     @classmethod
     def execute(
@@ -113,9 +114,7 @@ class SpatialPrompt(io.ComfyNode):
         layout: dict | str | None = None,
     ) -> io.NodeOutput:
         """Encode the text, and steer a clone of the model by its relations, or by those of the layout."""
-        conditioning, scene = encode_prompt(
-            clip, text, laid_out(read_prompt(text), read_layout(held(layout, "layout")))
-        )
+        conditioning, scene = encode_prompt(clip, text, laid_out(read_prompt(text), layout_of(layout)))
         schedule = SteeringSchedule(UPDATES[update], end=how_long, strength=strength)
         steered_model, log = steered(model, scene, CentroidLoss(margin=spacing), schedule)
         return io.NodeOutput(

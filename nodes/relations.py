@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 from comfy_api.latest import io
 
 from ..steering_core.backends.comfyui.text import encode_prompt
-from ..steering_core.editing import edited, read_edits, with_relation
-from ..steering_core.layout import laid_out, read_layout
+from ..steering_core.editing import RelationEdit, edited, read_edits, with_relation
+from ..steering_core.layout import Layout, laid_out, read_layout
 from ..steering_core.relations import STEERED_NAMES, Place, Scene, check_object, relation_named
 from ..steering_core.tokens import GroundedScene, ground
 from .types import CATEGORY, LayoutOfScene, RelationEdits, Relations, complaint, held
@@ -158,12 +159,12 @@ class EditRelations(io.ComfyNode):
     @classmethod
     def validate_inputs(cls, edits: dict | str | None = None) -> bool | str:
         """Refuse edits of another form before anything runs."""
-        return True if edits is None else complaint(lambda: read_edits(held(edits, "edits")))
+        return True if edits is None else complaint(lambda: edits_of(edits))
 
     @classmethod
     def execute(cls, relations: GroundedScene, edits: dict | str) -> io.NodeOutput:
         """Edit the relations."""
-        return with_scene(relations, edited(relations.scene, read_edits(held(edits, "edits"))))
+        return with_scene(relations, edited(relations.scene, edits_of(edits)))
 
 
 class SceneLayout(io.ComfyNode):
@@ -210,12 +211,30 @@ class SceneLayout(io.ComfyNode):
     @classmethod
     def validate_inputs(cls, layout: dict | str | None = None) -> bool | str:
         """Refuse a layout of another form before anything runs."""
-        return True if layout is None else complaint(lambda: read_layout(held(layout, "layout")))
+        return True if layout is None else complaint(lambda: layout_of(layout))
 
     @classmethod
     def execute(cls, relations: GroundedScene, layout: dict | str) -> io.NodeOutput:
         """Put the layout's relations in the place of the prompt's."""
-        return with_scene(relations, laid_out(relations.scene, read_layout(held(layout, "layout"))))
+        return with_scene(relations, laid_out(relations.scene, layout_of(layout)))
+
+
+def edits_of(value: Any) -> list[RelationEdit]:
+    """What the widget of Edit Relations holds.
+
+    Raises:
+        ValueError: it is of another form; names the part.
+    """
+    return read_edits(held(value, "edits"))
+
+
+def layout_of(value: Any) -> Layout:
+    """What a canvas holds.
+
+    Raises:
+        ValueError: it is of another form; names the part.
+    """
+    return read_layout(held(value, "layout"))
 
 
 def relation_outputs() -> list[io.Output]:

@@ -92,9 +92,10 @@ class LearnedLoss:
                 f"between objects. Combine it with the centroid loss, which then scores the place, or switch the place "
                 f"off with Edit Relations."
             )
-        if not self.knows(relation):
+        names = self._names(relation)
+        if not names:
             raise ValueError(
                 f'The relation classifier does not know "{relation.phrase}", only {", ".join(known)}. Combine it with '
                 f"the centroid loss, which then scores that relation, or use the centroid loss alone."
             )
-        return [known.index(part) for part in self._names(relation)]
+        return [known.index(name) for name in names]

@@ -59,15 +59,12 @@ def noise_shares(sampling: Any, sigmas: Tensor) -> list[float]:
     Args:
         sampling: the model's ``model_sampling``.
     """
-    nothing, everything = torch.zeros(1, 1, 1, 1), torch.ones(1, 1, 1, 1)
-    shares = []
-    for sigma in sigmas[:-1].float().cpu().split(1):
-        noise, signal = (
-            sampling.noise_scaling(sigma, of_noise, of_signal).item()
-            for of_noise, of_signal in ((everything, nothing), (nothing, everything))
-        )
-        shares.append(noise / (noise + signal))
-    return shares
+    levels = sigmas[:-1].float().cpu()
+    everything = torch.ones(len(levels), 1, 1, 1)
+    nothing = torch.zeros_like(everything)
+    noise = sampling.noise_scaling(levels, everything, nothing)
+    signal = sampling.noise_scaling(levels, nothing, everything)
+    return (noise / (noise + signal)).flatten().tolist()
 
 
 def progress(sampling: Any, sigma: float) -> float:

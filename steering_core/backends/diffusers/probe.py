@@ -41,9 +41,9 @@ def probe_network(
         ValueError: a layer is not the network's, or how it attends to the prompt is not known.
         RuntimeError: the network did not come to all of the layers.
     """
-    return _read(network, {**inputs, "return_dict": False}, tokens, layers, over_all_keys, standardised, goes_on=False)[
-        0
-    ]
+    inputs = {**inputs, "return_dict": False}
+    maps, _ = _read(network, inputs, tokens, layers, over_all_keys, standardised, goes_on=False)
+    return maps
 
 
 def predicted_and_probed(

@@ -50,13 +50,14 @@ class _RecordedRun(SteeredRun):
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         """See ``SteeredRun``."""
-        self._lay_window()
-        if self._number == 0:
-            self.look = self._steering.schedule.look_before_restart(self._steps())
         output = super().forward(*args, **kwargs)
         if self.look is not None and self._number < self.look:
             self.passed.outputs.append(output)
         return output
+
+    def _lay_window(self) -> None:
+        super()._lay_window()
+        self.look = self._steering.schedule.look_before_restart(self._steps())
 
     def _look(self, given: dict[str, Any]) -> None:
         super()._look(given)
@@ -84,7 +85,8 @@ class _ResumedRun(SteeredRun):
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         """See ``SteeredRun``."""
-        self._lay_window()
+        if self._number == 0:
+            self._lay_window()
         if not self._outputs:
             return super().forward(*args, **kwargs)
         self._move = self.passed.moves[self._number]

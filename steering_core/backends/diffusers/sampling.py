@@ -139,7 +139,8 @@ class SteeredRun:
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         """The network's forward, from the moved latent, and bound."""
-        self._lay_window()
+        if self._number == 0:
+            self._lay_window()
         is_first = not self._is_looked_at
         if is_first:
             self._look(self._named(args, kwargs))
@@ -169,8 +170,7 @@ class SteeredRun:
 
     def _lay_window(self) -> None:
         """Before the first step, when the noise of all is known: in an image to image pipeline no sooner."""
-        if self._number == 0:
-            self._steering = self._steering.along(noise_shares(self._scheduler, self._steps()))
+        self._steering = self._steering.along(noise_shares(self._scheduler, self._steps()))
 
     def _bound_forward(self, given: dict[str, Any], is_first: bool) -> Any:
         """The network's forward, with the objects of the prompt bound to their regions.
