@@ -28,9 +28,9 @@ def test_model_is_as_before(comfyui, sampler, update):
         assert result["step of zero"] == 0
 
 
-def test_importing_the_pack_is_quick_and_silent(comfyui):
+def test_importing_the_pack_loads_no_library_and_is_silent(comfyui):
     result = comfyui.run("importing.py")
 
     assert result["nodes"] > 0
-    assert result["seconds"] < 0.3  # of the processor's time, which other programs do not lengthen
+    assert result["libraries"] == []  # a library takes seconds, our own files tenths of one
     assert result["printed"] == ""

@@ -67,10 +67,13 @@ def _run(comfy: str, server, workflow: Path) -> tuple[dict, list[np.ndarray]]:
 
 
 @pytest.mark.parametrize("workflow", WORKFLOWS, ids=lambda file: file.stem)
-def test_notes_read_the_same_however_values_are_restored(workflow):
-    nodes = json.loads(workflow.read_text())["nodes"]
-    notes = [node for node in nodes if node["type"] == "MarkdownNote"]
-    assert notes and all(note["widgets_values"] == [note["widgets_values_named"]["text"]] for note in notes)
+def test_values_are_the_same_however_they_are_restored(workflow):
+    graph = json.loads(workflow.read_text())
+    inner = [node for subgraph in (graph.get("definitions") or {}).get("subgraphs", []) for node in subgraph["nodes"]]
+    named = [node for node in graph["nodes"] + inner if isinstance(node.get("widgets_values_named"), dict)]
+    assert any(node["type"] == "MarkdownNote" for node in named)
+    for node in named:
+        assert node["widgets_values"] == list(node["widgets_values_named"].values()), node["type"]
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""What importing the pack costs a ComfyUI that is already there: seconds of processor time, and what it prints."""
+"""What importing the pack brings into a ComfyUI that is already there: libraries, and what it prints."""
 
 import asyncio
 import contextlib
@@ -6,7 +6,6 @@ import importlib.util
 import io
 import json
 import sys
-import time
 from pathlib import Path
 
 comfyui, pack = sys.argv[1:]
@@ -24,7 +23,7 @@ import nodes  # noqa: F401
 
 server.PromptServer(asyncio.new_event_loop())
 printed = io.StringIO()
-before = time.process_time()
+loaded = set(sys.modules)
 with contextlib.redirect_stdout(printed), contextlib.redirect_stderr(printed):
     spec = importlib.util.spec_from_file_location(
         "spatial_steering", Path(pack, "__init__.py"), submodule_search_locations=[pack]
@@ -39,6 +38,10 @@ with contextlib.redirect_stdout(printed), contextlib.redirect_stderr(printed):
         return await extension.get_node_list()
 
     found = asyncio.run(load())
-seconds = time.process_time() - before
+brought = {name.partition(".")[0] for name in set(sys.modules) - loaded} - sys.stdlib_module_names
 print()
-print(json.dumps({"seconds": seconds, "printed": printed.getvalue(), "nodes": len(found)}))
+print(
+    json.dumps(
+        {"libraries": sorted(brought - {"spatial_steering"}), "printed": printed.getvalue(), "nodes": len(found)}
+    )
+)
