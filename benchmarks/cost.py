@@ -163,7 +163,7 @@ def _our_probe(case: Case) -> Callable[[], object]:
     def probe(moved: torch.Tensor) -> TokenMaps:
         moved = moved.to(latent.dtype)
         given = {**inputs, name: list(moved) if case.shape.listed else moved}
-        return probe_network(network, given, steering.scene.tokens, steering.loss.layers)
+        return probe_network(network, given, steering.request)
 
     @torch.no_grad()
     def descend() -> None:

@@ -48,6 +48,11 @@ class SeparationLoss:
         """Never: it is as published."""
         return False
 
+    @property
+    def follows_own(self) -> bool:
+        """Always: see ``standardised``."""
+        return True
+
     def bound_to(self, network: Sequence[AttentionLayer], relations: Sequence[Relation | Place]) -> SeparationLoss:
         """See ``SteeringLoss``; the kind of relation does not matter."""
         return replace(self, layers=check_layers(self.layers or default_layers(network), network))

@@ -60,8 +60,8 @@ class ReadableNetwork(Protocol):
     def inputs_of_blocks(self, layer: str, inputs: NetworkInputs) -> list[int]:
         """How many numbers the input of each block has up to the one that holds this layer, for one picture."""
 
-    def reading(self, wanted: Sequence[str], collector: MapCollector, tokens: int) -> Reading:
-        """Within this context, a forward of the network shows the wanted layers to the collector.
+    def reading(self, collector: MapCollector, tokens: int) -> Reading:
+        """Within this context, a forward of the network shows the layers that a collector wants to it.
 
         Args:
             tokens: how many the conditioning has that the forward is given.
@@ -112,9 +112,9 @@ class UNet:
     def _holds(self, block: nn.Module, layer: str) -> bool:
         return self.projections[layer].attention in block.modules()
 
-    def reading(self, wanted: Sequence[str], collector: MapCollector, tokens: int) -> Reading:
+    def reading(self, collector: MapCollector, tokens: int) -> Reading:
         """See ``ReadableNetwork``."""
-        return reading_projections({name: self.projections[name] for name in wanted}, collector)
+        return reading_projections({name: self.projections[name] for name in collector.request.layers}, collector)
 
     def watching(self, wanted: Sequence[str], watch: CallWatch, tokens: int) -> AbstractContextManager[None]:
         """See ``ReadableNetwork``."""
@@ -297,9 +297,9 @@ class Transformer:
         last = list(self.blocks).index(layer)
         return [tokens * block_width(block) for block in islice(self.blocks.values(), last + 1)]
 
-    def reading(self, wanted: Sequence[str], collector: MapCollector, tokens: int) -> Reading:
+    def reading(self, collector: MapCollector, tokens: int) -> Reading:
         """See ``ReadableNetwork``."""
-        return self.watching(wanted, CallReader(collector), tokens)
+        return self.watching(collector.request.layers, CallReader(collector), tokens)
 
     def watching(self, wanted: Sequence[str], watch: CallWatch, tokens: int) -> Reading:
         """See ``ReadableNetwork``."""

@@ -20,6 +20,7 @@ from torch.overrides import TorchFunctionMode
 
 from .attention import split_heads, standardised_queries, token_columns
 from .care import end_gradients
+from .layers import AttentionLayer, check_layers, default_layers
 from .token_maps import TokenMaps
 
 
@@ -27,34 +28,53 @@ class ProbeComplete(Exception):
     """Raised inside a forward once the last wanted layer has been read, so that no later one runs."""
 
 
+@dataclass(frozen=True)
+class MapRequest:
+    """What a probe is to read.
+
+    Attributes:
+        tokens: for each object the indices of its tokens in the conditioning.
+        layers: names of the wanted layers, in running order; the network's ``default_layers`` when none is named.
+        over_all_keys: the softmax runs over all keys of a joint attention, not over those of the text alone.
+        standardised: of the first so many objects the maps are read of standardised logits too.
+        follows_own: a gradient passes through the maps of the network's own logits; else they are only told of, and
+            keep nothing for it.
+    """
+
+    tokens: Sequence[Sequence[int]]
+    layers: Sequence[str] = ()
+    over_all_keys: bool = False
+    standardised: int = 0
+    follows_own: bool = True
+
+    def from_token(self, first: int) -> MapRequest:
+        """The same where other tokens stand before those of the prompt."""
+        return replace(self, tokens=[[first + index for index in indices] for indices in self.tokens])
+
+    def of(self, network: Sequence[AttentionLayer]) -> MapRequest:
+        """The same with its layers found among a network's.
+
+        Raises:
+            ValueError: the network lacks one.
+        """
+        return replace(self, layers=check_layers(self.layers or default_layers(network), network))
+
+
 class MapCollector:
     """Gathers token maps while a forward runs.
 
     Args:
-        layers: names of the wanted layers, in running order.
-        tokens: for each object the indices of its tokens in the conditioning.
-        over_all_keys: the softmax runs over all keys of a joint attention, not over those of the text alone.
-        standardised: of the first so many objects the maps are read of standardised logits too.
+        request: what to read, with its layers named.
         goes_on: after the last layer the forward goes on without gradients; else it is ended there.
 
     Attributes:
         maps: of the layers that were read so far, by the layer's name and whether they are standardised.
     """
 
-    def __init__(
-        self,
-        layers: Sequence[str],
-        tokens: Sequence[Sequence[int]],
-        over_all_keys: bool = False,
-        standardised: int = 0,
-        goes_on: bool = False,
-    ) -> None:
-        self.over_all_keys = over_all_keys
+    def __init__(self, request: MapRequest, goes_on: bool = False) -> None:
+        self.request = request
         self._goes_on = goes_on
         self.maps: dict[tuple[str, bool], Tensor] = {}
-        self._objects = standardised
-        self._wanted = tuple(layers)
-        self._tokens = tokens
 
     def add(
         self,
@@ -80,12 +100,13 @@ class MapCollector:
         Raises:
             ProbeComplete: it was the last one wanted, and the forward is to end.
         """
-        tokens = [[first + index for index in indices] for indices in self._tokens]
-        self.maps[name, False] = _of_positions(token_columns(q, k, tokens, bias, scale), size)
-        if objects := tokens[: self._objects]:
+        tokens = self.request.from_token(first).tokens
+        own_q, own_k = (q, k) if self.request.follows_own else (q.detach(), k.detach())
+        self.maps[name, False] = _of_positions(token_columns(own_q, own_k, tokens, bias, scale), size)
+        if objects := tokens[: self.request.standardised]:
             q = standardised_queries(q, k, objects, bias, scale)
             self.maps[name, True] = _of_positions(token_columns(q, k, objects, bias, scale), size)
-        if name == self._wanted[-1]:
+        if name == self.request.layers[-1]:
             if not self._goes_on:
                 raise ProbeComplete
             end_gradients()
@@ -96,13 +117,13 @@ class MapCollector:
         Raises:
             RuntimeError: the forward did not come to all of the layers.
         """
-        if unread := [name for name in self._wanted if (name, False) not in self.maps]:
+        if unread := [name for name in self.request.layers if (name, False) not in self.maps]:
             raise RuntimeError(
                 f"the model did not run its attention layers {', '.join(unread)} as it does by itself: another patch "
                 f"has replaced them, or a condition has brought tokens that steering does not know"
             )
         layers, standardised = (
-            {name: self.maps[name, kind] for name in self._wanted if (name, kind) in self.maps}
+            {name: self.maps[name, kind] for name in self.request.layers if (name, kind) in self.maps}
             for kind in (False, True)
         )
         return TokenMaps(layers, standardised=standardised or None)
@@ -375,7 +396,7 @@ class CallReader(CallWatch):
         frames, height, width = spans.size
         image = slice(spans.image, spans.image + frames * height * width)
         text, first = slice(spans.text, spans.text + spans.texts), spans.first
-        if self._collector.over_all_keys:
+        if self._collector.request.over_all_keys:
             text, first = slice(None), spans.text + spans.first
         if key.shape[1] < query.shape[1]:  # several heads of queries share one of keys
             key = key.repeat_interleave(query.shape[1] // key.shape[1], dim=1)

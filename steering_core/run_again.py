@@ -45,7 +45,6 @@ def run_again(blocks: Iterable[nn.Module], around: Around, aside: MutableMapping
 @contextmanager
 def reading_with_gradient(
     network: ReadableNetwork,
-    wanted: Sequence[str],
     collector: MapCollector,
     tokens: int,
     modules: Sequence[nn.Module],
@@ -54,13 +53,13 @@ def reading_with_gradient(
     """In this context, a forward is read for a gradient; where memory is short its blocks are run again for that.
 
     Args:
-        wanted, collector, tokens: see ``ReadableNetwork.reading``.
+        collector, tokens: see ``ReadableNetwork.reading``.
         modules: all of the network's.
         differentiable: the context in which such modules can be run for a gradient to the latent.
     """
-    reading = network.reading(wanted, collector, tokens)
+    reading = network.reading(collector, tokens)
     # The block of the last layer ends in its middle, and keeps no more than it would when it is run again.
-    run_twice = network.blocks_without(wanted[-1]) if memory_is_short() else []
+    run_twice = network.blocks_without(collector.request.layers[-1]) if memory_is_short() else []
 
     @contextmanager
     def again(block: nn.Module) -> Iterator[None]:

@@ -21,6 +21,7 @@ from .care import Care, Watchful, frugal, more_careful, mutable, plain, settled
 from .layers import AttentionLayer, check_layers
 from .losses import SteeringLoss
 from .outcomes import BoundSteps, Restarts, UnsteeredStep
+from .probe import MapRequest
 from .regions import Regions, regions_of
 from .schedule import GUIDANCE, SamplingStep, SteeringSchedule
 from .token_maps import TokenMaps, centroids, threshold_at_mean
@@ -106,14 +107,15 @@ class Steering:
         return replace(self, loss=loss, schedule=schedule, _words=words, _stops=tuple(stops), _usual_care=care)
 
     @property
-    def probed(self) -> tuple[tuple[int, ...], ...]:
-        """The tokens whose maps a probe reads: of each object, and then each word of the prompt if the loss does."""
-        return (*self.scene.tokens, *((word,) for word in self._words))
-
-    @property
-    def standardised(self) -> int:
-        """Of so many of the first of those a probe reads standardised maps too: of all objects, or of none."""
-        return len(self.scene.tokens) if self.loss.standardised else 0
+    def request(self) -> MapRequest:
+        """What a probe reads: maps of each object, and then of each word of the prompt if the loss reads those."""
+        return MapRequest(
+            tokens=(*self.scene.tokens, *((word,) for word in self._words)),
+            layers=self.loss.layers,
+            over_all_keys=self.loss.over_all_keys,
+            standardised=len(self.scene.tokens) if self.loss.standardised else 0,
+            follows_own=self.loss.follows_own,
+        )
 
     def begin(self) -> None:
         """A new run: nothing has been seen of it yet."""

@@ -32,6 +32,10 @@ class SteeringLoss(Protocol):
     def standardised(self) -> bool:
         """Whether it reads maps of standardised logits (``TokenMaps.standardised``)."""
 
+    @property
+    def follows_own(self) -> bool:
+        """Whether it reads maps of the network's own logits, so that a gradient is to pass through those."""
+
     def bound_to(self, network: Sequence[AttentionLayer], relations: Sequence[Relation | Place]) -> SteeringLoss:
         """The loss for a run: with its layers chosen among the network's.
 

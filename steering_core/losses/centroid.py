@@ -102,6 +102,11 @@ class CentroidLoss:
         """Never: an object's map is the mean of its tokens'."""
         return False
 
+    @property
+    def follows_own(self) -> bool:
+        """Where it does not read standardised maps."""
+        return not self.standardised
+
     def bound_to(self, network: Sequence[AttentionLayer], relations: Sequence[Relation | Place]) -> CentroidLoss:
         """See ``SteeringLoss``; every relation can be scored."""
         return replace(self, layers=check_layers(self.layers or default_layers(network), network))

@@ -67,6 +67,11 @@ class CombinedLoss:
         """Whether a term does; each reads its own."""
         return any(loss.standardised for loss, _ in self.terms)
 
+    @property
+    def follows_own(self) -> bool:
+        """Whether a term does."""
+        return any(loss.follows_own for loss, _ in self.terms)
+
     def bound_to(self, network: Sequence[AttentionLayer], relations: Sequence[Relation | Place]) -> CombinedLoss:
         """See ``SteeringLoss``."""
         return CombinedLoss(

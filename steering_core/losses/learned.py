@@ -50,6 +50,11 @@ class LearnedLoss:
         """Never: the classifiers are trained on the network's own attention."""
         return False
 
+    @property
+    def follows_own(self) -> bool:
+        """Always: see ``standardised``."""
+        return True
+
     def bound_to(self, network: Sequence[AttentionLayer], relations: Sequence[Relation | Place]) -> LearnedLoss:
         """See ``SteeringLoss``; only the very network that the classifier was made for can be read."""
         layout = self.classifier.layout

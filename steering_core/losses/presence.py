@@ -47,6 +47,11 @@ class PresenceLoss:
         """Never: its sharpness is that of published attention."""
         return False
 
+    @property
+    def follows_own(self) -> bool:
+        """Always: see ``standardised``."""
+        return True
+
     def bound_to(self, network: Sequence[AttentionLayer], relations: Sequence[Relation | Place]) -> PresenceLoss:
         """See ``SteeringLoss``; the kind of relation does not matter."""
         return replace(self, layers=check_layers(self.layers or presence_layers(network), network))

@@ -171,6 +171,10 @@ class Wrong:
     def standardised(self):
         return self.loss.standardised
 
+    @property
+    def follows_own(self):
+        return self.loss.follows_own
+
     def bound_to(self, network, relations):
         return Wrong(self.fault, self.loss.bound_to(network, relations))
 

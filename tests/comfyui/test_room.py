@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-#: The last one has refiners before its blocks, which weigh more in a small network.
+#: The last one has refiners before its blocks. They and the maps weigh more in a small network.
 FAMILIES = ("UNet", "SDXL", "Z-Image", "Krea 2", "Qwen-Image", "FLUX.1", "FLUX.2 dev", "Chroma", "Anima", "Wan")
 REFINED = "Lumina 2"
 
@@ -17,7 +17,7 @@ def results(comfyui):
 @pytest.mark.parametrize("family", [*FAMILIES, REFINED])
 def test_a_probe_keeps_no_more_than_is_estimated_and_not_far_less(results, family):
     told = results[family]
-    assert 0.3 < told["kept"] < (1.1 if family == REFINED else 1)
+    assert 0.3 < told["kept"] < (1.2 if family == REFINED else 1)
     assert told["frugal"] < 1
 
 

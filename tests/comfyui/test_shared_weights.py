@@ -12,6 +12,7 @@ from safetensors.torch import load_file
 
 from steering_core.backends.diffusers.families import readable_network
 from steering_core.backends.diffusers.probe import probe_network
+from steering_core.probe import MapRequest
 
 OBJECTS = [(1,), (3, 4)]
 #: As the reduced networks of inside/family_models.py, in diffusers' words.
@@ -180,7 +181,7 @@ def test_both_read_the_same_maps(shared, name):
     first = given["context"].shape[1] - 7 if name == "FLUX.2 dev" else 0
     tokens = [tuple(first + index for index in indices) for indices in OBJECTS]
     with torch.no_grad():
-        maps = probe_network(network, _inputs(name, given), tokens, layers).layers
+        maps = probe_network(network, _inputs(name, given), MapRequest(tokens, layers)).layers
     for layer, value in expected.items():
         assert maps[layer].shape == value.shape
         assert ((maps[layer] - value).norm() / value.norm()).item() <= 1e-3, layer

@@ -14,6 +14,7 @@ from steering_core.backends.diffusers.pipelines import kind_of
 from steering_core.backends.diffusers.probe import probe_network
 from steering_core.losses import CentroidLoss
 from steering_core.miniature.folder import MINIATURE_DIR
+from steering_core.probe import MapRequest
 
 pytestmark = pytest.mark.gpu
 NAMES = pytest.mark.parametrize("name", ["miniature", "SDXL", "FLUX.1", "Z-Image"])
@@ -31,7 +32,7 @@ def maps_and_gradient(pipeline, inputs, device, dtype=torch.float32):
     given = there[kind.latent]
     leaf = (torch.stack(given) if kind.latent in kind.listed else given).float().requires_grad_()
     moved = list(leaf.to(dtype)) if kind.latent in kind.listed else leaf.to(dtype)
-    maps = probe_network(network, {**there, kind.latent: moved}, scene.tokens)
+    maps = probe_network(network, {**there, kind.latent: moved}, MapRequest(scene.tokens))
     (gradient,) = torch.autograd.grad(CentroidLoss()(maps, scene.relations[0], 0.0).sum(), leaf)
     return torch.cat([layer.detach().flatten() for layer in maps.layers.values()]).cpu(), gradient.cpu()
 

@@ -16,6 +16,7 @@ from steering_core.backends.diffusers.probe import probe_network
 from steering_core.losses import CentroidLoss, SteeringLoss
 from steering_core.miniature.networks import build_autoencoder, build_scheduler, build_text_encoder
 from steering_core.miniature.tokenizer import train_tokenizer
+from steering_core.probe import MapRequest
 from steering_core.schedule import SteeringSchedule
 from steering_core.steering import Steering
 from steering_core.token_maps import TokenMaps
@@ -137,4 +138,4 @@ def attentions(unet) -> dict:
 def probe_unet(unet, latent, timestep, context, tokens, layers=(), standardised=0, **inputs):
     """Token maps of a forward of a UNet."""
     given = {"sample": latent, "timestep": timestep, "encoder_hidden_states": context, **inputs}
-    return probe_network(unet, given, tokens, layers, standardised=standardised)
+    return probe_network(unet, given, MapRequest(tokens, layers, standardised=standardised))

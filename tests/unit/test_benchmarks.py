@@ -46,7 +46,7 @@ from steering_core.evaluation.visor import Trial
 from steering_core.layers import AttentionLayer
 from steering_core.losses import CentroidLoss, CombinedLoss, LearnedLoss, PresenceLoss
 from steering_core.miniature.folder import MINIATURE_DIR
-from steering_core.probe import MapCollector, ProbeComplete
+from steering_core.probe import MapCollector, MapRequest, ProbeComplete
 from steering_core.relations import CARDINAL_RELATIONS, Place
 from steering_core.schedule import SteeringSchedule
 from steering_core.token_maps import TokenMaps
@@ -341,7 +341,7 @@ def test_logits_are_scaled_where_steering_reads_them_and_not_for_the_network():
     plain = token_columns(q, k, [[1], [2, 3]])
 
     def read():
-        collector = MapCollector(["up.0"], [[1], [2, 3]])
+        collector = MapCollector(MapRequest([[1], [2, 3]], ["up.0"]))
         with pytest.raises(ProbeComplete):
             collector.add("up.0", q, k, (3, 3))
         return collector.token_maps().layers["up.0"].flatten(-2)
@@ -370,7 +370,7 @@ def test_the_research_way_sees_the_same_network(shape):
         with research.whole_maps(network) as maps:
             found = network(**inputs, return_dict=False)[0]
         theirs = research.token_maps(network, inputs, maps, case.scene)
-        ours = probe_network(network, inputs, case.scene.tokens, layers, over_all_keys=True)
+        ours = probe_network(network, inputs, MapRequest(case.scene.tokens, layers, over_all_keys=True))
     torch.testing.assert_close(found[0], plain[0], atol=1e-4, rtol=1e-3)
     assert list(theirs.layers) == list(ours.layers) == layers
     for name in layers:

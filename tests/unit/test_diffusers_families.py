@@ -27,6 +27,7 @@ from steering_core.backends.diffusers.text import prompt_tokens
 from steering_core.cli.main import main
 from steering_core.families import UNet
 from steering_core.losses import CentroidLoss
+from steering_core.probe import MapRequest
 from steering_core.schedule import DESCENT, GUIDANCE
 from steering_core.tokens import PhraseNotFoundError
 
@@ -163,7 +164,7 @@ def test_columns_are_those_of_the_full_softmax(made, name, over_all_keys):
     # Neither refiners' calls, which come first, nor SD 3's second attention of the image alone.
     joint = [call for call in calls if call[0].shape[-2] > max(image, 64)][-len(layers) :]
     with torch.no_grad():
-        maps = probe_network(network, given, tokens, layers, over_all_keys)
+        maps = probe_network(network, given, MapRequest(tokens, layers, over_all_keys))
     for (query, key, mask), layer in zip(joint, layers, strict=True):
         keys, padded = key.shape[-2], 64 if name == "Z-Image" else image
         texts = keys - padded
@@ -184,7 +185,7 @@ def test_a_softmax_over_the_text_gives_each_place_one_whole(made, name):
     given = network_inputs(pipeline)
     every = [(index,) for index in range(len(given[kind.context][0]))]
     with torch.no_grad():
-        maps = probe_network(network, given, every).layers
+        maps = probe_network(network, given, MapRequest(every)).layers
     for layer in maps.values():
         whole = layer.sum(dim=1)
         assert whole.shape[0] == 1 and whole.shape[-2:] == TOKENS
@@ -264,7 +265,7 @@ def test_the_gradient_is_that_of_finite_differences(made, name):
 
     def of(latent):
         latent = list(latent) if kind.listed else latent
-        maps = probe_network(network, {**given, kind.latent: latent}, tokens).layers.values()
+        maps = probe_network(network, {**given, kind.latent: latent}, MapRequest(tokens)).layers.values()
         # Each place weighs another, and no threshold breaks the slope.
         return sum((layer * torch.linspace(-1, 1, layer.numel()).view_as(layer)).sum() for layer in maps)
 

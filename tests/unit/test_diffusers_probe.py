@@ -279,7 +279,7 @@ def test_a_control_net_steers_with_the_guided_half(tiny, monkeypatch, update, gu
     for residual, part in zip(whole, probe["down_block_additional_residuals"]):
         assert torch.equal(part, residual[-images:]) and part.any()
     # As the guided half by itself, without any batching.
-    alone = probe_network(pipeline.unet, probe, steering.scene.tokens, standardised=2)
+    alone = probe_network(pipeline.unet, probe, steering.request)
     loss = CentroidLoss("gelu", layers=tuple(alone.layers))(alone, steering.scene.relations[0], 0.0)
     torch.testing.assert_close(steering.trace[0].loss[0], loss)
 

@@ -66,7 +66,7 @@ def test_a_word_that_is_nowhere_strongest_is_pulled_up_by_the_gradient():
 def test_a_bound_steering_probes_the_words_and_keeps_them_out_of_the_trace(loss):
     scene = pair_scene(Relation.LEFT_OF)
     steering = Steering(scene, loss, SteeringSchedule(refinements=1)).bound_to(NETWORK)
-    assert steering.probed == ((1,), (2,), (1,), (2,))
+    assert steering.request.tokens == ((1,), (2,), (1,), (2,))
 
     def probe(latent):
         maps = latent.flatten(2).softmax(dim=-1)
@@ -81,7 +81,7 @@ def test_a_bound_steering_probes_the_words_and_keeps_them_out_of_the_trace(loss)
 
 def test_other_losses_probe_the_objects_alone():
     steering = Steering(pair_scene(Relation.LEFT_OF), CentroidLoss()).bound_to(NETWORK)
-    assert steering.probed == ((1,), (2,))
+    assert steering.request.tokens == ((1,), (2,))
 
 
 def test_a_pipeline_is_steered_by_it(pipeline):

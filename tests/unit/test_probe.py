@@ -10,7 +10,7 @@ from torch import nn
 from steering_core.attention import standardised_queries, token_columns
 from steering_core.families import CROSS, IMAGE, REFERENCES, REGISTERS, TEXT, Blocks, Family, NetworkInputs, Transformer
 from steering_core.layers import default_layers
-from steering_core.probe import MapCollector, ProbeComplete
+from steering_core.probe import MapCollector, MapRequest, ProbeComplete
 
 HEADS, KEY_HEADS, WIDTH = 4, 2, 8
 TEXTS, SIZE = 5, (6, 8)
@@ -19,7 +19,7 @@ TOKENS = [(1,), (2, 3)]
 
 def test_collector_ends_the_forward_after_the_last_layer():
     q, k = torch.rand(2, 3, 6, 4), torch.rand(2, 3, 7, 4)
-    collector = MapCollector(["up.0", "up.1"], [(1,), (2, 3)])
+    collector = MapCollector(MapRequest(TOKENS, ["up.0", "up.1"]))
     collector.add("up.0", q, k, (2, 3))
     with pytest.raises(RuntimeError, match=r"up\.1"):
         collector.token_maps()
@@ -36,7 +36,7 @@ def test_collector_reads_the_first_objects_standardised_too():
     q, k = torch.randn(2, 3, 12, 4, generator=generator), torch.randn(2, 3, 7, 4, generator=generator)
     read = {}
     for standardised in (0, 2):
-        collector = MapCollector(["up.0"], [*TOKENS, (5,)], standardised=standardised)
+        collector = MapCollector(MapRequest([*TOKENS, (5,)], ["up.0"], standardised=standardised))
         with pytest.raises(ProbeComplete):
             collector.add("up.0", q, k, (2, 3, 2), first=1)
         read[standardised] = collector.token_maps()
@@ -45,6 +45,17 @@ def test_collector_reads_the_first_objects_standardised_too():
     assert torch.equal(read[2].layers["up.0"], read[0].layers["up.0"])
     assert read[0].standardised is None and read[2].layers["up.0"].shape == (2, 3, 3, 3, 2)
     assert torch.equal(read[2].standardised["up.0"], expected)
+
+
+@pytest.mark.parametrize("follows_own", [True, False])
+def test_maps_that_are_only_told_of_keep_nothing_for_a_gradient(follows_own):
+    q = torch.randn(2, 3, 6, 4, requires_grad=True)
+    collector = MapCollector(MapRequest(TOKENS, ["up.0"], standardised=2, follows_own=follows_own))
+    with pytest.raises(ProbeComplete):
+        collector.add("up.0", q, torch.randn(2, 3, 7, 4), (2, 3))
+    maps = collector.token_maps()
+    assert maps.layers["up.0"].requires_grad == follows_own
+    assert maps.standardised["up.0"].requires_grad
 
 
 class Block(nn.Module):
@@ -85,8 +96,8 @@ def read(network, order, over_all_keys=False, **options):
     family = Family("toy", ("toy",), (Blocks("block", "blocks", heads="heads"),), patch="patch", order=order, **options)
     readable = Transformer.of(network, family, lambda args, kwargs: NetworkInputs((1, *SIZE), TEXTS))
     wanted = default_layers(readable.layers)
-    collector = MapCollector(wanted, TOKENS, over_all_keys)
-    with readable.reading(wanted, collector, TEXTS), pytest.raises(ProbeComplete):
+    collector = MapCollector(MapRequest(TOKENS, wanted, over_all_keys))
+    with readable.reading(collector, TEXTS), pytest.raises(ProbeComplete):
         network(torch.zeros(2, 4, *SIZE), torch.zeros(2, TEXTS, 7))
     assert wanted == ("block.2", "block.3")
     assert [block.ran for block in network.blocks] == [1, 1, 1, 1, 0, 0, 0, 0]
@@ -160,8 +171,8 @@ def test_frames_are_averaged():
     family = Family("toy", ("toy",), (Blocks("block", "blocks", heads="heads"),), patch="patch")
     network = Network([text, image])
     readable = Transformer.of(network, family, lambda args, kwargs: NetworkInputs((2, *SIZE), TEXTS))
-    collector = MapCollector(["block.0"], TOKENS)
-    with readable.reading(["block.0"], collector, TEXTS), pytest.raises(ProbeComplete):
+    collector = MapCollector(MapRequest(TOKENS, ["block.0"]))
+    with readable.reading(collector, TEXTS), pytest.raises(ProbeComplete):
         network(torch.zeros(2, 4, 2, *SIZE), torch.zeros(2, TEXTS, 7))
     maps = collector.token_maps().layers["block.0"]
     both = [expected(frame, text, first=0) for frame in image.chunk(2, dim=-2)]
@@ -173,8 +184,8 @@ def test_a_call_of_another_length_is_not_read():
     family = Family("toy", ("toy",), (Blocks("block", "blocks", heads="heads"),), patch="patch")
     network = Network([text, image])
     readable = Transformer.of(network, family, lambda args, kwargs: NetworkInputs((1, *SIZE), TEXTS))
-    collector = MapCollector(["block.0"], TOKENS)
-    with readable.reading(["block.0"], collector, TEXTS):
+    collector = MapCollector(MapRequest(TOKENS, ["block.0"]))
+    with readable.reading(collector, TEXTS):
         network(torch.zeros(2, 4, *SIZE), torch.zeros(2, TEXTS, 7))
     with pytest.raises(RuntimeError, match=r"block\.0"):
         collector.token_maps()

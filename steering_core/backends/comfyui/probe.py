@@ -17,7 +17,7 @@ from torch.nn.attention import SDPBackend
 
 from ...attention import differentiable_attention
 from ...families import ReadableNetwork, uncompiled
-from ...probe import MapCollector, ProbeComplete
+from ...probe import MapCollector, MapRequest, ProbeComplete
 from ...run_again import reading_with_gradient
 from ...token_maps import TokenMaps
 from .gradients import make_cast_weights_ordinary, make_rope_differentiable, weights_cast_again
@@ -38,11 +38,8 @@ def probe_model(
     x: Tensor,
     sigma: float,
     model_options: dict[str, Any],
-    tokens: Sequence[Sequence[int]],
     network: ReadableNetwork,
-    layers: Sequence[str],
-    over_all_keys: bool = False,
-    standardised: int = 0,
+    request: MapRequest,
 ) -> TokenMaps:
     """Token maps of one forward under a conditioning, ended at the last layer wanted.
 
@@ -53,16 +50,14 @@ def probe_model(
         condition: one of the guider's, which acts at this noise level.
         x: latent as a sampler holds it, (batch, channels, H, W).
         sigma: noise level of x.
-        tokens: for each object the indices of its tokens in the conditioning.
         network: of the guider's model.
-        layers: names of the wanted layers, in running order.
-        over_all_keys, standardised: see ``MapCollector``.
+        request: what to read.
 
     Raises:
         RuntimeError: the network did not come to all of the layers.
     """
     make_rope_differentiable()
-    collector = MapCollector(layers, tokens, over_all_keys, standardised)
+    collector = MapCollector(request.of(network.layers))
     options = create_model_options_clone(model_options)
     transformer_options = options.setdefault("transformer_options", {})
     # Of the attention kernels that may be chosen, this one is known to have a backward.
@@ -82,7 +77,7 @@ def probe_model(
     conditioning = 0 if vectors is None else vectors.shape[1]
     differentiable = partial(_differentiable, diffusion_model)
     try:
-        with reading_with_gradient(network, layers, collector, conditioning, modules, differentiable):
+        with reading_with_gradient(network, collector, conditioning, modules, differentiable):
             comfy.samplers.calc_cond_batch(
                 guider.inner_model, [[condition]], x, x.new_full((len(x),), sigma, dtype=torch.float32), options
             )

@@ -16,7 +16,8 @@ from PIL import Image
 from torch import Tensor
 
 from ...families import ReadableNetwork
-from ...layers import AttentionLayer, check_layers
+from ...layers import AttentionLayer
+from ...probe import MapRequest
 from ...token_maps import TokenMaps
 from ...tokens import Token
 from ...training.recording import NoiseLevel, Outcome, PromptedModel
@@ -148,5 +149,5 @@ class _PromptedGuider:
         """See ``PromptedModel``."""
         options = self._extra_args["model_options"]
         (condition,) = self._guider.conds["positive"]
-        wanted = check_layers(layers, self._network.layers)
-        return probe_model(self._guider, condition, latent, level.sigma, options, tokens, self._network, wanted)
+        request = MapRequest(tokens, layers)
+        return probe_model(self._guider, condition, latent, level.sigma, options, self._network, request)

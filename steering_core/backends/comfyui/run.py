@@ -16,7 +16,6 @@ from comfy.model_patcher import ModelPatcher, create_model_options_clone, set_mo
 from torch import Tensor
 
 from ...families import ReadableNetwork
-from ...layers import check_layers
 from ...schedule import SamplingStep
 from ...steering import Steering, SteeringError, bounded_shift, uses_guidance
 from ...token_maps import TokenMaps
@@ -305,10 +304,8 @@ class SteeredRun:
         """The latent as the network receives it, and the probe of such a latent."""
         scale = input_scale(guider, sigma)
         condition, first = tied
-        tokens = [[first + index for index in indices] for indices in self._steering.probed]
-        loss, network = self._steering.loss, self._network
+        request, network = self._steering.request.from_token(first), self._network
         assert network is not None
-        layers = check_layers(loss.layers, network.layers)
 
         def probe(latent: Tensor) -> TokenMaps:
             comfy.model_management.throw_exception_if_processing_interrupted()
@@ -316,18 +313,7 @@ class SteeredRun:
                 open_part = mask.clone()  # made in inference mode, it could not be saved for backward
                 latent = latent * open_part + latent.detach() * (1 - open_part)
             with self.forwards.paused() if self.forwards else nullcontext():
-                return probe_model(
-                    guider,
-                    condition,
-                    latent / scale,
-                    sigma,
-                    model_options,
-                    tokens,
-                    network,
-                    layers,
-                    loss.over_all_keys,
-                    self._steering.standardised,
-                )
+                return probe_model(guider, condition, latent / scale, sigma, model_options, network, request)
 
         return x * scale, probe
 

@@ -11,8 +11,7 @@ from diffusers.models.attention_dispatch import AttentionBackendName
 from torch import nn
 
 from ...attention import differentiable_attention
-from ...layers import check_layers, default_layers
-from ...probe import MapCollector, ProbeComplete
+from ...probe import MapCollector, MapRequest, ProbeComplete
 from ...run_again import reading_with_gradient
 from ...token_maps import TokenMaps
 from .families import readable_network
@@ -21,10 +20,7 @@ from .families import readable_network
 def probe_network(
     network: nn.Module,
     inputs: Mapping[str, Any],
-    tokens: Sequence[Sequence[int]],
-    layers: Sequence[str] = (),
-    over_all_keys: bool = False,
-    standardised: int = 0,
+    request: MapRequest,
 ) -> TokenMaps:
     """Token maps of one forward, which ends at the last layer wanted.
 
@@ -33,53 +29,44 @@ def probe_network(
 
     Args:
         inputs: of the network's forward, by name, in its precision; as a forward, this may empty lists among them.
-        tokens: for each object the indices of its tokens in the text.
-        layers: names as ``readable_network`` tells them; ``default_layers`` when none is named.
-        over_all_keys, standardised: see ``MapCollector``.
+        request: what to read; its layers by the names that ``readable_network`` tells.
 
     Raises:
         ValueError: a layer is not the network's, or how it attends to the prompt is not known.
         RuntimeError: the network did not come to all of the layers.
     """
     inputs = {**inputs, "return_dict": False}
-    maps, _ = _read(network, inputs, tokens, layers, over_all_keys, standardised, goes_on=False)
+    maps, _ = _read(network, inputs, request, goes_on=False)
     return maps
 
 
 def predicted_and_probed(
     network: nn.Module,
     inputs: Mapping[str, Any],
-    tokens: Sequence[Sequence[int]],
-    layers: Sequence[str] = (),
-    over_all_keys: bool = False,
-    standardised: int = 0,
+    request: MapRequest,
 ) -> tuple[Any, TokenMaps]:
     """What a forward returns, and its token maps: after the last layer wanted it goes on without gradients.
 
     Args and what it raises: see ``probe_network``.
     """
     with torch.set_grad_enabled(torch.is_grad_enabled()):  # puts back what is switched off within
-        maps, output = _read(network, inputs, tokens, layers, over_all_keys, standardised, goes_on=True)
+        maps, output = _read(network, inputs, request, goes_on=True)
     return output, maps
 
 
 def _read(
     network: nn.Module,
     inputs: Mapping[str, Any],
-    tokens: Sequence[Sequence[int]],
-    layers: Sequence[str],
-    over_all_keys: bool,
-    standardised: int,
+    request: MapRequest,
     goes_on: bool,
 ) -> tuple[TokenMaps, Any]:
     """Token maps of a forward, and what it returned if it came to its end."""
     readable = readable_network(network)
-    wanted = check_layers(layers or default_layers(readable.layers), readable.layers)
-    collector = MapCollector(wanted, tokens, over_all_keys, standardised, goes_on)
+    collector = MapCollector(request.of(readable.layers), goes_on)
     # One walk, and no look for an attribute that a module lacks: in a large network either takes milliseconds.
     modules = list(network.modules())
     output = None
-    with reading_with_gradient(readable, wanted, collector, 0, modules, _differentiable), suppress(ProbeComplete):
+    with reading_with_gradient(readable, collector, 0, modules, _differentiable), suppress(ProbeComplete):
         output = network(**inputs)
     return collector.token_maps(), output
 

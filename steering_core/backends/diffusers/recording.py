@@ -21,6 +21,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from ...layers import AttentionLayer
+from ...probe import MapRequest
 from ...token_maps import TokenMaps
 from ...tokens import Token
 from ...training.recording import NoiseLevel, Outcome, PromptedModel
@@ -185,7 +186,7 @@ class _PromptedUNet:
             "timestep": timestep,
             "encoder_hidden_states": self._context,
         }
-        return probe_network(self._unet, inputs, tokens, layers)
+        return probe_network(self._unet, inputs, MapRequest(tokens, layers))
 
     def _at(self, level: NoiseLevel) -> tuple[float, float, Tensor]:
         """alpha and sigma of z = alpha·x0 + sigma·noise, and the timestep."""
@@ -252,7 +253,7 @@ class _PromptedFlux:
         self, latent: Tensor, level: NoiseLevel, tokens: Sequence[Sequence[int]], layers: Sequence[str]
     ) -> TokenMaps:
         """See ``PromptedModel``."""
-        return probe_network(self._transformer, self._given(latent, level), tokens, layers)
+        return probe_network(self._transformer, self._given(latent, level), MapRequest(tokens, layers))
 
     def _given(self, latent: Tensor, level: NoiseLevel) -> dict[str, Tensor]:
         packed = FluxPipeline._pack_latents(latent, *latent.shape)

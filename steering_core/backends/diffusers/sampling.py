@@ -237,12 +237,11 @@ class SteeredRun:
         Args:
             serves_both: the forward goes on, and what it predicts is kept.
         """
-        steering, loss = self._steering, self._steering.loss
-        how = self._network, given, steering.probed, loss.layers, loss.over_all_keys, steering.standardised
+        request = self._steering.request
         with replaced(self._network, forward=self._network_forward):
             if not serves_both:
-                return probe_network(*how)
-            self._prediction, maps = predicted_and_probed(*how)
+                return probe_network(self._network, given, request)
+            self._prediction, maps = predicted_and_probed(self._network, given, request)
             return maps
 
     def _named(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
@@ -279,7 +278,7 @@ class SteeredRun:
 
     def _check_tokens(self, keys: int) -> None:
         """The steering's tokens lie within the prompt that is sampled."""
-        if max(index for indices in self._steering.probed for index in indices) >= keys:
+        if max(index for indices in self._steering.request.tokens for index in indices) >= keys:
             raise SteeringError(
                 f"prompt: the steering's relations lie beyond the {keys} tokens that the network is given, so they "
                 f"belong to another prompt. Make the steering with ground_prompt and the prompt that is sampled."

@@ -7,6 +7,7 @@ from spatial_steering.steering_core.backends.comfyui.families import readable_ne
 from spatial_steering.steering_core.backends.comfyui.gradients import ordinary_weights
 from spatial_steering.steering_core.backends.comfyui.noise import progress as progress_at
 from spatial_steering.steering_core.backends.comfyui.probe import probe_model
+from spatial_steering.steering_core.probe import MapRequest
 
 folder, inputs, outputs = arguments
 given = load_file(inputs)
@@ -27,7 +28,7 @@ with torch.inference_mode():
         x = given["latent"] * (1 + sigma**2) ** 0.5
         with ordinary_weights(guider):
             (condition,), options = guider.conds["positive"], extra_args["model_options"]
-            maps = probe_model(guider, condition, x, sigma, options, scene.grounded.tokens, readable, names)
+            maps = probe_model(guider, condition, x, sigma, options, readable, MapRequest(scene.grounded.tokens, names))
         seen.update({name: value.clone() for name, value in maps.layers.items()})
         network.extend((layer.name, layer.level, layer.heads) for layer in readable.layers)
         progress.append(progress_at(guider.inner_model.model_sampling, sigma))

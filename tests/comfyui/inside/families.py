@@ -15,6 +15,7 @@ from spatial_steering.steering_core.backends.comfyui.probe import probe_model
 from spatial_steering.steering_core.backends.comfyui.sampling import steer_model
 from spatial_steering.steering_core.layers import default_layers
 from spatial_steering.steering_core.losses import CentroidLoss
+from spatial_steering.steering_core.probe import MapRequest
 from spatial_steering.steering_core.schedule import DESCENT, GUIDANCE, SteeringSchedule
 from spatial_steering.steering_core.steering import Steering
 
@@ -53,7 +54,8 @@ def family(name):
         x = noise * sigma
 
         def probe(x, tokens, layers, over_all_keys=False):
-            return probe_model(guider, condition, x, sigma, options, tokens, readable, layers, over_all_keys)
+            request = MapRequest(tokens, layers, over_all_keys)
+            return probe_model(guider, condition, x, sigma, options, readable, request)
 
         with ordinary_weights(guider), torch.inference_mode(False):
             names = [layer.name for layer in readable.layers]

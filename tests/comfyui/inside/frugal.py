@@ -10,6 +10,7 @@ from spatial_steering.steering_core.backends.comfyui.families import readable_ne
 from spatial_steering.steering_core.backends.comfyui.gradients import ordinary_weights
 from spatial_steering.steering_core.backends.comfyui.probe import probe_model
 from spatial_steering.steering_core.layers import default_layers
+from spatial_steering.steering_core.probe import MapRequest
 
 
 def probed(way, guider, x, sigma, options, readable):
@@ -26,7 +27,8 @@ def probed(way, guider, x, sigma, options, readable):
         with torch.enable_grad(), way():
             leaf = x.clone().requires_grad_()
             layers = default_layers(readable.layers)
-            maps = probe_model(guider, condition, leaf.clone(), sigma, options, OBJECTS, readable, layers).layers
+            request = MapRequest(OBJECTS, layers)
+            maps = probe_model(guider, condition, leaf.clone(), sigma, options, readable, request).layers
             value = sum((seen * torch.linspace(0, 1, seen.numel()).view_as(seen)).sum() for seen in maps.values())
             held = sum(size for output, size in outputs if output() is not None)
             (gradient,) = torch.autograd.grad(value, leaf)

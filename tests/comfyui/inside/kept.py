@@ -9,6 +9,7 @@ from spatial_steering.steering_core.backends.comfyui import probe
 from spatial_steering.steering_core.backends.comfyui.families import readable_network
 from spatial_steering.steering_core.backends.comfyui.gradients import ordinary_weights, weights_cast_again
 from spatial_steering.steering_core.layers import default_layers
+from spatial_steering.steering_core.probe import MapRequest
 from torch.autograd.graph import saved_tensors_hooks
 
 FORMATS = ("float8_e4m3fn", "int8_tensorwise", "nvfp4")
@@ -66,7 +67,7 @@ def _probed(row, model):
             leaf = (noise * sigma).clone().requires_grad_()
             with saved_tensors_hooks(kept, lambda tensor: tensor):
                 maps = probe.probe_model(
-                    guider, condition, leaf.clone(), sigma, options, OBJECTS, readable, layers
+                    guider, condition, leaf.clone(), sigma, options, readable, MapRequest(OBJECTS, layers)
                 ).layers
                 value = sum((seen * torch.linspace(0, 1, seen.numel()).view_as(seen)).sum() for seen in maps.values())
             (gradient,) = torch.autograd.grad(value, leaf)

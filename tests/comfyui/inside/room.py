@@ -14,6 +14,7 @@ from spatial_steering.steering_core.backends.comfyui.gradients import ordinary_w
 from spatial_steering.steering_core.backends.comfyui.probe import probe_model
 from spatial_steering.steering_core.layers import default_layers
 from spatial_steering.steering_core.losses import CentroidLoss
+from spatial_steering.steering_core.probe import MapRequest
 from spatial_steering.steering_core.steering import Steering
 from torch.autograd.graph import saved_tensors_hooks
 
@@ -22,6 +23,7 @@ def kept(model, sample):
     """Bytes that a probe keeps in a run of the model, over its estimate."""
     readable, told = readable_network(model), {}
     layers = default_layers(readable.layers)
+    request = MapRequest(OBJECTS, layers, standardised=len(OBJECTS), follows_own=False)  # as the loss by default
 
     def look(executor, guider, sigmas, extra_args, callback, noise, *rest, **named):
         (condition,) = guider.conds["positive"]
@@ -29,9 +31,7 @@ def kept(model, sample):
             held = Kept(guider.inner_model.diffusion_model)
             x = (noise * sigmas[0].item()).clone().requires_grad_()
             with saved_tensors_hooks(held, lambda tensor: tensor):
-                probe_model(
-                    guider, condition, x, sigmas[0].item(), extra_args["model_options"], OBJECTS, readable, layers
-                )
+                probe_model(guider, condition, x, sigmas[0].item(), extra_args["model_options"], readable, request)
         estimate = room.room_for_probes(readable, layers, guider.inner_model, x.shape, guider.conds)
         told.update(kept=held.bytes / estimate.whole, frugal=estimate.frugal / estimate.whole)
         return executor(guider, sigmas, extra_args, callback, noise, *rest, **named)

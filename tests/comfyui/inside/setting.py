@@ -92,6 +92,10 @@ class FailingLoss:
     def standardised(self):
         return self.loss.standardised
 
+    @property
+    def follows_own(self):
+        return self.loss.follows_own
+
     def bound_to(self, network, relations):
         self.loss = self.loss.bound_to(network, relations)
         return self

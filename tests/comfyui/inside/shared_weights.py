@@ -12,6 +12,7 @@ from setting import arguments, comfy, report
 from spatial_steering.steering_core.backends.comfyui.families import readable_network
 from spatial_steering.steering_core.backends.comfyui.gradients import ordinary_weights
 from spatial_steering.steering_core.backends.comfyui.probe import probe_model
+from spatial_steering.steering_core.probe import MapRequest
 
 #: What diffusers fixes and ComfyUI leaves to a checkpoint, as the real ones have it.
 AS_IN_DIFFUSERS = {
@@ -67,7 +68,7 @@ def share(name, folder):
         handle = network.register_forward_pre_hook(watch, with_kwargs=True)
         with ordinary_weights(guider), torch.no_grad():
             options = extra_args["model_options"]
-            maps = probe_model(guider, condition, noise * sigma, sigma, options, OBJECTS, readable, layers)
+            maps = probe_model(guider, condition, noise * sigma, sigma, options, readable, MapRequest(OBJECTS, layers))
         handle.remove()
         seen.update({f"maps.{layer}": value for layer, value in maps.layers.items()})
         return executor(guider, sigmas, extra_args, callback, noise, *rest, **named)
