@@ -12,7 +12,7 @@ from __future__ import annotations
 import argparse
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import product
 
 import torch
@@ -27,6 +27,7 @@ from steering_core.losses import CentroidLoss
 from steering_core.miniature.folder import SHIPPED
 from steering_core.miniature.prompts import unseen_pair_prompts
 from steering_core.miniature.score import SEEDS, sampled
+from steering_core.probe import MapRequest
 from steering_core.schedule import SamplingStep, SteeringSchedule
 from steering_core.steering import Probe, Steering
 
@@ -72,6 +73,11 @@ class _Asking(Steering):
     """Asks at each latent where else it could have been moved to."""
 
     seen: _Seen = field(default_factory=dict)
+
+    @property
+    def request(self) -> MapRequest:
+        """See ``Steering``; a gradient passes through both kinds of maps."""
+        return replace(super().request, follows_own=True)
 
     def descend(self, latent: Tensor, probe: Probe, noise_level: float, step: SamplingStep) -> Tensor:
         """See ``Steering``."""

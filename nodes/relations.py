@@ -201,8 +201,9 @@ class SceneLayout(io.ComfyNode):
                 ),
                 LayoutOfScene.Input(
                     "layout",
-                    tooltip="Drag with mouse or finger, or choose one with Tab and move it with the arrow keys. +, ✎ "
-                    "and ✕ add an object, give it other words and take it off. Ctrl+Z takes a change back.",
+                    tooltip="Drag with mouse or finger, or choose one with Tab and move it with the arrow keys. +, "
+                    "\N{LOWER RIGHT PENCIL} and \N{MULTIPLICATION X} add an object, give it other words and take it "
+                    "off. Ctrl+Z takes a change back.",
                 ),
             ],
             outputs=relation_outputs(),

@@ -52,7 +52,7 @@ def token_columns(
         k: the keys that the softmax runs over, (batch, heads, keys, head_dim).
         tokens: for each object the indices of its tokens among the keys.
         bias: what the layer adds to its logits, such as a mask of keys; broadcasts to (batch, heads, positions, keys).
-        scale: what the layer multiplies its logits with; 1/√head_dim when not given.
+        scale: what the layer multiplies its logits with; head_dim**-0.5 when not given.
 
     Returns:
         (batch, objects, heads, positions) in float32, values in [0, 1].

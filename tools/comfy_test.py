@@ -1,9 +1,9 @@
 """Makes the folder in which comfy-test runs: python tools/comfy_test.py FOLDER
 
 comfy-test 0.4.15 runs what lies in a pack's folder workflows/. The pack itself has none, because ComfyUI would show
-it among the templates; so this is a copy of the pack with one. Its validator knows neither notes nor the widget that
-follows a seed: it takes the positional widget values of every KSampler for those of their neighbours. Both are left
-out of the workflows there. Turn on ComfyUI's setting Comfy.Workflow.NamedValuesRestore (in
+it among the templates; so this is a copy of what is published of the pack, with one. Its validator knows neither notes
+nor the widget that follows a seed: it takes the positional widget values of every KSampler for those of their
+neighbours. Both are left out of the workflows there. Turn on ComfyUI's setting Comfy.Workflow.NamedValuesRestore (in
 user/default/comfy.settings.json) before comfy-test runs, so that the widgets have the examples' values and not their
 defaults.
 """
@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 PACK = Path(__file__).resolve().parents[1]
+_SETTINGS = "comfy-test.toml"
 #: What a checkout holds beside the pack: of git, of tools, and what commands have written.
 BESIDE = (".*_cache", ".git", ".venv", ".dev", "*.egg-info", "__pycache__", "demo.png", "cost.png", "node.zip")
 
@@ -37,7 +38,12 @@ def export(folder: Path) -> None:
     Raises:
         FileExistsError: the folder is there already.
     """
-    shutil.copytree(PACK, folder, ignore=shutil.ignore_patterns(*BESIDE))
+    lines = (PACK / ".comfyignore").read_text(encoding="utf-8").splitlines()
+    unpublished = {line.strip("/") for line in lines if line.startswith("/")} - {_SETTINGS}
+    beside = shutil.ignore_patterns(*BESIDE)
+    shutil.copytree(
+        PACK, folder, ignore=lambda at, names: beside(at, names) | (unpublished if Path(at) == PACK else set())
+    )
     (folder / "workflows").mkdir()
     for example in (folder / "example_workflows").glob("*.json"):
         workflow = reduced(json.loads(example.read_text(encoding="utf-8")))

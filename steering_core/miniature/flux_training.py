@@ -15,6 +15,7 @@ import torch
 import torch.nn.functional as F
 from diffusers import AutoencoderKL, FluxPipeline
 from torch import Tensor, nn
+from torch.nn import Linear
 from torch.utils.data import Dataset
 from transformers import PreTrainedTokenizerBase
 
@@ -179,7 +180,7 @@ def _train(
 ) -> None:
     transformer = pipeline.transformer
     torch.manual_seed(settings.seed + 1)
-    naming = nn.Linear(transformer.inner_dim, len(OBJECTS) + 1).to(device)
+    naming = Linear(transformer.inner_dim, len(OBJECTS) + 1).to(device)
     doubled: list[Tensor] = []
     transformer.transformer_blocks[-1].register_forward_hook(lambda *call: doubled.append(call[-1][1]))
 

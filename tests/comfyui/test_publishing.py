@@ -33,6 +33,12 @@ def test_only_what_runs_is_published(published):
     assert {file.name for file in published.iterdir()} == runs | told
 
 
+def test_what_is_published_can_be_read_on_windows(published):
+    """comfy-test asks for it: some tools there read source in the machine's own encoding."""
+    for file in published.rglob("*.py"):
+        file.read_text(encoding="utf-8").encode("cp1252")
+
+
 def test_what_is_published_runs(comfyui, published):
     result = comfyui.run("importing.py", pack=published)
     assert result["nodes"] == comfyui.run("importing.py")["nodes"] and result["printed"] == ""

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tomllib
 from PIL import Image
 
 from tools import comfy_test
@@ -162,7 +163,8 @@ def test_comfy_test_gets_every_example_in_a_form_that_it_reads(tmp_path):
     comfy_test.export(tmp_path / "pack")
 
     assert {file.name for file in (tmp_path / "pack" / "workflows").iterdir()} == {file.name for file in WORKFLOWS}
-    assert (tmp_path / "pack" / "comfy-test.toml").read_text().count('cpu = "all"') == 1
+    left_out = tomllib.loads((tmp_path / "pack" / "comfy-test.toml").read_text())["test"]["workflows"]["cpu"]
+    assert left_out == sorted(f"!{name}" for name in {*WITH_FILES, TRAINS})
     for workflow in WORKFLOWS:
         nodes = json.loads((tmp_path / "pack" / "workflows" / workflow.name).read_text())["nodes"]
         kept = [node for node in json.loads(workflow.read_text())["nodes"] if node["type"] != "MarkdownNote"]

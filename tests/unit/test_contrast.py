@@ -66,10 +66,16 @@ def test_each_loss_of_a_combination_reads_its_own_maps():
 def test_maps_are_standardised_for_a_loss_that_reads_them():
     pipeline = load_pipeline(SHIPPED["miniature"], "cpu")
     make = partial(Steering, ground_prompt(pipeline, PROMPT))
-    published, presence = CentroidLoss(standardised=False), PresenceLoss()
-    assert (
-        make(CentroidLoss(standardised=True)).standardised
-        == make(CombinedLoss(((CentroidLoss(standardised=True), 1.0), (presence, 1.0)))).standardised
-        == 2
+    standardised, published, presence = (
+        CentroidLoss(standardised=True),
+        CentroidLoss(standardised=False),
+        PresenceLoss(),
     )
-    assert make(published).standardised == make(CombinedLoss(((published, 1.0), (presence, 1.0)))).standardised == 0
+    for loss, objects, follows_own in (
+        (standardised, 2, False),
+        (CombinedLoss(((standardised, 1.0), (presence, 1.0))), 2, True),
+        (published, 0, True),
+        (CombinedLoss(((published, 1.0), (presence, 1.0))), 0, True),
+    ):
+        request = make(loss).request
+        assert (request.standardised, request.follows_own) == (objects, follows_own)

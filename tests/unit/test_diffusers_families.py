@@ -365,7 +365,7 @@ class Ramp(CentroidLoss):
     """No threshold breaks its slope: what objects get of the attention, from side to side of the picture."""
 
     def bound_to(self, network, relations):
-        return Ramp(layers=super().bound_to(network, relations).layers)
+        return Ramp(layers=super().bound_to(network, relations).layers, standardised=False)
 
     def __call__(self, maps, relation, progress):
         layers = maps.layers.values()
