@@ -16,9 +16,20 @@ def standing(stands: Sequence[bool], met: Sequence[bool]) -> str:
         stands: whether the centres stand in the relation.
         met: whether its loss has met the target, so that it is left alone: with a centroid loss, by the margin.
     """
-    words = [(_THERE if left_alone else _NEARLY) if placed else _NOT for placed, left_alone in zip(stands, met)]
-    counts = Counter(words)
+    counts = _counts(stands, met)
     if len(counts) == 1:
-        return words[0]
-    told = [f"{word} in {counts[word]}" for word in (_THERE, _NEARLY, _NOT) if counts[word]]
-    return f"{', '.join(told)} of {len(words)} pictures"
+        return next(iter(counts))
+    return f"{', '.join(f'{word} in {count}' for word, count in counts.items())} of {len(stands)} pictures"
+
+
+def best_standing(stands: Sequence[bool], met: Sequence[bool]) -> str:
+    """``standing`` where there is little room: of several words the best, and in how many pictures."""
+    counts = _counts(stands, met)
+    word, count = next(iter(counts.items()))
+    return word if len(counts) == 1 else f"{word} in {count} of {len(stands)}"
+
+
+def _counts(stands: Sequence[bool], met: Sequence[bool]) -> dict[str, int]:
+    """In how many pictures there is which word, from the best on."""
+    words = Counter((_THERE if left_alone else _NEARLY) if placed else _NOT for placed, left_alone in zip(stands, met))
+    return {word: words[word] for word in (_THERE, _NEARLY, _NOT) if words[word]}

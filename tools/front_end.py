@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
 
 from playwright.sync_api import Page, sync_playwright
 
@@ -17,6 +20,11 @@ RUN = """() => new Promise((resolve, reject) => {
     app.queuePrompt(0)
 })"""
 
+EXAMPLES = Path(__file__).resolve().parents[1] / "example_workflows"
+#: For fonts, previews, widgets made of HTML, and what widgets of the pack ask the server.
+SETTLE_MILLISECONDS = 2000
+
+_OPENED = "count => app.graph._nodes.length === count"
 _ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
 _MILLISECONDS = 240_000
 _READY = f"() => window.app?.graph && '{OWN}SteeredKSampler' in LiteGraph.registered_node_types"
@@ -45,3 +53,12 @@ def front_end(url: str) -> Iterator[Page]:
         page.keyboard.press("Escape")
         yield page
         browser.close()
+
+
+def opened(page: Page, workflow: Path) -> dict[str, Any]:
+    """Open an example, and return its graph once it is there."""
+    graph: dict[str, Any] = json.loads(workflow.read_text(encoding="utf-8"))
+    page.evaluate("graph => app.loadGraphData(graph)", graph)
+    page.wait_for_function(_OPENED, arg=len(graph["nodes"]))
+    page.wait_for_timeout(SETTLE_MILLISECONDS)
+    return graph

@@ -13,15 +13,13 @@ import sys
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from front_end import OWN, RUN, front_end
+from front_end import OWN, RUN, SETTLE_MILLISECONDS, front_end
 from PIL import Image
 from playwright.sync_api import Page
 
 PICTURES = Path(__file__).resolve().parents[1] / "web" / "docs" / "images"
 _WIDTH, _QUALITY = 900, 80
 _MARGIN = 28
-#: For fonts, previews and widgets made of HTML to be drawn.
-_SETTLE_MILLISECONDS = 2000
 
 _MINIATURE = {"size": 128, "steps": 12, "method": "noise"}
 _FIXED = {"seed": 2, "control_after_generate": "fixed", "steps": 16, "cfg": 5.0}
@@ -327,12 +325,12 @@ def _take(page: Page, graph: _Graph) -> Image.Image:
     links = [[*start.split("."), *end.split(".")] for start, end in map(str.split, graph.links)]
     page.evaluate(_BUILD, [[(name, _NODES[name]) for name in names], links])
     page.evaluate(_ARRANGE, [columns, behind])
-    page.wait_for_timeout(_SETTLE_MILLISECONDS)
+    page.wait_for_timeout(SETTLE_MILLISECONDS)
     if graph.run:
         page.evaluate(RUN)
-        page.wait_for_timeout(_SETTLE_MILLISECONDS)
+        page.wait_for_timeout(SETTLE_MILLISECONDS)
     frame = page.evaluate(_ARRANGE, [columns, behind])
-    page.wait_for_timeout(_SETTLE_MILLISECONDS)
+    page.wait_for_timeout(SETTLE_MILLISECONDS)
     clip = {"x": frame["x"] - _MARGIN, "y": frame["y"] - _MARGIN}
     clip |= {side: frame[side] + 2 * _MARGIN for side in ("width", "height")}
     picture = Image.open(io.BytesIO(page.screenshot(clip=clip))).convert("RGB")

@@ -8,23 +8,18 @@ side, in the order of the graph. Examples that need files of one's own have thum
 from __future__ import annotations
 
 import io
-import json
 import sys
 import urllib.request
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
-from front_end import RUN, front_end
+from front_end import EXAMPLES, RUN, front_end, opened
 from PIL import Image
 from playwright.sync_api import Page
 
-EXAMPLES = Path(__file__).resolve().parents[1] / "example_workflows"
 _GAP, _QUALITY, _PICTURES = 4, 88, 4
 _GROUND = (255, 255, 255)
-_OPENED = "count => app.graph._nodes.length === count"
-#: For what widgets of the pack ask the server.
-_SETTLE_MILLISECONDS = 2000
 
 
 def main(server: str, numbers: list[str]) -> None:
@@ -39,10 +34,7 @@ def main(server: str, numbers: list[str]) -> None:
 
 def _run(page: Page, server: str, workflow: Path) -> list[list[Image.Image]]:
     """The first pictures of each node that saves some."""
-    graph = json.loads(workflow.read_text(encoding="utf-8"))
-    page.evaluate("graph => app.loadGraphData(graph)", graph)
-    page.wait_for_function(_OPENED, arg=len(graph["nodes"]))
-    page.wait_for_timeout(_SETTLE_MILLISECONDS)
+    graph = opened(page, workflow)
     outputs = page.evaluate(RUN)
     saving = [str(node["id"]) for node in graph["nodes"] if node["type"] == "SaveImage"]
     return [[_fetched(server, one) for one in outputs[node]["images"][:_PICTURES]] for node in saving]

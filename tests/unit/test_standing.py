@@ -2,23 +2,25 @@ from __future__ import annotations
 
 import pytest
 
-from steering_core.standing import standing
+from steering_core.standing import best_standing, standing
 
 
 @pytest.mark.parametrize(
-    ("stands", "met", "told"),
+    ("stands", "met", "told", "in_short"),
     [
-        ([True], [True], "there"),
-        ([True], [False], "nearly there"),
-        ([False], [False], "not there yet"),
-        ([False], [True], "not there yet"),  # the loss of other layers says so; what is shown does not
-        ([True, True], [False, False], "nearly there"),
+        ([True], [True], "there", "there"),
+        ([True], [False], "nearly there", "nearly there"),
+        ([False], [False], "not there yet", "not there yet"),
+        ([False], [True], "not there yet", "not there yet"),  # the loss of other layers says so; what is shown does not
+        ([True, True], [False, False], "nearly there", "nearly there"),
         (
             [True, True, False, True],
             [True, False, False, True],
             "there in 2, nearly there in 1, not there yet in 1 of 4 pictures",
+            "there in 2 of 4",
         ),
     ],
 )
-def test_how_far_a_relation_has_come_is_said_in_words(stands, met, told):
+def test_how_far_a_relation_has_come_is_said_in_words(stands, met, told, in_short):
     assert standing(stands, met) == told
+    assert best_standing(stands, met) == in_short
