@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
+import re
+
+from .verbs import COPULAS, PARTICIPLES, PLURAL_VERBS, PLURAL_VERBS_OF_ONE, TRANSITIVES
 from .words import (
     ABSTRACT_ENDINGS,
     CONCRETE,
-    COPULAS,
     JOINTS,
     NOUN_ENDINGS_LIKE_ADVERBS,
     NOUN_ENDINGS_LIKE_THIRD_PERSON,
     NOUNS_LIKE_VERBS,
-    PARTICIPLES,
+    PERSONS,
+    PERSONS_END,
     PLACELESS,
-    PLURAL_VERBS,
     PLURALS,
     QUALIFIERS,
     QUALIFYING_ENDINGS,
     SINGULAR,
-    TRANSITIVES,
 )
 
 
@@ -33,12 +34,16 @@ def is_third_person(word: str) -> bool:
 
 def is_singular_subject(determiner: str, verb: str) -> bool:
     """Whether what a determiner begins may be one thing, of which the third person tells something."""
-    return determiner in SINGULAR or (bool(determiner) and verb.removesuffix("s") in PLURAL_VERBS)
+    return determiner in SINGULAR or (bool(determiner) and verb in PLURAL_VERBS_OF_ONE)
 
 
 def is_plural(noun: str) -> bool:
     """Whether it names several, by the look of it."""
-    return noun in PLURALS or (noun.endswith("s") and not noun.endswith(("ss", "us", "is", "'s", "’s")))
+    return (
+        noun in PLURALS
+        or noun.endswith("men")
+        or (noun.endswith("s") and not noun.endswith(("ss", "us", "is", "'s", "’s")))
+    )
 
 
 def is_adverb(word: str) -> bool:
@@ -56,6 +61,16 @@ def qualifies(word: str) -> bool:
     return word in QUALIFIERS or word.endswith(QUALIFYING_ENDINGS)
 
 
+def is_person(noun: str) -> bool:
+    """Whether it names one whom "him" or "her" may stand for, and "it" does not."""
+    return (
+        noun in PERSONS
+        or noun.endswith(PERSONS_END)
+        or (noun.endswith("ist") and len(noun) > 5)
+        or bool(re.fullmatch(r"\d+(?:girl|boy|other)s?", noun))
+    )
+
+
 def is_placeless(noun: str) -> bool:
     """Whether it names what has no place in a picture: a style, a quality, a time."""
-    return noun in PLACELESS or (noun.endswith(ABSTRACT_ENDINGS) and noun not in CONCRETE)
+    return "_" in noun or noun in PLACELESS or (noun.endswith(ABSTRACT_ENDINGS) and noun not in CONCRETE)

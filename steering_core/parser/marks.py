@@ -8,22 +8,28 @@ from itertools import accumulate
 from typing import NamedTuple
 
 from ..relations import Depth
-from .words import ATTENDING, BREAKS, SCENES, X, Y
+from .verbs import ATTENDING
+from .words import BREAKS, SCENES, X, Y
 
 _DEGREES = (
-    "directly|just|immediately|slightly|somewhat|diagonally|exactly|closely|"
+    "close|directly|just|immediately|slightly|somewhat|diagonally|exactly|closely|"
     "high|low|deep|far|up|down|off|out|right|over|a bit|a little"
 )
 _SOFTLY = rf"(?:(?:{_DEGREES}) ){{0,3}}"
-_THE = r"(?:the )?(?:(?:far|very|immediate|direct|extreme) )?"
+_THE = r"(?:the )?(?:(?:far|very|immediate|direct|extreme|exact) )?"
 _TO_THE = rf"(?:(?:to|on|at|in|by|towards?) )?{_THE}"
 _SIDE = r"(?:left|right)"
-_PART = r"(?: hand side| side| edge| part| half| third| corner)?"
+_PART = r"(?:(?: hand)?(?: side| edge| part| half| third| corner| area| quadrant| section| panel))?"
 _UPRIGHT = r"(?:above|over|atop|below|underneath|under|beneath)"
 _END = rf"(?:on|at|to) {_THE}(?:top|bottom){_PART}"
-_IMAGE = r" of (?:the|an?|this) (?:image|picture|photo|photograph|frame|scene|screen|canvas|shot|composition|page)"
+_IMAGE = (
+    r" of (?:(?:the|an?|this) )?(?:image|picture|photo|photograph|frame|scene|screen|canvas|shot|composition|page|"
+    r"painting|drawing|illustration|poster|artwork|print|layout|panel|flyer|card|"
+    r"(?:book |album |magazine )?cover|banner|label|logo)"
+    r"(?: (?:shows|depicts|features|contains))?"
+)
 _CENTER = r"(?:cent(?:er|re)|middle)"
-_BEFORE = r"in front of|behind"
+_BEFORE = r"in ?front of|behind"
 #: What relates two phrases, the longer wording first; the direction words in it say which relation it is.
 _WORDINGS = (
     rf"(?:{_UPRIGHT}|{_END}(?: of)?) and {_SOFTLY}{_TO_THE}{_SIDE}{_PART} of",
@@ -38,12 +44,22 @@ _WORDINGS = (
 _NOT = r"(?:not|never|no longer|\w+n['’]t)"
 _IDIOMS = (
     rf"{_NOT} {_SOFTLY}(?:{'|'.join(_WORDINGS)}|{_BEFORE}|on)",
-    r"(?:from|left) behind|behind (?:bars|(?:the )?(?:scenes|times|schedule|curve|wheel))",
+    r"from behind(?! (?:an?|the|his|her|its|their) )|left behind",
+    r"behind (?:bars|(?:the )?(?:scenes|times|schedule|curve|wheel))",
     r"in front of (?:the|a|his|her|their) (?:camera|viewer|crowd|audience)|(?:one|day|page|year) in front of the other",
     r"all over|over and over|over (?:there|here)|over (?:the|his|her|their|one's) shoulders?|the (?:near|above|below)",
     r"over the (?:top|years|centuries|hill|moon|counter)|(?:game|left|looking) over|under the weather|near and dear",
+    r"(?:at|on) (?:the )?top of (?:his|her|its|their|the) "
+    r"(?:game|class|lungs|charts?|world|league|agenda|list|food chain)",
+    r"power behind the throne|mind over matter|head over heels|under fire|on cloud (?:nine|9)",
+    r"(?:over|under|above|below) (?:an? |two |three |\d+ )?(?:hundred|thousand|million|dozen)s?",
+    rf"{_SOFTLY}(?:left|right) of cent(?:er|re)|the (?:left|right|top|bottom|middle|upper|lower) ones?",
+    rf"in {_THE}(?:(?:upper|lower|top|bottom) )?{_SIDE}(?: hand)? (?:edge|part|half|third|corner|quadrant) of",
+    r"(?:below|above|under) (?:zero|freezing)|under lock and key|beside the point|on the eve of|on the heels of",
     r"from (?:above|below)|views? over|above all|near miss|below the poverty line",
-    rf"(?:looking|facing|turned|turning|pointing)(?: to| towards?)?(?: the| his| her| its)? {_SIDE}(?! (?:side )?of)",
+    r"(?:looking|facing|turned|turning|pointing|winding|stretching|leading|curving|leaning|tilted|extending|heading|"
+    rf"moving|flowing|blowing|walking|flying|gazing|glancing|running)(?: to| towards?)?(?: the| his| her| its)? "
+    rf"{_SIDE}(?! (?:side )?of)",
 )
 _CENTERED = (
     rf"(?:(?:(?:upper|lower|top|bottom) )?(?:{_SIDE}|{_CENTER})|top|bottom|(?:upper|lower)(?= (?:half|third))){_PART}"
@@ -54,24 +70,39 @@ PLACES = _CENTERED.replace(" ", r"[\ -]")
 _AMID = rf"(?:in|at) the (?:very )?{_CENTER} of the (?:{'|'.join(sorted(SCENES))})"
 #: A place in the image stands alone: "in the left hand" and "on top form" are none. Nor is "her" in "her cat".
 _ALONE = rf"(?=$| (?:{'|'.join(map(re.escape, sorted(BREAKS)))}|\w+ing)(?!\S))"
-_PRONOUN = rf" (?P<{{}}>it|him|them|which|whom|her{_ALONE})"
-_SIDED = rf"(?:to|on|at) (?P<owner>its|his|her|their|whose) (?:far |immediate )?{_SIDE}{_PART}{_ALONE}"
+_PRONOUN = rf" (?P<{{}}>it|him|them|which|whom|her(?:{_ALONE}|(?= \w+s (?:an?|the) )))"
+_SIDED = (
+    rf"(?:(?:to|on|at) (?P<owner>its|his|her|their|whose) (?:far |immediate )?{_SIDE}{_PART}"
+    rf"|(?:at|by) (?P<attended>its|his|her|their) side){_ALONE}"
+)
 _LAYER = rf"in (?:the )?(?:\w+ )?(?:foreground|background){_ALONE}"
 #: Beside others, rather than in the picture.
 _ASIDE = rf"(?:to {_THE}{_CENTERED}|on top){_ALONE}(?! of)"
-_PLACE = rf"(?:on|at|in) {_THE}{_CENTERED}{_ALONE}(?! of)"
-_BARE = rf"(?<=\w ){_SIDE}(?=$| (?:,|and)(?!\S))"
+_PLACE = rf"(?:(?:on|at|in|along|across) {_THE}{_CENTERED}|dead {_CENTER}){_ALONE}(?! of)"
+#: Of the picture without a preposition: "bottom right corner", "top left a robin", "a skull centered".
+_CORNER = (
+    rf"(?<!from )(?<!from the )(?:top|bottom|upper|lower) {_SIDE}(?: hand)?(?: corner)?(?=$| (?:,|and|an?|the)(?!\S))"
+)
+_CENTERED_THERE = (
+    r"(?<=\w )cent(?:ered|red)(?=$| (?:,|and)(?!\S))|cent(?:ered|red) in the (?:frame|image|picture|composition)"
+)
+_SHOWN = (
+    rf"(?:the )?(?:{_SIDE}|top|bottom|upper|lower) (?:half|part|side|third|panel) (?:shows|depicts|features|contains)"
+)
+_BARE = rf"(?<=\w ){_SIDE}(?: side)?(?=$| (?:,|and)(?!\S))"
 _MARK = re.compile(
-    rf"(?<!\S)(?:(?P<idiom>{'|'.join(_IDIOMS)})|(?P<framed>(?:on|at|in) {_THE}{_CENTERED}{_IMAGE}|{_AMID})"
+    rf"(?<!\S)(?:(?P<idiom>{'|'.join(_IDIOMS)})"
+    rf"|(?P<framed>(?:(?:on|at|in|across|along) )?{_THE}{_CENTERED}{_IMAGE}|{_AMID})"
     rf"|{_SOFTLY}(?:(?P<sided>{_SIDED})|(?P<relation>{'|'.join(_WORDINGS)})(?:{_PRONOUN.format('pronoun')})?"
-    rf"|(?P<between>(?:in )?between|flanked (?:on (?:both|either) sides? )?by)"
+    rf"|(?P<between>(?:in )?between|flanked (?:on (?:both|either) sides? )?by)(?: (?P<both>them|which|whom))?"
     rf"|(?P<depth>{_BEFORE})(?:{_PRONOUN.format('other')})?)"
-    rf"|{_SOFTLY}(?:(?P<layer>{_LAYER})|(?P<aside>{_ASIDE})|(?P<place>{_PLACE}))"
+    rf"|{_SOFTLY}(?:(?P<layer>{_LAYER})|(?P<aside>{_ASIDE})|(?P<place>{_PLACE}|{_CORNER}|{_CENTERED_THERE}|{_SHOWN}))"
     rf"|(?P<bare>{_BARE})|(?P<on>(?:up)?on)(?: (?P<borne>it|him|them|which))?)(?!\S)"
 )
 _KINDS = ("idiom", "framed", "sided", "relation", "between", "depth", "layer", "aside", "place", "bare", "on")
 _DEPTHS = {
     "front": Depth.IN_FRONT_OF,
+    "infront": Depth.IN_FRONT_OF,
     "behind": Depth.BEHIND,
     "foreground": Depth.IN_FOREGROUND,
     "background": Depth.IN_BACKGROUND,
@@ -119,7 +150,9 @@ def read_marks(words: Sequence[Word]) -> Iterator[Mark]:
         stated = (match["relation"] or match.group()).split()
         x, y = (next((axis[word] for word in stated if word in axis), None) for axis in (X, Y))
         kind = next(kind for kind in _KINDS if match[kind])
-        pronoun = next(filter(None, (match[name] for name in ("owner", "pronoun", "other", "borne"))), "")
+        pronoun = next(
+            filter(None, (match[name] for name in ("owner", "attended", "pronoun", "other", "both", "borne"))), ""
+        )
         depth = _DEPTHS[next(word for word in stated if word in _DEPTHS)] if kind in ("depth", "layer") else None
         if kind != "idiom":
             kind, y = {"framed": "place", "sided": "relation"}.get(kind, kind), -1 if kind == "on" else y

@@ -8,19 +8,17 @@ from typing import NamedTuple
 from ..relations import Span
 from .kinds import is_adverb, is_participle, is_plural, is_singular_subject, is_third_person, qualifies
 from .marks import Word
+from .verbs import BEING, COPULAS, DONE_BY, DUTIES, LYING, PLURAL_VERBS, SETS, STANDS, TRANSITIVES, VERBS_LIKE_NOUNS
 from .words import (
+    ARTICLES,
     BREAKS,
-    COPULAS,
+    COUNTS,
     DETERMINERS,
     JOINTS,
     LINKS,
-    OWNERS,
-    PLURAL_VERBS,
+    POSTPOSED,
     PRONOUNS,
     RELATIVES,
-    SINGULAR,
-    STANDS,
-    TRANSITIVES,
 )
 
 
@@ -30,13 +28,15 @@ class Phrase(NamedTuple):
     span: Span
     noun: str
     joints: tuple[str, ...]
+    #: Whether an article or the like begins it.
+    determined: bool
     #: Whether a verb stands between the head before and it, so that "and" begins a clause.
     begins_clause: bool = False
 
 
 def phrases_of(prompt: str, words: Sequence[Word]) -> tuple[list[Phrase], tuple[str, ...]]:
     """The noun phrases among these words, and the joints after the last of them."""
-    phrases, joints, nouns, determiner = list[Phrase](), list[str](), list[Word](), ""
+    phrases, joints, nouns, determiner, determined = list[Phrase](), list[str](), list[Word](), "", False
     texts = [",", *(word.text for word in words), "these", ""]
     for index, text in enumerate(texts[1:-1]):  # "these" only closes the last phrase
         linked = not LINKS.isdisjoint(joints[-1:])
@@ -44,15 +44,19 @@ def phrases_of(prompt: str, words: Sequence[Word]) -> tuple[list[Phrase], tuple[
         if role == "noun":
             nouns.append(words[index])
             continue
-        while nouns and is_adverb(nouns[-1].text):
+        while nouns and _says_how(nouns, determined):
             nouns.pop()
+        predicate = len(nouns) == 1 and not determined and joints[-1:] and joints[-1] in BEING
+        if predicate and "there" not in joints and not is_plural(nouns[0].text) and nouns[0].text not in PRONOUNS:
+            nouns = []  # "the one in the middle is blue"
         if nouns:
             nouns = _unqualified(prompt, nouns)
             noun = "nothing" if nouns[0].text == "no" else nouns[-1].text
-            phrases.append(Phrase(_span(prompt, nouns), noun, tuple(joints)))
+            phrases.append(Phrase(_span(prompt, nouns), noun, tuple(joints), determined))
             joints, nouns = [], []
         joints += [text] if role == "joint" else []
         determiner = text if role == "determiner" else ""
+        determined = bool(determiner)
     return phrases, tuple(joints)
 
 
@@ -69,16 +73,45 @@ def _role(before: str, word: str, after: str, inside: bool, determiner: str, lin
         return "joint"
     if word in DETERMINERS or (not inside and (word.isdigit() or word == "\\(")) or (fresh and word == "of"):
         return "determiner"
-    if fresh and (word in TRANSITIVES | COPULAS or is_participle(word)):
+    fresh = fresh and not (determiner in COUNTS and is_participle(word) and not nominal)  # "both reflected in the lake"
+    if (fresh and (word in TRANSITIVES | COPULAS or is_participle(word))) or (word == "set" and before in SETS):
         return "noun"
-    joins = word in JOINTS or (word == "can" and after == "be")
-    several = is_plural(before) or (linked and not nominal and before not in STANDS)
-    verb = inside and several and word in PLURAL_VERBS
-    if not fresh and is_third_person(word):
-        governs = after in SINGULAR | OWNERS | {"the"}  # "guards a chest"
-        verb = governs or before in RELATIVES or (is_singular_subject(determiner, word) and not nominal)
-    participle = is_participle(word) and (before in COPULAS or not nominal)
+    if inside and determiner and nominal and is_participle(before) and word.endswith("ing"):
+        return "noun"  # "a cantilevered reading room"
+    joins = word in JOINTS or (word == "can" and after == "be") or (word in DUTIES and before.startswith("stand"))
+    several = is_plural(before) or (linked and not nominal and before not in STANDS and word not in VERBS_LIKE_NOUNS)
+    verb = (inside and _acts(before, word, after, several)) or (
+        not fresh and is_third_person(word) and _acts_alone(before, word, after, determiner if inside else "", nominal)
+    )
+    plain = word.endswith("ed") and is_plural(after)  # "beneath it are wrapped presents"
+    participle = is_participle(word) and ((before in COPULAS and not plain) or not nominal)
     return "joint" if joins or verb or participle else "noun"
+
+
+def _acts(before: str, word: str, after: str, several: bool) -> bool:
+    """Whether a word within a phrase is a verb of what is named before it, as what stands around it says."""
+    starts_another = after in ARTICLES
+    if word in PLURAL_VERBS and (several or after in COUNTS):  # "gulls circle", "above the hut hang seven moons"
+        return True
+    if is_plural(before) and not is_plural(word):  # "roses form an arch", "workers unload crates"
+        return starts_another or (is_plural(after) and after not in BREAKS)
+    return (word in LYING and starts_another) or (word in DONE_BY and after == "by")
+
+
+def _acts_alone(before: str, word: str, after: str, determiner: str, nominal: bool) -> bool:
+    """Whether a word that ends as the third person does is a verb: "a man feeds pigeons", but "the coffee cups".
+
+    Args:
+        determiner: what begins the phrase that it would be a part of, if anything does.
+    """
+    of_one = determiner in {"a", "an"} or (is_singular_subject(determiner, word) and not nominal)
+    return after in ARTICLES or before in RELATIVES or of_one
+
+
+def _says_how(words: Sequence[Word], determined: bool) -> bool:
+    """Whether the last word of a phrase says how something is or is done, and names nothing."""
+    last = words[-1].text
+    return is_adverb(last) or (last in POSTPOSED and (len(words) > 1 or not determined))
 
 
 def _unqualified(prompt: str, words: list[Word]) -> list[Word]:

@@ -5,25 +5,19 @@ Relation wordings are matched word by word; the small words between noun phrases
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import islice, product, takewhile
+from itertools import product, takewhile
 
 from ..relations import Depth, DepthRelation, Place, Relation, Scene, Span, SpatialRelation
-from .kinds import is_participle, is_placeless, is_plural, is_verb
+from .kinds import is_participle, is_person, is_placeless, is_plural, is_verb
 from .marks import Mark, Word
 from .phrases import Phrase
 from .segments import Segment, marks_of, segments_of
 from .sentences import sentences
-from .words import (
-    BODY,
-    BONDS,
-    LINKS,
-    MARKINGS,
-    PRONOUNS,
-    RELATIVES,
-    UNPLACED,
-)
+from .verbs import CARRYING, HOLDING, INTRANSITIVES_OF_ONE
+from .words import BODY, BONDS, LINKS, MARKINGS, MEASURES, OWNERS, PRONOUNS, RELATIVES, UNPLACED
 
 
 def parse(prompt: str) -> Scene:
@@ -48,8 +42,11 @@ def parse(prompt: str) -> Scene:
     - "A on B" means A above B where B can bear a thing: no ground, wall, state, time or part of a body.
     - "A with B above it" and "A with B to its left" relate B to A. "It" and "its" stand for what the
       relation before them ended with or else was named last, their own subject aside; "him", "her"
-      and "its" after "with" rather for the subject. "Which" is the phrase just before. In a sentence
+      and "its" after "with" rather for the subject. "Him" and "her" are persons before they are things, and
+      "it" things before persons. "Which" and "that" are the phrase just before. In a sentence
       that has named nothing yet they stand for the first subject of the one before.
+    - "A with B above its own C", "A holding B over C" and "with B above C" are about B.
+    - Among tags, "1girl, a hat, flying above a city" is about the girl.
     - "Not above", "over the years", "under a starry sky" and their like state no relation.
     - Tags that the parser can tell for words of quality or style are no objects, nor are headings
       ("foreground:"), wildcards and LoRAs.
@@ -94,6 +91,8 @@ _BETWEEN = (Relation.RIGHT_OF, Relation.LEFT_OF)
 #: Conjuncts beyond these are ignored, to bound the pairs of "A and B … above C and D …".
 _MOST_CONJUNCTS = 12
 _LINKED = {(link,) for link in LINKS}
+#: How tags count those whom they show.
+_PERSON_TAG = re.compile(r"\d+(?:girl|boy|man|woman|other)s?")
 #: Pronouns for one who acts, rather than for what was named last.
 _PERSONAL = {"him", "her", "his"}
 _PLURAL = {"them", "their", "they"}
@@ -104,28 +103,45 @@ class _Reader:
 
     def __init__(self, prompt: str):
         self._prompt = prompt
+        #: What was spoken of, and what was named last.
         self._topic: tuple[Phrase, ...] = ()
+        self._said: tuple[Phrase, ...] = ()
 
     def read(self, words: Sequence[Word]) -> Iterator[SpatialRelation | DepthRelation]:
         marks = marks_of(self._prompt, words)
         segments = list(segments_of(self._prompt, words, marks, self._topic))
         subjects, objects, placed = tuple[Phrase, ...](), tuple[Phrase, ...](), list[tuple[Phrase, Mark]]()
         named, topic, taken, referred = [*self._topic], tuple[Phrase, ...](), 0, False
+        said = [*self._said]
         for index, (mark, left, right) in enumerate(zip(marks, segments, segments[1:])):
             named = [*named, *left.heads][-_MOST_CONJUNCTS:]
+            said = [*said, *left.phrases][-_MOST_CONJUNCTS:]
             recent = [*subjects, *objects] if _is_about_subject(mark, left) and not referred else [*objects, *subjects]
-            fresh, earlier = left.heads[taken:], left.heads[:taken]
+            fresh, earlier, own = left.heads[taken:], left.heads[:taken], left.heads[len(objects) :]
             objects = () if mark.pronoun else _objects(mark, right, final=index + 1 == len(marks))
             taken, referred = len(objects), bool(mark.pronoun)
-            subjects = _subjects(mark, left, right.heads[taken:], fresh, earlier, subjects)
+            owned = mark.end < len(words) and words[mark.end].text in OWNERS
+            after = right.heads[taken:]
+            if _is_inverted(mark, left, after, alone=not (fresh or earlier), first=not subjects):
+                subjects, taken = tuple(after[:1]), taken + 1
+            else:
+                subjects = _subjects(mark, left, fresh, earlier, subjects, named, owned=owned)
             topic = topic or subjects[:1]
             if mark.pronoun in RELATIVES:
-                objects = (left.companion,) if left.companion else tuple(named[-1:])
+                objects = (left.last,) if left.last else tuple(named[-1:])
+            elif mark.pronoun and subjects == (left.companion,) and own and mark.pronoun not in _PLURAL:
+                objects = own[-1:]  # "a plate, with a fork beside it"
             elif mark.pronoun:
                 aside = subjects if fresh or left.breaks_off else (*subjects, *earlier)
-                others = named if mark.pronoun in _PERSONAL else named[::-1]
-                objects = _referent(mark.pronoun, [*recent, *others], aside)
+                here = [phrase for phrase in named if phrase not in self._topic]
+                others = [*here, *self._topic] if mark.pronoun in _PERSONAL else named[::-1]
+                before = [phrase for phrase in said if not subjects or phrase.span.start < subjects[0].span.start]
+                objects = _referent(mark.pronoun, [*recent, *others], before, aside)
+                if mark.kind == "between" and not any(is_plural(thing.noun) for thing in objects):
+                    objects = tuple(phrase for phrase in named if phrase not in subjects)[-2:]
             if mark.is_of_one:
+                if left.last and not left.tail and subjects[-1:] == tuple(phrase for phrase, _ in placed[-1:]):
+                    subjects = (left.last,)  # "an alien on the left gazes at a monolith on the right"
                 if subjects:
                     placed.append((subjects[-1], mark))
                     yield from _relate_places(*placed[-2:])
@@ -139,35 +155,67 @@ class _Reader:
                 for subject, thing in product(subjects, objects):
                     if mark.kind != "on" or subject.noun not in MARKINGS:
                         yield from _relate(subject, _BY_DIRECTION[mark.x or 0, mark.y or 0], thing)
+        self._said = (*said, *segments[-1].phrases)[-_MOST_CONJUNCTS:]
         refers = any(mark.pronoun for mark in marks) or not PRONOUNS.isdisjoint(word.text for word in words)
         if not (refers and self._topic):
             self._topic = topic or next((segment.heads[:1] for segment in segments if segment.heads), self._topic)
 
 
+def _is_inverted(mark: Mark, left: Segment, after: Sequence[Phrase], *, alone: bool, first: bool) -> bool:
+    """Whether a mark says something of what stands ``after`` its objects.
+
+    Args:
+        alone: nothing stands to its left that it may be said of.
+        first: it is the first mark of its sentence.
+    """
+    if mark.is_of_one and left.tail and is_participle(left.tail[-1]):  # "a cup, placed on the left, …"
+        return False
+    paused = mark.is_of_one or (alone and first) or left.tail[-2:] == ("and", ",")
+    return (alone or left.breaks_off or mark.pronoun in RELATIVES) and _inverts(after, paused=paused)
+
+
 def _subjects(
     mark: Mark,
     left: Segment,
-    after: Sequence[Phrase],
     fresh: tuple[Phrase, ...],
     earlier: tuple[Phrase, ...],
     subjects: tuple[Phrase, ...],
+    named: Sequence[Phrase],
+    *,
+    owned: bool,
 ) -> tuple[Phrase, ...]:
-    """What a mark says something of, between what stands to its left and ``after`` its objects.
+    """What a mark says something of, that stands to its left.
 
-    To its left are first the objects of an ``earlier`` mark, whose ``subjects`` may go on, and then ``fresh`` heads.
+    There are first the objects of an ``earlier`` mark, whose ``subjects`` may go on, and then ``fresh`` heads. What
+    the mark's object is ``owned`` by is no subject if it has a companion: "a dog with a bird above its head".
     """
-    alone = not fresh and not earlier
-    paused = mark.is_of_one or (alone and not subjects) or left.tail[-2:] == ("and", ",")
-    if (alone or left.breaks_off or mark.pronoun in RELATIVES) and _inverts(after, paused=paused):
-        return tuple(after[:1])
-    owned = left.companion is not None and left.companion.joints[-1] == "whose"
-    if left.companion and (owned or mark.pronoun or not RELATIVES.isdisjoint(left.tail)):
+    if left.last and left.last not in left.heads and not RELATIVES.isdisjoint(left.tail):
+        return (left.last,)
+    if left.companion and (not left.heads or _is_of_companion(mark, left.companion, left, owned=owned)):
         return (left.companion,)
-    if left.companion and mark.kind == "on" and not is_participle(left.companion.joints[-1]):
+    finite = bool(left.tail) and left.tail[-1] in INTRANSITIVES_OF_ONE  # "a man with a cane sits on": the man
+    if left.companion and mark.kind == "on" and not finite and not is_participle(left.companion.joints[-1]):
         return ()  # "a man with a bird on a stick": who is on it?
+    acts = len(left.tail) > 1 and left.tail[-2] == "," and is_participle(left.tail[-1])
+    persons = [phrase for phrase in named if _PERSON_TAG.fullmatch(phrase.noun)]
+    if persons and not mark.is_of_one and (acts or left.tail == (",",)):  # "1girl, witch hat, flying above a city"
+        return tuple(persons[-1:])
+    if acts and fresh:  # "a dog, laurel wreath, sitting on a throne"
+        first = next((index for index, phrase in enumerate(fresh) if not is_placeless(phrase.noun)), 0)
+        return (fresh[first], *takewhile(lambda phrase: phrase.joints in _LINKED, fresh[first + 1 :]))
     if fresh:
         return fresh[-1:] if mark.pronoun else _last_run(fresh)
     return earlier[-1:] if earlier and not left.breaks_off and not mark.pronoun else subjects
+
+
+def _is_of_companion(mark: Mark, companion: Phrase, left: Segment, *, owned: bool) -> bool:
+    """Whether a mark says something of what accompanies a head, or what it acts on, and not of the head."""
+    if companion.joints[-1] == "whose" or mark.pronoun or not RELATIVES.isdisjoint(left.tail):
+        return True
+    if left.tail and left.tail[-1] in INTRANSITIVES_OF_ONE:
+        return False
+    held = mark.y == -1 and mark.kind == "relation" and not HOLDING.isdisjoint(companion.joints)
+    return held or (owned and not CARRYING.isdisjoint(companion.joints))
 
 
 def _is_about_subject(mark: Mark, left: Segment) -> bool:
@@ -176,18 +224,28 @@ def _is_about_subject(mark: Mark, left: Segment) -> bool:
     return of_several or mark.pronoun in _PERSONAL or (mark.pronoun == "its" and left.companion is not None)
 
 
-def _referent(pronoun: str, candidates: Iterable[Phrase], aside: Sequence[Phrase]) -> tuple[Phrase, ...]:
-    """The first candidate that agrees with a pronoun in number and is none of those ``aside``."""
-    spans = {phrase.span for phrase in aside}
-    others = (phrase for phrase in candidates if phrase.span not in spans)
-    return tuple(islice((phrase for phrase in others if pronoun in _PLURAL or not is_plural(phrase.noun)), 1))
+def _referent(
+    pronoun: str, candidates: Iterable[Phrase], said: Sequence[Phrase], aside: Sequence[Phrase]
+) -> tuple[Phrase, ...]:
+    """The first candidate that agrees with a pronoun and is none of those ``aside``.
+
+    Persons agree with "him" and things with "it" before others do; where no candidate does, what was ``said`` last.
+    """
+    spans, plural = {phrase.span for phrase in aside}, pronoun in _PLURAL
+    fitting, more = (
+        [phrase for phrase in phrases if phrase.span not in spans and (plural or not is_plural(phrase.noun))]
+        for phrases in (candidates, reversed(said))
+    )
+    agreeing = [phrase for phrase in (*fitting, *more) if plural or is_person(phrase.noun) == (pronoun in _PERSONAL)]
+    return tuple((agreeing or fitting)[:1])
 
 
 def _objects(mark: Mark, right: Segment, *, final: bool) -> tuple[Phrase, ...]:
     """The phrases that follow the mark at once; those that "and" adds, unless they are the next mark's subjects."""
     if mark.is_of_one or not right.heads or right.heads[0].joints:
         return ()
-    linked = list(takewhile(lambda phrase: phrase.joints in _LINKED, right.heads[1:_MOST_CONJUNCTS]))
+    several = right.heads[1:_MOST_CONJUNCTS]
+    linked = list(takewhile(lambda phrase: phrase.joints in _LINKED and not phrase.begins_clause, several))
     if mark.kind == "between":
         return right.heads[: 2 if linked else 1]
     ends = right.breaks_off or (final and not any(map(is_verb, right.tail)))
@@ -224,7 +282,8 @@ def _placed(subject: Phrase, mark: Mark, companion: Phrase | None) -> Iterator[S
     """Where a phrase is in the picture, or how near, unless that is meant of its companion."""
     beside = companion is not None and companion.joints[-1] in {"with", "whose", "at"}
     if mark.kind == "layer":
-        named = companion if companion is not None and beside else subject
+        behind = mark.depth is Depth.IN_BACKGROUND  # "a dog with a kite in the background": the kite
+        named = companion if companion is not None and beside and behind else subject
         if mark.depth and not is_placeless(named.noun):
             yield DepthRelation(named.span, mark.depth, None)
     elif mark.kind != "aside" and not (is_placeless(subject.noun) or subject.noun in UNPLACED | BODY):
@@ -248,7 +307,7 @@ def _relate_between(subjects: Sequence[Phrase], things: Sequence[Phrase]) -> Ite
     for subject in subjects:
         if subject.noun in BONDS:
             continue
-        if len(things) == 1 and is_plural(things[0].noun):
+        if len(things) == 1 and (is_plural(things[0].noun) or things[0].noun in MEASURES):
             yield from _relate(subject, Relation.NEAR, things[0])
         elif len(things) == 2:
             for relation, thing in zip(_BETWEEN, things):

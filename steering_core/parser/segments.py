@@ -3,27 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import takewhile
 from typing import NamedTuple
 
 from .kinds import is_adverb, is_participle, is_verb
 from .marks import Mark, Word, read_marks
 from .phrases import Phrase, phrases_of
+from .verbs import COPULAS, INTRANSITIVES, INTRANSITIVES_OF_ONE, PARTICLES, POSTURES
 from .words import (
     ADVERBS,
     BREAKS,
     COORDINATORS,
-    COPULAS,
     DETERMINERS,
+    DIMENSIONS,
     FRAMES,
+    LINKS,
     MEASURES,
     NO_SUPPORTS,
-    POSTURES,
     PRONOUNS,
     RELATIVES,
     SHOWING,
     SUPPORTS,
 )
 
+_LINKED = {(link,) for link in LINKS}
+#: Words before a phrase that is no part of the one before.
+_BEFORE_HEADS = COORDINATORS | COPULAS | ADVERBS | INTRANSITIVES | INTRANSITIVES_OF_ONE
 #: Words after "on" among which its noun is looked for.
 _LONGEST_SUPPORT = 10
 
@@ -40,18 +45,26 @@ def marks_of(prompt: str, words: Sequence[Word]) -> list[Mark]:
 def _bears(prompt: str, words: Sequence[Word], mark: Mark, end: int) -> bool:
     """Whether by "on" what stands before it rests upon what follows it, before the ``end``."""
     before = mark.start - 1
-    while before >= 0 and is_adverb(words[before].text):
+    while before >= 0 and (is_adverb(words[before].text) or words[before].text in ADVERBS):
         before -= 1
     word = words[before].text if before >= 0 else ","
+    after = words[mark.end : min(end, mark.end + _LONGEST_SUPPORT)]
+    phrases, _ = phrases_of(prompt, after)
+    is_support = bool(phrases) and phrases[0].noun in SUPPORTS
     if word not in POSTURES | COORDINATORS | RELATIVES and (word in BREAKS or is_participle(word)):
         return False
     if mark.pronoun:
         return True
-    after = words[mark.end : min(end, mark.end + _LONGEST_SUPPORT)]
-    phrases, _ = phrases_of(prompt, after)
     if not phrases or phrases[0].joints or phrases[0].noun in NO_SUPPORTS or phrases[0].noun.isdigit():
         return False
-    return after[0].text in DETERMINERS or phrases[0].noun in SUPPORTS
+    return after[0].text in DETERMINERS or is_support or word in POSTURES or _is_tag(words, mark, after)
+
+
+def _is_tag(words: Sequence[Word], mark: Mark, after: Sequence[Word]) -> bool:
+    """Whether "on" with a word or two on either side stands between commas: "egg on noodles"."""
+    before = list(takewhile(lambda word: word.text != ",", words[mark.start - 1 :: -1] if mark.start else ()))
+    behind = list(takewhile(lambda word: word.text != ",", after))
+    return len(before) in (1, 2) and len(behind) in (1, 2) and not {word.text for word in (*before, *behind)} & BREAKS
 
 
 class Segment(NamedTuple):
@@ -60,6 +73,13 @@ class Segment(NamedTuple):
     heads: tuple[Phrase, ...]
     companion: Phrase | None
     tail: tuple[str, ...]
+    #: All phrases that are no pronouns, heads or not.
+    phrases: tuple[Phrase, ...]
+
+    @property
+    def last(self) -> Phrase | None:
+        """The last phrase, a head or not."""
+        return self.phrases[-1] if self.phrases else None
 
     @property
     def breaks_off(self) -> bool:
@@ -92,26 +112,42 @@ def _segment(phrases: Sequence[Phrase], tail: tuple[str, ...], known: Sequence[P
     """
     heads, companion = list[Phrase](), None
     after_head = begins_clause = False
+    is_previous_head = True
     for phrase in phrases:
         yields = bool(heads) and _gives_way(
             heads[-1].noun, phrase.joints, as_object=not opening and len(heads) == 1, directly=after_head
         )
-        after_head = yields or not phrase.joints or phrase.joints[-1] in COORDINATORS | COPULAS | ADVERBS
-        begins_clause = begins_clause or any(map(is_verb, phrase.joints))
+        if heads and not phrase.joints and phrase.noun in DIMENSIONS:
+            continue
+        after_head = yields or not phrase.joints or phrase.joints[-1] in _BEFORE_HEADS
+        if phrase.joints[-1:] == (
+            "as",
+        ):  # "dressed as a pirate", "my dog as an emperor", but "it waits as a cat walks by"
+            resembles = opening and not begins_clause and len(phrase.joints) == 1
+            after_head = not (resembles or any(map(is_participle, phrase.joints)))
+        if phrase.joints in _LINKED and not phrase.determined and not is_previous_head:
+            after_head = False  # "full of ice and champagne"
+        is_previous_head = after_head
+        begins_clause = begins_clause or any(is_verb(joint) or is_participle(joint) for joint in phrase.joints)
         if after_head:
             if phrase.noun in PRONOUNS | {"her"}:
                 phrase = known[-1]._replace(joints=phrase.joints) if known else phrase._replace(noun="nothing")
             phrase = phrase._replace(begins_clause=begins_clause)
-            heads.append(phrase._replace(joints=heads.pop().joints) if yields else phrase)
+            if yields:
+                shown = heads.pop()
+                phrase = phrase._replace(joints=shown.joints, begins_clause=shown.begins_clause)
+            heads.append(phrase)
             known, companion, begins_clause = [phrase], None, False
-        elif _accompanies(phrase.joints[-1]) or (
-            companion and _gives_way(companion.noun, phrase.joints, as_object=True)
-        ):
+        elif _accompanies(phrase.joints) or (companion and _gives_way(companion.noun, phrase.joints, as_object=True)):
             companion = phrase
-    return Segment(tuple(heads), companion, tail)
+    return Segment(
+        tuple(heads), companion, tail, tuple(phrase for phrase in phrases if phrase.noun not in PRONOUNS | {"her"})
+    )
 
 
-def _accompanies(joint: str) -> bool:
+def _accompanies(joints: Sequence[str]) -> bool:
+    particle = len(joints) > 1 and joints[-1] in PARTICLES
+    joint = joints[-2 if particle else -1]
     return joint in {"with", "whose", "at"} or is_verb(joint) or is_participle(joint)
 
 

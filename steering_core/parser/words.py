@@ -2,61 +2,41 @@
 
 from __future__ import annotations
 
+from .verbs import COPULAS, TRANSITIVES
+
 
 def _set(words: str) -> frozenset[str]:
     return frozenset(words.split())
 
 
 #: Direction words and the axis, x or y, that each fixes.
-X = {"left": -1, "right": 1, "center": 0, "centre": 0, "middle": 0}
+X = {"left": -1, "right": 1, "center": 0, "centre": 0, "middle": 0, "centered": 0, "centred": 0}
 Y = dict.fromkeys(_set("above over atop top upper"), -1)
 Y |= dict.fromkeys(_set("below under underneath beneath bottom lower"), 1)
 
 # What holds a sentence together.
 SINGULAR = _set("a an each every one this that")
 OWNERS = _set("my your his her its our their")
-DETERMINERS = (
-    _set("""the these those some any another both several many few two three four five six seven eight nine ten eleven
-    twelve dozen""")
-    | SINGULAR
-    | OWNERS
-)
+COUNTS = _set("some half both several many few two three four five six seven eight nine ten eleven twelve dozen")
+#: What begins a phrase and is no part of another.
+ARTICLES = SINGULAR | OWNERS | {"the"}
+DETERMINERS = COUNTS | SINGULAR | OWNERS | _set("the these those any another")
 PRONOUNS = _set("it them him he she they")
 RELATIVES = _set("which that who whom where whose")
 LINKS = _set("and & plus or")
-COORDINATORS = LINKS | _set(", but while whereas then as")
+COORDINATORS = LINKS | _set(", but yet while whereas then as")
 PREPOSITIONS = _set("""of with without in on at to by from into onto inside outside through behind against during for
-    like across along around among before after towards off up down out upon within near above below over under past""")
-ADVERBS = _set("there here also now again not only just directly together away apart too")
+    like across along around among amid amidst before after toward towards beyond throughout despite via off up down
+    out upon within near above below over under past""")
+ADVERBS = _set("""there here also now again not only just directly together away apart too alone upright motionless
+    ahead aside aboard abreast overhead indoors outdoors upstairs downstairs forward backward backwards upward upwards
+    downward downwards skyward sideways""")
+#: Adjectives that may follow what they describe, and adverbs: "a bathtub full of flowers", "a hut deep in the woods".
+POSTPOSED = _set("""deep high low far wide full almost barely unaware visible awake empty restless spread open fresh
+    close""")
+#: Of which something has as much as something else: "a watch the size of a house".
+DIMENSIONS = _set("size shape height length width color colour")
 
-# Verbs. The endings "-ing" and "-ed" and, after "a", "-s" tell most others.
-COPULAS = _set("""is are was were be stands sits lies hangs floats hovers rests flies sleeps sat stood lay perches rises
-    drifts looms leans crouches kneels balances dangles glows shines circles soars swims crawls curls waits gathers
-    stretches erupts explodes hides grazes wanders roams glides flutters peeks twinkles dives leaps climbs gazes stares
-    smiles hunts appears emerges ascends descends blooms swirls spins""")
-TRANSITIVES = _set("""wearing holding carrying riding eating chasing pulling pushing watching kicking throwing catching
-    showing featuring depicting containing made dressed wears holds carries rides eats chases shows has have looks walks
-    runs jumps swims plays leans soars grows set put seen shown drawn kept hung strung asleep depicts features wraps
-    leads drives paints reads drinks cooks mends guards pours reading saying""")
-#: Forms that follow a plural: "gulls circle", but "a stone circle".
-PLURAL_VERBS = _set("""stand sit lie hang float hover rest fly sleep rise drift loom lean crouch kneel balance dangle
-    glow shine circle soar swim crawl curl wait wheel gather play dance walk run graze watch climb grow bloom fall leap
-    perch scatter read talk stretch hide spread burn cross rush race sail march line tower spin glide roam wander flow
-    blow fight gaze stare sing work eat drink jump dive creep hunt pass explode twinkle glitter flutter peek peer tumble
-    slide roll erupt burst bask kiss embrace hug meet share set picnic camp face crowd huddle smile laugh hold carry
-    ride""")
-#: Nouns that make a thing of "stand": "a music stand".
-STANDS = _set("music dog plant umbrella fruit hat coat cake lemonade news flower book magazine food taxi night display")
-#: What is done upon something that bears it; who leans or hangs "on" something isn't above it.
-POSTURES = _set("""is are was were be being sits sat sitting stands stood standing lies lay lying laying rests resting
-    sleeps sleeping asleep perches perched perching balances balanced balancing seated placed set put stacked served
-    laid mounted parked poised crouches crouched crouching kneels kneeling squatting curled basking dozing napping
-    lounging reclining nesting roosting dancing riding settled enthroned left kept displayed arranged lands landed
-    landing""")
-#: How one is close by: "sits by the window", but "painted by the master".
-ATTENDING = _set(
-    "sits sat sitting stands stood standing waits waiting kneels kneeling parked lies lying seated resting"
-)
 
 #: Words between noun phrases; "\\(" opens an aside, such as "dog \\(animal\\)".
 JOINTS = (COORDINATORS | COPULAS | PREPOSITIONS | TRANSITIVES | ADVERBS | RELATIVES - {"that"}) | _set(
@@ -65,34 +45,38 @@ JOINTS = (COORDINATORS | COPULAS | PREPOSITIONS | TRANSITIVES | ADVERBS | RELATI
 BREAKS = JOINTS | DETERMINERS
 
 #: Plurals without "-s".
-PLURALS = _set("children people men women geese mice sheep oxen feet teeth")
+PLURALS = _set("""children people men women geese mice sheep oxen feet teeth koi deer fish cattle bison police cacti
+    fungi""")
 
 # How words end.
-#: Participles without "-ed".
-PARTICIPLES = _set("""hidden built caught stuck bent worn torn thrown woven cut lit sunk broken frozen fallen driven
-    ridden eaten taken given bound wound lain grown blown flown tied swept spread sung""")
-NOUNS_LIKE_VERBS = _set("""building ceiling painting drawing ring king wing string swing clothing wedding railing
-    earring lightning pudding thing spring duckling dumpling awning bed seed shed sled weed reed steed moped red morning
-    evening""")
+NOUNS_LIKE_VERBS = _set("""building ceiling painting lettering bedding stuffing icing frosting topping scaffolding
+    covering coating crossing lining opening flooring roofing shelving netting wiring tubing piping rigging dwelling
+    sapling seedling hatchling fledgling gosling viking herring starling darling sibling drawing ring king wing string
+    swing clothing wedding railing earring lightning pudding thing spring duckling dumpling awning bed seed shed sled
+    weed reed steed moped red morning evening""")
 NOUN_ENDINGS_LIKE_ADVERBS = ("fly", "family", "lily", "elly", "doily", "anomaly", "assembly", "bully", "ally")
 NOUN_ENDINGS_LIKE_THIRD_PERSON = tuple(
-    _set("""ss us is as 's ’s lens series species mercedes scissors pliers tongs goggles glasses headphones binoculars
-    pants jeans shorts pajamas stairs gallows clothes""")
+    _set("""ss us is as 's ’s sports news goods savings sales arms ladies kids mens darts lens series species mercedes
+    scissors pliers tongs goggles glasses headphones binoculars pants jeans shorts pajamas stairs gallows
+    clothes""")
 )
 
 # Nouns that stand for others.
-MEASURES = _set("group pair couple bunch herd flock pile piece slice number lot row stack set one kind type school")
+MEASURES = _set("""lots plenty group pair couple bunch herd flock pile piece slice number lot row stack set one kind
+    type school""")
 FRAMES = _set("""photo photograph picture image painting drawing illustration render rendering sketch art artwork shot
-    view scene close-up closeup up portrait watercolor depiction snapshot cartoon poster still screenshot print collage
-    composition photography engraving woodcut etching mural diorama nook room kitchen bedroom bathroom street landscape
-    park garden forest beach field city office village market skyline valley harbor harbour courtyard plaza alley hall
-    library cafe café bar shop studio workshop bay canyon desert town cityscape seascape vista interior selfie polaroid
-    fresco tintype daguerreotype icon sticker mosaic doodle linocut lithograph clipart caricature postcard comic panel
-    footage capture visualization frame mockup""")
+    view scene close-up closeup up portrait watercolor depiction snapshot cartoon poster still screenshot print
+    collage composition photography engraving woodcut etching mural diorama nook room kitchen bedroom bathroom street
+    landscape park garden forest beach field city office village market skyline valley harbor harbour courtyard plaza
+    alley hall library cafe café bar shop studio workshop bay canyon desert town cityscape seascape vista interior
+    selfie polaroid fresco tintype daguerreotype icon sticker mosaic doodle linocut lithograph clipart caricature
+    postcard comic panel footage life infographic invitation flyer cover banner diptych triptych thumbnail wallpaper
+    card capture visualization frame mockup""")
 #: What a picture shows as a whole: "in the middle of the square".
 SCENES = _set("""room kitchen bathroom bedroom street park garden plaza square courtyard hall stage arena landscape
     clearing""")
-SHOWING = _set("of with where which showing shows featuring features depicting depicts containing")
+SHOWING = _set("""captures capturing portrays portraying presents illustrates illustrating reveals displays of with
+    where which showing shows featuring features depicting depicts containing""")
 
 # What is no thing to place.
 ABSTRACT = _set("""all nothing none everything anything other others way future past construction control attack
@@ -110,13 +94,15 @@ TIMES = _set("""year years time times weeks week days day months month decade de
     wednesday thursday friday saturday sunday january february march april may june july august september october
     november december summer winter autumn spring holiday vacation weekend occasion ago""")
 LIGHT = _set("lighting sunlight moonlight daylight starlight candlelight rain sky skies")
-STYLE = _set("""masterpiece quality style resolution detail details detailed bokeh grain film render artstation uhd hdr
-    raw 4k 8k 16k focus background backdrop composition mood atmosphere aesthetic cover absurdres highres best wallpaper
-    photorealistic cinematic foreground exposure dof angle solo""")
+STYLE = _set("""masterpiece quality style resolution detail details detailed bokeh grain film render artstation uhd
+    hdr raw 4k 8k 16k focus background backdrop composition mood atmosphere aesthetic cover absurdres highres best
+    wallpaper photorealistic cinematic foreground exposure dof angle solo something somewhere one ones noise sound
+    last first second latter former weight burden auspices supervision gaze temperatures temperature lock zero point
+    eve""")
 PLACELESS = ABSTRACT | TIMES | LIGHT | STYLE
 #: What is at no place of the picture though it may be on the left: who stands there in politics, and room for text.
 UNPLACED = _set("""politician politicians party parties voter voters senator candidate candidates activist activists
-    space view profile side sides turn""")
+    space view profile side sides turn light""")
 HEADINGS = _set("""subject subjects style lighting light camera mood scene prompt title object objects foreground
     background setting composition weather palette colors lens medium character environment details description""")
 #: What goes on between two, and stands between them in no picture.
@@ -124,50 +110,78 @@ BONDS = _set("""difference friendship fight battle duel war contrast choice conv
     cross blend deal agreement kiss meeting balance connection conflict struggle race match dialogue handshake game
     argument distance link collaboration crossover mixture fusion comparison encounter""")
 BODY = _set("""head heads hair face faces eye eyes ear ears nose mouth lips cheek cheeks chin neck shoulder shoulders
-    arm arms hand hands finger fingers fingertip fingertips wrist breast back belly stomach waist hip hips lap leg legs
-    knee knees thigh foot feet toe toes tiptoes skin forehead brow body tail paw paws""")
+    arm arms hand hands finger fingers fingertip fingertips wrist breast back belly stomach waist hip hips lap leg
+    legs knee knees thigh foot feet toe toes tiptoes skin forehead brow body tail paw paws""")
 #: What shows on something's surface rather than lies upon it.
 MARKINGS = (
     _set("""light spotlight beam logo text tattoo pattern label stain reflection reflections shadow shadows snow dew
     frost moss words word letters lettering writing inscription design motif scar scars blood paint graffiti dust
-    freckles print embroidery portrait image mural oil ink watercolor view engraving symbol emblem stripes spots rust
-    drops droplets lights glow glare scratches wrinkles details emphasis debate lecture collar badge button bandage""")
+    freckles print embroidery portrait image mural oil ink watercolor view shot engraving symbol emblem stripes
+    spots rust drops droplets lights glow glare scratches wrinkles details emphasis debate lecture collar badge
+    button bandage""")
     | BODY
     | LIGHT
 )
 
 #: Whom or what one can be "on" without being above it, or where "on" says nothing of places.
 NO_SUPPORTS = (
-    _set("""beach shore shoreline seashore coast coastline seaside bank riverbank riverside waterfront street streets
-    road roads roadside highway path pathway trail track tracks sidewalk pavement corner square runway lane avenue alley
-    bridge pier dock quay wharf ground floor grass lawn field meadow pasture prairie farm ranch campus playground court
-    pitch island islands planet moon mars earth sand ice asphalt water waters lake river sea ocean pond pool stage deck
-    balcony terrace porch patio platform battlefield site hillside mountainside slope horizon border outskirts
-    countryside land property side sides edge end part way left right top bottom front rear verge brink wall walls door
-    doors ceiling window windows canvas paper parchment page pages coin banknote bill stamp screen monitor display tv
-    television poster billboard sign tapestry flag banner label packaging print map shirt t-shirt tshirt sweater hoodie
-    jacket coat dress skirt scarf apron robe kimono fabric denim silk chalkboard blackboard whiteboard film slide facade
-    brick building buildings wood leash rope string strings chain chains hook thread wire web cobweb vine tree trees
-    line headband necklace spit skewer train bus plane airplane ship boat yacht ferry ferris subway tram set team cast
-    fire sale duty guard purpose demand hold strike trial air hunt run prowl loose move phone telephone computer laptop
-    engine job mission quest journey adventure trip tour expedition patrol march watch lookout topic theme subject
-    market menu list cover internet website news attack alert rise go guitar violin stilts crutches crosswalk staircase
-    escalator treadmill project case charge diet date break drugs""")
+    _set("""horseback behalf beach shore shoreline seashore coast coastline seaside bank riverbank riverside
+    waterfront street streets road roads roadside highway path pathway trail track tracks sidewalk pavement corner
+    square runway lane avenue alley bridge pier dock quay wharf ground floor grass lawn field meadow pasture
+    prairie farm ranch campus playground court pitch island islands planet moon mars earth sand ice asphalt water
+    waters lake river sea ocean pond pool stage deck balcony terrace porch patio platform battlefield site
+    hillside mountainside slope horizon border outskirts countryside land property side sides edge end part way
+    left right top bottom front rear verge brink wall walls door doors ceiling window windows canvas paper
+    parchment page pages coin banknote bill stamp screen monitor display tv television poster billboard sign
+    tapestry flag banner label packaging print map shirt t-shirt tshirt sweater hoodie jacket coat dress skirt
+    scarf apron robe kimono fabric denim silk nine chalkboard blackboard whiteboard film slide facade brick
+    building buildings wood leash rope string strings chain chains hook thread wire web cobweb vine tree trees
+    line headband necklace spit skewer train bus plane airplane ship boat yacht ferry ferris subway tram set team
+    cast fire sale duty guard purpose demand hold strike trial air hunt run prowl loose move phone telephone
+    computer laptop engine job mission quest journey adventure trip tour expedition patrol march watch lookout
+    topic theme subject market menu list cover internet website news attack alert rise go guitar violin stilts
+    crutches crosswalk staircase escalator treadmill project case charge diet date break drugs""")
     | PLACELESS
     | BODY
 )
 #: What bears things and is named without an article in tags: "cat on table".
-SUPPORTS = _set("""table desk chair armchair sofa couch bed bench stool shelf bookshelf counter countertop windowsill
-    nightstand dresser throne pedestal plinth altar plate tray saucer cushion pillow rug carpet mat blanket horse
-    motorcycle bicycle bike skateboard surfboard branch log rock boulder stump mushroom leaf roof rooftop books rocks
-    cloud clouds""")
+SUPPORTS = _set("""sill mantelpiece piano suitcase podium crate barrel pillar ledge table desk chair armchair sofa
+    couch bed bench stool shelf bookshelf counter countertop windowsill nightstand dresser throne pedestal plinth
+    altar plate tray saucer cushion pillow rug carpet mat blanket horse motorcycle bicycle bike skateboard surfboard
+    branch log rock boulder stump mushroom leaf roof rooftop books rocks cloud clouds""")
 
 #: What a thing is made of or looks like, when it stands in brackets after it: "a robot (chrome:1.3)".
 QUALIFIERS = _set("""red orange yellow green blue purple violet pink brown black white gray grey cyan magenta teal
-    turquoise crimson scarlet beige ivory silver gold golden bronze copper brass chrome steel iron metal metallic glass
-    crystal wood wooden stone marble granite jade emerald ruby sapphire amber pearl porcelain ceramic clay leather
-    velvet silk plastic rubber paper fur neon matte glossy shiny rusty old new ancient big small large tiny huge giant
-    tall short steampunk cyberpunk dieselpunk gothic baroque anime realistic cartoon lego pixel holographic translucent
-    transparent ethereal male female cute detailed ornate vintage retro futuristic animal dark bright snowy icy fluffy
-    furry dusty muddy hairy foggy misty mossy spooky scary glowing burning flying sleeping smiling angry happy sad""")
+    turquoise crimson scarlet beige ivory silver gold golden bronze copper brass chrome steel iron metal metallic
+    glass crystal wood wooden stone marble granite jade emerald ruby sapphire amber pearl porcelain ceramic clay
+    leather velvet silk plastic rubber paper fur neon matte glossy shiny rusty old new ancient big small large tiny
+    huge giant tall short steampunk cyberpunk dieselpunk gothic baroque anime realistic cartoon lego pixel holographic
+    translucent transparent ethereal male female cute detailed ornate vintage retro futuristic animal dark bright
+    snowy icy fluffy furry dusty muddy hairy foggy misty mossy spooky scary glowing burning flying sleeping smiling
+    angry happy sad""")
 QUALIFYING_ENDINGS = ("ish", "ous", "ful", "less", "ic", "ed", "like", "punk")
+
+#: Who is "him" or "her", and not "it".
+PERSONS = _set("""person people man woman boy girl child kid baby toddler lady gentleman guy couple family king queen
+    prince princess knight wizard witch warlock sorcerer sorceress mage alchemist vampire elf fairy angel goddess god
+    monk nun priest pope bishop samurai ninja geisha warrior soldier viking pirate captain sailor cowboy cowgirl
+    detective policeman policewoman firefighter doctor nurse surgeon scientist professor teacher student pupil chef
+    cook baker waiter waitress barista butcher farmer gardener fisherman fishermen hunter archer blacksmith carpenter
+    tailor painter artist sculptor musician pianist violinist guitarist drummer singer dancer ballerina conductor
+    clown magician juggler acrobat athlete boxer surfer skater skier climber hiker cyclist biker rider driver pilot
+    astronaut cosmonaut mechanic engineer builder worker miner clerk courier postman mailman shopkeeper barber
+    hairdresser model bride groom widow mother father mom dad grandmother grandfather grandma grandpa granny brother
+    sister son daughter uncle aunt nephew niece husband wife friend neighbor neighbour stranger traveler traveller
+    tourist passenger pedestrian photographer journalist writer poet author philosopher librarian bartender
+    businessman businesswoman lawyer judge thief burglar prisoner hero heroine villain emperor empress duke duchess
+    baron countess lord servant maid butler guard keeper shepherd shaman druid monarch jester bard mermaid merman
+    hermit beggar orphan crone gladiator spartan pharaoh sultan genie nymph siren courier violinmaker clockmaker
+    watchmaker apprentice diver swimmer wrestler fencer goalkeeper referee coach lifeguard stewardess elder elderly
+    teen teenager adult youth architect designer barber actor actress host hostess seamstress skateboarder snowboarder
+    runner jogger dog-walker bodybuilder creator inventor explorer adventurer ranger rogue paladin cleric necromancer
+    summoner peasant villager noble pauper merchant trader vendor seller buyer customer guest bartender sommelier
+    brewer potter weaver spinner knitter sewer cobbler tanner miller logger lumberjack mountaineer sherpa nomad
+    bedouin eskimo sage prophet pilgrim preacher imam rabbi president senator mayor general admiral colonel sergeant
+    spy assassin sniper hitman gangster mobster biker hacker streamer gamer rapper dj singer-songwriter bassist
+    cellist roadie fan clerk secretary receptionist manager boss intern""")
+PERSONS_END = ("man", "woman", "girl", "boy", "maker", "keeper", "smith", "herder", "monger", "men", "women")

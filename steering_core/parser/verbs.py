@@ -1,0 +1,91 @@
+"""Verbs, each list with what its words have in common.
+
+The endings "-ing" and "-ed" and, after "a", "-s" tell most that are not here.
+"""
+
+from __future__ import annotations
+
+
+def _set(words: str) -> frozenset[str]:
+    return frozenset(words.split())
+
+
+def _third_person(verb: str) -> str:
+    if verb.endswith("y") and verb[-2] not in "aeiou":
+        return f"{verb[:-1]}ies"
+    return f"{verb}es" if verb.endswith(("s", "x", "z", "ch", "sh")) else f"{verb}s"
+
+
+#: What something does by itself, of which a place can be told.
+INTRANSITIVES = _set("""amble appear applaud arch argue arise ascend await babble balance bark beckon beg begin bend
+    billow blaze blink bloom bob boil bounce bow branch bray browse bubble burn buzz camp cascade chat chatter cheer
+    chirp circle clap climb cluster coil collapse compete converge cower crash crawl creep croak crouch crumble cry
+    curl curve cycle dangle decay descend disappear dissolve dive doze dream drift drip droop drown dwell emerge end
+    erupt exercise explode fade feed fish flap flee flicker flit float flutter fly forage fork frown gallop gather
+    gaze gesture giggle gleam glide glimmer glisten glitter glow gossip graze grin grow growl gush hail hang hide hiss
+    hobble hop hover howl huddle hum hunt jog jut kneel laugh lean leap lie limp linger live loiter loom lounge lurk
+    march materialise materialize meander meditate melt merge mumble munch mutter nap neigh nest nestle nibble nod
+    ooze orbit overflow paddle parade patrol pause pedal peek peep peer perch pirouette plead point pose practice
+    practise pray preen protrude prowl pulse purr quarrel quiver radiate recline rehearse remain repose reside rest
+    revolve rise roam roar rock roost rot rotate row sag saunter scamper scowl scream scurry scuttle seep shatter
+    shelter shimmer shine shiver shout shudder sigh simmer sing sink sit skate ski skulk sleep slither slouch slumber
+    slump smile smirk smoke smolder smoulder snake snarl sneak snooze snore snow soar sob sparkle spill spin splash
+    splinter sprawl sprint sprout squat squirm stagger stalk stand stare start stay steam stoop stop stretch stroll
+    strut stumble submerge surf surface swagger swarm sway swim swing swirl swoop teeter thrive throb tiptoe topple
+    totter tower train tremble trickle trot trudge tumble twinkle twirl twist unfurl vanish waddle wade wait wander
+    wave weep whirl whisper whistle wiggle wilt wind wink wither wobble wriggle yawn yell zigzag""")
+#: The same of one: "hums", "sprawls".
+INTRANSITIVES_OF_ONE = frozenset(map(_third_person, INTRANSITIVES))
+#: Those among them that are rather plurals of nouns.
+_PLURALS = _set("""lives lounges poses sinks stalks flaps drips spills sprints strolls trots arches barks bends blazes
+    bows branches bubbles burns camps cheers clusters coils crashes cries curves cycles dreams ends exercises feeds
+    fishes forks gestures grins growls hops howls huddles laughs marches naps nests nods parades patrols pauses points
+    pulses roars rocks rows screams shelters shouts sighs skates skis smokes snakes snows sparkles splashes sprouts
+    starts steams stops surfaces surfs swarms swings towers trains twists waves whispers whistles winds winks""")
+#: What says of something how it is.
+BEING = _set("is are was were be being been looks seems remains appears")
+COPULAS = INTRANSITIVES_OF_ONE - _PLURALS | _set("is are was were be sat stood lay")
+TRANSITIVES = _set("""wearing holding carrying riding eating chasing pulling pushing watching kicking throwing
+    catching showing featuring depicting containing made dressed wears holds carries rides eats chases shows has have
+    looks walks runs jumps swims plays leans soars set put seen shown drawn kept hung strung asleep ablaze afloat
+    aglow alight ajar adrift aloft depicts features wraps leads drives paints reads drinks cooks mends guards pours
+    reading saying""")
+#: Forms that follow a plural: "gulls circle", but "a stone circle".
+PLURAL_VERBS = INTRANSITIVES | _set("""wheel play dance walk run watch fall scatter knot trace read talk spread cross
+    rush race sail line flow blow fight work eat drink jump pass slide roll look burst bask kiss embrace hug meet
+    share set picnic face crowd hold carry ride""")
+#: No nouns at all: "on the table lie a pen and a book".
+LYING = _set("lie lies sit hang lurk loom hover kneel grow grows")
+#: Who stands so stands: "stands guard".
+DUTIES = _set("guard watch")
+#: Nouns that make a thing of "stand": "a music stand".
+STANDS = _set("""music dog plant umbrella fruit hat coat cake lemonade news flower book magazine food taxi night
+    display""")
+#: What is done upon something that bears it; who leans or hangs "on" something isn't above it.
+POSTURES = _set("""crawling crawls floating sprawled sprawling sprawls slumped piled heaped scattered nestled huddled
+    snoozing dozes squats lounges naps is are was were be being sits sat sitting stands stood standing lies lay lying
+    laying rests resting sleeps sleeping asleep perches perched perching balances balanced balancing seated placed set
+    put stacked served laid mounted parked poised crouches crouched crouching kneels kneeling squatting curled basking
+    dozing napping lounging reclining nesting roosting dancing riding cooling flickering burning glowing crying
+    weeping steaming drying melting ticking settled enthroned left kept displayed arranged lands landed landing""")
+#: How one is close by: "sits by the window", but "painted by the master".
+ATTENDING = _set("""sits sat sitting stands stood standing waits waiting kneels kneeling parked lies lying seated
+    resting""")
+#: Who carries something has it where it is said to be: "carrying a village on its back".
+CARRYING = _set("carrying carries holding holds balancing balances bearing bears with has having")
+#: By these something is where it is said to be over something: "holds an umbrella over a kitten".
+HOLDING = _set("holding holds hold lifting lifts raising raises dangling swinging")
+#: What belongs to the verb before it: "rolls out the dough".
+PARTICLES = _set("out up down off away back")
+#: Participles without "-ed".
+PARTICIPLES = _set("""hidden built caught stuck bent worn torn thrown woven cut lit sunk broken frozen fallen driven
+    ridden eaten taken given written strewn woken chosen sewn sown hewn knit spun slung flung clad bound wound lain
+    grown blown flown tied swept spread sung""")
+#: Participles before "by": "a stand run by kids".
+DONE_BY = _set("run made led read set cut hit fed kept left sent sold held drawn seen")
+#: Nouns that make a thing of "set": "a tea set".
+SETS = _set("tea chess train dinner drum movie film cutlery dining coffee tool")
+#: Plural forms of the verbs that are nouns as well.
+VERBS_LIKE_NOUNS = frozenset(verb for verb in INTRANSITIVES if _third_person(verb) in _PLURALS)
+#: What the plural forms are of one.
+PLURAL_VERBS_OF_ONE = frozenset(map(_third_person, PLURAL_VERBS))
