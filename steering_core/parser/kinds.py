@@ -41,7 +41,7 @@ def is_plural(noun: str) -> bool:
     """Whether it names several, by the look of it."""
     return (
         noun in PLURALS
-        or noun.endswith("men")
+        or noun.endswith(("smen", "rmen", "cemen", "remen", "ymen", "wmen"))
         or (noun.endswith("s") and not noun.endswith(("ss", "us", "is", "'s", "’s")))
     )
 

@@ -44,7 +44,7 @@ _WORDINGS = (
 _NOT = r"(?:not|never|no longer|\w+n['’]t)"
 _IDIOMS = (
     rf"{_NOT} {_SOFTLY}(?:{'|'.join(_WORDINGS)}|{_BEFORE}|on)",
-    r"from behind(?! (?:an?|the|his|her|its|their) )|left behind",
+    r"from behind(?! (?:an?|the|his|her|its|their|it|him|them)(?!\S))|left behind",
     r"behind (?:bars|(?:the )?(?:scenes|times|schedule|curve|wheel))",
     r"in front of (?:the|a|his|her|their) (?:camera|viewer|crowd|audience)|(?:one|day|page|year) in front of the other",
     r"all over|over and over|over (?:there|here)|over (?:the|his|her|their|one's) shoulders?|the (?:near|above|below)",
@@ -54,7 +54,8 @@ _IDIOMS = (
     r"power behind the throne|mind over matter|head over heels|under fire|on cloud (?:nine|9)",
     r"(?:over|under|above|below) (?:an? |two |three |\d+ )?(?:hundred|thousand|million|dozen)s?",
     rf"{_SOFTLY}(?:left|right) of cent(?:er|re)|the (?:left|right|top|bottom|middle|upper|lower) ones?",
-    rf"in {_THE}(?:(?:upper|lower|top|bottom) )?{_SIDE}(?: hand)? (?:edge|part|half|third|corner|quadrant) of",
+    rf"in {_THE}(?:(?:upper|lower|top|bottom) )?{_SIDE}(?: hand)? "
+    rf"(?:edge|part|half|third|corner|quadrant)(?!{_IMAGE}) of",
     r"(?:below|above|under) (?:zero|freezing)|under lock and key|beside the point|on the eve of|on the heels of",
     r"from (?:above|below)|views? over|above all|near miss|below the poverty line",
     r"(?:looking|facing|turned|turning|pointing|winding|stretching|leading|curving|leaning|tilted|extending|heading|"
@@ -69,8 +70,8 @@ PLACES = _CENTERED.replace(" ", r"[\ -]")
 #: In the middle of what the whole picture shows; anything else may stand anywhere in it, and its middle with it.
 _AMID = rf"(?:in|at) the (?:very )?{_CENTER} of the (?:{'|'.join(sorted(SCENES))})"
 #: A place in the image stands alone: "in the left hand" and "on top form" are none. Nor is "her" in "her cat".
-_ALONE = rf"(?=$| (?:{'|'.join(map(re.escape, sorted(BREAKS)))}|\w+ing)(?!\S))"
-_PRONOUN = rf" (?P<{{}}>it|him|them|which|whom|her(?:{_ALONE}|(?= \w+s (?:an?|the) )))"
+_ALONE = rf"(?=$| (?:{'|'.join(map(re.escape, sorted(BREAKS)))}|\w+ing|\w+s (?:an?|the|his|her|its))(?!\S))"
+_PRONOUN = rf" (?P<{{}}>it|him|them|which|whom|her{_ALONE})"
 _SIDED = (
     rf"(?:(?:to|on|at) (?P<owner>its|his|her|their|whose) (?:far |immediate )?{_SIDE}{_PART}"
     rf"|(?:at|by) (?P<attended>its|his|her|their) side){_ALONE}"
@@ -82,6 +83,7 @@ _PLACE = rf"(?:(?:on|at|in|along|across) {_THE}{_CENTERED}|dead {_CENTER}){_ALON
 #: Of the picture without a preposition: "bottom right corner", "top left a robin", "a skull centered".
 _CORNER = (
     rf"(?<!from )(?<!from the )(?:top|bottom|upper|lower) {_SIDE}(?: hand)?(?: corner)?(?=$| (?:,|and|an?|the)(?!\S))"
+    rf"|(?:{_SIDE}|{_CENTER}|top|bottom|upper|lower) (?:panel|half|side|third|part)(?= (?:an?|the)(?!\S))"
 )
 _CENTERED_THERE = (
     r"(?<=\w )cent(?:ered|red)(?=$| (?:,|and)(?!\S))|cent(?:ered|red) in the (?:frame|image|picture|composition)"

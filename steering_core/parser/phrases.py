@@ -9,17 +9,7 @@ from ..relations import Span
 from .kinds import is_adverb, is_participle, is_plural, is_singular_subject, is_third_person, qualifies
 from .marks import Word
 from .verbs import BEING, COPULAS, DONE_BY, DUTIES, LYING, PLURAL_VERBS, SETS, STANDS, TRANSITIVES, VERBS_LIKE_NOUNS
-from .words import (
-    ARTICLES,
-    BREAKS,
-    COUNTS,
-    DETERMINERS,
-    JOINTS,
-    LINKS,
-    POSTPOSED,
-    PRONOUNS,
-    RELATIVES,
-)
+from .words import ADVERBS, ARTICLES, BREAKS, COUNTS, DETERMINERS, JOINTS, LINKS, POSTPOSED, PRONOUNS, RELATIVES
 
 
 class Phrase(NamedTuple):
@@ -74,11 +64,15 @@ def _role(before: str, word: str, after: str, inside: bool, determiner: str, lin
     if word in DETERMINERS or (not inside and (word.isdigit() or word == "\\(")) or (fresh and word == "of"):
         return "determiner"
     fresh = fresh and not (determiner in COUNTS and is_participle(word) and not nominal)  # "both reflected in the lake"
-    if (fresh and (word in TRANSITIVES | COPULAS or is_participle(word))) or (word == "set" and before in SETS):
+    if (fresh and (word in TRANSITIVES | COPULAS | ADVERBS or is_participle(word))) or (
+        word == "set" and before in SETS
+    ):
         return "noun"
     if inside and determiner and nominal and is_participle(before) and word.endswith("ing"):
         return "noun"  # "a cantilevered reading room"
     joins = word in JOINTS or (word == "can" and after == "be") or (word in DUTIES and before.startswith("stand"))
+    if word in LYING and not (inside or determiner) and after in ARTICLES | COUNTS:  # "on which lie three loaves"
+        return "joint"
     several = is_plural(before) or (linked and not nominal and before not in STANDS and word not in VERBS_LIKE_NOUNS)
     verb = (inside and _acts(before, word, after, several)) or (
         not fresh and is_third_person(word) and _acts_alone(before, word, after, determiner if inside else "", nominal)

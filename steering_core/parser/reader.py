@@ -11,13 +11,13 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import product, takewhile
 
 from ..relations import Depth, DepthRelation, Place, Relation, Scene, Span, SpatialRelation
-from .kinds import is_participle, is_person, is_placeless, is_plural, is_verb
+from .kinds import is_participle, is_person, is_placeless, is_plural, is_verb, qualifies
 from .marks import Mark, Word
 from .phrases import Phrase
 from .segments import Segment, marks_of, segments_of
 from .sentences import sentences
-from .verbs import CARRYING, HOLDING, INTRANSITIVES_OF_ONE
-from .words import BODY, BONDS, LINKS, MARKINGS, MEASURES, OWNERS, PRONOUNS, RELATIVES, UNPLACED
+from .verbs import BEING, CARRYING, HOLDING, INTRANSITIVES_OF_ONE
+from .words import BODY, BONDS, CREATURES, LINKS, MARKINGS, MEASURES, OWNERS, PRONOUNS, RELATIVES, UNPLACED
 
 
 def parse(prompt: str) -> Scene:
@@ -111,28 +111,31 @@ class _Reader:
         marks = marks_of(self._prompt, words)
         segments = list(segments_of(self._prompt, words, marks, self._topic))
         subjects, objects, placed = tuple[Phrase, ...](), tuple[Phrase, ...](), list[tuple[Phrase, Mark]]()
-        named, topic, taken, referred = [*self._topic], tuple[Phrase, ...](), 0, False
+        named, topic, used, taken, referred = [*self._topic], tuple[Phrase, ...](), 0, 0, False
         said = [*self._said]
         for index, (mark, left, right) in enumerate(zip(marks, segments, segments[1:])):
             named = [*named, *left.heads][-_MOST_CONJUNCTS:]
             said = [*said, *left.phrases][-_MOST_CONJUNCTS:]
             recent = [*subjects, *objects] if _is_about_subject(mark, left) and not referred else [*objects, *subjects]
-            fresh, earlier, own = left.heads[taken:], left.heads[:taken], left.heads[len(objects) :]
+            fresh, earlier, own = left.heads[taken:], left.heads[:taken], left.heads[used:]
             objects = () if mark.pronoun else _objects(mark, right, final=index + 1 == len(marks))
-            taken, referred = len(objects), bool(mark.pronoun)
+            taken = used = len(objects)
+            referred = bool(mark.pronoun)
             owned = mark.end < len(words) and words[mark.end].text in OWNERS
             after = right.heads[taken:]
-            if _is_inverted(mark, left, after, alone=not (fresh or earlier), first=not subjects):
+            inverted = _is_inverted(mark, left, after, alone=not (fresh or earlier), first=not subjects)
+            if inverted:
                 subjects, taken = tuple(after[:1]), taken + 1
             else:
-                subjects = _subjects(mark, left, fresh, earlier, subjects, named, owned=owned)
+                subjects = _subjects(mark, left, fresh, earlier, subjects, named, owned=owned, alone=not own)
             topic = topic or subjects[:1]
             if mark.pronoun in RELATIVES:
                 objects = (left.last,) if left.last else tuple(named[-1:])
             elif mark.pronoun and subjects == (left.companion,) and own and mark.pronoun not in _PLURAL:
                 objects = own[-1:]  # "a plate, with a fork beside it"
             elif mark.pronoun:
-                aside = subjects if fresh or left.breaks_off else (*subjects, *earlier)
+                accompanies = subjects == (left.companion,)
+                aside = subjects if fresh or left.breaks_off or accompanies else (*subjects, *earlier)
                 here = [phrase for phrase in named if phrase not in self._topic]
                 others = [*here, *self._topic] if mark.pronoun in _PERSONAL else named[::-1]
                 before = [phrase for phrase in said if not subjects or phrase.span.start < subjects[0].span.start]
@@ -140,7 +143,11 @@ class _Reader:
                 if mark.kind == "between" and not any(is_plural(thing.noun) for thing in objects):
                     objects = tuple(phrase for phrase in named if phrase not in subjects)[-2:]
             if mark.is_of_one:
-                if left.last and not left.tail and subjects[-1:] == tuple(phrase for phrase, _ in placed[-1:]):
+                if (
+                    left.last
+                    and not left.tail
+                    and (not (own or inverted) or subjects[-1:] == tuple(phrase for phrase, _ in placed[-1:]))
+                ):
                     subjects = (left.last,)  # "an alien on the left gazes at a monolith on the right"
                 if subjects:
                     placed.append((subjects[-1], mark))
@@ -183,15 +190,17 @@ def _subjects(
     named: Sequence[Phrase],
     *,
     owned: bool,
+    alone: bool,
 ) -> tuple[Phrase, ...]:
     """What a mark says something of, that stands to its left.
 
     There are first the objects of an ``earlier`` mark, whose ``subjects`` may go on, and then ``fresh`` heads. What
-    the mark's object is ``owned`` by is no subject if it has a companion: "a dog with a bird above its head".
+    the mark's object is ``owned`` by is no subject if it has a companion: "a dog with a bird above its head"; nor are
+    the objects of an earlier mark, where the companion is ``alone`` with them: "in front of a bar with a sign above".
     """
     if left.last and left.last not in left.heads and not RELATIVES.isdisjoint(left.tail):
         return (left.last,)
-    if left.companion and (not left.heads or _is_of_companion(mark, left.companion, left, owned=owned)):
+    if left.companion and (alone or _is_of_companion(mark, left.companion, left, owned=owned)):
         return (left.companion,)
     finite = bool(left.tail) and left.tail[-1] in INTRANSITIVES_OF_ONE  # "a man with a cane sits on": the man
     if left.companion and mark.kind == "on" and not finite and not is_participle(left.companion.joints[-1]):
@@ -200,8 +209,10 @@ def _subjects(
     persons = [phrase for phrase in named if _PERSON_TAG.fullmatch(phrase.noun)]
     if persons and not mark.is_of_one and (acts or left.tail == (",",)):  # "1girl, witch hat, flying above a city"
         return tuple(persons[-1:])
-    if acts and fresh:  # "a dog, laurel wreath, sitting on a throne"
-        first = next((index for index, phrase in enumerate(fresh) if not is_placeless(phrase.noun)), 0)
+    stands = len(left.tail) > 1 and left.tail[-2] == "," and left.tail[-1] in INTRANSITIVES_OF_ONE | BEING
+    if (acts or stands) and fresh:  # "a dog, laurel wreath, sitting on a throne"
+        things = (not (is_placeless(phrase.noun) or qualifies(phrase.noun)) for phrase in fresh)
+        first = next((index for index, is_thing in enumerate(things) if is_thing), 0)
         return (fresh[first], *takewhile(lambda phrase: phrase.joints in _LINKED, fresh[first + 1 :]))
     if fresh:
         return fresh[-1:] if mark.pronoun else _last_run(fresh)
@@ -237,7 +248,8 @@ def _referent(
         for phrases in (candidates, reversed(said))
     )
     agreeing = [phrase for phrase in (*fitting, *more) if plural or is_person(phrase.noun) == (pronoun in _PERSONAL)]
-    return tuple((agreeing or fitting)[:1])
+    alive = [phrase for phrase in fitting if pronoun in _PERSONAL and phrase.noun in CREATURES]
+    return tuple((agreeing or alive or fitting)[:1])
 
 
 def _objects(mark: Mark, right: Segment, *, final: bool) -> tuple[Phrase, ...]:

@@ -5,6 +5,8 @@ The endings "-ing" and "-ed" and, after "a", "-s" tell most that are not here.
 
 from __future__ import annotations
 
+import re
+
 
 def _set(words: str) -> frozenset[str]:
     return frozenset(words.split())
@@ -16,32 +18,38 @@ def _third_person(verb: str) -> str:
     return f"{verb}es" if verb.endswith(("s", "x", "z", "ch", "sh")) else f"{verb}s"
 
 
+def _acting(verb: str) -> str:
+    if re.fullmatch(r"[a-z]?[^aeiou][aeiou][^aeiouwxy]", verb):  # "sit", "drip"
+        return f"{verb}{verb[-1]}ing"
+    return f"{verb.removesuffix('e')}ing" if not verb.endswith(("ee", "ye", "oe")) else f"{verb}ing"
+
+
 #: What something does by itself, of which a place can be told.
 INTRANSITIVES = _set("""amble appear applaud arch argue arise ascend await babble balance bark beckon beg begin bend
     billow blaze blink bloom bob boil bounce bow branch bray browse bubble burn buzz camp cascade chat chatter cheer
     chirp circle clap climb cluster coil collapse compete converge cower crash crawl creep croak crouch crumble cry
     curl curve cycle dangle decay descend disappear dissolve dive doze dream drift drip droop drown dwell emerge end
-    erupt exercise explode fade feed fish flap flee flicker flit float flutter fly forage fork frown gallop gather
-    gaze gesture giggle gleam glide glimmer glisten glitter glow gossip graze grin grow growl gush hail hang hide hiss
-    hobble hop hover howl huddle hum hunt jog jut kneel laugh lean leap lie limp linger live loiter loom lounge lurk
-    march materialise materialize meander meditate melt merge mumble munch mutter nap neigh nest nestle nibble nod
-    ooze orbit overflow paddle parade patrol pause pedal peek peep peer perch pirouette plead point pose practice
-    practise pray preen protrude prowl pulse purr quarrel quiver radiate recline rehearse remain repose reside rest
-    revolve rise roam roar rock roost rot rotate row sag saunter scamper scowl scream scurry scuttle seep shatter
-    shelter shimmer shine shiver shout shudder sigh simmer sing sink sit skate ski skulk sleep slither slouch slumber
-    slump smile smirk smoke smolder smoulder snake snarl sneak snooze snore snow soar sob sparkle spill spin splash
-    splinter sprawl sprint sprout squat squirm stagger stalk stand stare start stay steam stoop stop stretch stroll
-    strut stumble submerge surf surface swagger swarm sway swim swing swirl swoop teeter thrive throb tiptoe topple
-    totter tower train tremble trickle trot trudge tumble twinkle twirl twist unfurl vanish waddle wade wait wander
-    wave weep whirl whisper whistle wiggle wilt wind wink wither wobble wriggle yawn yell zigzag""")
+    erupt exercise explode fade feed flap flee flicker flit float flutter fly forage fork frown gallop gather gaze
+    gesture giggle glance glare gleam glide glimmer glisten glitter glow gossip graze grin grow growl gush hail hang
+    hide hiss hobble hop hover howl huddle hum hunt jog jut kneel laugh lean leap lie limp linger live loiter loom
+    lounge lurk march materialise materialize meander meditate melt merge mumble munch mutter nap neigh nest nestle
+    nibble nod ooze orbit overflow paddle parade patrol pause pedal peek peep peer perch pirouette plead point pose
+    practice practise pray preen protrude prowl pulse purr quarrel quiver radiate recline rehearse remain repose
+    reside rest revolve rise roam roar rock roost rot rotate row sag saunter scamper scowl scream scurry scuttle seep
+    shatter shelter shimmer shine shiver shout shudder sigh simmer sing sink sit skate ski skulk sleep slither slouch
+    slumber slump smile smirk smoke smolder smoulder snake snarl sneak snooze snore snow soar sob sparkle spill spin
+    splash splinter sprawl sprint sprout squat squirm stagger stalk stand stare start stay steam stoop stop stretch
+    stroll strut stumble submerge surf surface swagger swarm sway swim swing swirl swoop teeter thrive throb tiptoe
+    topple totter tower train tremble trickle trot trudge tumble twinkle twirl twist unfurl vanish waddle wade wait
+    wander wave weep whirl whisper whistle wiggle wilt wind wink wither wobble wriggle yawn yell zigzag""")
 #: The same of one: "hums", "sprawls".
 INTRANSITIVES_OF_ONE = frozenset(map(_third_person, INTRANSITIVES))
 #: Those among them that are rather plurals of nouns.
 _PLURALS = _set("""lives lounges poses sinks stalks flaps drips spills sprints strolls trots arches barks bends blazes
     bows branches bubbles burns camps cheers clusters coils crashes cries curves cycles dreams ends exercises feeds
-    fishes forks gestures grins growls hops howls huddles laughs marches naps nests nods parades patrols pauses points
-    pulses roars rocks rows screams shelters shouts sighs skates skis smokes snakes snows sparkles splashes sprouts
-    starts steams stops surfaces surfs swarms swings towers trains twists waves whispers whistles winds winks""")
+    forks gestures grins growls hops howls huddles laughs marches naps nests nods parades patrols pauses points pulses
+    roars rocks rows screams shelters shouts sighs skates skis smokes snakes snows sparkles splashes sprouts starts
+    steams stops surfaces surfs swarms swings towers trains twists waves whispers whistles winds winks""")
 #: What says of something how it is.
 BEING = _set("is are was were be being been looks seems remains appears")
 COPULAS = INTRANSITIVES_OF_ONE - _PLURALS | _set("is are was were be sat stood lay")
@@ -61,13 +69,21 @@ DUTIES = _set("guard watch")
 #: Nouns that make a thing of "stand": "a music stand".
 STANDS = _set("""music dog plant umbrella fruit hat coat cake lemonade news flower book magazine food taxi night
     display""")
+#: Who does so upon something need not be borne by it.
+_NOT_BORNE = _set("""hang lean dangle swing climb jut sway flap flutter wave point arch branch end start begin stop
+    feed train compete chat argue quarrel practise practice rehearse exercise surf ski skate row pedal cycle dwell
+    hail live shine glow gleam beam gaze stare glare glance peer peek gossip march parade patrol stalk prowl hunt
+    orbit hover fly soar circle await remain reside converge merge dissolve fade vanish disappear appear materialize
+    materialise""")
 #: What is done upon something that bears it; who leans or hangs "on" something isn't above it.
-POSTURES = _set("""crawling crawls floating sprawled sprawling sprawls slumped piled heaped scattered nestled huddled
-    snoozing dozes squats lounges naps is are was were be being sits sat sitting stands stood standing lies lay lying
-    laying rests resting sleeps sleeping asleep perches perched perching balances balanced balancing seated placed set
-    put stacked served laid mounted parked poised crouches crouched crouching kneels kneeling squatting curled basking
-    dozing napping lounging reclining nesting roosting dancing riding cooling flickering burning glowing crying
-    weeping steaming drying melting ticking settled enthroned left kept displayed arranged lands landed landing""")
+_BORNE = _set("""spread strewn crawling crawls floating sprawled sprawling sprawls slumped piled heaped scattered
+    nestled huddled snoozing dozes squats lounges naps is are was were be being sits sat sitting stands stood standing
+    lies lay lying laying rests resting sleeps sleeping asleep perches perched perching balances balanced balancing
+    seated placed set put stacked served laid mounted parked poised crouches crouched crouching kneels kneeling
+    squatting curled basking dozing napping lounging reclining nesting roosting dancing riding cooling flickering
+    burning glowing crying weeping steaming drying melting ticking settled enthroned left kept displayed arranged
+    lands landed landing""")
+POSTURES = _BORNE | {form(verb) for verb in INTRANSITIVES - _NOT_BORNE for form in (_third_person, _acting)}
 #: How one is close by: "sits by the window", but "painted by the master".
 ATTENDING = _set("""sits sat sitting stands stood standing waits waiting kneels kneeling parked lies lying seated
     resting""")
@@ -88,4 +104,4 @@ SETS = _set("tea chess train dinner drum movie film cutlery dining coffee tool")
 #: Plural forms of the verbs that are nouns as well.
 VERBS_LIKE_NOUNS = frozenset(verb for verb in INTRANSITIVES if _third_person(verb) in _PLURALS)
 #: What the plural forms are of one.
-PLURAL_VERBS_OF_ONE = frozenset(map(_third_person, PLURAL_VERBS))
+PLURAL_VERBS_OF_ONE = frozenset(map(_third_person, PLURAL_VERBS)) - _PLURALS

@@ -29,8 +29,8 @@ PREPOSITIONS = _set("""of with without in on at to by from into onto inside outs
     like across along around among amid amidst before after toward towards beyond throughout despite via off up down
     out upon within near above below over under past""")
 ADVERBS = _set("""there here also now again not only just directly together away apart too alone upright motionless
-    ahead aside aboard abreast overhead indoors outdoors upstairs downstairs forward backward backwards upward upwards
-    downward downwards skyward sideways""")
+    cross-legged barefoot ahead aside aboard abreast overhead indoors outdoors upstairs downstairs forward backward
+    backwards upward upwards downward downwards skyward sideways""")
 #: Adjectives that may follow what they describe, and adverbs: "a bathtub full of flowers", "a hut deep in the woods".
 POSTPOSED = _set("""deep high low far wide full almost barely unaware visible awake empty restless spread open fresh
     close""")
@@ -125,7 +125,7 @@ MARKINGS = (
 
 #: Whom or what one can be "on" without being above it, or where "on" says nothing of places.
 NO_SUPPORTS = (
-    _set("""horseback behalf beach shore shoreline seashore coast coastline seaside bank riverbank riverside
+    _set("""horseback shift behalf beach shore shoreline seashore coast coastline seaside bank riverbank riverside
     waterfront street streets road roads roadside highway path pathway trail track tracks sidewalk pavement corner
     square runway lane avenue alley bridge pier dock quay wharf ground floor grass lawn field meadow pasture
     prairie farm ranch campus playground court pitch island islands planet moon mars earth sand ice asphalt water
@@ -185,3 +185,10 @@ PERSONS = _set("""person people man woman boy girl child kid baby toddler lady g
     spy assassin sniper hitman gangster mobster biker hacker streamer gamer rapper dj singer-songwriter bassist
     cellist roadie fan clerk secretary receptionist manager boss intern""")
 PERSONS_END = ("man", "woman", "girl", "boy", "maker", "keeper", "smith", "herder", "monger", "men", "women")
+#: Who is "him" or "her" rather than what is no creature.
+CREATURES = _set("""robot android cyborg alien dragon unicorn cat kitten dog puppy fox wolf bear owl horse pony rabbit
+    bunny mouse rat squirrel hedgehog lion lioness tiger leopard cheetah panther panda raccoon otter badger penguin
+    duck duckling goose swan hen chick rooster crow raven parrot eagle hawk frog toad turtle tortoise monkey ape
+    gorilla chimpanzee elephant giraffe zebra hippo rhino camel llama alpaca goat sheep lamb cow bull calf pig piglet
+    deer fawn moose reindeer koala kangaroo sloth creature monster ghost skeleton goblin orc troll ogre giant demon
+    snowman puppet scarecrow mermaid centaur minotaur""")
