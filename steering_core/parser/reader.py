@@ -129,25 +129,17 @@ class _Reader:
             else:
                 subjects = _subjects(mark, left, fresh, earlier, subjects, named, owned=owned, alone=not own)
             topic = topic or subjects[:1]
+            accompanies = subjects == (left.companion,)
             if mark.pronoun in RELATIVES:
                 objects = (left.last,) if left.last else tuple(named[-1:])
-            elif mark.pronoun and subjects == (left.companion,) and own and mark.pronoun not in _PLURAL:
+            elif mark.pronoun and accompanies and own and mark.pronoun not in _PLURAL:
                 objects = own[-1:]  # "a plate, with a fork beside it"
             elif mark.pronoun:
-                accompanies = subjects == (left.companion,)
                 aside = subjects if fresh or left.breaks_off or accompanies else (*subjects, *earlier)
-                here = [phrase for phrase in named if phrase not in self._topic]
-                others = [*here, *self._topic] if mark.pronoun in _PERSONAL else named[::-1]
-                before = [phrase for phrase in said if not subjects or phrase.span.start < subjects[0].span.start]
-                objects = _referent(mark.pronoun, [*recent, *others], before, aside)
-                if mark.kind == "between" and not any(is_plural(thing.noun) for thing in objects):
-                    objects = tuple(phrase for phrase in named if phrase not in subjects)[-2:]
+                objects = self._meant(mark, subjects, recent, named, said, aside)
             if mark.is_of_one:
-                if (
-                    left.last
-                    and not left.tail
-                    and (not (own or inverted) or subjects[-1:] == tuple(phrase for phrase, _ in placed[-1:]))
-                ):
+                again = not (own or inverted) or subjects[-1:] == tuple(phrase for phrase, _ in placed[-1:])
+                if left.last and not left.tail and again:
                     subjects = (left.last,)  # "an alien on the left gazes at a monolith on the right"
                 if subjects:
                     placed.append((subjects[-1], mark))
@@ -166,6 +158,30 @@ class _Reader:
         refers = any(mark.pronoun for mark in marks) or not PRONOUNS.isdisjoint(word.text for word in words)
         if not (refers and self._topic):
             self._topic = topic or next((segment.heads[:1] for segment in segments if segment.heads), self._topic)
+
+    def _meant(
+        self,
+        mark: Mark,
+        subjects: Sequence[Phrase],
+        recent: Sequence[Phrase],
+        named: Sequence[Phrase],
+        said: Sequence[Phrase],
+        aside: Sequence[Phrase],
+    ) -> tuple[Phrase, ...]:
+        """What a mark's pronoun stands for.
+
+        Args:
+            recent: of the mark before, what it is most likely of.
+            named, said: heads so far, and all phrases.
+            aside: what it cannot stand for.
+        """
+        here = [phrase for phrase in named if phrase not in self._topic]
+        others = [*here, *self._topic] if mark.pronoun in _PERSONAL else named[::-1]
+        before = [phrase for phrase in said if not subjects or phrase.span.start < subjects[0].span.start]
+        meant = _referent(mark.pronoun, [*recent, *others], before, aside)
+        if mark.kind == "between" and not any(is_plural(thing.noun) for thing in meant):
+            return tuple(phrase for phrase in named if phrase not in subjects)[-2:]
+        return meant
 
 
 def _is_inverted(mark: Mark, left: Segment, after: Sequence[Phrase], *, alone: bool, first: bool) -> bool:

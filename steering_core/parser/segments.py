@@ -120,11 +120,8 @@ def _segment(phrases: Sequence[Phrase], tail: tuple[str, ...], known: Sequence[P
         if heads and not phrase.joints and phrase.noun in DIMENSIONS:
             continue
         after_head = yields or not phrase.joints or phrase.joints[-1] in _BEFORE_HEADS
-        if phrase.joints[-1:] == (
-            "as",
-        ):  # "dressed as a pirate", "my dog as an emperor", but "it waits as a cat walks by"
-            resembles = opening and not begins_clause and len(phrase.joints) == 1
-            after_head = not (resembles or any(map(is_participle, phrase.joints)))
+        if phrase.joints[-1:] == ("as",):
+            after_head = not _resembles(phrase.joints, directly=opening and not begins_clause)
         if phrase.joints in _LINKED and not phrase.determined and not is_previous_head:
             after_head = False  # "full of ice and champagne"
         is_previous_head = after_head
@@ -143,6 +140,11 @@ def _segment(phrases: Sequence[Phrase], tail: tuple[str, ...], known: Sequence[P
     return Segment(
         tuple(heads), companion, tail, tuple(phrase for phrase in phrases if phrase.noun not in PRONOUNS | {"her"})
     )
+
+
+def _resembles(joints: Sequence[str], *, directly: bool) -> bool:
+    """Whether "as" says what something looks like: "dressed as a pirate", "my dog as a king", not "as a cat walks"."""
+    return (directly and len(joints) == 1) or any(map(is_participle, joints))
 
 
 def _accompanies(joints: Sequence[str]) -> bool:
