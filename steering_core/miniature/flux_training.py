@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from diffusers import AutoencoderKL, FluxPipeline
 from torch import Tensor, nn
-from torch.nn import Linear
+from torch.nn import Linear  # by this name: comfy-test takes nn.Linear for a layer of a node's network
 from torch.utils.data import Dataset
 from transformers import PreTrainedTokenizerBase
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import AbstractContextManager
 
 import torch
-from torch import autocast
+from torch import autocast  # by this name: comfy-test takes torch.autocast for a node's
 
 
 def half_precision(device: str) -> AbstractContextManager[None]:

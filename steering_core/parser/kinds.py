@@ -15,6 +15,7 @@ from .words import (
     PERSONS,
     PERSONS_END,
     PLACELESS,
+    PLURAL_ENDINGS,
     PLURALS,
     QUALIFIERS,
     QUALIFYING_ENDINGS,
@@ -41,7 +42,7 @@ def is_plural(noun: str) -> bool:
     """Whether it names several, by the look of it."""
     return (
         noun in PLURALS
-        or noun.endswith(("smen", "rmen", "cemen", "remen", "ymen", "wmen"))
+        or noun.endswith(PLURAL_ENDINGS)
         or (noun.endswith("s") and not noun.endswith(("ss", "us", "is", "'s", "’s")))
     )
 
@@ -64,11 +65,13 @@ def qualifies(word: str) -> bool:
 def is_person(noun: str) -> bool:
     """Whether it names one whom "him" or "her" may stand for, and "it" does not."""
     return (
-        noun in PERSONS
-        or noun.endswith(PERSONS_END)
-        or (noun.endswith("ist") and len(noun) > 5)
-        or bool(re.fullmatch(r"\d+(?:girl|boy|other)s?", noun))
+        noun in PERSONS or noun.endswith(PERSONS_END) or (noun.endswith("ist") and len(noun) > 5) or is_person_tag(noun)
     )
+
+
+def is_person_tag(noun: str) -> bool:
+    """Whether it is how tags count those whom they show: "1girl"."""
+    return bool(re.fullmatch(r"\d+(?:girl|boy|man|woman|other)s?", noun))
 
 
 def is_placeless(noun: str) -> bool:

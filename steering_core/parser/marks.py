@@ -22,11 +22,12 @@ _SIDE = r"(?:left|right)"
 _PART = r"(?:(?: hand)?(?: side| edge| part| half| third| corner| area| quadrant| section| panel))?"
 _UPRIGHT = r"(?:above|over|atop|below|underneath|under|beneath)"
 _END = rf"(?:on|at|to) {_THE}(?:top|bottom){_PART}"
+_SHOWS = r"(?:shows|depicts|features|contains)"
 _IMAGE = (
     r" of (?:(?:the|an?|this) )?(?:image|picture|photo|photograph|frame|scene|screen|canvas|shot|composition|page|"
     r"painting|drawing|illustration|poster|artwork|print|layout|panel|flyer|card|"
     r"(?:book |album |magazine )?cover|banner|label|logo)"
-    r"(?: (?:shows|depicts|features|contains))?"
+    rf"(?: {_SHOWS})?"
 )
 _CENTER = r"(?:cent(?:er|re)|middle)"
 _BEFORE = r"in ?front of|behind"
@@ -88,9 +89,7 @@ _CORNER = (
 _CENTERED_THERE = (
     r"(?<=\w )cent(?:ered|red)(?=$| (?:,|and)(?!\S))|cent(?:ered|red) in the (?:frame|image|picture|composition)"
 )
-_SHOWN = (
-    rf"(?:the )?(?:{_SIDE}|top|bottom|upper|lower) (?:half|part|side|third|panel) (?:shows|depicts|features|contains)"
-)
+_SHOWN = rf"(?:the )?(?:{_SIDE}|top|bottom|upper|lower) (?:half|part|side|third|panel) {_SHOWS}"
 _BARE = rf"(?<=\w ){_SIDE}(?: side)?(?=$| (?:,|and)(?!\S))"
 _MARK = re.compile(
     rf"(?<!\S)(?:(?P<idiom>{'|'.join(_IDIOMS)})"
@@ -102,6 +101,8 @@ _MARK = re.compile(
     rf"|(?P<bare>{_BARE})|(?P<on>(?:up)?on)(?: (?P<borne>it|him|them|which))?)(?!\S)"
 )
 _KINDS = ("idiom", "framed", "sided", "relation", "between", "depth", "layer", "aside", "place", "bare", "on")
+#: Groups of a mark that may be the word for its object.
+_PRONOUNS = ("owner", "attended", "pronoun", "other", "both", "borne")
 _DEPTHS = {
     "front": Depth.IN_FRONT_OF,
     "infront": Depth.IN_FRONT_OF,
@@ -152,9 +153,7 @@ def read_marks(words: Sequence[Word]) -> Iterator[Mark]:
         stated = (match["relation"] or match.group()).split()
         x, y = (next((axis[word] for word in stated if word in axis), None) for axis in (X, Y))
         kind = next(kind for kind in _KINDS if match[kind])
-        pronoun = next(
-            filter(None, (match[name] for name in ("owner", "attended", "pronoun", "other", "both", "borne"))), ""
-        )
+        pronoun = next(filter(None, map(match.group, _PRONOUNS)), "")
         depth = _DEPTHS[next(word for word in stated if word in _DEPTHS)] if kind in ("depth", "layer") else None
         if kind != "idiom":
             kind, y = {"framed": "place", "sided": "relation"}.get(kind, kind), -1 if kind == "on" else y

@@ -26,7 +26,7 @@ class Phrase(NamedTuple):
 
 def phrases_of(prompt: str, words: Sequence[Word]) -> tuple[list[Phrase], tuple[str, ...]]:
     """The noun phrases among these words, and the joints after the last of them."""
-    phrases, joints, nouns, determiner, determined = list[Phrase](), list[str](), list[Word](), "", False
+    phrases, joints, nouns, determiner = list[Phrase](), list[str](), list[Word](), ""
     texts = [",", *(word.text for word in words), "these", ""]
     for index, text in enumerate(texts[1:-1]):  # "these" only closes the last phrase
         linked = not LINKS.isdisjoint(joints[-1:])
@@ -34,19 +34,18 @@ def phrases_of(prompt: str, words: Sequence[Word]) -> tuple[list[Phrase], tuple[
         if role == "noun":
             nouns.append(words[index])
             continue
-        while nouns and _says_how(nouns, determined):
+        while nouns and _says_how(nouns, bool(determiner)):
             nouns.pop()
-        predicate = len(nouns) == 1 and not determined and joints[-1:] and joints[-1] in BEING
+        predicate = len(nouns) == 1 and not determiner and joints[-1:] and joints[-1] in BEING
         if predicate and "there" not in joints and not is_plural(nouns[0].text) and nouns[0].text not in PRONOUNS:
             nouns = []  # "the one in the middle is blue"
         if nouns:
             nouns = _unqualified(prompt, nouns)
             noun = "nothing" if nouns[0].text == "no" else nouns[-1].text
-            phrases.append(Phrase(_span(prompt, nouns), noun, tuple(joints), determined))
+            phrases.append(Phrase(_span(prompt, nouns), noun, tuple(joints), bool(determiner)))
             joints, nouns = [], []
         joints += [text] if role == "joint" else []
         determiner = text if role == "determiner" else ""
-        determined = bool(determiner)
     return phrases, tuple(joints)
 
 

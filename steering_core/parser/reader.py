@@ -5,19 +5,18 @@ Relation wordings are matched word by word; the small words between noun phrases
 
 from __future__ import annotations
 
-import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import product, takewhile
 
 from ..relations import Depth, DepthRelation, Place, Relation, Scene, Span, SpatialRelation
-from .kinds import is_participle, is_person, is_placeless, is_plural, is_verb, qualifies
+from .kinds import is_participle, is_person, is_person_tag, is_placeless, is_plural, is_verb, qualifies
 from .marks import Mark, Word
 from .phrases import Phrase
-from .segments import Segment, marks_of, segments_of
+from .segments import LINKED, Segment, marks_of, segments_of
 from .sentences import sentences
 from .verbs import BEING, CARRYING, HOLDING, INTRANSITIVES_OF_ONE
-from .words import BODY, BONDS, CREATURES, LINKS, MARKINGS, MEASURES, OWNERS, PRONOUNS, RELATIVES, UNPLACED
+from .words import BODY, BONDS, CREATURES, MARKINGS, MEASURES, OWNERS, PRONOUNS, RELATIVES, UNPLACED
 
 
 def parse(prompt: str) -> Scene:
@@ -90,9 +89,6 @@ _PLACES = {place.direction: place for place in Place}
 _BETWEEN = (Relation.RIGHT_OF, Relation.LEFT_OF)
 #: Conjuncts beyond these are ignored, to bound the pairs of "A and B … above C and D …".
 _MOST_CONJUNCTS = 12
-_LINKED = {(link,) for link in LINKS}
-#: How tags count those whom they show.
-_PERSON_TAG = re.compile(r"\d+(?:girl|boy|man|woman|other)s?")
 #: Pronouns for one who acts, rather than for what was named last.
 _PERSONAL = {"him", "her", "his"}
 _PLURAL = {"them", "their", "they"}
@@ -222,14 +218,14 @@ def _subjects(
     if left.companion and mark.kind == "on" and not finite and not is_participle(left.companion.joints[-1]):
         return ()  # "a man with a bird on a stick": who is on it?
     acts = len(left.tail) > 1 and left.tail[-2] == "," and is_participle(left.tail[-1])
-    persons = [phrase for phrase in named if _PERSON_TAG.fullmatch(phrase.noun)]
+    persons = [phrase for phrase in named if is_person_tag(phrase.noun)]
     if persons and not mark.is_of_one and (acts or left.tail == (",",)):  # "1girl, witch hat, flying above a city"
         return tuple(persons[-1:])
     stands = len(left.tail) > 1 and left.tail[-2] == "," and left.tail[-1] in INTRANSITIVES_OF_ONE | BEING
     if (acts or stands) and fresh:  # "a dog, laurel wreath, sitting on a throne"
         things = (not (is_placeless(phrase.noun) or qualifies(phrase.noun)) for phrase in fresh)
         first = next((index for index, is_thing in enumerate(things) if is_thing), 0)
-        return (fresh[first], *takewhile(lambda phrase: phrase.joints in _LINKED, fresh[first + 1 :]))
+        return (fresh[first], *takewhile(lambda phrase: phrase.joints in LINKED, fresh[first + 1 :]))
     if fresh:
         return fresh[-1:] if mark.pronoun else _last_run(fresh)
     return earlier[-1:] if earlier and not left.breaks_off and not mark.pronoun else subjects
@@ -273,7 +269,7 @@ def _objects(mark: Mark, right: Segment, *, final: bool) -> tuple[Phrase, ...]:
     if mark.is_of_one or not right.heads or right.heads[0].joints:
         return ()
     several = right.heads[1:_MOST_CONJUNCTS]
-    linked = list(takewhile(lambda phrase: phrase.joints in _LINKED and not phrase.begins_clause, several))
+    linked = list(takewhile(lambda phrase: phrase.joints in LINKED and not phrase.begins_clause, several))
     if mark.kind == "between":
         return right.heads[: 2 if linked else 1]
     ends = right.breaks_off or (final and not any(map(is_verb, right.tail)))
@@ -289,7 +285,7 @@ def _inverts(after: Sequence[Phrase], *, paused: bool) -> bool:
 def _last_run(phrases: tuple[Phrase, ...]) -> tuple[Phrase, ...]:
     """The last phrase and those that "and" ties to it; a verb between them starts a new clause."""
     start, first = len(phrases) - 1, max(0, len(phrases) - _MOST_CONJUNCTS)
-    while start > first and phrases[start].joints in _LINKED | {(",", "and")} and not phrases[start].begins_clause:
+    while start > first and phrases[start].joints in LINKED | {(",", "and")} and not phrases[start].begins_clause:
         start -= 1
     return phrases[start:]
 

@@ -26,7 +26,9 @@ from .words import (
     SUPPORTS,
 )
 
-_LINKED = {(link,) for link in LINKS}
+#: The joints of what is only tied to the phrase before it.
+LINKED = {(link,) for link in LINKS}
+_PRONOUNS = PRONOUNS | {"her"}
 #: Words before a phrase that is no part of the one before.
 _BEFORE_HEADS = COORDINATORS | COPULAS | ADVERBS | INTRANSITIVES | INTRANSITIVES_OF_ONE
 #: Words after "on" among which its noun is looked for.
@@ -122,12 +124,12 @@ def _segment(phrases: Sequence[Phrase], tail: tuple[str, ...], known: Sequence[P
         after_head = yields or not phrase.joints or phrase.joints[-1] in _BEFORE_HEADS
         if phrase.joints[-1:] == ("as",):
             after_head = not _resembles(phrase.joints, directly=opening and not begins_clause)
-        if phrase.joints in _LINKED and not phrase.determined and not is_previous_head:
+        if phrase.joints in LINKED and not phrase.determined and not is_previous_head:
             after_head = False  # "full of ice and champagne"
         is_previous_head = after_head
         begins_clause = begins_clause or any(is_verb(joint) or is_participle(joint) for joint in phrase.joints)
         if after_head:
-            if phrase.noun in PRONOUNS | {"her"}:
+            if phrase.noun in _PRONOUNS:
                 phrase = known[-1]._replace(joints=phrase.joints) if known else phrase._replace(noun="nothing")
             phrase = phrase._replace(begins_clause=begins_clause)
             if yields:
@@ -137,9 +139,7 @@ def _segment(phrases: Sequence[Phrase], tail: tuple[str, ...], known: Sequence[P
             known, companion, begins_clause = [phrase], None, False
         elif _accompanies(phrase.joints) or (companion and _gives_way(companion.noun, phrase.joints, as_object=True)):
             companion = phrase
-    return Segment(
-        tuple(heads), companion, tail, tuple(phrase for phrase in phrases if phrase.noun not in PRONOUNS | {"her"})
-    )
+    return Segment(tuple(heads), companion, tail, tuple(phrase for phrase in phrases if phrase.noun not in _PRONOUNS))
 
 
 def _resembles(joints: Sequence[str], *, directly: bool) -> bool:

@@ -8,7 +8,8 @@ from __future__ import annotations
 import re
 
 
-def _set(words: str) -> frozenset[str]:
+def listed(words: str) -> frozenset[str]:
+    """The words of a list."""
     return frozenset(words.split())
 
 
@@ -25,7 +26,7 @@ def _acting(verb: str) -> str:
 
 
 #: What something does by itself, of which a place can be told.
-INTRANSITIVES = _set("""amble appear applaud arch argue arise ascend await babble balance bark beckon beg begin bend
+INTRANSITIVES = listed("""amble appear applaud arch argue arise ascend await babble balance bark beckon beg begin bend
     billow blaze blink bloom bob boil bounce bow branch bray browse bubble burn buzz camp cascade chat chatter cheer
     chirp circle clap climb cluster coil collapse compete converge cower crash crawl creep croak crouch crumble cry
     curl curve cycle dangle decay descend disappear dissolve dive doze dream drift drip droop drown dwell emerge end
@@ -45,62 +46,59 @@ INTRANSITIVES = _set("""amble appear applaud arch argue arise ascend await babbl
 #: The same of one: "hums", "sprawls".
 INTRANSITIVES_OF_ONE = frozenset(map(_third_person, INTRANSITIVES))
 #: Those among them that are rather plurals of nouns.
-_PLURALS = _set("""lives lounges poses sinks stalks flaps drips spills sprints strolls trots arches barks bends blazes
+_PLURALS = listed("""lives lounges poses sinks stalks flaps drips spills sprints strolls trots arches barks bends blazes
     bows branches bubbles burns camps cheers clusters coils crashes cries curves cycles dreams ends exercises feeds
     forks gestures grins growls hops howls huddles laughs marches naps nests nods parades patrols pauses points pulses
     roars rocks rows screams shelters shouts sighs skates skis smokes snakes snows sparkles splashes sprouts starts
     steams stops surfaces surfs swarms swings towers trains twists waves whispers whistles winds winks""")
 #: What says of something how it is.
-BEING = _set("is are was were be being been looks seems remains appears")
-COPULAS = INTRANSITIVES_OF_ONE - _PLURALS | _set("is are was were be sat stood lay")
-TRANSITIVES = _set("""wearing holding carrying riding eating chasing pulling pushing watching kicking throwing
+BEING = listed("is are was were be being been looks seems remains appears")
+COPULAS = INTRANSITIVES_OF_ONE - _PLURALS | listed("is are was were be sat stood lay")
+TRANSITIVES = listed("""wearing holding carrying riding eating chasing pulling pushing watching kicking throwing
     catching showing featuring depicting containing made dressed wears holds carries rides eats chases shows has have
-    looks walks runs jumps swims plays leans soars set put seen shown drawn kept hung strung asleep ablaze afloat
+    looks walks runs jumps plays set put seen shown drawn kept hung strung asleep ablaze afloat
     aglow alight ajar adrift aloft depicts features wraps leads drives paints reads drinks cooks mends guards pours
     reading saying""")
 #: Forms that follow a plural: "gulls circle", but "a stone circle".
-PLURAL_VERBS = INTRANSITIVES | _set("""wheel play dance walk run watch fall scatter knot trace read talk spread cross
+PLURAL_VERBS = INTRANSITIVES | listed("""wheel play dance walk run watch fall scatter knot trace read talk spread cross
     rush race sail line flow blow fight work eat drink jump pass slide roll look burst bask kiss embrace hug meet
     share set picnic face crowd hold carry ride""")
 #: No nouns at all: "on the table lie a pen and a book".
-LYING = _set("lie lies sit hang lurk loom hover kneel grow grows")
+LYING = listed("lie lies sit hang lurk loom hover kneel grow grows")
 #: Who stands so stands: "stands guard".
-DUTIES = _set("guard watch")
+DUTIES = listed("guard watch")
 #: Nouns that make a thing of "stand": "a music stand".
-STANDS = _set("""music dog plant umbrella fruit hat coat cake lemonade news flower book magazine food taxi night
+STANDS = listed("""music dog plant umbrella fruit hat coat cake lemonade news flower book magazine food taxi night
     display""")
 #: Who does so upon something need not be borne by it.
-_NOT_BORNE = _set("""hang lean dangle swing climb jut sway flap flutter wave point arch branch end start begin stop
+_NOT_BORNE = listed("""hang lean dangle swing climb jut sway flap flutter wave point arch branch end start begin stop
     feed train compete chat argue quarrel practise practice rehearse exercise surf ski skate row pedal cycle dwell
     hail live shine glow gleam beam gaze stare glare glance peer peek gossip march parade patrol stalk prowl hunt
     orbit hover fly soar circle await remain reside converge merge dissolve fade vanish disappear appear materialize
     materialise""")
 #: What is done upon something that bears it; who leans or hangs "on" something isn't above it.
-_BORNE = _set("""spread strewn crawling crawls floating sprawled sprawling sprawls slumped piled heaped scattered
-    nestled huddled snoozing dozes squats lounges naps is are was were be being sits sat sitting stands stood standing
-    lies lay lying laying rests resting sleeps sleeping asleep perches perched perching balances balanced balancing
-    seated placed set put stacked served laid mounted parked poised crouches crouched crouching kneels kneeling
-    squatting curled basking dozing napping lounging reclining nesting roosting dancing riding cooling flickering
-    burning glowing crying weeping steaming drying melting ticking settled enthroned left kept displayed arranged
-    lands landed landing""")
+_BORNE = listed("""spread strewn sprawled slumped piled heaped scattered nestled huddled is are was were be being sat
+    stood lay lying laying asleep perched balanced seated placed set put stacked served laid mounted parked poised
+    crouched squatting curled basking dancing riding cooling glowing drying ticking settled enthroned left kept
+    displayed arranged lands landed landing""")
 POSTURES = _BORNE | {form(verb) for verb in INTRANSITIVES - _NOT_BORNE for form in (_third_person, _acting)}
 #: How one is close by: "sits by the window", but "painted by the master".
-ATTENDING = _set("""sits sat sitting stands stood standing waits waiting kneels kneeling parked lies lying seated
+ATTENDING = listed("""sits sat sitting stands stood standing waits waiting kneels kneeling parked lies lying seated
     resting""")
 #: Who carries something has it where it is said to be: "carrying a village on its back".
-CARRYING = _set("carrying carries holding holds balancing balances bearing bears with has having")
+CARRYING = listed("carrying carries holding holds balancing balances bearing bears with has having")
 #: By these something is where it is said to be over something: "holds an umbrella over a kitten".
-HOLDING = _set("holding holds hold lifting lifts raising raises dangling swinging")
+HOLDING = listed("holding holds hold lifting lifts raising raises dangling swinging")
 #: What belongs to the verb before it: "rolls out the dough".
-PARTICLES = _set("out up down off away back")
+PARTICLES = listed("out up down off away back")
 #: Participles without "-ed".
-PARTICIPLES = _set("""hidden built caught stuck bent worn torn thrown woven cut lit sunk broken frozen fallen driven
+PARTICIPLES = listed("""hidden built caught stuck bent worn torn thrown woven cut lit sunk broken frozen fallen driven
     ridden eaten taken given written strewn woken chosen sewn sown hewn knit spun slung flung clad bound wound lain
     grown blown flown tied swept spread sung""")
 #: Participles before "by": "a stand run by kids".
-DONE_BY = _set("run made led read set cut hit fed kept left sent sold held drawn seen")
+DONE_BY = listed("run made led read set cut hit fed kept left sent sold held drawn seen")
 #: Nouns that make a thing of "set": "a tea set".
-SETS = _set("tea chess train dinner drum movie film cutlery dining coffee tool")
+SETS = listed("tea chess train dinner drum movie film cutlery dining coffee tool")
 #: Plural forms of the verbs that are nouns as well.
 VERBS_LIKE_NOUNS = frozenset(verb for verb in INTRANSITIVES if _third_person(verb) in _PLURALS)
 #: What the plural forms are of one.

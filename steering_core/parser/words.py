@@ -2,69 +2,65 @@
 
 from __future__ import annotations
 
-from .verbs import COPULAS, TRANSITIVES
-
-
-def _set(words: str) -> frozenset[str]:
-    return frozenset(words.split())
-
+from .verbs import COPULAS, TRANSITIVES, listed
 
 #: Direction words and the axis, x or y, that each fixes.
 X = {"left": -1, "right": 1, "center": 0, "centre": 0, "middle": 0, "centered": 0, "centred": 0}
-Y = dict.fromkeys(_set("above over atop top upper"), -1)
-Y |= dict.fromkeys(_set("below under underneath beneath bottom lower"), 1)
+Y = dict.fromkeys(listed("above over atop top upper"), -1)
+Y |= dict.fromkeys(listed("below under underneath beneath bottom lower"), 1)
 
 # What holds a sentence together.
-SINGULAR = _set("a an each every one this that")
-OWNERS = _set("my your his her its our their")
-COUNTS = _set("some half both several many few two three four five six seven eight nine ten eleven twelve dozen")
+SINGULAR = listed("a an each every one this that")
+OWNERS = listed("my your his her its our their")
+COUNTS = listed("some half both several many few two three four five six seven eight nine ten eleven twelve dozen")
 #: What begins a phrase and is no part of another.
 ARTICLES = SINGULAR | OWNERS | {"the"}
-DETERMINERS = COUNTS | SINGULAR | OWNERS | _set("the these those any another")
-PRONOUNS = _set("it them him he she they")
-RELATIVES = _set("which that who whom where whose")
-LINKS = _set("and & plus or")
-COORDINATORS = LINKS | _set(", but yet while whereas then as")
-PREPOSITIONS = _set("""of with without in on at to by from into onto inside outside through behind against during for
+DETERMINERS = COUNTS | SINGULAR | OWNERS | listed("the these those any another")
+PRONOUNS = listed("it them him he she they")
+RELATIVES = listed("which that who whom where whose")
+LINKS = listed("and & plus or")
+COORDINATORS = LINKS | listed(", but yet while whereas then as")
+PREPOSITIONS = listed("""of with without in on at to by from into onto inside outside through behind against during for
     like across along around among amid amidst before after toward towards beyond throughout despite via off up down
     out upon within near above below over under past""")
-ADVERBS = _set("""there here also now again not only just directly together away apart too alone upright motionless
+ADVERBS = listed("""there here also now again not only just directly together away apart too alone upright motionless
     cross-legged barefoot ahead aside aboard abreast overhead indoors outdoors upstairs downstairs forward backward
     backwards upward upwards downward downwards skyward sideways""")
 #: Adjectives that may follow what they describe, and adverbs: "a bathtub full of flowers", "a hut deep in the woods".
-POSTPOSED = _set("""deep high low far wide full almost barely unaware visible awake empty restless spread open fresh
+POSTPOSED = listed("""deep high low far wide full almost barely unaware visible awake empty restless spread open fresh
     close""")
 #: Of which something has as much as something else: "a watch the size of a house".
-DIMENSIONS = _set("size shape height length width color colour")
+DIMENSIONS = listed("size shape height length width color colour")
 
 
 #: Words between noun phrases; "\\(" opens an aside, such as "dog \\(animal\\)".
-JOINTS = (COORDINATORS | COPULAS | PREPOSITIONS | TRANSITIVES | ADVERBS | RELATIVES - {"that"}) | _set(
+JOINTS = (COORDINATORS | COPULAS | PREPOSITIONS | TRANSITIVES | ADVERBS | RELATIVES - {"that"}) | listed(
     "been being will would should must could may might i we you than so if when because \\("
 )
 BREAKS = JOINTS | DETERMINERS
 
 #: Plurals without "-s".
-PLURALS = _set("""children people men women geese mice sheep oxen feet teeth koi deer fish cattle bison police cacti
+PLURALS = listed("""children people men women geese mice sheep oxen feet teeth koi deer fish cattle bison police cacti
     fungi""")
 
 # How words end.
-NOUNS_LIKE_VERBS = _set("""building ceiling painting lettering bedding stuffing icing frosting topping scaffolding
+PLURAL_ENDINGS = ("smen", "rmen", "cemen", "remen", "ymen", "wmen")  # but "ramen", "specimen"
+NOUNS_LIKE_VERBS = listed("""building ceiling painting lettering bedding stuffing icing frosting topping scaffolding
     covering coating crossing lining opening flooring roofing shelving netting wiring tubing piping rigging dwelling
     sapling seedling hatchling fledgling gosling viking herring starling darling sibling drawing ring king wing string
     swing clothing wedding railing earring lightning pudding thing spring duckling dumpling awning bed seed shed sled
     weed reed steed moped red morning evening""")
 NOUN_ENDINGS_LIKE_ADVERBS = ("fly", "family", "lily", "elly", "doily", "anomaly", "assembly", "bully", "ally")
 NOUN_ENDINGS_LIKE_THIRD_PERSON = tuple(
-    _set("""ss us is as 's ’s sports news goods savings sales arms ladies kids mens darts lens series species mercedes
+    listed("""ss us is as 's ’s sports news goods savings sales arms ladies kids mens darts lens series species mercedes
     scissors pliers tongs goggles glasses headphones binoculars pants jeans shorts pajamas stairs gallows
     clothes""")
 )
 
 # Nouns that stand for others.
-MEASURES = _set("""lots plenty group pair couple bunch herd flock pile piece slice number lot row stack set one kind
+MEASURES = listed("""lots plenty group pair couple bunch herd flock pile piece slice number lot row stack set one kind
     type school""")
-FRAMES = _set("""photo photograph picture image painting drawing illustration render rendering sketch art artwork shot
+FRAMES = listed("""photo photograph picture image painting drawing illustration render rendering sketch art artwork shot
     view scene close-up closeup up portrait watercolor depiction snapshot cartoon poster still screenshot print
     collage composition photography engraving woodcut etching mural diorama nook room kitchen bedroom bathroom street
     landscape park garden forest beach field city office village market skyline valley harbor harbour courtyard plaza
@@ -73,13 +69,13 @@ FRAMES = _set("""photo photograph picture image painting drawing illustration re
     postcard comic panel footage life infographic invitation flyer cover banner diptych triptych thumbnail wallpaper
     card capture visualization frame mockup""")
 #: What a picture shows as a whole: "in the middle of the square".
-SCENES = _set("""room kitchen bathroom bedroom street park garden plaza square courtyard hall stage arena landscape
+SCENES = listed("""room kitchen bathroom bedroom street park garden plaza square courtyard hall stage arena landscape
     clearing""")
-SHOWING = _set("""captures capturing portrays portraying presents illustrates illustrating reveals displays of with
+SHOWING = listed("""captures capturing portrays portraying presents illustrates illustrating reveals displays of with
     where which showing shows featuring features depicting depicts containing""")
 
 # What is no thing to place.
-ABSTRACT = _set("""all nothing none everything anything other others way future past construction control attack
+ABSTRACT = listed("""all nothing none everything anything other others way future past construction control attack
     pressure influence stress arrest repair development renovation accord course zero average freezing distance death
     adversity tears collapse miss weather law rest suspicion circumstances guise command threat surveillance sedation
     poverty budget expectations expectation completion extinction perfection bankruptcy madness limit limits radar
@@ -87,34 +83,34 @@ ABSTRACT = _set("""all nothing none everything anything other others way future 
     notice siege scrutiny oath review debate debt end myself yourself himself herself itself themselves oneself""")
 #: How further nouns of that kind end, and things that end so.
 ABSTRACT_ENDINGS = ("tion", "ness", "osis", "ance", "ence", "ism")
-CONCRETE = _set("""station constellation plantation vegetation decoration installation illustration carnation fence
+CONCRETE = listed("""station constellation plantation vegetation decoration installation illustration carnation fence
     ambulance entrance appliance residence lioness harness prism lance audience dance fortification""")
-TIMES = _set("""year years time times weeks week days day months month decade decades century centuries hours hour
+TIMES = listed("""year years time times weeks week days day months month decade decades century centuries hours hour
     minutes minute age old night evening morning afternoon midnight noon dawn dusk sunrise sunset monday tuesday
     wednesday thursday friday saturday sunday january february march april may june july august september october
     november december summer winter autumn spring holiday vacation weekend occasion ago""")
-LIGHT = _set("lighting sunlight moonlight daylight starlight candlelight rain sky skies")
-STYLE = _set("""masterpiece quality style resolution detail details detailed bokeh grain film render artstation uhd
+LIGHT = listed("lighting sunlight moonlight daylight starlight candlelight rain sky skies")
+STYLE = listed("""masterpiece quality style resolution detail details detailed bokeh grain film render artstation uhd
     hdr raw 4k 8k 16k focus background backdrop composition mood atmosphere aesthetic cover absurdres highres best
     wallpaper photorealistic cinematic foreground exposure dof angle solo something somewhere one ones noise sound
     last first second latter former weight burden auspices supervision gaze temperatures temperature lock zero point
     eve""")
 PLACELESS = ABSTRACT | TIMES | LIGHT | STYLE
 #: What is at no place of the picture though it may be on the left: who stands there in politics, and room for text.
-UNPLACED = _set("""politician politicians party parties voter voters senator candidate candidates activist activists
+UNPLACED = listed("""politician politicians party parties voter voters senator candidate candidates activist activists
     space view profile side sides turn light""")
-HEADINGS = _set("""subject subjects style lighting light camera mood scene prompt title object objects foreground
+HEADINGS = listed("""subject subjects style lighting light camera mood scene prompt title object objects foreground
     background setting composition weather palette colors lens medium character environment details description""")
 #: What goes on between two, and stands between them in no picture.
-BONDS = _set("""difference friendship fight battle duel war contrast choice conversation love bond relationship mix
+BONDS = listed("""difference friendship fight battle duel war contrast choice conversation love bond relationship mix
     cross blend deal agreement kiss meeting balance connection conflict struggle race match dialogue handshake game
     argument distance link collaboration crossover mixture fusion comparison encounter""")
-BODY = _set("""head heads hair face faces eye eyes ear ears nose mouth lips cheek cheeks chin neck shoulder shoulders
+BODY = listed("""head heads hair face faces eye eyes ear ears nose mouth lips cheek cheeks chin neck shoulder shoulders
     arm arms hand hands finger fingers fingertip fingertips wrist breast back belly stomach waist hip hips lap leg
     legs knee knees thigh foot feet toe toes tiptoes skin forehead brow body tail paw paws""")
 #: What shows on something's surface rather than lies upon it.
 MARKINGS = (
-    _set("""light spotlight beam logo text tattoo pattern label stain reflection reflections shadow shadows snow dew
+    listed("""light spotlight beam logo text tattoo pattern label stain reflection reflections shadow shadows snow dew
     frost moss words word letters lettering writing inscription design motif scar scars blood paint graffiti dust
     freckles print embroidery portrait image mural oil ink watercolor view shot engraving symbol emblem stripes
     spots rust drops droplets lights glow glare scratches wrinkles details emphasis debate lecture collar badge
@@ -125,7 +121,7 @@ MARKINGS = (
 
 #: Whom or what one can be "on" without being above it, or where "on" says nothing of places.
 NO_SUPPORTS = (
-    _set("""horseback shift behalf beach shore shoreline seashore coast coastline seaside bank riverbank riverside
+    listed("""horseback shift behalf beach shore shoreline seashore coast coastline seaside bank riverbank riverside
     waterfront street streets road roads roadside highway path pathway trail track tracks sidewalk pavement corner
     square runway lane avenue alley bridge pier dock quay wharf ground floor grass lawn field meadow pasture
     prairie farm ranch campus playground court pitch island islands planet moon mars earth sand ice asphalt water
@@ -145,13 +141,13 @@ NO_SUPPORTS = (
     | BODY
 )
 #: What bears things and is named without an article in tags: "cat on table".
-SUPPORTS = _set("""sill mantelpiece piano suitcase podium crate barrel pillar ledge table desk chair armchair sofa
+SUPPORTS = listed("""sill mantelpiece piano suitcase podium crate barrel pillar ledge table desk chair armchair sofa
     couch bed bench stool shelf bookshelf counter countertop windowsill nightstand dresser throne pedestal plinth
     altar plate tray saucer cushion pillow rug carpet mat blanket horse motorcycle bicycle bike skateboard surfboard
     branch log rock boulder stump mushroom leaf roof rooftop books rocks cloud clouds""")
 
 #: What a thing is made of or looks like, when it stands in brackets after it: "a robot (chrome:1.3)".
-QUALIFIERS = _set("""red orange yellow green blue purple violet pink brown black white gray grey cyan magenta teal
+QUALIFIERS = listed("""red orange yellow green blue purple violet pink brown black white gray grey cyan magenta teal
     turquoise crimson scarlet beige ivory silver gold golden bronze copper brass chrome steel iron metal metallic
     glass crystal wood wooden stone marble granite jade emerald ruby sapphire amber pearl porcelain ceramic clay
     leather velvet silk plastic rubber paper fur neon matte glossy shiny rusty old new ancient big small large tiny
@@ -162,7 +158,7 @@ QUALIFIERS = _set("""red orange yellow green blue purple violet pink brown black
 QUALIFYING_ENDINGS = ("ish", "ous", "ful", "less", "ic", "ed", "like", "punk")
 
 #: Who is "him" or "her", and not "it".
-PERSONS = _set("""person people man woman boy girl child kid baby toddler lady gentleman guy couple family king queen
+PERSONS = listed("""person people man woman boy girl child kid baby toddler lady gentleman guy couple family king queen
     prince princess knight wizard witch warlock sorcerer sorceress mage alchemist vampire elf fairy angel goddess god
     monk nun priest pope bishop samurai ninja geisha warrior soldier viking pirate captain sailor cowboy cowgirl
     detective policeman policewoman firefighter doctor nurse surgeon scientist professor teacher student pupil chef
@@ -186,7 +182,7 @@ PERSONS = _set("""person people man woman boy girl child kid baby toddler lady g
     cellist roadie fan clerk secretary receptionist manager boss intern""")
 PERSONS_END = ("man", "woman", "girl", "boy", "maker", "keeper", "smith", "herder", "monger", "men", "women")
 #: Who is "him" or "her" rather than what is no creature.
-CREATURES = _set("""robot android cyborg alien dragon unicorn cat kitten dog puppy fox wolf bear owl horse pony rabbit
+CREATURES = listed("""robot android cyborg alien dragon unicorn cat kitten dog puppy fox wolf bear owl horse pony rabbit
     bunny mouse rat squirrel hedgehog lion lioness tiger leopard cheetah panther panda raccoon otter badger penguin
     duck duckling goose swan hen chick rooster crow raven parrot eagle hawk frog toad turtle tortoise monkey ape
     gorilla chimpanzee elephant giraffe zebra hippo rhino camel llama alpaca goat sheep lamb cow bull calf pig piglet
