@@ -4,14 +4,10 @@ from __future__ import annotations
 
 import re
 
-from .verbs import COPULAS, PARTICIPLES, PLURAL_VERBS, PLURAL_VERBS_OF_ONE, TRANSITIVES
 from .words import (
     ABSTRACT_ENDINGS,
     CONCRETE,
-    JOINTS,
     NOUN_ENDINGS_LIKE_ADVERBS,
-    NOUN_ENDINGS_LIKE_THIRD_PERSON,
-    NOUNS_LIKE_VERBS,
     PERSONS,
     PERSONS_END,
     PLACELESS,
@@ -19,23 +15,7 @@ from .words import (
     PLURALS,
     QUALIFIERS,
     QUALIFYING_ENDINGS,
-    SINGULAR,
 )
-
-
-def is_participle(word: str) -> bool:
-    """Whether it says what something does or was done to: "sitting", "hung"."""
-    return word in PARTICIPLES or (word.endswith(("ing", "ed")) and word not in NOUNS_LIKE_VERBS)
-
-
-def is_third_person(word: str) -> bool:
-    """Whether it may be a verb of one that acts, as its ending says: "guards"."""
-    return word.endswith("s") and not word.endswith(NOUN_ENDINGS_LIKE_THIRD_PERSON)
-
-
-def is_singular_subject(determiner: str, verb: str) -> bool:
-    """Whether what a determiner begins may be one thing, of which the third person tells something."""
-    return determiner in SINGULAR or (bool(determiner) and verb in PLURAL_VERBS_OF_ONE)
 
 
 def is_plural(noun: str) -> bool:
@@ -50,11 +30,6 @@ def is_plural(noun: str) -> bool:
 def is_adverb(word: str) -> bool:
     """Whether it says how, and names nothing: "slightly"."""
     return word.endswith("ly") and not word.endswith(NOUN_ENDINGS_LIKE_ADVERBS)
-
-
-def is_verb(word: str) -> bool:
-    """Whether it is, or may be, a verb in a clause."""
-    return word in COPULAS | TRANSITIVES | PLURAL_VERBS or (word not in JOINTS and is_third_person(word))
 
 
 def qualifies(word: str) -> bool:

@@ -8,8 +8,9 @@ from itertools import accumulate
 from typing import NamedTuple
 
 from ..relations import Depth
+from .tagger import OTHER
 from .verbs import ATTENDING
-from .words import BREAKS, SCENES, X, Y
+from .words import BREAKS, LANDMARKS, SCENES, X, Y
 
 _DEGREES = (
     "close|directly|just|immediately|slightly|somewhat|diagonally|exactly|closely|"
@@ -30,17 +31,20 @@ _IMAGE = (
     rf"(?: {_SHOWS})?"
 )
 _CENTER = r"(?:cent(?:er|re)|middle)"
-_BEFORE = r"in ?front of|behind"
+_BEFORE = r"(?:in ?)?front of|in front(?= (?:the|an?) )|behind(?: of)?"
 #: What relates two phrases, the longer wording first; the direction words in it say which relation it is.
 _WORDINGS = (
     rf"(?:{_UPRIGHT}|{_END}(?: of)?) and {_SOFTLY}{_TO_THE}{_SIDE}{_PART} of",
     rf"{_UPRIGHT} (?:to the )?{_SIDE}{_PART} of",
     rf"(?:to {_THE})?{_SIDE}{_PART}(?: of)? and {_SOFTLY}{_UPRIGHT}(?: of)?",
     rf"{_TO_THE}(?:(?:upper|lower|top|bottom) )?{_SIDE}{_PART} of",
-    r"side by side with|(?:on|at|by|to) (?:the |one )?side of|in (?:the )?(?:vicinity of|proximity (?:of|to))",
-    r"next to|near(?: to)?|nearby(?: to)?|beside|(?:very )?close to|adjacent to|alongside(?: of)?",
+    r"side by side with|(?:on|at|by|to) (?:the |one |either |both |each )?sides? of",
+    r"in (?:the )?(?:vicinity of|proximity (?:of|to))",
+    r"next to|near(?: (?:to|of))?|nearby(?: to)?|beside(?: (?:of|to))?|(?:very )?close to|adjacent to",
+    r"alongside(?: of)?|flanking",
+    rf"(?<!lit )(?<!hit )(?<!ed )by(?= (?:the|an?) (?:\w+ ){{0,2}}(?:{'|'.join(sorted(LANDMARKS))})(?!\S))",
     rf"(?:{'|'.join(sorted(ATTENDING))}) by(?= (?:an?|the|his|her|its|their) )",
-    rf"{_END} of|{_UPRIGHT}(?: of)?",
+    rf"{_END} of|{_UPRIGHT}(?: of)?|at the foot of(?! (?:the|an?|his|her) (?:\w+ )?(?:bed|page|table))",
 )
 _NOT = r"(?:not|never|no longer|\w+n['’]t)"
 _IDIOMS = (
@@ -55,8 +59,14 @@ _IDIOMS = (
     r"power behind the throne|mind over matter|head over heels|under fire|on cloud (?:nine|9)",
     r"(?:over|under|above|below) (?:an? |two |three |\d+ )?(?:hundred|thousand|million|dozen)s?",
     rf"{_SOFTLY}(?:left|right) of cent(?:er|re)|the (?:left|right|top|bottom|middle|upper|lower) ones?",
-    rf"in {_THE}(?:(?:upper|lower|top|bottom) )?{_SIDE}(?: hand)? "
+    rf"(?:in|on|across|over) {_THE}(?:(?:upper|lower|top|bottom) )?{_SIDE}(?: hand)? "
     rf"(?:edge|part|half|third|corner|quadrant)(?!{_IMAGE}) of",
+    r"(?:fight|argu|quarrel|talk|gossip|pore|watch|look|gaz)(?:s|es|ed|ing)? over|"
+    rf"{_SIDE} (?:side|half|part) of (?:the|his|her|its|their) (?:face|body|head)|"
+    r"(?:under|below|beneath|behind) (?:his|her|their|its) (?:arms?|backs?|legs?|chin|feet|ears?)|"
+    r"over (?:his|her|their|its) (?:\w+ )?(?:eyes?|ears?|face|mouth|arms?|knees)|"
+    r"(?:at|on) the bottom of (?:the|an?) (?:\w+ )?"
+    r"(?:ocean|sea|lake|river|pool|pond|well|aquarium|tank|glass|cup|bowl|box)",
     r"(?:below|above|under) (?:zero|freezing)|under lock and key|beside the point|on the eve of|on the heels of",
     r"from (?:above|below)|views? over|above all|near miss|below the poverty line",
     r"(?:looking|facing|turned|turning|pointing|winding|stretching|leading|curving|leaning|tilted|extending|heading|"
@@ -71,16 +81,18 @@ PLACES = _CENTERED.replace(" ", r"[\ -]")
 #: In the middle of what the whole picture shows; anything else may stand anywhere in it, and its middle with it.
 _AMID = rf"(?:in|at) the (?:very )?{_CENTER} of the (?:{'|'.join(sorted(SCENES))})"
 #: A place in the image stands alone: "in the left hand" and "on top form" are none. Nor is "her" in "her cat".
-_ALONE = rf"(?=$| (?:{'|'.join(map(re.escape, sorted(BREAKS)))}|\w+ing|\w+s (?:an?|the|his|her|its))(?!\S))"
+_AFTER_VERB = r"(?:an?|the|his|her|its|over|on|in|at|into|with|to|and|up|down|back|out)"
+_ALONE = rf"(?=$| (?:{'|'.join(map(re.escape, sorted(BREAKS)))}|\w+ing|\w+s {_AFTER_VERB})(?!\S))"
 _PRONOUN = rf" (?P<{{}}>it|him|them|which|whom|her{_ALONE})"
 _SIDED = (
     rf"(?:(?:to|on|at) (?P<owner>its|his|her|their|whose) (?:far |immediate )?{_SIDE}{_PART}"
     rf"|(?:at|by) (?P<attended>its|his|her|their) side){_ALONE}"
 )
-_LAYER = rf"in (?:the )?(?:\w+ )?(?:foreground|background){_ALONE}"
+_FILLS = r"fill(?:s|ing)?|occup(?:y|ies|ying)|dominat(?:e|es|ing)"
+_LAYER = rf"(?:in|{_FILLS}) (?:the )?(?:\w+ )?(?:foreground|background){_ALONE}"
 #: Beside others, rather than in the picture.
 _ASIDE = rf"(?:to {_THE}{_CENTERED}|on top){_ALONE}(?! of)"
-_PLACE = rf"(?:(?:on|at|in|along|across) {_THE}{_CENTERED}|dead {_CENTER}){_ALONE}(?! of)"
+_PLACE = rf"(?:(?:on|at|in|along|across|{_FILLS}) {_THE}{_CENTERED}|dead {_CENTER}){_ALONE}(?! of)"
 #: Of the picture without a preposition: "bottom right corner", "top left a robin", "a skull centered".
 _CORNER = (
     rf"(?<!from )(?<!from the )(?:top|bottom|upper|lower) {_SIDE}(?: hand)?(?: corner)?(?=$| (?:,|and|an?|the)(?!\S))"
@@ -91,16 +103,20 @@ _CENTERED_THERE = (
 )
 _SHOWN = rf"(?:the )?(?:{_SIDE}|top|bottom|upper|lower) (?:half|part|side|third|panel) {_SHOWS}"
 _BARE = rf"(?<=\w ){_SIDE}(?: side)?(?=$| (?:,|and)(?!\S))"
+_EACH_OTHER = r"(?:next to|beside|near|close to) (?:each other|one another)|side by side(?! with)"
 _MARK = re.compile(
     rf"(?<!\S)(?:(?P<idiom>{'|'.join(_IDIOMS)})"
     rf"|(?P<framed>(?:(?:on|at|in|across|along) )?{_THE}{_CENTERED}{_IMAGE}|{_AMID})"
-    rf"|{_SOFTLY}(?:(?P<sided>{_SIDED})|(?P<relation>{'|'.join(_WORDINGS)})(?:{_PRONOUN.format('pronoun')})?"
+    rf"|(?P<each_other>{_EACH_OTHER})|{_SOFTLY}(?:(?P<sided>{_SIDED})|(?P<relation>{'|'.join(_WORDINGS)})(?:{_PRONOUN.format('pronoun')})?"
     rf"|(?P<between>(?:in )?between|flanked (?:on (?:both|either) sides? )?by)(?: (?P<both>them|which|whom))?"
     rf"|(?P<depth>{_BEFORE})(?:{_PRONOUN.format('other')})?)"
     rf"|{_SOFTLY}(?:(?P<layer>{_LAYER})|(?P<aside>{_ASIDE})|(?P<place>{_PLACE}|{_CORNER}|{_CENTERED_THERE}|{_SHOWN}))"
     rf"|(?P<bare>{_BARE})|(?P<on>(?:up)?on)(?: (?P<borne>it|him|them|which))?)(?!\S)"
 )
-_KINDS = ("idiom", "framed", "sided", "relation", "between", "depth", "layer", "aside", "place", "bare", "on")
+_KINDS = (
+    *("idiom", "framed", "each_other", "sided", "relation", "between"),
+    *("depth", "layer", "aside", "place", "bare", "on"),
+)
 #: Groups of a mark that may be the word for its object.
 _PRONOUNS = ("owner", "attended", "pronoun", "other", "both", "borne")
 _DEPTHS = {
@@ -113,18 +129,24 @@ _DEPTHS = {
 
 
 class Word(NamedTuple):
-    """A word in lower case, or a comma for any pause, and its range in the prompt."""
+    """A word in lower case, or a comma for any pause, and its range in the prompt.
+
+    Attributes:
+        tag: one of ``tagger.TAGS``.
+    """
 
     text: str
     start: int
     end: int
+    tag: str = OTHER
 
 
 class Mark(NamedTuple):
     """Words of a sentence that state something of places.
 
     Attributes:
-        kind: ``relation``, ``between`` or ``on``, which relate two phrases; ``place``, where one is in the picture;
+        kind: ``relation``, ``between`` or ``on``, which relate two phrases; ``each_other``, which relates its subjects;
+            ``place``, where one is in the picture;
             ``aside``, where it is beside others ("to the left", "on top"), and ``bare`` without a preposition
             ("A left, B right"); ``depth``, which of two is nearer, and ``layer``, how near one is.
         x, y: the direction; an axis left open is None.

@@ -6,10 +6,11 @@ from collections.abc import Iterator, Sequence
 from itertools import takewhile
 from typing import NamedTuple
 
-from .kinds import is_adverb, is_participle, is_verb
+from .kinds import is_adverb
 from .marks import Mark, Word, read_marks
-from .phrases import Phrase, phrases_of
-from .verbs import COPULAS, INTRANSITIVES, INTRANSITIVES_OF_ONE, PARTICLES, POSTURES
+from .phrases import Joint, Phrase, phrases_of
+from .tagger import BEGINS, GOES_ON, VERB
+from .verbs import COPULAS, INTRANSITIVES, INTRANSITIVES_OF_ONE, PARTICLES, PERCHED, POSTURES, SEATED
 from .words import (
     ADVERBS,
     BREAKS,
@@ -20,8 +21,10 @@ from .words import (
     LINKS,
     MEASURES,
     NO_SUPPORTS,
+    PERCHES,
     PRONOUNS,
     RELATIVES,
+    SEATS,
     SHOWING,
     SUPPORTS,
 )
@@ -53,11 +56,16 @@ def _bears(prompt: str, words: Sequence[Word], mark: Mark, end: int) -> bool:
     after = words[mark.end : min(end, mark.end + _LONGEST_SUPPORT)]
     phrases, _ = phrases_of(prompt, after)
     is_support = bool(phrases) and phrases[0].noun in SUPPORTS
-    if word not in POSTURES | COORDINATORS | RELATIVES and (word in BREAKS or is_participle(word)):
+    if word not in POSTURES | COORDINATORS | RELATIVES and (word in BREAKS or words[before].tag == VERB):
         return False
     if mark.pronoun:
         return True
-    if not phrases or phrases[0].joints or phrases[0].noun in NO_SUPPORTS or phrases[0].noun.isdigit():
+    if not phrases or phrases[0].joints or phrases[0].noun.isdigit():
+        return False
+    seats = SEATS if word in SEATED else frozenset()
+    if phrases[0].noun in NO_SUPPORTS and phrases[0].noun not in seats | PERCHES:
+        return False
+    if phrases[0].noun in PERCHES and word not in PERCHED and words[before].tag not in (BEGINS, GOES_ON):
         return False
     return after[0].text in DETERMINERS or is_support or word in POSTURES or _is_tag(words, mark, after)
 
@@ -74,7 +82,7 @@ class Segment(NamedTuple):
 
     heads: tuple[Phrase, ...]
     companion: Phrase | None
-    tail: tuple[str, ...]
+    tail: tuple[Joint, ...]
     #: All phrases that are no pronouns, heads or not.
     phrases: tuple[Phrase, ...]
 
@@ -107,7 +115,7 @@ def segments_of(
         yield segment
 
 
-def _segment(phrases: Sequence[Phrase], tail: tuple[str, ...], known: Sequence[Phrase], *, opening: bool) -> Segment:
+def _segment(phrases: Sequence[Phrase], tail: tuple[Joint, ...], known: Sequence[Phrase], *, opening: bool) -> Segment:
     """The phrases that modify no other are heads, ``opening`` if no mark precedes them.
 
     A pronoun is what it stands for, the phrase last ``known``.
@@ -116,9 +124,7 @@ def _segment(phrases: Sequence[Phrase], tail: tuple[str, ...], known: Sequence[P
     after_head = begins_clause = False
     is_previous_head = True
     for phrase in phrases:
-        yields = bool(heads) and _gives_way(
-            heads[-1].noun, phrase.joints, as_object=not opening and len(heads) == 1, directly=after_head
-        )
+        yields = bool(heads) and _gives_way(heads[-1].noun, phrase.joints, as_object=not opening, directly=after_head)
         if heads and not phrase.joints and phrase.noun in DIMENSIONS:
             continue
         after_head = yields or not phrase.joints or phrase.joints[-1] in _BEFORE_HEADS
@@ -127,7 +133,7 @@ def _segment(phrases: Sequence[Phrase], tail: tuple[str, ...], known: Sequence[P
         if phrase.joints in LINKED and not phrase.determined and not is_previous_head:
             after_head = False  # "full of ice and champagne"
         is_previous_head = after_head
-        begins_clause = begins_clause or any(is_verb(joint) or is_participle(joint) for joint in phrase.joints)
+        begins_clause = begins_clause or any(joint.is_verb for joint in phrase.joints)
         if after_head:
             if phrase.noun in _PRONOUNS:
                 phrase = known[-1]._replace(joints=phrase.joints) if known else phrase._replace(noun="nothing")
@@ -139,22 +145,32 @@ def _segment(phrases: Sequence[Phrase], tail: tuple[str, ...], known: Sequence[P
             known, companion, begins_clause = [phrase], None, False
         elif _accompanies(phrase.joints) or (companion and _gives_way(companion.noun, phrase.joints, as_object=True)):
             companion = phrase
+    if _is_apposed(heads, tail):
+        heads.pop()
     return Segment(tuple(heads), companion, tail, tuple(phrase for phrase in phrases if phrase.noun not in _PRONOUNS))
 
 
-def _resembles(joints: Sequence[str], *, directly: bool) -> bool:
+def _is_apposed(heads: Sequence[Phrase], tail: tuple[Joint, ...]) -> bool:
+    """Whether the last head says what the one before it is: "the captain, a tall woman, stands"."""
+    if len(heads) < 2 or not (heads[-1].determined and heads[-2].determined and heads[-1].joints == (",",)):
+        return False
+    in_list = len(heads) > 2 and heads[-2].joints == (",",) and heads[-3].determined
+    return len(tail) > 1 and tail[0] == "," and tail[1].is_finite and not in_list
+
+
+def _resembles(joints: Sequence[Joint], *, directly: bool) -> bool:
     """Whether "as" says what something looks like: "dressed as a pirate", "my dog as a king", not "as a cat walks"."""
-    return (directly and len(joints) == 1) or any(map(is_participle, joints))
+    return (directly and len(joints) == 1) or any(joint.is_participle for joint in joints)
 
 
-def _accompanies(joints: Sequence[str]) -> bool:
+def _accompanies(joints: Sequence[Joint]) -> bool:
     particle = len(joints) > 1 and joints[-1] in PARTICLES
     joint = joints[-2 if particle else -1]
-    return joint in {"with", "whose", "at"} or is_verb(joint) or is_participle(joint)
+    return joint in {"with", "whose", "at"} or joint.is_verb
 
 
-def _gives_way(noun: str, joints: Sequence[str], *, as_object: bool, directly: bool = True) -> bool:
+def _gives_way(noun: str, joints: Sequence[Joint], *, as_object: bool, directly: bool = True) -> bool:
     """Whether what was named before the joints shows or holds what follows them."""
     framed = noun in FRAMES and not SHOWING.isdisjoint(joints[:1] if directly else ())
     relative = joints[-1:] == ("where",) or joints[-2:] == ("in", "which")
-    return (not as_object and (framed or relative)) or (directly and noun in MEASURES and joints == ("of",))
+    return (not as_object and (framed or relative)) or (directly and noun in MEASURES | PERCHES and joints == ("of",))

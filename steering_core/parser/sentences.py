@@ -3,30 +3,32 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
-from .marks import PLACES, Word
+from .labels import PATTERN as LABELS
+from .labels import words_of_label
+from .marks import Word
+from .tagger import tags_of
 from .verbs import COPULAS
 from .words import DETERMINERS, HEADINGS, PREPOSITIONS, X, Y
 
-_BEFORE_COLON = rf"(?:{PLACES}|foreground|background)"
-_LINE_ALONE = r"(?:\#+\ [^\n]*|\*\*[^*\n]*\*\*:?|(?:HEADINGS))"
+_LINE_ALONE = rf"(?:\#+\ [^\n]*|\*\*[^*\n]*\*\*:?|(?:{'|'.join(sorted(HEADINGS))}))"
 _TOKEN = re.compile(
-    r"""(?P<weight>:\s*[-+]?(?:\d+(?:\.\d*)?|\.\d+)\s*(?=[)\]}]))
+    rf"""(?P<weight>:\s*[-+]?(?:\d+(?:\.\d*)?|\.\d+)\s*(?=[)\]}}]))
+    | (?P<item>(?:^|\n)[^\S\n]*(?:[*•·-]|\d{{1,2}}[.)])(?=[^\S\n]) | (?<=\s)\(?\d{{1,2}}\)(?=\s)
+        | (?:^|(?<=\s))\(?[a-z]\)(?=\s))
+    | {LABELS}
     | (?P<end>[.!?;\u3002\uff01\uff1f\uff1b]|\n[^\S\n]*\n|\b(?-i:BREAK)\b(?!-))
     | (?P<line>\n(?![^\S\n]*of\b))
-    | (?P<heading>(?<![^\s,.;|"(\[*])(?:the\ )?PLACES(?="?:\**\s)"?:|\[PLACES\](?!\())
-    | (?P<pause>(?:^|(?<=\n))[^\S\n]*LINE[^\S\n]*(?=\n)
-        | [,:|\uff0c\u3001–—]|-(?=\s)|<[^<>]*>|embedding:\S+|\b(?:HEADINGS):(?=\s)|__\w+?__)
-    | (?P<word>\bw/(?=\ )|\b(?:st|mr|mrs|ms|dr)\.(?=\ \w)|\d+(?:[.,]\d+)*\w*|\w+(?:['’-]\w+)*|&|\\\()""".replace(
-        "LINE", _LINE_ALONE
-    )
-    .replace("HEADINGS", "|".join(sorted(HEADINGS)))
-    .replace("PLACES", _BEFORE_COLON),
+    | (?P<pause>(?:^|(?<=\n))[^\S\n]*{_LINE_ALONE}[^\S\n]*(?=\n)
+        | [,:|\uff0c\u3001–—] | [-/](?=\s) | \[\s?\] | <[^<>]*> | embedding:\S+ | __\w+?__)
+    | (?P<word>\bw/(?=\ )|\b(?:st|mr|mrs|ms|dr)\.(?=\ \w)|\d+(?:[.,]\d+)*\w*|\w+(?:['’-]\w+)*|&|\\\()""",
     re.VERBOSE | re.IGNORECASE,
 )
+_ENDS = ("end", "item", "telling")
+_PAUSES = ("pause", "line")
 #: How two are side by side, which names nothing.
-_ABREAST = re.compile(r"\b(side|back|face|shoulder|hand|arm|nose|eye|cheek) (?:by|to|in) \1\b(?! with)", re.IGNORECASE)
+_ABREAST = re.compile(r"\b(back|face|shoulder|hand|arm|nose|eye|cheek) (?:by|to|in) \1\b(?! with)", re.IGNORECASE)
 _CONTRACTED = re.compile("(there|here|who|that|it|he|she)['’]s", re.IGNORECASE)
 #: Words that a line may break after without a pause.
 _HANGING = {"and", "next", "close", "adjacent", "beside", *DETERMINERS, *COPULAS, *PREPOSITIONS, *X, *Y}
@@ -35,29 +37,33 @@ _COMPOUNDED = {"hand", "side", *X, *Y}
 
 
 def sentences(prompt: str) -> Iterator[list[Word]]:
-    """The words of each sentence, and a comma where it pauses."""
+    """The words of each sentence with their tags, and a comma where it pauses."""
+    for words in split_into_sentences(prompt):
+        yield [word._replace(tag=tag) for word, tag in zip(words, tags_of(written(prompt, words)))]
+
+
+def written(prompt: str, words: Sequence[Word]) -> list[str]:
+    """Words as the prompt has them, and as they are read where it has none, or a pause."""
+    return [word.text if word.text == "," else prompt[word.start : word.end] or word.text for word in words]
+
+
+def split_into_sentences(prompt: str) -> Iterator[list[Word]]:
+    """``sentences``, without tags."""
     words: list[Word] = []
     prompt = _ABREAST.sub(lambda match: " " * len(match.group()), prompt)
     for match in _TOKEN.finditer(prompt):
-        if match.lastgroup == "end":
+        kind = match.lastgroup
+        if kind in _ENDS:
             yield words
             words = []
-        elif match.lastgroup == "heading":
-            words += _heading(match)
-        elif match.lastgroup == "word":
+        elif kind == "word":
             words += _split(match.group(), match.start())
-        elif match.lastgroup == "pause" or (match.lastgroup == "line" and words and words[-1].text not in _HANGING):
-            words.append(Word(",", match.start(), match.end()))
+        elif kind in _PAUSES:
+            if kind == "pause" or (words and words[-1].text not in _HANGING):
+                words.append(Word(",", match.start(), match.end()))
+        elif kind != "weight":
+            words += words_of_label(prompt, match)
     yield words
-
-
-def _heading(match: re.Match[str]) -> Iterator[Word]:
-    """ "Left side: a dog" says the same as ", in left side, a dog"."""
-    start, end = match.span()
-    yield from (Word(",", start, start), Word("in", start, start))
-    for word in re.finditer(r"\w+", match.group()):
-        yield Word(word.group().lower(), start + word.start(), start + word.end())
-    yield Word(",", end - 1, end)
 
 
 def _split(word: str, start: int) -> Iterator[Word]:

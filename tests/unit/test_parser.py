@@ -211,7 +211,6 @@ NO_RELATION = [
     "a show on May 5", "a dog with a bow on the left", "a tower with a clock at the top", "a cake with candles on top",
     "a boat in the middle of a lake", "a politician on the right", "a dog left behind", "dog left, town left in ruins",
     "a dog turned left, then right", "a dog to the left", "light behind the scenes", "a dog in front of the camera",
-    "1girl, solo, on the left",
     "a dog not behind a cat", "a dog in front of a white background", "negative space on the right", "a left: 2",
     "a dog at the center of attention", "(left:1.2) dog",
     "a hero below himself", "leftover pizza", "a man over 30 years old",

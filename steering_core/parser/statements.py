@@ -1,0 +1,105 @@
+"""What a mark states of the phrases that belong to it: relations, places in the picture, and depth."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from itertools import pairwise, product
+
+from ..relations import Depth, DepthRelation, Place, Relation, Span, SpatialRelation
+from .kinds import is_person, is_placeless, is_plural, qualifies
+from .marks import Mark
+from .phrases import Phrase, is_creature
+from .words import BODY, BONDS, FRAMES, MARKINGS, MEASURES, MOUTH, NO_SUPPORTS, PERCHES, UNPLACED
+
+Statement = SpatialRelation | DepthRelation
+
+_BY_DIRECTION = {relation.direction: relation for relation in Relation}
+_PLACES = {place.direction: place for place in Place}
+_BETWEEN = (Relation.RIGHT_OF, Relation.LEFT_OF)
+#: What ties a companion to a head that it stands beside: "a house with a tree".
+_WITH = (("with",), (",", "with"))
+
+
+def related(mark: Mark, subjects: Sequence[Phrase], objects: Sequence[Phrase]) -> Iterator[Statement]:
+    """What a mark that relates two says of each subject and each object."""
+    if mark.kind == "each_other":
+        for one, other in pairwise(subjects):
+            yield from _relate(one, Relation.NEAR, other)
+    elif mark.kind == "between":
+        yield from _between(subjects, objects)
+    else:
+        for subject, thing in product(subjects, objects):
+            if mark.kind != "on" or _rests_on(subject, thing):
+                yield from _relate(subject, mark.depth or _BY_DIRECTION[mark.x or 0, mark.y or 0], thing)
+
+
+def placed(subject: Phrase, mark: Mark, companion: Phrase | None) -> Iterator[Statement]:
+    """Where a phrase is in the picture, or how near, unless that is meant of its companion or may be."""
+    beside = companion is not None and companion.joints[-1] in {"with", "whose", "at"}
+    scene = subject.noun in FRAMES | NO_SUPPORTS
+    if mark.kind == "layer":
+        # "A road with a cow in the foreground", "a dog with a kite in the background".
+        named = companion if companion and beside and (scene or mark.depth is Depth.IN_BACKGROUND) else subject
+        if mark.depth and not (is_placeless(named.noun) or qualifies(named.noun)):
+            yield DepthRelation(named.span, mark.depth, None)
+    elif mark.kind != "aside" and not (is_placeless(subject.noun) or subject.noun in UNPLACED | BODY):
+        place = _PLACES[mark.x or 0, mark.y or 0]
+        if companion and companion.joints[-2:] in _WITH and (scene or (mark.x and mark.y)):
+            yield SpatialRelation(companion.span, place, None)
+        elif companion is None or not (beside or mark.y is not None or place is Place.AT_CENTER):
+            yield SpatialRelation(subject.span, place, None)
+
+
+def neighbours(*both: tuple[Phrase, Mark]) -> Iterator[Statement]:
+    """Relate two neighbours, one of which is said to be aside, on the axes that both marks fix."""
+    (first, a), (second, b) = both[0], both[-1]
+    if "aside" not in (a.kind, b.kind):
+        return
+    x, y = (0 if p is None or q is None else (p > q) - (p < q) for p, q in ((a.x, b.x), (a.y, b.y)))
+    if x or y:
+        yield from _relate(first, _BY_DIRECTION[x, y], second)
+
+
+def aside(subject: Phrase, mark: Mark, thing: Phrase) -> Iterator[Statement]:
+    """Relate what is "to the right" to what something else is to the left of."""
+    yield from _relate(subject, _BY_DIRECTION[mark.x or 0, mark.y or 0], thing)
+
+
+def without_contradictions(relations: Sequence[SpatialRelation]) -> Iterator[SpatialRelation]:
+    """All but the places of what would be at opposite sides at once: "two dogs, one on the left, one on the right"."""
+    places = defaultdict[Span, list[Place]](list)
+    for relation in relations:
+        if isinstance(relation.relation, Place):
+            places[relation.subject].append(relation.relation)
+    for relation in relations:
+        others = places[relation.subject] if isinstance(relation.relation, Place) else []
+        if not any(a * b < 0 for other in others for a, b in zip(other.direction, relation.relation.direction)):
+            yield relation
+
+
+def _between(subjects: Sequence[Phrase], things: Sequence[Phrase]) -> Iterator[Statement]:
+    """Right of the first and left of the second; near several of one name, whose middle the subject is in."""
+    for subject in subjects:
+        if subject.noun in BONDS or any(thing.noun in MOUTH for thing in things):
+            continue
+        if len(things) == 1 and (is_plural(things[0].noun) or things[0].noun in MEASURES):
+            yield from _relate(subject, Relation.NEAR, things[0])
+        elif len(things) == 2:
+            for relation, thing in zip(_BETWEEN, things):
+                yield from _relate(subject, relation, thing)
+
+
+def _rests_on(subject: Phrase, thing: Phrase) -> bool:
+    """Whether by "on" the one is above the other: nothing that shows on a surface, and of a body what perches there."""
+    perches = thing.noun not in PERCHES or is_person(subject.noun) or is_creature(subject)
+    return perches and subject.noun not in MARKINGS
+
+
+def _relate(subject: Phrase, relation: Relation | Depth, thing: Phrase) -> Iterator[Statement]:
+    if subject.span == thing.span or is_placeless(subject.noun) or is_placeless(thing.noun):
+        return
+    if isinstance(relation, Depth):
+        yield DepthRelation(subject.span, relation, thing.span)
+    else:
+        yield SpatialRelation(subject.span, relation, thing.span)
