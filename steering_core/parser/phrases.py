@@ -9,9 +9,11 @@ from ..relations import Span
 from .kinds import qualifies
 from .marks import Word
 from .tagger import BEGINS, GOES_ON, VERB
-from .verbs import DUTIES, PARTICIPLES
-from .words import COUNTS, CREATURES, DETERMINERS, PRONOUNS, RELATIVES
+from .verbs import COPULAS, DUTIES, PARTICIPLES
+from .words import COORDINATORS, COUNTS, CREATURES, DETERMINERS, PREPOSITIONS, PRONOUNS, RELATIVES
 
+#: What names nothing, whatever its tag.
+_NAMELESS = (PREPOSITIONS | COORDINATORS | COPULAS) - {"up"}
 #: How many of several: "one of the dogs".
 _SOME = COUNTS | {"one", "each"}
 _END = Word("", 0, 0)
@@ -62,9 +64,12 @@ def phrases_of(prompt: str, words: Sequence[Word]) -> tuple[list[Phrase], tuple[
     phrases, joints, nouns, determiner = list[Phrase](), list[Joint](), list[Word](), ""
     for word in (*words, _END):
         role = _role(word, inside=bool(nouns))
-        if role == "noun" and not (nouns and word.tag == BEGINS):
+        apart = word.tag == BEGINS or word.text in PRONOUNS or (nouns and nouns[0].text in PRONOUNS)
+        if role == "noun" and not (nouns and apart):
             nouns.append(word)
             continue
+        while nouns and nouns[-1].text in _NAMELESS:
+            nouns.pop()
         if nouns:
             lettering = bool(phrases) and not (joints or determiner) and _is_lettering(prompt, nouns)
             if nouns[0].text in DUTIES and joints and joints[-1].startswith("stand"):

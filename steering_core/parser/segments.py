@@ -143,7 +143,9 @@ def _segment(phrases: Sequence[Phrase], tail: tuple[Joint, ...], known: Sequence
                 phrase = phrase._replace(joints=shown.joints, begins_clause=shown.begins_clause)
             heads.append(phrase)
             known, companion, begins_clause = [phrase], None, False
-        elif _accompanies(phrase.joints) or (companion and _gives_way(companion.noun, phrase.joints, as_object=True)):
+        elif phrase.noun not in _PRONOUNS and (
+            _accompanies(phrase.joints) or (companion and _gives_way(companion.noun, phrase.joints, as_object=True))
+        ):
             companion = phrase
     if _is_apposed(heads, tail):
         heads.pop()
