@@ -114,7 +114,9 @@ def _is_lettering(prompt: str, words: Sequence[Word]) -> bool:
 
 
 def _unqualified(prompt: str, words: list[Word]) -> list[Word]:
-    """The words of a phrase without what stands in brackets after it to say how it is: "a robot (chrome:1.3)"."""
+    """The words of a phrase without what says more of it: 'a sign "HELLO"', "a robot (chrome:1.3)"."""
+    quoted = (at for at, word in enumerate(words) if at and prompt[word.start - 1 : word.start] in _QUOTES)
+    words = words[: next(quoted, len(words))]
     first = len(words)
     while first and qualifies(words[first - 1].text):
         first -= 1

@@ -13,7 +13,7 @@ from functools import cache, lru_cache
 from pathlib import Path
 
 from .verbs import INTRANSITIVES_OF_ONE, PARTICIPLES, PLURAL_VERBS, PLURAL_VERBS_OF_ONE, TRANSITIVES
-from .words import DETERMINERS, JOINTS
+from .words import DETERMINERS, JOINTS, NOUNS_LIKE_VERBS
 
 #: A word that begins a noun phrase, one that goes on with it, a verb, and any other.
 BEGINS, GOES_ON, VERB, OTHER = TAGS = ("B", "I", "V", "O")
@@ -32,6 +32,7 @@ _LISTS = {
     "e": PARTICIPLES,
     "d": DETERMINERS,
     "j": JOINTS,
+    "n": NOUNS_LIKE_VERBS,
 }
 
 

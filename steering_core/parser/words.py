@@ -40,6 +40,14 @@ BREAKS = JOINTS | DETERMINERS
 PLURALS = listed("""couple duo children people men women geese mice sheep oxen feet teeth koi deer fish cattle bison
     police cacti fungi""")
 
+#: Nouns that end as verbs do.
+NOUNS_LIKE_VERBS = listed("""building buildings ceiling painting paintings lettering bedding stuffing icing frosting
+    topping scaffolding covering coating crossing lining opening flooring roofing shelving netting wiring tubing piping
+    rigging dwelling sapling seedling hatchling fledgling gosling viking herring starling darling sibling drawing
+    drawings ring rings king wing wings string strings swing swings clothing wedding railing railings earring earrings
+    lightning pudding thing things spring duckling ducklings dumpling dumplings awning evening morning bed seed shed
+    sled weed reed steed moped""")
+
 # How words end.
 PLURAL_ENDINGS = ("smen", "rmen", "cemen", "remen", "ymen", "wmen")  # but "ramen", "specimen"
 NOUN_ENDINGS_LIKE_ADVERBS = ("fly", "family", "lily", "elly", "doily", "anomaly", "assembly", "bully", "ally")
