@@ -54,16 +54,21 @@ class Before:
 
 def objects_of(mark: Mark, right: Segment, *, final: bool) -> Phrases:
     """The phrases that follow the mark at once; those that "and" adds, unless they are the next mark's subjects."""
-    if mark.pronoun or mark.is_of_one or not right.heads or right.heads[0].joints:
+    if mark.pronoun or mark.is_of_one or mark.kind == "each_other" or not right.heads or right.heads[0].joints:
         return ()
     several = right.heads[1:MOST_CONJUNCTS]
     linked = list(takewhile(lambda phrase: phrase.joints in LINKED and not phrase.begins_clause, several))
     if mark.kind == "between":
         return right.heads[: 2 if linked else 1]
-    ends = right.breaks_off or (final and not any(joint.is_verb for joint in right.tail))
-    next_one = right.heads[1 + len(linked) : 2 + len(linked)]
-    begins_clause = any(joint.is_verb for phrase in next_one for joint in phrase.joints)
-    return right.heads[: 1 + len(linked) if ends and not begins_clause else 1]
+    run = right.heads[: 1 + len(linked)]
+    ends = right.breaks_off or (final and not right.tail and _nothing_follows(run[-1], right))
+    return run if ends else run[:1]
+
+
+def _nothing_follows(phrase: Phrase, segment: Segment) -> bool:
+    """Whether nothing says of a segment's phrase where it is or what it does: not "and a dog in the garden"."""
+    at = segment.phrases.index(phrase) if phrase in segment.phrases else len(segment.phrases)
+    return all(one.joints == ("of",) for one in segment.phrases[at + 1 :])
 
 
 def is_inverted(mark: Mark, before: Before, after: Sequence[Phrase]) -> bool:
@@ -84,13 +89,22 @@ def inverts(after: Sequence[Phrase], *, paused: bool) -> bool:
     return not joints or joints[-1].is_verb or (paused and joints == (",",))
 
 
-def listed(after: Sequence[Phrase], right: Segment, *, final: bool) -> Phrases:
+def members_of_list(after: Sequence[Phrase], right: Segment, *, final: bool) -> Phrases:
     """The first phrase and, at a sentence's end, those of its list: "on it lie a cup, a book and a pen"."""
     rest = after[1:MOST_CONJUNCTS]
     if not final or right.tail or any(phrase.begins_clause or phrase.joints not in _LISTING for phrase in rest):
         return tuple(after[:1])
     ends = bool(rest) and not LINKS.isdisjoint(rest[-1].joints)
     return tuple(after[: 1 + len(rest)]) if ends else tuple(after[:1])
+
+
+def with_list(segment: Segment) -> Phrases:
+    """A phrase and the list of what it is "with", which ends a segment: "a table with a book, a pen and a cup"."""
+    start = len(segment.phrases) - 1
+    while start > 0 and segment.phrases[start].joints in _LISTING:
+        start -= 1
+    is_list = 0 < start < len(segment.phrases) - 1 and not segment.tail
+    return segment.phrases[start - 1 :] if is_list and segment.phrases[start].joints == ("with",) else ()
 
 
 def subjects_of(mark: Mark, before: Before, *, owned: bool) -> Phrases:
@@ -145,7 +159,7 @@ def _of_tags(mark: Mark, before: Before) -> Phrases:
     if not (acts or stands) or not before.fresh:
         return ()
     first = next((at for at, phrase in enumerate(before.fresh) if _is_thing(phrase)), 0)
-    linked = takewhile(lambda phrase: phrase.joints in LINKED, before.fresh[first + 1 :])
+    linked = takewhile(lambda phrase: phrase.joints in LINKED, before.fresh[first + 1 : first + MOST_CONJUNCTS])
     return (before.fresh[first], *linked)
 
 
@@ -158,9 +172,10 @@ def _of_phrases(mark: Mark, before: Before) -> Phrases:
     """The last of the fresh phrases and those that "and" ties to it."""
     if mark.pronoun:
         return before.fresh[-1:]
-    run, tail = _last_run(before.fresh), before.segment.tail
-    if len(run) > 1 and tail and tail[0] in _OF_ONE:
-        return before.fresh[:1]  # "a vase of tulips and roses stands"
+    run, tail = _listed_run(before) or _last_run(before.fresh), before.segment.tail
+    if len(run) > 1 and tail and tail[0] in _OF_ONE:  # "a vase of tulips and roses stands"
+        first = max((at for at, phrase in enumerate(before.fresh) if phrase.begins_clause), default=0)
+        return before.fresh[first : first + 1]
     return run
 
 
@@ -175,6 +190,14 @@ def _of_earlier(mark: Mark, before: Before) -> Phrases:
     if verb and earlier[-1] not in subjects:
         return before.main or subjects  # "a cake with a rose on its top stands on a table"
     return subjects if before.segment.breaks_off else earlier[-1:]
+
+
+def _listed_run(before: Before) -> Phrases:
+    """A list that a sentence begins with: "a man, a woman and a child sit on"."""
+    phrases = before.fresh
+    is_list = len(phrases) > 2 and not (before.earlier or before.subjects) and all(one.determined for one in phrases)
+    joined = all(one.joints in _LISTING and not one.begins_clause for one in phrases[1:])
+    return phrases[:MOST_CONJUNCTS] if is_list and joined and not LINKS.isdisjoint(phrases[-1].joints) else ()
 
 
 def _last_run(phrases: Phrases) -> Phrases:

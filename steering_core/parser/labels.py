@@ -11,7 +11,7 @@ from .words import DETERMINERS, FRAMES, HEADINGS, LINKS, POSITIONS, PREPOSITIONS
 
 _LAYERS = {"fg": "foreground", "bg": "background"}
 #: A label with one of these is a statement: "On the piano:" says where something is.
-_TELLING = {"next", "front", "close", "adjacent", *DETERMINERS, *COPULAS, *PREPOSITIONS, *LINKS, *X, *Y} - {"&"}
+_TELLING = {"next", "front", "close", "adjacent", *DETERMINERS, *COPULAS, *PREPOSITIONS, *LINKS, *X, *Y}
 #: Labels that name nothing of which a place could follow.
 _NAMELESS = {"size", "angle", "view", *HEADINGS, *FRAMES}
 #: How what follows on a label begins where it says a place.
@@ -23,7 +23,7 @@ _COLON = r"(?:\**:\**|\ =)"
 
 
 def _any(words: set[str] | frozenset[str]) -> str:
-    return "|".join(sorted(words))
+    return "|".join(map(re.escape, sorted(words)))
 
 
 #: What a pattern of tokens has for labels; each group is one of them.
@@ -31,11 +31,11 @@ PATTERN = rf"""
     (?P<telling>(?:\n|(?<=[|;])[^\S\n])[^\S\n]*
         (?=\**(?:[a-z']+\ ){{0,2}}(?:{_any(_TELLING)})\b(?:\ [a-z']+){{0,3}}\**:\**\s))
     | (?P<around>(?:above|below|beneath|behind|in\ front)\**:(?=\s))
-    | (?P<position>[.;|\n]?[^\S\n]*\**\b(?:{_any(POSITIONS)})\b(?:\ [a-z]+){{0,2}}{_COLON}(?=\s))
+    | (?P<position>(?:[.;|\n][^\S\n]{{0,8}}\*{{0,2}})?\b(?:{_any(POSITIONS)})\b(?:\ [a-z]+){{0,2}}{_COLON}(?=\s))
     | (?P<placed>(?:(?:^|(?<=\n))|(?<=[.;|]\ ))\**(?!(?:[a-z]+\ ){{0,2}}(?:{_any(_TELLING | _NAMELESS)})\b)
         [a-z]+(?:\ [a-z]+){{0,2}}{_COLON}(?=\ (?:{_BEGINNINGS})\b))
     | (?P<side>(?:^|(?<=[\n.;,|{{]))[^\S\n]*(?:{PLACES}|foreground|background|fg|bg)[^\S\n]*(?:=|[-:](?=\s))
-        | (?<![^\s,.;|"(\[*])(?:the\ )?(?:{PLACES}|foreground|background)(?="?:\**\s)"?:
+        | (?<![^\s,.;|"(\[*])(?<!to\ )(?:the\ )?(?:{PLACES}|foreground|background)(?="?:\**\s)"?:
         | \[(?:{PLACES}|foreground|background)\](?!\())
     | (?P<heading>(?:^|(?<=[\n/])[^\S\n]*|(?<=[.;]\ ))(?!(?:[a-z]+\ ){{0,2}}(?:{_any(_TELLING)})\b)
         [a-z]+(?:[\ /][a-z]+){{0,2}}:(?=\s) | \[(?:{_any(HEADINGS | POSITIONS)})\] | \b(?:{_any(HEADINGS)}):(?=\s))

@@ -49,6 +49,8 @@ _WORDINGS = (
 _NOT = r"(?:not|never|no longer|\w+n['’]t)"
 _IDIOMS = (
     rf"{_NOT} {_SOFTLY}(?:{'|'.join(_WORDINGS)}|{_BEFORE}|on)",
+    r"(?:from )?(?:left to right|right to left|top to bottom|bottom to top)",
+    r"over (?:twenty|thirty|forty|fifty|sixty|seventy|eighty|ninety)",
     r"from behind(?! (?:an?|the|his|her|its|their|it|him|them)(?!\S))|left behind",
     r"behind (?:bars|(?:the )?(?:scenes|times|schedule|curve|wheel))",
     r"in front of (?:the|a|his|her|their) (?:camera|viewer|crowd|audience)|(?:one|day|page|year) in front of the other",

@@ -9,11 +9,13 @@ from ..relations import Span
 from .kinds import qualifies
 from .marks import Word
 from .tagger import BEGINS, GOES_ON, VERB
-from .verbs import COPULAS, DUTIES, PARTICIPLES
+from .verbs import BEING, DUTIES, PARTICIPLES
 from .words import COORDINATORS, COUNTS, CREATURES, DETERMINERS, PREPOSITIONS, PRONOUNS, RELATIVES
 
+#: Characters of a phrase that are looked at for a creature.
+_LONGEST_NAME = 80
 #: What names nothing, whatever its tag.
-_NAMELESS = (PREPOSITIONS | COORDINATORS | COPULAS) - {"up"}
+_NAMELESS = (PREPOSITIONS | COORDINATORS | BEING) - {"up"}
 #: How many of several: "one of the dogs".
 _SOME = COUNTS | {"one", "each"}
 _END = Word("", 0, 0)
@@ -56,7 +58,8 @@ class Phrase(NamedTuple):
 
 def is_creature(phrase: Phrase) -> bool:
     """Whether a phrase names one that is alive, or a person who is an animal or the like: "robot gardener"."""
-    return any(word in CREATURES or word.removesuffix("s") in CREATURES for word in phrase.span.text.lower().split())
+    words = phrase.span.text[-_LONGEST_NAME:].lower().split()
+    return any(word in CREATURES or word.removesuffix("s") in CREATURES for word in words)
 
 
 def phrases_of(prompt: str, words: Sequence[Word]) -> tuple[list[Phrase], tuple[Joint, ...]]:
@@ -98,6 +101,8 @@ def _role(word: Word, *, inside: bool) -> str:
         return "noun"
     if inside and word.text in ("one", "ones"):
         return "noun"
+    if word.text in ("&", "+"):
+        return "joint"
     if word.text == "\\(":
         return "joint" if inside else "determiner"
     if word.tag not in (BEGINS, GOES_ON) or word.text in RELATIVES - {"that"} | {","}:

@@ -10,7 +10,17 @@ from collections.abc import Iterator, Sequence
 from itertools import chain
 
 from ..relations import DepthRelation, Scene, Span, SpatialRelation
-from .clauses import MOST_CONJUNCTS, Before, Phrases, inverts, is_inverted, listed, objects_of, subjects_of
+from .clauses import (
+    MOST_CONJUNCTS,
+    Before,
+    Phrases,
+    inverts,
+    is_inverted,
+    members_of_list,
+    objects_of,
+    subjects_of,
+    with_list,
+)
 from .kinds import is_placeless
 from .marks import Mark, Word
 from .phrases import Phrase
@@ -18,7 +28,7 @@ from .referents import Discourse, Mention, is_about_subject
 from .segments import Segment, marks_of, segments_of
 from .sentences import sentences
 from .statements import Statement, aside, neighbours, placed, related, without_contradictions
-from .words import BODY, OWNERS, REFERRING
+from .words import BODY, OWNERS, PERCHES, REFERRING
 
 
 def parse(prompt: str) -> Scene:
@@ -137,31 +147,50 @@ class _Sentence:
         self._objects = objects_of(mark, right, final=final)
         self._taken = len(self._objects)
         self._owned = mark.end < len(self._words) and self._words[mark.end].text in OWNERS
-        after = right.heads[self._taken :]
-        inverted = is_inverted(mark, before, after)
-        if inverted:
-            self._subjects = listed(after, right, final=final)
-            self._taken += len(self._subjects)
-        else:
-            self._subjects = subjects_of(mark, before, owned=self._owned)
-            if self._dangling and not self._subjects:
-                self._subjects = before.earlier[-1:]
+        inverted = self._choose_subjects(mark, before, right, final=final)
         accompanies = self._subjects == (left.companion,)
-        if before.fresh or not before.earlier or before.earlier[-1] in self._subjects:
-            aside_of_head = (accompanies or not self._subjects) and not inverted
-            self._main = left.heads[-1:] if aside_of_head else self._subjects
-        self._topic = self._topic or (left.heads[-1:] if accompanies and left.heads else self._subjects[:1])
-        if mark.pronoun:
+        self._note_topic(before, accompanies=accompanies, inverted=inverted)
+        held = with_list(left) if mark.pronoun and not inverted else ()
+        if held:  # "a table with a book, a pen and a cup on it"
+            self._objects, self._subjects = held[:1], held[1:]
+        elif mark.pronoun:
             mention = Mention(mark, before, self._subjects, accompanies, recent, self._said)
             self._objects = mention.referents(self._discourse)
         self._last, self._borne = mark, mark.kind == "on" and not inverted
         opposite = self._discourse.opposite(mark)
         self._discourse.note_side(mark, self._objects, inverted=inverted)
+        if before.fresh or inverted:
+            self._dangling = None
         if mark.is_of_one:
             yield from self._place(mark, before, opposite, inverted=inverted)
-        else:
+        elif not self._is_on_itself(mark):
             yield from related(mark, self._subjects, self._objects)
-            yield from self._read_dangling(mark, right, final=final)
+        yield from self._read_dangling(mark, right, final=final)
+
+    def _choose_subjects(self, mark: Mark, before: Before, right: Segment, *, final: bool) -> bool:
+        """Find what a mark says something of; whether that stands after its objects."""
+        after = right.heads[self._taken :]
+        if is_inverted(mark, before, after):
+            self._subjects = members_of_list(after, right, final=final)
+            self._taken += len(self._subjects)
+            return True
+        self._subjects = subjects_of(mark, before, owned=self._owned)
+        if self._dangling and not self._subjects:
+            self._subjects = before.earlier[-1:]
+        return False
+
+    def _note_topic(self, before: Before, *, accompanies: bool, inverted: bool) -> None:
+        """Keep what the clause and the sentence are about: a head rather than its companion."""
+        heads = before.segment.heads
+        if before.fresh or not before.earlier or before.earlier[-1] in self._subjects:
+            of_head = (accompanies or not self._subjects) and not inverted
+            self._main = heads[-1:] if of_head else self._subjects
+        self._topic = self._topic or (heads[-1:] if accompanies and heads else self._subjects[:1])
+
+    def _is_on_itself(self, mark: Mark) -> bool:
+        """Whether a body is its own subject's: "a turtle on its back"."""
+        owned = self._owned and mark.kind == "on" and all(one.noun in PERCHES for one in self._objects)
+        return owned and set(self._named) <= {*self._subjects, *self._objects}
 
     def _before(self, left: Segment) -> Before:
         """What stands to the left of a mark, told from the mark before."""
@@ -184,7 +213,9 @@ class _Sentence:
             recent = (*self._subjects, *self._objects)
         else:
             recent = (*self._objects, *self._subjects)
-        return (*self._topic, *recent) if self._owned else recent  # "a robot, a bird on its arm, a deer beside it"
+        if self._owned:  # "a robot, a bird on its shoulder, a deer beside it"
+            return (*[one for one in self._named if one not in self._subjects][:1], *recent)
+        return recent
 
     def _place(self, mark: Mark, before: Before, opposite: Phrases, *, inverted: bool) -> Iterator[Statement]:
         """Where the subjects are in the picture."""
@@ -205,13 +236,13 @@ class _Sentence:
         """What a mark says of what follows on the next one: "on the desk next to the bed stands a lamp"."""
         after = right.heads[self._taken :]
         if self._dangling is None:
-            if self._objects and not self._subjects:
+            if self._objects and not (self._subjects or mark.is_of_one):
                 self._dangling = (mark, self._objects)
         elif inverts(after, paused=True):
             dangling, things = self._dangling
             if self._topic in (self._objects[:1], things[:1]):
                 self._topic = tuple(after[:1])
-            self._subjects = listed(after, right, final=final)
+            self._subjects = members_of_list(after, right, final=final)
             self._taken += len(self._subjects)
             self._dangling = None
             yield from related(dangling, self._subjects, things)

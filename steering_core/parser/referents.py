@@ -14,7 +14,9 @@ from .words import BODY, OWNERS, RELATIVES
 
 #: Pronouns for one who acts, rather than for what was named last.
 _PERSONAL = {"him", "her", "his"}
-_PLURAL = {"them", "their", "they"}
+#: More characters than a part of the body has.
+_LONGEST_WORD = 20
+_PLURAL = {"them", "their"}
 
 
 @dataclass
@@ -24,7 +26,7 @@ class Discourse:
     Attributes:
         topic: what was spoken of.
         said: the phrases that were named last, heads or not.
-        heads: those of the sentence before.
+        heads: the heads of the sentence before.
         placed: what is somewhere in the picture.
         sided: at whose side something was just said to be, if "its right" is of the same.
         sided_by: the pronoun that said it.
@@ -97,13 +99,13 @@ class Mention:
             return own[-1:]  # "a plate, with a fork beside it"
         if pronoun in OWNERS and discourse.sided_by in ("", pronoun) and discourse.sided:
             return discourse.sided  # "to the left of A stands B, and to its right C"
-        meant = _referent(pronoun, self._candidates(discourse), self._before(discourse), self._aside)
+        meant = _referent(pronoun, self._candidates(discourse), self._named_earlier(discourse), self._excluded)
         if self.mark.kind == "between" and not any(is_plural(thing.noun) for thing in meant):
             return self._two(discourse)
         return meant
 
     @property
-    def _aside(self) -> Phrases:
+    def _excluded(self) -> Phrases:
         """What the pronoun cannot stand for."""
         again = self.before.fresh or self.before.segment.breaks_off or self.accompanies
         return self.subjects if again else (*self.subjects, *self.before.earlier)
@@ -116,7 +118,7 @@ class Mention:
             return [*self.recent, *here, *discourse.topic]
         return [*self.recent, *named[::-1]]
 
-    def _before(self, discourse: Discourse) -> list[Phrase]:
+    def _named_earlier(self, discourse: Discourse) -> list[Phrase]:
         """All that was named before the subjects."""
         start = self.subjects[0].span.start if self.subjects else None
         return [one for one in (*self.said, *discourse.heads) if start is None or one.span.start < start]
@@ -140,18 +142,22 @@ def is_about_subject(last: Mark | None, mark: Mark, left: Segment) -> bool:
     return (of_several or of_one) and not last.pronoun
 
 
-def _referent(pronoun: str, candidates: Iterable[Phrase], said: Sequence[Phrase], aside: Sequence[Phrase]) -> Phrases:
-    """The first candidate that agrees with a pronoun and is none of those ``aside``.
+def _referent(
+    pronoun: str, candidates: Iterable[Phrase], said: Sequence[Phrase], excluded: Sequence[Phrase]
+) -> Phrases:
+    """The first candidate that agrees with a pronoun and is none of those ``excluded``.
 
     Persons agree with "him" and things with "it" before others do, and after them creatures; where no candidate does,
-    what was ``said`` last.
+    what was ``said`` last does, and else any candidate.
     """
-    spans, plural = {phrase.span for phrase in aside}, pronoun in _PLURAL
+    spans, plural = {phrase.span for phrase in excluded}, pronoun in _PLURAL
     fitting, more = (
         [
             one
             for one in phrases
-            if one.span not in spans and one.span.text.lower() not in BODY and (plural or not is_plural(one.noun))
+            if one.span not in spans
+            and one.span.text[-_LONGEST_WORD:].lower() not in BODY
+            and (plural or not is_plural(one.noun))
         ]
         for phrases in (candidates, reversed(said))
     )

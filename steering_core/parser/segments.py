@@ -56,7 +56,9 @@ def _bears(prompt: str, words: Sequence[Word], mark: Mark, end: int) -> bool:
     after = words[mark.end : min(end, mark.end + _LONGEST_SUPPORT)]
     phrases, _ = phrases_of(prompt, after)
     is_support = bool(phrases) and phrases[0].noun in SUPPORTS
-    if word not in POSTURES | COORDINATORS | RELATIVES and (word in BREAKS or words[before].tag == VERB):
+    if word not in POSTURES | COORDINATORS | RELATIVES and (
+        word in BREAKS or (before >= 0 and words[before].tag == VERB)
+    ):
         return False
     if mark.pronoun:
         return True
@@ -65,15 +67,20 @@ def _bears(prompt: str, words: Sequence[Word], mark: Mark, end: int) -> bool:
     seats = SEATS if word in SEATED else frozenset()
     if phrases[0].noun in NO_SUPPORTS and phrases[0].noun not in seats | PERCHES:
         return False
-    if phrases[0].noun in PERCHES and word not in PERCHED and words[before].tag not in (BEGINS, GOES_ON):
+    if (
+        phrases[0].noun in PERCHES
+        and word not in PERCHED
+        and before >= 0
+        and words[before].tag not in (BEGINS, GOES_ON)
+    ):
         return False
     return after[0].text in DETERMINERS or is_support or word in POSTURES or _is_tag(words, mark, after)
 
 
 def _is_tag(words: Sequence[Word], mark: Mark, after: Sequence[Word]) -> bool:
     """Whether "on" with a word or two on either side stands between commas: "egg on noodles"."""
-    before = list(takewhile(lambda word: word.text != ",", words[mark.start - 1 :: -1] if mark.start else ()))
-    behind = list(takewhile(lambda word: word.text != ",", after))
+    before = list(takewhile(lambda word: word.text != ",", words[max(0, mark.start - 3) : mark.start][::-1]))
+    behind = list(takewhile(lambda word: word.text != ",", after[:3]))
     return len(before) in (1, 2) and len(behind) in (1, 2) and not {word.text for word in (*before, *behind)} & BREAKS
 
 

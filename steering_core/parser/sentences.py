@@ -12,7 +12,7 @@ from .tagger import tags_of
 from .verbs import COPULAS
 from .words import DETERMINERS, HEADINGS, PREPOSITIONS, X, Y
 
-_LINE_ALONE = rf"(?:\#+\ [^\n]*|\*\*[^*\n]*\*\*:?|(?:{'|'.join(sorted(HEADINGS))}))"
+_LINE_ALONE = rf"(?:\*\*[^*\n]*\*\*:?|(?:{'|'.join(sorted(HEADINGS))}))"
 _TOKEN = re.compile(
     rf"""(?P<weight>:\s*[-+]?(?:\d+(?:\.\d*)?|\.\d+)\s*(?=[)\]}}]))
     | (?P<item>(?:^|\n)[^\S\n]*(?:[*•·-]|\d{{1,2}}[.)])(?=[^\S\n]) | (?<=\s)\(?\d{{1,2}}\)(?=\s)
@@ -20,7 +20,7 @@ _TOKEN = re.compile(
     | {LABELS}
     | (?P<end>[.!?;\u3002\uff01\uff1f\uff1b]|\n[^\S\n]*\n|\b(?-i:BREAK)\b(?!-))
     | (?P<line>\n(?![^\S\n]*of\b))
-    | (?P<pause>(?:^|(?<=\n))[^\S\n]*{_LINE_ALONE}[^\S\n]*(?=\n)
+    | (?P<pause>(?:^|(?<=\n))\#+\ [^\n]*(?=\n) | (?:^|(?<=\n))[^\S\n]*{_LINE_ALONE}[^\S\n]*(?=\n)
         | [,:|\uff0c\u3001–—] | [-/](?=\s) | \[\s?\] | <[^<>]*> | embedding:\S+ | __\w+?__)
     | (?P<word>\bw/(?=\ )|\b(?:st|mr|mrs|ms|dr)\.(?=\ \w)|\d+(?:[.,]\d+)*\w*|\w+(?:['’-]\w+)*|&|\\\()""",
     re.VERBOSE | re.IGNORECASE,
@@ -29,6 +29,12 @@ _ENDS = ("end", "item", "telling")
 _PAUSES = ("pause", "line")
 #: How two are side by side, which names nothing.
 _ABREAST = re.compile(r"\b(back|face|shoulder|hand|arm|nose|eye|cheek) (?:by|to|in) \1\b(?! with)", re.IGNORECASE)
+#: What is written on something states nothing of the picture.
+_LETTERING = re.compile(
+    r"\b(?:says|saying|reads|reading|titled|called|named|labell?ed|words?|text|title|caption|headline|heading|slogan|sign"
+    r"|logo|masthead|lettering|name):?\s{1,3}([\"\u201c][^\"\u201c\u201d\n]{0,200}[\"\u201d])",
+    re.IGNORECASE,
+)
 _CONTRACTED = re.compile("(there|here|who|that|it|he|she)['’]s", re.IGNORECASE)
 #: Words that a line may break after without a pause.
 _HANGING = {"and", "next", "close", "adjacent", "beside", *DETERMINERS, *COPULAS, *PREPOSITIONS, *X, *Y}
@@ -51,6 +57,7 @@ def split_into_sentences(prompt: str) -> Iterator[list[Word]]:
     """``sentences``, without tags."""
     words: list[Word] = []
     prompt = _ABREAST.sub(lambda match: " " * len(match.group()), prompt)
+    prompt = _LETTERING.sub(lambda match: match.group()[: -len(match[1])] + " " * len(match[1]), prompt)
     for match in _TOKEN.finditer(prompt):
         kind = match.lastgroup
         if kind in _ENDS:

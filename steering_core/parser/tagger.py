@@ -2,7 +2,7 @@
 
 M. Collins 2002, "Discriminative training methods for hidden Markov models", algorithm of figure 1 with the averaging
 of section 2.2, but decoded greedily. It was trained on prompts that were written and marked for it
-(``tools/train_tagger.py``).
+(``python -m tools.train_tagger``).
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from functools import cache, lru_cache
 from pathlib import Path
 
 from .verbs import INTRANSITIVES_OF_ONE, PARTICIPLES, PLURAL_VERBS, PLURAL_VERBS_OF_ONE, TRANSITIVES
-from .words import DETERMINERS, JOINTS, NOUNS_LIKE_VERBS
+from .words import ARTICLES, COUNTS, DETERMINERS, JOINTS, NOUNS_LIKE_VERBS, OWNERS
 
 #: A word that begins a noun phrase, one that goes on with it, a verb, and any other.
 BEGINS, GOES_ON, VERB, OTHER = TAGS = ("B", "I", "V", "O")
@@ -23,6 +23,7 @@ Weights = Mapping[str, Mapping[str, float]]
 
 #: Words that may be taken for none of the phrase: "several brightly painted boats".
 _LONGEST_GAP = 3
+_LONGEST_WORD = 40
 _ENDINGS = ("ing", "ed", "es", "s")
 #: Letters by which features tell what lists a word is on.
 _LISTS = {
@@ -50,7 +51,10 @@ def tagged(words: Sequence[str], weights: Weights) -> list[str]:
     tags: list[str] = []
     for index in range(len(words)):
         before = (tags[-1] if tags else "", tags[-2] if len(tags) > 1 else "")
-        tags.append(best_tag(features(words, index, before), weights))
+        tag = best_tag(features(words, index, before), weights)
+        if tag == VERB and _wants_noun(words, index, begun=before[0] == BEGINS):
+            tags[-1], tag = BEGINS, GOES_ON
+        tags.append(tag)
         if tags[-1] == GOES_ON:
             _join(tags)
     return tags
@@ -107,14 +111,25 @@ def features(words: Sequence[str], index: int, before: tuple[str, str]) -> list[
 
 
 def _at(words: Sequence[str], index: int) -> str:
-    """A word in lower case; nothing beyond the sentence."""
-    return words[index].lower() if 0 <= index < len(words) else ""
+    """A word in lower case, or its end if it is none; nothing beyond the sentence."""
+    return words[index][-_LONGEST_WORD:].lower() if 0 <= index < len(words) else ""
+
+
+def _wants_noun(words: Sequence[str], index: int, *, begun: bool) -> bool:
+    """Whether no verb can follow on the word before: on "the" none, on "two" none that ends in "-s".
+
+    Args:
+        begun: that word begins a phrase; "her" need not: "behind her stands".
+    """
+    last = _at(words, index - 1)
+    of_several = last in COUNTS and _at(words, index).endswith("s")
+    return of_several or (last in ARTICLES and (begun or last not in OWNERS))
 
 
 def _join(tags: list[str]) -> None:
     """What lies between a phrase's first word and the last one, which goes on with it, is a part of it too."""
-    first = len(tags) - 2
-    nearest = (at for at in range(first, max(-1, first - _LONGEST_GAP), -1) if tags[at] == BEGINS)
+    last = len(tags) - 2
+    nearest = (at for at in range(last, max(-1, last - _LONGEST_GAP - 1), -1) if tags[at] in (BEGINS, GOES_ON))
     if (at := next(nearest, None)) is not None:
         tags[at + 1 :] = [GOES_ON] * (len(tags) - at - 1)
 

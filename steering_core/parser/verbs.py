@@ -1,6 +1,6 @@
 """Verbs, each list with what its words have in common.
 
-The endings "-ing" and "-ed" and, after "a", "-s" tell most that are not here.
+What else is a verb, the tagger tells.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ DUTIES = listed("guard watch")
 #: Who does so upon something need not be borne by it.
 _NOT_BORNE = listed("""hang lean dangle swing climb jut sway flap flutter wave point arch branch end start begin
     stop feed train compete chat argue quarrel practise practice rehearse exercise surf ski skate row pedal cycle
-    dwell hail live shine glow gleam beam gaze stare glare glance peer peek gossip march parade patrol stalk prowl
+    dwell hail live shine glow gleam gaze stare glare glance peer peek gossip march parade patrol stalk prowl
     hunt orbit hover fly soar circle await remain reside converge merge dissolve fade vanish disappear appear
     materialize materialise""")
 #: What is done upon something that bears it; who leans or hangs "on" something isn't above it.
@@ -78,12 +78,15 @@ _BORNE = listed("""spread strewn sprawled slumped piled heaped scattered nestled
     sat stood lay lying laying asleep perched balanced seated placed set put stacked served laid mounted parked
     poised crouched squatting curled basking dancing riding cooling glowing drying ticking settled enthroned left
     kept displayed arranged lands landed landing""")
-POSTURES = _BORNE | {form(verb) for verb in INTRANSITIVES - _NOT_BORNE for form in (str, _third_person, _acting)}
 #: By which one is above what else one would not be: "sitting on a wall".
 PERCHED = listed("""sit sits sat sitting seated perch perches perched perching ride rides riding land lands landed
     landing settle settles settled stand stands stood standing built""")
 SEATED = PERCHED | listed(
     "lie lies lay lying crouch crouches crouched crouching kneel kneels kneeling placed asleep curled"
+)
+#: By which one is above what one is "on".
+POSTURES = (
+    _BORNE | SEATED | {form(verb) for verb in INTRANSITIVES - _NOT_BORNE for form in (str, _third_person, _acting)}
 )
 #: How one is close by: "sits by the window", but "painted by the master".
 ATTENDING = listed("""sits sat sitting stands stood standing waits waiting kneels kneeling parked lies lying seated

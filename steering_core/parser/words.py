@@ -10,10 +10,11 @@ Y = dict.fromkeys(listed("above over atop top upper"), -1)
 Y |= dict.fromkeys(listed("below under underneath beneath bottom lower foot"), 1)
 
 # What holds a sentence together.
-SINGULAR = listed("a an each every one this that")
 OWNERS = listed("my your his her its our their")
 COUNTS = listed("some half both several many few two three four five six seven eight nine ten eleven twelve dozen")
-DETERMINERS = COUNTS | SINGULAR | OWNERS | listed("the these those any another")
+#: After these no verb can stand.
+ARTICLES = OWNERS | listed("a an the every")
+DETERMINERS = COUNTS | ARTICLES | listed("each one this that these those any another")
 PRONOUNS = listed("it them him he she they")
 #: Of what was named before.
 REFERRING = PRONOUNS | listed("his her its their")
@@ -75,7 +76,7 @@ SHOWING = listed("""captures capturing portrays portraying presents illustrates 
     with where which showing shows featuring features depicting depicts containing""")
 
 # What is no thing to place.
-ABSTRACT = listed("""all nothing none everything anything other others way future past construction control attack
+ABSTRACT = listed("""spell all nothing none everything anything other others way future past construction control attack
     pressure influence stress arrest repair development renovation accord course zero average freezing distance
     death adversity tears collapse miss weather law rest suspicion circumstances guise command threat surveillance
     sedation poverty budget expectations expectation completion extinction perfection bankruptcy madness limit

@@ -55,6 +55,30 @@ toaster, sink, refrigerator, book, clock, vase, scissors, teddy bear, hair drier
 """
 
 SENTENCES = [
+    # Lists, and what stands apart from them.
+    ("a lamp on a table and a clock on the wall", "lamp above table"),
+    ("a bird above a tree and a dog inside a house", "bird above tree"),
+    ("a table with a book, a pen and a cup on it", "book above table; pen above table; cup above table"),
+    ("a man, a woman and a child on a bench", "man above bench; woman above bench; child above bench"),
+    ("On the shelf are a jar, a clock and a radio.", "jar above shelf; clock above shelf; radio above shelf"),
+    ("On the desk next to the bed stands a lamp.", "desk near bed; lamp above desk"),
+    ("a boy and his robot side by side", "boy near robot"),
+    ("a vase of tulips and roses stands on a stool", "vase above stool"),
+    # What pronouns stand for.
+    ("a bowl on a counter, chopsticks beside it", "bowl above counter; chopsticks near bowl"),
+    ("A boat floats above a city, and beneath it hangs a lantern.", "boat above city; lantern below boat"),
+    ("To the left of the tray stands a jug, to the right a cup.", "jug left_of tray; cup right_of tray"),
+    ("a robot, a bird on its shoulder, a deer beside it", "bird above shoulder; deer near robot"),
+    ("a turtle on its back", ""),
+    ("The captain, a tall woman, stands next to a cannon.", "captain near cannon"),
+    # Labels and lettering.
+    ("Barcode: bottom right. Masthead: top.", "Barcode at_bottom_right; Masthead at_top"),
+    ("Subject: a kettle\nPlacement: on a stove\nBehind: a window", "kettle above stove; window behind kettle"),
+    ('poster, text "SALE" at the top', "text at_top"),
+    ('a sign that says "cats above dogs"', ""),
+    ("from left to right: a cat, a dog, a bird", ""),
+    ("a cabin by the lake, a portrait by the master", "cabin near lake"),
+    ("a woman walking her dog, a tall building behind her", "tall building behind woman"),
     # between
     ("a cat between a dog and a bird", "cat right_of dog; cat left_of bird"),
     ("a cat is sitting in between a red dog and the bird.", "cat right_of red dog; cat left_of bird"),
@@ -276,7 +300,7 @@ def test_only_strings_are_parsed() -> None:
     [
         "a dog above a cat and ", "a dog left of a cat. ", "dog ", "right over ", "to the ", "(", "<", ":1", "1", "\n ",
         "a-", "on the left ", "left: ", "a dog left, ", "behind ", "of ", "it ", "photo of ", "above it ", "left-",
-        "\\(", "'", ", and ",
+        "\\(", "'", ", and ", " ", "*", "# ", "lamp on lamp ", "position: ", 'says "', "(a) ", "a b c: ", "\n- ",
         "a \ud800 above ", "e\u0301", "a\0b above ", ":   1", "far just a bit ", "((a dog:1.2) ",
     ],
 )  # fmt: skip
