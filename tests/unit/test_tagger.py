@@ -44,7 +44,7 @@ def test_sentences_that_were_not_trained_on(sentence: str) -> None:
 
 def test_others_of_the_marked_prompts_are_read_rightly() -> None:
     right, of, _ = accuracy(PROMPTS)
-    assert right / of >= 0.975  # measured: 98.0 %
+    assert right / of >= 0.975  # measured: 98.1 %
 
 
 def test_the_shipped_weights_are_those_that_are_trained() -> None:
