@@ -92,10 +92,14 @@ def inverts(after: Sequence[Phrase], *, paused: bool) -> bool:
 def members_of_list(after: Sequence[Phrase], right: Segment, *, final: bool) -> Phrases:
     """The first phrase and, at a sentence's end, those of its list: "on it lie a cup, a book and a pen"."""
     rest = after[1:MOST_CONJUNCTS]
-    if not final or right.tail or any(phrase.begins_clause or phrase.joints not in _LISTING for phrase in rest):
-        return tuple(after[:1])
-    ends = bool(rest) and not LINKS.isdisjoint(rest[-1].joints)
-    return tuple(after[: 1 + len(rest)]) if ends else tuple(after[:1])
+    is_list = final and not right.tail and _end_list(rest)
+    return tuple(after[: 1 + len(rest) if is_list else 1])
+
+
+def _end_list(phrases: Sequence[Phrase]) -> bool:
+    """Whether phrases are the further members of a list, whose last one "and" ties to it."""
+    joined = all(phrase.joints in _LISTING and not phrase.begins_clause for phrase in phrases)
+    return joined and bool(phrases) and not LINKS.isdisjoint(phrases[-1].joints)
 
 
 def with_list(segment: Segment) -> Phrases:
@@ -195,9 +199,8 @@ def _of_earlier(mark: Mark, before: Before) -> Phrases:
 def _listed_run(before: Before) -> Phrases:
     """A list that a sentence begins with: "a man, a woman and a child sit on"."""
     phrases = before.fresh
-    is_list = len(phrases) > 2 and not (before.earlier or before.subjects) and all(one.determined for one in phrases)
-    joined = all(one.joints in _LISTING and not one.begins_clause for one in phrases[1:])
-    return phrases[:MOST_CONJUNCTS] if is_list and joined and not LINKS.isdisjoint(phrases[-1].joints) else ()
+    begins = len(phrases) > 2 and not (before.earlier or before.subjects) and all(one.determined for one in phrases)
+    return phrases[:MOST_CONJUNCTS] if begins and _end_list(phrases[1:]) else ()
 
 
 def _last_run(phrases: Phrases) -> Phrases:

@@ -19,6 +19,7 @@ _BESIDE = r"on|under|underneath|beneath|below|above|over|atop|behind|beside|near
 _SIDES = r"top|bottom|upper|lower|left|right|center|centre|middle"
 _BEGINNINGS = rf"{_BESIDE}|at\ the|(?:{_SIDES})(?=\ (?:left|right|center|centre)|\ *(?:[.;,|\n]|$))"
 _PLACE_BEGINS = re.compile(rf"\s*(?:{_SIDES})\b", re.IGNORECASE)
+_PLACE = rf"(?:{PLACES}|foreground|background)"
 _COLON = r"(?:\**:\**|\ =)"
 
 
@@ -34,9 +35,9 @@ PATTERN = rf"""
     | (?P<position>(?:[.;|\n][^\S\n]{{0,8}}\*{{0,2}})?\b(?:{_any(POSITIONS)})\b(?:\ [a-z]+){{0,2}}{_COLON}(?=\s))
     | (?P<placed>(?:(?:^|(?<=\n))|(?<=[.;|]\ ))\**(?!(?:[a-z]+\ ){{0,2}}(?:{_any(_TELLING | _NAMELESS)})\b)
         [a-z]+(?:\ [a-z]+){{0,2}}{_COLON}(?=\ (?:{_BEGINNINGS})\b))
-    | (?P<side>(?:^|(?<=[\n.;,|{{]))[^\S\n]*(?:{PLACES}|foreground|background|fg|bg)[^\S\n]*(?:=|[-:](?=\s))
-        | (?<![^\s,.;|"(\[*])(?<!to\ )(?:the\ )?(?:{PLACES}|foreground|background)(?="?:\**\s)"?:
-        | \[(?:{PLACES}|foreground|background)\](?!\())
+    | (?P<side>(?:^|(?<=[\n.;,|{{]))[^\S\n]*(?:{_PLACE}|fg|bg)[^\S\n]*(?:=|[-:](?=\s))
+        | (?<![^\s,.;|"(\[*])(?<!to\ )(?:the\ )?{_PLACE}(?="?:\**\s)"?:
+        | \[{_PLACE}\](?!\())
     | (?P<heading>(?:^|(?<=[\n/])[^\S\n]*|(?<=[.;]\ ))(?!(?:[a-z]+\ ){{0,2}}(?:{_any(_TELLING)})\b)
         [a-z]+(?:[\ /][a-z]+){{0,2}}:(?=\s) | \[(?:{_any(HEADINGS | POSITIONS)})\] | \b(?:{_any(HEADINGS)}):(?=\s))
 """

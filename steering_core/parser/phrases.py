@@ -67,7 +67,8 @@ def phrases_of(prompt: str, words: Sequence[Word]) -> tuple[list[Phrase], tuple[
     phrases, joints, nouns, determiner = list[Phrase](), list[Joint](), list[Word](), ""
     for word in (*words, _END):
         role = _role(word, inside=bool(nouns))
-        apart = word.tag == BEGINS or word.text in PRONOUNS or (nouns and nouns[0].text in PRONOUNS)
+        apart = word.tag == BEGINS or word.text in PRONOUNS or _is_quoted(prompt, word)
+        apart = apart or (bool(nouns) and nouns[0].text in PRONOUNS)
         if role == "noun" and not (nouns and apart):
             nouns.append(word)
             continue
@@ -114,18 +115,22 @@ def _role(word: Word, *, inside: bool) -> str:
 
 def _is_lettering(prompt: str, words: Sequence[Word]) -> bool:
     """Whether words right after a phrase say more of it: 'a sign "HELLO"', "words GOOD LUCK", "a robot (chrome)"."""
-    text, before = prompt[words[0].start : words[-1].end], prompt[max(0, words[0].start - 1) : words[0].start]
-    return before in _QUOTES or text.isupper() or (before in _BRACKETS and qualifies(words[-1].text))
+    bracketed = prompt[words[0].start - 1 : words[0].start] in _BRACKETS
+    is_capital = prompt[words[0].start : words[-1].end].isupper()
+    return _is_quoted(prompt, words[0]) or is_capital or (bracketed and qualifies(words[-1].text))
+
+
+def _is_quoted(prompt: str, word: Word) -> bool:
+    """Whether a quotation begins with a word."""
+    return prompt[max(0, word.start - 1) : word.start] in _QUOTES
 
 
 def _unqualified(prompt: str, words: list[Word]) -> list[Word]:
-    """The words of a phrase without what says more of it: 'a sign "HELLO"', "a robot (chrome:1.3)"."""
-    quoted = (at for at, word in enumerate(words) if at and prompt[word.start - 1 : word.start] in _QUOTES)
-    words = words[: next(quoted, len(words))]
+    """The words of a phrase without what stands in brackets after it to say how it is: "a robot (chrome:1.3)"."""
     first = len(words)
     while first and qualifies(words[first - 1].text):
         first -= 1
-    bracketed = 0 < first < len(words) and not {"(", "["}.isdisjoint(prompt[words[first - 1].end : words[first].start])
+    bracketed = 0 < first < len(words) and not _BRACKETS.isdisjoint(prompt[words[first - 1].end : words[first].start])
     return words[:first] if bracketed else words
 
 

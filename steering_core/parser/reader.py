@@ -7,7 +7,6 @@ phrases say how they belong together.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from itertools import chain
 
 from ..relations import DepthRelation, Scene, Span, SpatialRelation
 from .clauses import (
@@ -27,7 +26,7 @@ from .phrases import Phrase
 from .referents import Discourse, Mention, is_about_subject
 from .segments import Segment, marks_of, segments_of
 from .sentences import sentences
-from .statements import Statement, aside, neighbours, placed, related, without_contradictions
+from .statements import Statement, neighbours, placed, related, without_contradictions
 from .words import BODY, OWNERS, PERCHES, REFERRING
 
 
@@ -76,14 +75,7 @@ def parse(prompt: str) -> Scene:
     Raises:
         TypeError: the prompt is not a string.
     """
-    discourse = Discourse()
-    read = (_Sentence(prompt, words, discourse).read() for words in sentences(prompt))
-    found = dict.fromkeys(chain.from_iterable(read))
-    return Scene(
-        prompt,
-        tuple(without_contradictions([stated for stated in found if isinstance(stated, SpatialRelation)])),
-        tuple(stated for stated in found if isinstance(stated, DepthRelation)),
-    )
+    return _read(prompt)[0]
 
 
 def objects(prompt: str) -> tuple[Span, ...]:
@@ -92,14 +84,21 @@ def objects(prompt: str) -> tuple[Span, ...]:
     The head phrases by the rules of ``parse``: in "a photo of a cat in a box and a dog" cat and dog; and what it
     relates. Tags that describe a body, as "blue eyes", name none.
     """
-    heads = {
-        head.span
-        for words in sentences(prompt)
-        for segment in segments_of(prompt, words, marks_of(prompt, words))
-        for head in segment.heads
-        if head.noun not in BODY and not is_placeless(head.noun)
-    }
-    return tuple(sorted(heads.union(parse(prompt).objects), key=lambda span: span.start))
+    scene, heads = _read(prompt)
+    things = {head.span for head in heads if head.noun not in BODY and not is_placeless(head.noun)}
+    return tuple(sorted(things.union(scene.objects), key=lambda span: span.start))
+
+
+def _read(prompt: str) -> tuple[Scene, list[Phrase]]:
+    """What a prompt states, and all its head phrases."""
+    discourse, found, heads = Discourse(), dict[Statement, None](), list[Phrase]()
+    for words in sentences(prompt):
+        sentence = _Sentence(prompt, words, discourse)
+        found |= dict.fromkeys(sentence.read())
+        heads += sentence.heads
+    relations = [stated for stated in found if isinstance(stated, SpatialRelation)]
+    depth = tuple(stated for stated in found if isinstance(stated, DepthRelation))
+    return Scene(prompt, tuple(without_contradictions(relations)), depth), heads
 
 
 class _Sentence:
@@ -110,7 +109,7 @@ class _Sentence:
         self._marks = marks_of(prompt, words)
         self._segments = list(segments_of(prompt, words, self._marks, discourse.topic))
         self._named = [*discourse.topic]
-        self._said = [*discourse.said]
+        self._said = discourse.said
         # Of the mark before:
         self._last: Mark | None = None
         self._subjects: Phrases = ()
@@ -124,6 +123,11 @@ class _Sentence:
         #: A mark that nothing was found of yet: "on the desk next to the bed stands a lamp".
         self._dangling: tuple[Mark, Phrases] | None = None
 
+    @property
+    def heads(self) -> list[Phrase]:
+        """Its head phrases."""
+        return [head for segment in self._segments for head in segment.heads]
+
     def read(self) -> Iterator[Statement]:
         """What it states."""
         for index, mark in enumerate(self._marks):
@@ -132,7 +136,7 @@ class _Sentence:
         pronouns = any(mark.pronoun for mark in self._marks)
         self._discourse.end_sentence(
             self._topic,
-            self._segments,
+            self.heads,
             refers=pronouns or not REFERRING.isdisjoint(word.text for word in self._words),
             sides=any(mark.x for mark in self._marks),
         )
@@ -195,7 +199,7 @@ class _Sentence:
     def _before(self, left: Segment) -> Before:
         """What stands to the left of a mark, told from the mark before."""
         self._named = [*self._named, *left.heads][-MOST_CONJUNCTS:]
-        self._said = list(self._and_said(left))
+        self._said = self._and_said(left)
         return Before(
             left,
             earlier=left.heads[: self._taken],
@@ -225,7 +229,7 @@ class _Sentence:
             self._subjects = (left.last,)  # "an alien on the left gazes at a monolith on the right"
         for subject in self._subjects if inverted or mark.kind == "layer" else self._subjects[-1:]:
             if opposite:
-                yield from aside(subject, mark, opposite[0])
+                yield from related(mark, (subject,), opposite)
                 continue
             self._placed.append((subject, mark))
             self._discourse.placed.add(subject)

@@ -54,20 +54,21 @@ class Discourse:
         """What something is "to the right" of where another was to the left of it."""
         return self.beside[:1] if mark.kind == "aside" and mark.x == -self.beside_x else ()
 
-    def end_sentence(self, topic: Phrases, segments: Sequence[Segment], *, refers: bool, sides: bool) -> None:
+    def end_sentence(self, topic: Phrases, heads: Sequence[Phrase], *, refers: bool, sides: bool) -> None:
         """Keep what the next sentence may refer to.
 
         Args:
             topic: what a sentence with marks was about.
+            heads: of the sentence.
             refers: it referred to what was named before.
             sides: a mark of it told a side.
         """
-        self.heads = tuple(head for segment in segments for head in segment.heads)[-MOST_CONJUNCTS:]
+        self.heads = tuple(heads[-MOST_CONJUNCTS:])
         if refers and self.topic:
             return
         if topic and not (refers or sides):
             self.sided = self.beside = ()
-        self.topic = topic or next((segment.heads[:1] for segment in segments if segment.heads), self.topic)
+        self.topic = topic or tuple(heads[:1]) or self.topic
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from .kinds import is_adverb
 from .marks import Mark, Word, read_marks
 from .phrases import Joint, Phrase, phrases_of
-from .tagger import BEGINS, GOES_ON, VERB
+from .tagger import OTHER, VERB
 from .verbs import COPULAS, INTRANSITIVES, INTRANSITIVES_OF_ONE, PARTICLES, PERCHED, POSTURES, SEATED
 from .words import (
     ADVERBS,
@@ -52,13 +52,11 @@ def _bears(prompt: str, words: Sequence[Word], mark: Mark, end: int) -> bool:
     before = mark.start - 1
     while before >= 0 and (is_adverb(words[before].text) or words[before].text in ADVERBS):
         before -= 1
-    word = words[before].text if before >= 0 else ","
+    word, tag = (words[before].text, words[before].tag) if before >= 0 else (",", "")
     after = words[mark.end : min(end, mark.end + _LONGEST_SUPPORT)]
     phrases, _ = phrases_of(prompt, after)
     is_support = bool(phrases) and phrases[0].noun in SUPPORTS
-    if word not in POSTURES | COORDINATORS | RELATIVES and (
-        word in BREAKS or (before >= 0 and words[before].tag == VERB)
-    ):
+    if word not in POSTURES | COORDINATORS | RELATIVES and (word in BREAKS or tag == VERB):
         return False
     if mark.pronoun:
         return True
@@ -67,12 +65,7 @@ def _bears(prompt: str, words: Sequence[Word], mark: Mark, end: int) -> bool:
     seats = SEATS if word in SEATED else frozenset()
     if phrases[0].noun in NO_SUPPORTS and phrases[0].noun not in seats | PERCHES:
         return False
-    if (
-        phrases[0].noun in PERCHES
-        and word not in PERCHED
-        and before >= 0
-        and words[before].tag not in (BEGINS, GOES_ON)
-    ):
+    if phrases[0].noun in PERCHES and word not in PERCHED and tag in (VERB, OTHER):
         return False
     return after[0].text in DETERMINERS or is_support or word in POSTURES or _is_tag(words, mark, after)
 

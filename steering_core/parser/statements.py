@@ -61,11 +61,6 @@ def neighbours(*both: tuple[Phrase, Mark]) -> Iterator[Statement]:
         yield from _relate(first, _BY_DIRECTION[x, y], second)
 
 
-def aside(subject: Phrase, mark: Mark, thing: Phrase) -> Iterator[Statement]:
-    """Relate what is "to the right" to what something else is to the left of."""
-    yield from _relate(subject, _BY_DIRECTION[mark.x or 0, mark.y or 0], thing)
-
-
 def without_contradictions(relations: Sequence[SpatialRelation]) -> Iterator[SpatialRelation]:
     """All but the places of what would be at opposite sides at once: "two dogs, one on the left, one on the right"."""
     places = defaultdict[Span, list[Place]](list)

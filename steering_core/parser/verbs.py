@@ -70,14 +70,13 @@ DUTIES = listed("guard watch")
 #: Who does so upon something need not be borne by it.
 _NOT_BORNE = listed("""hang lean dangle swing climb jut sway flap flutter wave point arch branch end start begin
     stop feed train compete chat argue quarrel practise practice rehearse exercise surf ski skate row pedal cycle
-    dwell hail live shine glow gleam gaze stare glare glance peer peek gossip march parade patrol stalk prowl
-    hunt orbit hover fly soar circle await remain reside converge merge dissolve fade vanish disappear appear
-    materialize materialise""")
-#: What is done upon something that bears it; who leans or hangs "on" something isn't above it.
+    dwell hail live shine glow gleam gaze stare glare glance peer peek gossip march parade patrol stalk prowl hunt
+    orbit hover fly soar circle await remain reside converge merge dissolve fade vanish disappear appear materialize
+    materialise""")
+#: What else is done upon something that bears it; who leans or hangs "on" something isn't above it.
 _BORNE = listed("""spread strewn sprawled slumped piled heaped scattered nestled huddled is are was were be being
-    sat stood lay lying laying asleep perched balanced seated placed set put stacked served laid mounted parked
-    poised crouched squatting curled basking dancing riding cooling glowing drying ticking settled enthroned left
-    kept displayed arranged lands landed landing""")
+    laying balanced set put stacked served laid mounted parked poised squatting basking dancing cooling glowing
+    drying ticking enthroned left kept displayed arranged""")
 #: By which one is above what else one would not be: "sitting on a wall".
 PERCHED = listed("""sit sits sat sitting seated perch perches perched perching ride rides riding land lands landed
     landing settle settles settled stand stands stood standing built""")

@@ -147,11 +147,11 @@ NO_SUPPORTS = (
     | PLACELESS
     | BODY
 )
-#: What one who sits or stands on it is above: "perched on a sign".
-SEATS = listed("""bridge pier dock quay wharf deck balcony terrace porch patio platform hillside slope edge verge
-    brink wall walls door page pages screen monitor tv television billboard sign banner building wood rope string
-    chain chains wire web cobweb vine tree train bus plane airplane ship boat yacht tram computer laptop project
-    case staircase moon planet""")
+#: What one who sits or stands on it is above: "perched on a wall".
+SEATS = listed("""pier dock quay wharf deck balcony terrace porch patio platform hillside edge verge brink wall
+    walls door page pages screen monitor tv television billboard banner building wood rope string chain chains wire
+    web cobweb vine tree train bus plane airplane ship boat yacht tram computer laptop project case staircase moon
+    planet""")
 #: And of whose body.
 PERCHES = listed("back shoulder shoulders head heads lap hand arm finger horns horn")
 #: What bears things and is named without an article in tags: "cat on table".
