@@ -31,13 +31,14 @@ _IMAGE = (
     rf"(?: {_SHOWS})?"
 )
 _CENTER = r"(?:cent(?:er|re)|middle)"
+_HIGH = r"(?:upper|lower|top|bottom)"
 _BEFORE = r"(?:in ?)?front of|in front(?= (?:the|an?) )|behind(?: of)?"
 #: What relates two phrases, the longer wording first; the direction words in it say which relation it is.
 _WORDINGS = (
     rf"(?:{_UPRIGHT}|{_END}(?: of)?) and {_SOFTLY}{_TO_THE}{_SIDE}{_PART} of",
     rf"{_UPRIGHT} (?:to the )?{_SIDE}{_PART} of",
     rf"(?:to {_THE})?{_SIDE}{_PART}(?: of)? and {_SOFTLY}{_UPRIGHT}(?: of)?",
-    rf"{_TO_THE}(?:(?:upper|lower|top|bottom) )?{_SIDE}{_PART} of",
+    rf"{_TO_THE}(?:{_HIGH} )?{_SIDE}{_PART} of",
     r"side by side with|(?:on|at|by|to) (?:the |one |either |both |each )?sides? of",
     r"in (?:the )?(?:vicinity of|proximity (?:of|to))",
     r"next to|near(?: (?:to|of))?|nearby(?: to)?|beside(?: (?:of|to))?|(?:very )?close to|adjacent to",
@@ -61,7 +62,7 @@ _IDIOMS = (
     r"power behind the throne|mind over matter|head over heels|under fire|on cloud (?:nine|9)",
     r"(?:over|under|above|below) (?:an? |two |three |\d+ )?(?:hundred|thousand|million|dozen)s?",
     rf"{_SOFTLY}(?:left|right) of cent(?:er|re)|the (?:left|right|top|bottom|middle|upper|lower) ones?",
-    rf"(?:in|on|across|over) {_THE}(?:(?:upper|lower|top|bottom) )?{_SIDE}(?: hand)? "
+    rf"(?:in|on|across|over) {_THE}(?:{_HIGH} )?{_SIDE}(?: hand)? "
     rf"(?:edge|part|half|third|corner|quadrant)(?!{_IMAGE}) of",
     r"(?:fight|argu|quarrel|talk|gossip|pore|watch|look|gaz)(?:s|es|ed|ing)? over|"
     rf"{_SIDE} (?:side|half|part) of (?:the|his|her|its|their) (?:face|body|head)|"
@@ -69,14 +70,14 @@ _IDIOMS = (
     r"over (?:his|her|their|its) (?:\w+ )?(?:eyes?|ears?|face|mouth|arms?|knees)|"
     r"(?:at|on) the bottom of (?:the|an?) (?:\w+ )?"
     r"(?:ocean|sea|lake|river|pool|pond|well|aquarium|tank|glass|cup|bowl|box)",
-    r"(?:below|above|under) (?:zero|freezing)|under lock and key|beside the point|on the eve of|on the heels of",
-    r"from (?:above|below)|views? over|above all|near miss|below the poverty line",
+    r"(?:below|above|under) (?:zero|freezing|average)|under lock and key|beside the point|on the (?:eve|heels) of",
+    r"(?:on )?the right side of history|from (?:above|below)|views? over|above all|near miss|below the poverty line",
     r"(?:looking|facing|turned|turning|pointing|winding|stretching|leading|curving|leaning|tilted|extending|heading|"
     rf"moving|flowing|blowing|walking|flying|gazing|glancing|running)(?: to| towards?)?(?: the| his| her| its)? "
     rf"{_SIDE}(?! (?:side )?of)",
 )
 _CENTERED = (
-    rf"(?:(?:(?:upper|lower|top|bottom) )?(?:{_SIDE}|{_CENTER})|top|bottom|(?:upper|lower)(?= (?:half|third))){_PART}"
+    rf"(?:(?:{_HIGH} )?(?:{_SIDE}|{_CENTER})|{_SIDE} {_HIGH}|top|bottom|(?:upper|lower)(?= (?:half|third))){_PART}"
 )
 #: Places as headings name them, before a colon.
 PLACES = _CENTERED.replace(" ", r"[\ -]")
@@ -97,18 +98,20 @@ _ASIDE = rf"(?:to {_THE}{_CENTERED}|on top){_ALONE}(?! of)"
 _PLACE = rf"(?:(?:on|at|in|along|across|{_FILLS}) {_THE}{_CENTERED}|dead {_CENTER}){_ALONE}(?! of)"
 #: Of the picture without a preposition: "bottom right corner", "top left a robin", "a skull centered".
 _CORNER = (
-    rf"(?<!from )(?<!from the )(?:top|bottom|upper|lower) {_SIDE}(?: hand)?(?: corner)?(?=$| (?:,|and|an?|the)(?!\S))"
-    rf"|(?:{_SIDE}|{_CENTER}|top|bottom|upper|lower) (?:panel|half|side|third|part)(?= (?:an?|the)(?!\S))"
+    rf"(?<!from )(?<!from the )(?:{_HIGH} {_SIDE}|{_SIDE} {_HIGH})(?: hand)?(?: corner)?(?=$| (?:,|and|an?|the)(?!\S))"
+    rf"|(?<=\w )(?<!the )(?:{_SIDE}|{_HIGH}) (?:half|third)(?=$| (?:,|and)(?!\S))"
+    rf"|(?:{_SIDE}|{_CENTER}|{_HIGH}) (?:panel|half|side|third|part)(?= (?:an?|the)(?!\S))"
 )
 _CENTERED_THERE = (
     r"(?<=\w )cent(?:ered|red)(?=$| (?:,|and)(?!\S))|cent(?:ered|red) in the (?:frame|image|picture|composition)"
 )
-_SHOWN = rf"(?:the )?(?:{_SIDE}|top|bottom|upper|lower) (?:half|part|side|third|panel) {_SHOWS}"
-_BARE = rf"(?<=\w ){_SIDE}(?: side)?(?=$| (?:,|and)(?!\S))"
+_SHOWN = rf"(?:the )?(?:{_SIDE}|{_HIGH}) (?:half|part|side|third|panel) {_SHOWS}"
+_BARE = rf"(?<=\w )(?:far )?{_SIDE}(?: side)?(?=$| (?:,|and)(?!\S))"
 _EACH_OTHER = r"(?:next to|beside|near|close to) (?:each other|one another)|side by side(?! with)"
 _MARK = re.compile(
     rf"(?<!\S)(?:(?P<idiom>{'|'.join(_IDIOMS)})"
-    rf"|(?P<framed>(?:(?:on|at|in|across|along) )?{_THE}{_CENTERED}{_IMAGE}|{_AMID})"
+    rf"|(?P<framed>(?:{_SOFTLY}to {_THE}|slightly ){_SIDE} of (?:the )?(?:frame|image)"
+    rf"|(?:(?:on|at|in|across|along) )?{_THE}{_CENTERED}{_IMAGE}|{_AMID})"
     rf"|(?P<each_other>{_EACH_OTHER})|{_SOFTLY}(?:(?P<sided>{_SIDED})|(?P<relation>{'|'.join(_WORDINGS)})(?:{_PRONOUN.format('pronoun')})?"
     rf"|(?P<between>(?:in )?between|flanked (?:on (?:both|either) sides? )?by)(?: (?P<both>them|which|whom))?"
     rf"|(?P<depth>{_BEFORE})(?:{_PRONOUN.format('other')})?)"

@@ -55,6 +55,11 @@ class Phrase(NamedTuple):
     #: Whether a verb stands between the head before and it, so that "and" begins a clause.
     begins_clause: bool = False
 
+    @property
+    def is_absent(self) -> bool:
+        """Whether it names what is not to be there: "no cars"."""
+        return self.span.text.lower().startswith("no ")
+
 
 def is_creature(phrase: Phrase) -> bool:
     """Whether a phrase names one that is alive, or a person who is an animal or the like: "robot gardener"."""

@@ -41,9 +41,9 @@ def placed(subject: Phrase, mark: Mark, companion: Phrase | None) -> Iterator[St
     if mark.kind == "layer":
         # "A road with a cow in the foreground", "a dog with a kite in the background".
         named = companion if companion and beside and (scene or mark.depth is Depth.IN_BACKGROUND) else subject
-        if mark.depth and not (is_placeless(named.noun) or qualifies(named.noun)):
+        if mark.depth and not (_is_nowhere(named) or qualifies(named.noun)):
             yield DepthRelation(named.span, mark.depth, None)
-    elif mark.kind != "aside" and not (is_placeless(subject.noun) or subject.noun in UNPLACED | BODY):
+    elif mark.kind != "aside" and not (_is_nowhere(subject) or subject.noun in UNPLACED | BODY):
         place = _PLACES[mark.x or 0, mark.y or 0]
         if companion and companion.joints[-2:] in _WITH and (scene or (mark.x and mark.y)):
             yield SpatialRelation(companion.span, place, None)
@@ -85,6 +85,11 @@ def _between(subjects: Sequence[Phrase], things: Sequence[Phrase]) -> Iterator[S
                 yield from _relate(subject, relation, thing)
 
 
+def _is_nowhere(phrase: Phrase) -> bool:
+    """Whether it names nothing that has a place in the picture."""
+    return is_placeless(phrase.noun) or phrase.is_absent
+
+
 def _rests_on(subject: Phrase, thing: Phrase) -> bool:
     """Whether by "on" the one is above the other: nothing that shows on a surface, and of a body what perches there."""
     perches = thing.noun not in PERCHES or is_person(subject.noun) or is_creature(subject)
@@ -92,7 +97,7 @@ def _rests_on(subject: Phrase, thing: Phrase) -> bool:
 
 
 def _relate(subject: Phrase, relation: Relation | Depth, thing: Phrase) -> Iterator[Statement]:
-    if subject.span == thing.span or is_placeless(subject.noun) or is_placeless(thing.noun):
+    if subject.span == thing.span or _is_nowhere(subject) or _is_nowhere(thing):
         return
     if isinstance(relation, Depth):
         yield DepthRelation(subject.span, relation, thing.span)

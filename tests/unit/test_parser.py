@@ -1,4 +1,4 @@
-"""What the parser reads in prompts, wording by wording."""
+"""What the parser's rules read in prompts, wording by wording, and what the network leaves of it."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ import time
 import pytest
 
 from steering_core.parser import objects, parse
+from steering_core.parser.rules import read_by_rules
+from steering_core.relations import Scene
 
 WORDINGS = {
     "left_of": (
@@ -124,6 +126,10 @@ SENTENCES = [
     ("a dog in the top center, a cat in the lower half", "dog at_top; cat at_bottom"),
     ("a dog on the left and a cat at the top", "dog at_left; cat at_top"),
     ("a dog on the left side of the image", "dog at_left"),
+    ("a dog off to the left of the frame", "dog at_left"),
+    ("a dog in the right upper corner, a cat left bottom", "dog at_top_right; cat at_bottom_left"),
+    ("a dog far left, a cat far right", "dog at_left; cat at_right"),
+    ("a dog lower half, a cat upper third", "dog at_bottom; cat at_top"),
     ("a dog on the left of a cat on the right", "dog left_of cat; cat at_right"),
     ("a dog above a cat in the lower right corner", "dog above cat; cat at_bottom_right"),
     ("a dog in the center, a cat to the left of the dog", "dog at_center; cat left_of dog"),
@@ -237,14 +243,23 @@ NO_RELATION = [
     "a dog turned left, then right", "a dog to the left", "light behind the scenes", "a dog in front of the camera",
     "a dog not behind a cat", "a dog in front of a white background", "negative space on the right", "a left: 2",
     "a dog at the center of attention", "(left:1.2) dog",
+    "no cars in front of a shop", "no cat on the left", "an above average dog", "a dog on the right side of history",
     "a hero below himself", "leftover pizza", "a man over 30 years old",
 ]  # fmt: skip
 
 
 def read(prompt: str) -> str:
-    """What is read, relations and places before depth."""
-    scene = parse(prompt)
-    said = []
+    """What rules read, relations and places before depth."""
+    return said_by(read_by_rules(prompt).scene)
+
+
+def parsed(prompt: str) -> str:
+    """What is read after the network has judged."""
+    return said_by(parse(prompt))
+
+
+def said_by(scene: Scene) -> str:
+    said, prompt = [], scene.prompt
     for relation in (*scene.relations, *scene.depth):
         for span in (relation.subject, relation.object):
             assert span is None or (span.text and prompt[span.start : span.end] == span.text)
@@ -270,10 +285,10 @@ def test_no_relation(prompt: str) -> None:
 
 @pytest.mark.parametrize("name", [" ".join(name.split()) for name in COCO.split(",")])
 def test_benchmark_objects(name: str) -> None:
-    assert read(f"a photo of a {name} to the left of a dog") == f"{name} left_of dog"
-    assert read(f"a photo of a purple {name} above a {name}") == f"purple {name} above {name}"
-    assert read(f"a dog and a {name} below a cat") == f"dog below cat; {name} below cat"
-    assert read(f"a {name} left of a bee and a {name} right of a bee") == f"{name} left_of bee; {name} right_of bee"
+    assert parsed(f"a photo of a {name} to the left of a dog") == f"{name} left_of dog"
+    assert parsed(f"a photo of a purple {name} above a {name}") == f"purple {name} above {name}"
+    assert parsed(f"a dog and a {name} below a cat") == f"dog below cat; {name} below cat"
+    assert parsed(f"a {name} left of a bee and a {name} right of a bee") == f"{name} left_of bee; {name} right_of bee"
 
 
 def test_mentions_of_the_same_object_are_told_apart() -> None:

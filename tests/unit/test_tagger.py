@@ -42,6 +42,7 @@ def test_sentences_that_were_not_trained_on(sentence: str) -> None:
     assert "".join(tags_of(words)) == tags
 
 
+@pytest.mark.slow
 def test_others_of_the_marked_prompts_are_read_rightly() -> None:
     right, of, _ = accuracy(PROMPTS)
     assert right / of >= 0.975  # measured: 98.1 %

