@@ -104,7 +104,7 @@ def inverse_of(kind: Kind) -> Kind:
     return Depth.BEHIND if kind is Depth.IN_FRONT_OF else Depth.IN_FRONT_OF
 
 
-@lru_cache(maxsize=4)  # a long prompt's are 11 MB
+@lru_cache(maxsize=4)  # a long prompt's are 1 MB
 @torch.inference_mode()
 def likelihoods(prompt: str) -> Likelihoods | None:
     """Of what a prompt states; none where it has no word."""

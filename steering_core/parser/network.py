@@ -29,10 +29,12 @@ KINDS_OF_ONE: tuple[Kind, ...] = (*Place, Depth.IN_FOREGROUND, Depth.IN_BACKGROU
 KINDS_OF_TWO: tuple[Kind, ...] = (*Relation, Depth.IN_FRONT_OF, Depth.BEHIND)
 KINDS = (*KINDS_OF_ONE, *KINDS_OF_TWO)
 
-#: Of the encoder: pieces that are read, with one that begins and one that ends them, and its sizes.
+#: Of the encoder: pieces that it has positions for, with one that begins and one that ends them, and its sizes.
 MOST_PIECES = 512
 LAYERS, WIDTH, HEADS = 6, 384, 12
 _EPSILON = 1e-12
+#: Of a prompt as many pieces are read as nearly all had that the network was trained on: in longer ones it errs.
+_READ_PIECES = 128
 #: Of what tells statements.
 _HIDDEN, _ENDS = 256, 128
 #: Words further apart than this are as far apart as this.
@@ -113,14 +115,18 @@ class PromptNetwork(nn.Module):
 
 
 class PromptReader:
-    """A network and the tokenizer that goes with it."""
+    """A network and the tokenizer that goes with it.
 
-    def __init__(self, network: PromptNetwork, tokenizer: Tokenizer):
-        self.network, self.tokenizer = network, tokenizer
-        tokenizer.enable_truncation(MOST_PIECES)
+    Args:
+        longest: pieces of a prompt that are read.
+    """
+
+    def __init__(self, network: PromptNetwork, tokenizer: Tokenizer, longest: int = MOST_PIECES):
+        self.network, self.tokenizer, self._longest = network, tokenizer, longest
+        tokenizer.enable_truncation(longest)
 
     def in_pieces(self, prompt: str, words: Sequence[tuple[int, int]]) -> Pieces:
-        """The first ``MOST_PIECES`` of a prompt, and at most as many words.
+        """The first pieces of a prompt, and at most as many words.
 
         Args:
             words: their ranges in the prompt.
@@ -128,7 +134,7 @@ class PromptReader:
         # A line's end is a blank for the tokenizer, and a prompt of lines would lose its form.
         encoding = self.tokenizer.encode(prompt.replace("\n", "|"))
         at = {place: piece for piece, (start, end) in enumerate(encoding.offsets) for place in range(start, end)}
-        within = [(start, end) for start, end in words if start in at and end - 1 in at][:MOST_PIECES]
+        within = [(start, end) for start, end in words if start in at and end - 1 in at][: self._longest]
         return Pieces(encoding.ids, within, [at[start] for start, _ in within], [at[end - 1] for _, end in within])
 
 
@@ -165,7 +171,7 @@ def load_reader(folder: Path = NETWORK_DIR) -> PromptReader:
         network.load_state_dict(restored(load_file(folder / WEIGHTS_FILE)), assign=True)
     except (SafetensorError, RuntimeError) as error:
         raise ValueError(f"{folder / WEIGHTS_FILE} is spoiled ({error}). Install the pack again.") from error
-    return PromptReader(network.eval().requires_grad_(False), tokenizer)
+    return PromptReader(network.eval().requires_grad_(False), tokenizer, _READ_PIECES)
 
 
 def rounded(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -138,6 +138,12 @@ def test_beyond_what_the_network_reads_rules_stand_alone() -> None:
     assert [str(one) for one in parse(prompt).relations] == ["cat above dog"]
 
 
+@pytest.mark.parametrize("repeated", ["very highly detailed and sharp, ", "sharp, "])
+def test_a_long_tail_of_tags_takes_nothing_away(repeated: str) -> None:
+    scene = parse("a photo of a giraffe above an airplane, " + repeated * 100 + "a dog below a cat")
+    assert [str(one) for one in scene.relations] == ["giraffe above airplane", "dog below cat"]
+
+
 @pytest.mark.parametrize("prompt", ["", " ", "()", "\n", "\ud800", "\u200b", "._,"])
 def test_a_prompt_without_words_has_no_likelihoods(prompt: str) -> None:
     assert likelihoods(prompt) is None
