@@ -247,6 +247,11 @@ class Span:
     start: int
     end: int
 
+    @classmethod
+    def of(cls, prompt: str, start: int, end: int) -> Span:
+        """What a prompt has in a range."""
+        return cls(prompt[start:end], start, end)
+
 
 @dataclass(frozen=True)
 class Statement:
@@ -314,6 +319,17 @@ class Scene:
     def unsteered(self) -> tuple[str, ...]:
         """A line for each depth: that it was read, and is not steered."""
         return tuple(f"read, but not steered: {depth}" for depth in self.depth)
+
+
+def said_of(subject: Span, relation: Relation | Place | Depth, object: Span | None) -> SpatialRelation | DepthRelation:
+    """What a prompt says of places, or of depth.
+
+    Raises:
+        ValueError: a relation lacks its object, or a place has one.
+    """
+    if isinstance(relation, Depth):
+        return DepthRelation(subject, relation, object)
+    return SpatialRelation(subject, relation, object)
 
 
 def check_object(relation: Relation | Place, object: Span | str | int | None) -> None:

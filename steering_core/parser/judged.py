@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import NamedTuple, TypeVar
 
-from ..relations import Depth, DepthRelation, Place, Relation, Scene, Span, SpatialRelation, Statement
+from ..relations import Depth, DepthRelation, Place, Relation, Scene, Span, SpatialRelation, Statement, said_of
 from .kinds import is_placeless
 from .likelihood import Guess, Likelihoods, inverse_of, likelihoods
 from .network import Kind
@@ -155,7 +155,7 @@ class _Names:
         start, end = self._likely.words[word]
         if not span.start <= start < end < span.end:
             return span
-        self._known[self._thing_of[word]] = shortened = Span(self._prompt[span.start : end], span.start, end)
+        self._known[self._thing_of[word]] = shortened = Span.of(self._prompt, span.start, end)
         return shortened
 
     def statement_of(self, guess: Guess) -> Statement | None:
@@ -175,9 +175,7 @@ class _Names:
             return None
         self._note(guess.kind, things)
         self._known.setdefault(things[0], subject)
-        if isinstance(guess.kind, Depth):
-            return DepthRelation(subject, guess.kind, object)
-        return SpatialRelation(subject, guess.kind, object)
+        return said_of(subject, guess.kind, object)
 
     def _has_object(self, kind: Kind, subject: int) -> bool:
         """Whether something was said of a subject and an object."""
@@ -187,12 +185,12 @@ class _Names:
         """The name by which the scene knows what a word names; else its phrase up to it, without an owner's ending."""
         start, end = self._likely.words[word]
         text, phrase = self._prompt[start:end].lower(), self._phrases.get(word)
+        owns = text.endswith(_OWNED)
         if text in _NAMELESS or is_placeless(text) or (phrase and phrase.is_absent):
             return None
-        if phrase and phrase.span.end == end and not text.endswith(_OWNED):
+        if phrase and phrase.span.end == end and not owns:
             return self._known.get(self._thing_of[word], phrase.span)
-        start, end = phrase.span.start if phrase else start, end - (2 if text.endswith(_OWNED) else 0)
-        return Span(self._prompt[start:end], start, end)
+        return Span.of(self._prompt, phrase.span.start if phrase else start, end - (2 if owns else 0))
 
 
 def _sides(kind: Kind) -> Iterator[Kind]:

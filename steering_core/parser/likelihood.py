@@ -35,12 +35,6 @@ class Guess(NamedTuple):
     likelihood: float
 
 
-class _GuessOfTwo(NamedTuple):
-    subject: int
-    object: int
-    likelihood: float
-
-
 class Likelihoods:
     """What a prompt states of its words, by their numbers.
 
@@ -70,18 +64,17 @@ class Likelihoods:
             stated = self._stated[KINDS.index(kind), list(subjects)]
             return Guess(kind, subjects[int(stated.argmax())], None, float(stated.max()))
         one = self._one_way(kind, subjects, objects)
-        other = self._one_way(inverse_of(kind), objects, subjects)
-        if one.likelihood >= other.likelihood:
-            return Guess(kind, one.subject, one.object, one.likelihood)
-        return Guess(kind, other.object, other.subject, other.likelihood)
+        object, subject, likelihood = self._one_way(inverse_of(kind), objects, subjects)
+        return Guess(kind, *max(one, (subject, object, likelihood), key=lambda way: way[2]))
 
-    def _one_way(self, kind: Kind, subjects: Words, objects: Words) -> _GuessOfTwo:
+    def _one_way(self, kind: Kind, subjects: Words, objects: Words) -> tuple[int, int, float]:
+        """The likeliest subject and its object, and how likely."""
         shares = self._objects[KINDS_OF_TWO.index(kind), list(subjects)]
         of_objects = shares[:, list(objects)].sum(-1) / shares.amax(-1).clamp_min(_SURE_SHARE)
         stated = self._stated[KINDS.index(kind), list(subjects)] * of_objects.clamp_max(1)
         subject = int(stated.argmax())
         object = objects[int(shares[subject, list(objects)].argmax())]
-        return _GuessOfTwo(subjects[subject], object, float(stated[subject]))
+        return subjects[subject], object, float(stated[subject])
 
     def likeliest(self, least: float) -> Iterator[Guess]:
         """All that is at least so likely."""

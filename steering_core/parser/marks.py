@@ -71,7 +71,7 @@ _IDIOMS = (
     r"(?:at|on) the bottom of (?:the|an?) (?:\w+ )?"
     r"(?:ocean|sea|lake|river|pool|pond|well|aquarium|tank|glass|cup|bowl|box)",
     r"(?:below|above|under) (?:zero|freezing|average)|under lock and key|beside the point|on the (?:eve|heels) of",
-    r"(?:on )?the right side of history|from (?:above|below)|views? over|above all|near miss|below the poverty line",
+    r"from (?:above|below)|views? over|above all|near miss|below the poverty line",
     r"(?:looking|facing|turned|turning|pointing|winding|stretching|leading|curving|leaning|tilted|extending|heading|"
     rf"moving|flowing|blowing|walking|flying|gazing|glancing|running)(?: to| towards?)?(?: the| his| her| its)? "
     rf"{_SIDE}(?! (?:side )?of)",
@@ -110,7 +110,7 @@ _BARE = rf"(?<=\w )(?:far )?{_SIDE}(?: side)?(?=$| (?:,|and)(?!\S))"
 _EACH_OTHER = r"(?:next to|beside|near|close to) (?:each other|one another)|side by side(?! with)"
 _MARK = re.compile(
     rf"(?<!\S)(?:(?P<idiom>{'|'.join(_IDIOMS)})"
-    rf"|(?P<framed>(?:{_SOFTLY}to {_THE}|slightly ){_SIDE} of (?:the )?(?:frame|image)"
+    rf"|(?P<framed>{_SOFTLY}(?:to {_THE})?{_SIDE} of (?:the )?(?:frame|image)"
     rf"|(?:(?:on|at|in|across|along) )?{_THE}{_CENTERED}{_IMAGE}|{_AMID})"
     rf"|(?P<each_other>{_EACH_OTHER})|{_SOFTLY}(?:(?P<sided>{_SIDED})|(?P<relation>{'|'.join(_WORDINGS)})(?:{_PRONOUN.format('pronoun')})?"
     rf"|(?P<between>(?:in )?between|flanked (?:on (?:both|either) sides? )?by)(?: (?P<both>them|which|whom))?"

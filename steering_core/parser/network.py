@@ -34,7 +34,7 @@ MOST_PIECES = 512
 LAYERS, WIDTH, HEADS = 6, 384, 12
 _EPSILON = 1e-12
 #: Of a prompt as many pieces are read as nearly all had that the network was trained on: in longer ones it errs.
-_READ_PIECES = 128
+READ_PIECES = 128
 #: Of what tells statements.
 _HIDDEN, _ENDS = 256, 128
 #: Words further apart than this are as far apart as this.
@@ -171,7 +171,7 @@ def load_reader(folder: Path = NETWORK_DIR) -> PromptReader:
         network.load_state_dict(restored(load_file(folder / WEIGHTS_FILE)), assign=True)
     except (SafetensorError, RuntimeError) as error:
         raise ValueError(f"{folder / WEIGHTS_FILE} is spoiled ({error}). Install the pack again.") from error
-    return PromptReader(network.eval().requires_grad_(False), tokenizer, _READ_PIECES)
+    return PromptReader(network.eval().requires_grad_(False), tokenizer, READ_PIECES)
 
 
 def rounded(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:

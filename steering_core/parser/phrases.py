@@ -58,7 +58,7 @@ class Phrase(NamedTuple):
     @property
     def is_absent(self) -> bool:
         """Whether it names what is not to be there: "no cars"."""
-        return self.span.text.lower().startswith("no ")
+        return self.span.text[:3].lower() == "no "
 
 
 def is_creature(phrase: Phrase) -> bool:
@@ -144,5 +144,4 @@ def _span(prompt: str, words: Sequence[Word]) -> Span:
     first = len(words) - 1
     while first and not prompt[words[first - 1].end : words[first].start].strip(" \t\r\n'’-"):
         first -= 1
-    start, end = words[first].start, words[-1].end
-    return Span(prompt[start:end], start, end)
+    return Span.of(prompt, words[first].start, words[-1].end)

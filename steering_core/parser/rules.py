@@ -24,7 +24,7 @@ from .clauses import (
 from .marks import Mark, Word
 from .phrases import Phrase
 from .referents import Discourse, Mention, is_about_subject
-from .segments import Segment, marks_of, segments_of
+from .segments import Segment, heads_of, marks_of, segments_of
 from .sentences import sentences
 from .statements import Statement, neighbours, placed, related, without_contradictions
 from .words import FRAMES, LINKS, OWNERS, PERCHES, REFERRING
@@ -47,10 +47,9 @@ class Reading(NamedTuple):
     segments: tuple[Segment, ...]
 
     @property
-    def heads(self) -> Iterator[Phrase]:
+    def heads(self) -> list[Phrase]:
         """All its head phrases."""
-        for segment in self.segments:
-            yield from segment.heads
+        return heads_of(self.segments)
 
     @property
     def is_plain(self) -> bool:
@@ -141,11 +140,6 @@ class _Sentence:
         #: A mark that nothing was found of yet: "on the desk next to the bed stands a lamp".
         self._dangling: tuple[Mark, Phrases] | None = None
 
-    @property
-    def heads(self) -> list[Phrase]:
-        """Its head phrases."""
-        return [head for segment in self.segments for head in segment.heads]
-
     def read(self) -> Iterator[Statement]:
         """What it states."""
         for index, mark in enumerate(self._marks):
@@ -154,7 +148,7 @@ class _Sentence:
         pronouns = any(mark.pronoun for mark in self._marks)
         self._discourse.end_sentence(
             self._topic,
-            self.heads,
+            heads_of(self.segments),
             refers=pronouns or not REFERRING.isdisjoint(word.text for word in self._words),
             sides=any(mark.x for mark in self._marks),
         )

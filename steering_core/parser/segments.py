@@ -97,6 +97,11 @@ class Segment(NamedTuple):
         return not COORDINATORS.isdisjoint(self.tail) and RELATIVES.isdisjoint(self.tail)
 
 
+def heads_of(segments: Sequence[Segment]) -> list[Phrase]:
+    """All head phrases of these segments."""
+    return [head for segment in segments for head in segment.heads]
+
+
 def segments_of(
     prompt: str, words: Sequence[Word], marks: Sequence[Mark], topic: Sequence[Phrase] = ()
 ) -> Iterator[Segment]:

@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from itertools import pairwise, product
 
-from ..relations import Depth, DepthRelation, Place, Relation, Span, SpatialRelation
+from ..relations import Depth, DepthRelation, Place, Relation, Span, SpatialRelation, said_of
 from .kinds import is_person, is_placeless, is_plural, qualifies
 from .marks import Mark
 from .phrases import Phrase, is_creature
@@ -99,7 +99,4 @@ def _rests_on(subject: Phrase, thing: Phrase) -> bool:
 def _relate(subject: Phrase, relation: Relation | Depth, thing: Phrase) -> Iterator[Statement]:
     if subject.span == thing.span or _is_nowhere(subject) or _is_nowhere(thing):
         return
-    if isinstance(relation, Depth):
-        yield DepthRelation(subject.span, relation, thing.span)
-    else:
-        yield SpatialRelation(subject.span, relation, thing.span)
+    yield said_of(subject.span, relation, thing.span)

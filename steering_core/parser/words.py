@@ -82,7 +82,7 @@ ABSTRACT = listed("""spell all nothing none everything anything other others way
     sedation poverty budget expectations expectation completion extinction perfection bankruptcy madness limit
     limits radar surface odds competition everyone anyone someone fashion worlds times eras cultures dimensions
     dreams realities notice siege scrutiny oath review debate debt end myself yourself himself herself itself
-    themselves oneself""")
+    themselves oneself history""")
 #: How further nouns of that kind end, and things that end so.
 ABSTRACT_ENDINGS = ("tion", "ness", "osis", "ance", "ence", "ism")
 CONCRETE = listed("""station constellation plantation vegetation decoration installation illustration carnation

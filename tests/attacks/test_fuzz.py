@@ -12,7 +12,7 @@ import random
 import struct
 import time
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -31,8 +31,6 @@ from steering_core.cli.main import main
 from steering_core.editing import edited, read_edits
 from steering_core.layout import laid_out, read_layout
 from steering_core.parser import objects, parse
-from steering_core.parser.rules import read_by_rules
-from steering_core.relations import Scene, Span
 from steering_core.tokens import Token, ground
 from steering_core.training.dataset import MANIFEST, read_manifest, read_records, shard_file
 from steering_core.training.sources import coco_pictures, gqa_pictures
@@ -102,20 +100,14 @@ def json_of(value: Any) -> Callable[[random.Random], bytes]:
     return contents
 
 
-def hold_together(scene: Scene, things: Sequence[Span] = ()) -> None:
-    """What is read stands in the prompt, and nothing is related to itself."""
-    for span in (*things, *scene.objects):
-        assert scene.prompt[span.start : span.end] == span.text != ""
-    assert all(relation.subject != relation.object for relation in scene.relations)
-
-
-def test_rules(cases):
-    run(cases, odd_text, lambda prompt: hold_together(read_by_rules(prompt).scene))
-
-
 def test_parser(cases):
-    """A tenth of them, for the network takes its time."""
-    run(cases // 10, odd_text, lambda prompt: hold_together(parse(prompt), objects(prompt)))
+    def read(prompt: str) -> None:
+        scene = parse(prompt)
+        for span in (*objects(prompt), *scene.objects):
+            assert prompt[span.start : span.end] == span.text != ""
+        assert all(relation.subject != relation.object for relation in scene.relations)
+
+    run(cases, odd_text, read)
 
 
 def test_prompt_to_tokens(cases):
@@ -131,7 +123,7 @@ def test_prompt_to_tokens(cases):
             for index, (start, end) in enumerate(spans)
         ]
 
-    run(cases, prepare, lambda given: ground(read_by_rules(given[0]).scene, given[1]), spoilt=0.001)
+    run(cases, prepare, lambda given: ground(parse(given[0]), given[1]), spoilt=0.001)
 
 
 class Header:

@@ -8,8 +8,8 @@ from safetensors.torch import save_file
 
 from steering_core.parser.likelihood import likelihoods, words_of
 from steering_core.parser.network import (
-    MOST_PIECES,
     NETWORK_DIR,
+    READ_PIECES,
     TOKENIZER_FILE,
     WEIGHTS_FILE,
     load_reader,
@@ -49,7 +49,7 @@ def test_a_line_is_told_from_a_blank(reader) -> None:
 @pytest.mark.parametrize("piece", ["a dog ", "e\u0301", "a-", "\U0001f600 ", "word" * 30 + " "])
 def test_no_more_is_read_than_the_network_takes(reader, piece: str) -> None:
     pieces = pieces_of(reader, piece * (8_000 // len(piece)))
-    assert len(pieces.ids) <= MOST_PIECES and len(pieces.words) <= MOST_PIECES
+    assert len(pieces.ids) <= READ_PIECES and len(pieces.words) <= READ_PIECES
 
 
 def test_prompts_together_are_read_as_alone(reader) -> None:
