@@ -48,8 +48,9 @@ def judged(read: Reading, thresholds: Thresholds = THRESHOLDS) -> Scene:
     if likely is None:
         return read.scene
     names = _Names(read, likely)
-    relations = list(names.kept(read.scene.relations, thresholds.least))
-    depth = list(names.kept(read.scene.depth, thresholds.least))
+    kept = names.kept((*read.scene.relations, *read.scene.depth), thresholds.least)
+    relations = [one for one in kept if isinstance(one, SpatialRelation)]
+    depth = [one for one in kept if isinstance(one, DepthRelation)]
     for guess in sorted(likely.likeliest(thresholds.sure), key=lambda guess: -guess.likelihood):
         added = names.statement_of(guess)
         if isinstance(added, SpatialRelation):
@@ -86,6 +87,7 @@ class _Names:
             self._words_of[thing].append(word)
         heads = (head.span for head in read.heads)
         self._known = {self._thing(span): span for span in (*heads, *read.scene.objects)}
+        self._settled = set[int]()  #: things that have one name from now on
         self._said = defaultdict[_Things, list[Kind]](list)
         for stated in read.found:
             if things := self._things(stated):
@@ -119,14 +121,41 @@ class _Names:
         if things[1] is not None:
             self._said[things[1], things[0]].append(inverse_of(kind))
 
-    def kept(self, statements: Sequence[Stated], least: float) -> Iterator[Stated]:
-        """What the network finds at least so likely, with the names that it finds; and what it does not read."""
+    def kept(self, statements: Sequence[Stated], least: float) -> list[Stated]:
+        """What the network finds at least so likely, with the names that it finds; and what it does not read.
+
+        A phrase ends with the last of the words that the network takes for its noun: "badger juggles" with the badger.
+        """
+        kept, ends = list[Stated](), defaultdict[Span, int](int)
         for statement in statements:
             guess = self._guess_of(statement)
-            if guess is None:
-                yield statement
-            elif guess.likelihood >= least:
-                yield self._renamed(statement, guess)
+            if guess is not None and guess.likelihood < least:
+                continue
+            kept.append(statement)
+            if guess is not None and guess.likelihood >= _LIKELY:
+                for span, word in zip(statement.ends, (guess.subject, guess.object)):
+                    ends[span] = max(ends[span], self._end_in(span, word))
+        names = {span: Span.of(self._prompt, span.start, end) for span, end in ends.items()}
+        for span, name in names.items():
+            self._settle(self._thing(span), name)
+        return [
+            replace(
+                one,
+                subject=names.get(one.subject, one.subject),
+                object=one.object and names.get(one.object, one.object),
+            )
+            for one in kept
+        ]
+
+    def _end_in(self, span: Span, word: int | None) -> int:
+        """Where a word of a phrase ends; of another one the phrase's end."""
+        start, end = (span.start, span.end) if word is None else self._likely.words[word]
+        return end if span.start <= start < end < span.end else span.end
+
+    def _settle(self, thing: int | None, name: Span) -> None:
+        if thing is not None:
+            self._known[thing] = name
+            self._settled.add(thing)
 
     def _guess_of(self, statement: Statement) -> Guess | None:
         """What the network finds of the same things; none where it does not read so far.
@@ -139,24 +168,6 @@ class _Names:
         words = [self._words_of[thing] for thing in things if thing is not None]
         guesses = (self._likely.best(kind, *words) for kind in (statement.relation, *_sides(statement.relation)))
         return max(guesses, key=lambda guess: guess.likelihood)
-
-    def _renamed(self, statement: Stated, guess: Guess) -> Stated:
-        """A statement whose phrases end with the words that the network finds: "badger juggles" with the badger."""
-        if guess.likelihood < _LIKELY:
-            return statement
-        subject = self._up_to(guess.subject, statement.subject)
-        object = statement.object
-        if object and guess.object is not None:
-            object = self._up_to(guess.object, object)
-        return replace(statement, subject=subject, object=object)
-
-    def _up_to(self, word: int, span: Span) -> Span:
-        """A phrase up to a word of it, by which it is known from now on."""
-        start, end = self._likely.words[word]
-        if not span.start <= start < end < span.end:
-            return span
-        self._known[self._thing_of[word]] = shortened = Span.of(self._prompt, span.start, end)
-        return shortened
 
     def statement_of(self, guess: Guess) -> Statement | None:
         """What the network finds, of the phrases that its words belong to.
@@ -174,7 +185,9 @@ class _Names:
         ):
             return None
         self._note(guess.kind, things)
-        self._known.setdefault(things[0], subject)
+        self._settle(things[0], subject)
+        if object is not None:
+            self._settle(things[1], object)
         return said_of(subject, guess.kind, object)
 
     def _has_object(self, kind: Kind, subject: int) -> bool:
@@ -188,8 +201,11 @@ class _Names:
         owns = text.endswith(_OWNED)
         if text in _NAMELESS or is_placeless(text) or (phrase and phrase.is_absent):
             return None
+        thing = self._thing_of[word]
+        if thing in self._settled:
+            return self._known[thing]
         if phrase and phrase.span.end == end and not owns:
-            return self._known.get(self._thing_of[word], phrase.span)
+            return self._known.get(thing, phrase.span)
         return Span.of(self._prompt, phrase.span.start if phrase else start, end - (2 if owns else 0))
 
 

@@ -128,6 +128,15 @@ def test_a_phrase_ends_with_what_the_network_takes_for_its_noun(read) -> None:
     assert read(prompt, (Relation.ABOVE, "superhero", "taxi", 0.4)) == "superhero lands above taxi"
 
 
+def test_a_thing_has_one_name(read) -> None:
+    prompt = "a girl explorer above a crate, a lamp below her, a bird"
+    found = (Relation.ABOVE, "explorer", "crate", 0.9), (Relation.BELOW, "lamp", "girl", 0.9)
+    assert read(prompt, *found) == "girl explorer above crate; lamp below girl explorer"
+    assert [span.text for span in objects(prompt)] == ["girl explorer", "crate", "lamp", "bird"]
+    also = (Relation.NEAR, "bird", "girl", 0.95)
+    assert read(prompt, *found, also).endswith("; bird next to girl explorer")
+
+
 def test_pronouns_and_one_thing_alone_are_not_related(read) -> None:
     assert read("a cat, it sits, a dog", (Relation.ABOVE, "it", "dog", 0.99)) == ""
     assert read("a cup of tea", (Relation.ABOVE, "cup", "tea", 0.99)) == ""
