@@ -98,7 +98,7 @@ def _train(options: argparse.Namespace) -> None:
 def _sample(options: argparse.Namespace) -> None:
     from ..backends.diffusers import load_pipeline
     from ..miniature.folder import MINIATURE_DIR
-    from ..miniature.training import draw_samples
+    from ..miniature.sheets import draw_samples
 
     check_picture(options.out)
     pipeline = None if options.data else load_pipeline(options.model or MINIATURE_DIR, "cpu")

@@ -1,7 +1,6 @@
 """Training of the miniature of FLUX's shape: both text encoders and the transformer together.
 
-The autoencoder is the first miniature's, whose latents of 16×16 make 8×8 tokens. What is shared with the
-first one's training stands in ``training``.
+The autoencoder is the first miniature's, whose latents of 16×16 make 8×8 tokens.
 """
 
 from __future__ import annotations
@@ -21,6 +20,7 @@ from transformers import PreTrainedTokenizerBase
 
 from ..backends.diffusers import check_device, load_pipeline
 from .captions import caption
+from .export import check_replaceable, export
 from .networks import (
     LATENT_SIZE,
     PATCH,
@@ -31,21 +31,18 @@ from .networks import (
     build_transformer,
 )
 from .optimise import muon, optimise, plateau
-from .precision import half_precision
-from .tokenizer import make_t5_tokenizer, train_tokenizer
-from .training import (
-    PROMPT_DROPOUT,
+from .pictures import (
     PictureSettings,
-    check_replaceable,
-    claim,
-    draw_sheet,
     encode_pictures,
-    export,
     fit_latent_preview,
     layout,
     seeded,
     tokenizer_captions,
 )
+from .precision import half_precision
+from .sheets import draw_sheet
+from .tokenizer import make_t5_tokenizer, train_tokenizer
+from .training import PROMPT_DROPOUT, claim
 from .world import IMAGE_SIZE, OBJECTS, Placement
 
 #: Share of stated relations that are true of the picture: enough for the word to be read, and too few

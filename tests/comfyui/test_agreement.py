@@ -12,9 +12,9 @@ from safetensors.torch import load_file, save_file
 
 from steering_core.backends.diffusers import ground_prompt, load_pipeline
 from steering_core.backends.diffusers.families import unet_of
+from steering_core.miniature.export import restore_text_prefix
 from steering_core.miniature.folder import LATENT_PREVIEW_FILE, MINIATURE_DIR
 from steering_core.miniature.tokenizer import save_vocabulary
-from steering_core.miniature.training import restore_text_prefix
 
 PROMPT = "a photo of a giraffe above an airplane"
 _CROSS, _PLAIN = "CrossAttn{}Block2D", "{}Block2D"

@@ -10,11 +10,11 @@ from safetensors.torch import load_file, save_file
 from steering_core.backends.diffusers import ground_prompt, load_pipeline, steered
 from steering_core.backends.diffusers.recording import recordable
 from steering_core.losses import CentroidLoss
+from steering_core.miniature.export import export
 from steering_core.miniature.flux_training import untrained_flux_pipeline
 from steering_core.miniature.folder import FLUX_MINIATURE_DIR, MINIATURE_DIR
 from steering_core.miniature.networks import T5_LENGTH
 from steering_core.miniature.score import FLUX_GUIDANCE
-from steering_core.miniature.training import export
 from steering_core.miniature.world import IMAGE_SIZE
 from steering_core.schedule import SteeringSchedule
 from steering_core.steering import Steering

@@ -8,6 +8,7 @@ from diffusers import StableDiffusionPipeline
 from pipelines import random_pipeline, small_tokenizer
 from tiny_pipelines import tiny
 
+from steering_core.miniature import sheets
 from steering_core.miniature.networks import build_unet
 
 
@@ -22,6 +23,14 @@ def pipeline(tokenizer) -> StableDiffusionPipeline:
     """With random weights; tests leave it as it is."""
     torch.manual_seed(0)
     return random_pipeline(build_unet(), tokenizer)
+
+
+@pytest.fixture(scope="module")
+def quick_sheets():
+    """Sample sheets of a training, of a few steps."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sheets, "STEPS", 2)
+        yield
 
 
 @pytest.fixture(scope="module")

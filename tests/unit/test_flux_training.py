@@ -19,28 +19,21 @@ from benchmarks.ways import UNSTEERED, centroid_way, rows
 from steering_core.backends.diffusers import ground_prompt, load_pipeline
 from steering_core.cli.main import main
 from steering_core.losses import CentroidLoss
-from steering_core.miniature import flux_training, optimise, training
+from steering_core.miniature import flux_training, optimise
 from steering_core.miniature.captions import caption
 from steering_core.miniature.flux_training import FluxTrainingSettings, shown_objects, train_flux_miniature
 from steering_core.miniature.folder import LATENT_PREVIEW_FILE, MINIATURE_DIR, read_config
 from steering_core.miniature.muon import Muon
 from steering_core.miniature.networks import T5_LENGTH
+from steering_core.miniature.pictures import tokenizer_captions
 from steering_core.miniature.prompts import chained_prompts, unseen_pair_prompts
 from steering_core.miniature.score import sampled
-from steering_core.miniature.training import tokenizer_captions
 from steering_core.miniature.world import IMAGE_SIZE, OBJECTS, Placement
 from steering_core.schedule import GUIDANCE, SteeringSchedule
 from steering_core.steering import Steering
 
+pytestmark = pytest.mark.usefixtures("quick_sheets")
 SETTINGS = FluxTrainingSettings(pictures=8, denoiser_steps=3, denoiser_batch=2, few_objects_steps=1)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def quick_sheets():
-    """Sample sheets of a few steps."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(training, "STEPS", 2)
-        yield
 
 
 @pytest.fixture(scope="module")

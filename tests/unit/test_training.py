@@ -14,6 +14,7 @@ from steering_core.miniature import training
 from steering_core.miniature.folder import LATENT_PREVIEW_FILE, read_config
 from steering_core.miniature.training import TrainingSettings, train_miniature
 
+pytestmark = pytest.mark.usefixtures("quick_sheets")
 SETTINGS = TrainingSettings(autoencoder_steps=2, autoencoder_batch=2, pictures=8, denoiser_steps=3, denoiser_batch=2)
 
 
