@@ -62,7 +62,7 @@ _IDIOMS = (
     r"power behind the throne|mind over matter|head over heels|under fire|on cloud (?:nine|9)",
     r"(?:over|under|above|below) (?:an? |two |three |\d+ )?(?:hundred|thousand|million|dozen)s?",
     rf"{_SOFTLY}(?:left|right) of cent(?:er|re)|the (?:left|right|top|bottom|middle|upper|lower) ones?",
-    rf"(?:in|on|across|over) {_THE}(?:{_HIGH} )?{_SIDE}(?: hand)? "
+    rf"{_SOFTLY}(?:in|on|across|over) {_THE}(?:{_HIGH} )?{_SIDE}(?: hand)? "
     rf"(?:edge|part|half|third|corner|quadrant)(?!{_IMAGE}) of",
     r"(?:fight|argu|quarrel|talk|gossip|pore|watch|look|gaz)(?:s|es|ed|ing)? over|"
     rf"{_SIDE} (?:side|half|part) of (?:the|his|her|its|their) (?:face|body|head)|"
@@ -131,6 +131,8 @@ _DEPTHS = {
     "foreground": Depth.IN_FOREGROUND,
     "background": Depth.IN_BACKGROUND,
 }
+#: Which corner of a side: "up in the left corner".
+_RAISED = {"up": -1, "high": -1, "down": 1, "low": 1}
 
 
 class Word(NamedTuple):
@@ -179,6 +181,8 @@ def read_marks(words: Sequence[Word]) -> Iterator[Mark]:
     for match in _MARK.finditer(" ".join(word.text for word in words)):
         stated = (match["relation"] or match.group()).split()
         x, y = (next((axis[word] for word in stated if word in axis), None) for axis in (X, Y))
+        if y is None and "corner" in stated:
+            y = next((_RAISED[word] for word in stated if word in _RAISED), None)
         kind = next(kind for kind in _KINDS if match[kind])
         pronoun = next(filter(None, map(match.group, _PRONOUNS)), "")
         depth = _DEPTHS[next(word for word in stated if word in _DEPTHS)] if kind in ("depth", "layer") else None

@@ -35,6 +35,8 @@ _LETTERING = re.compile(
     r"|logo|masthead|lettering|name):?\s{1,3}([\"\u201c][^\"\u201c\u201d\n]{0,200}[\"\u201d])",
     re.IGNORECASE,
 )
+#: Of "{a|b}" all but the last: one of them will stand there, and only one is read.
+_ALTERNATIVES = re.compile(r"(?<=\{)(?:[^{}|]*\|)+(?=[^{}|]*\})")
 _CONTRACTED = re.compile("(there|here|who|that|it|he|she)['’]s", re.IGNORECASE)
 #: Words that a line may break after without a pause.
 _HANGING = {"and", "next", "close", "adjacent", "beside", *DETERMINERS, *COPULAS, *PREPOSITIONS, *X, *Y}
@@ -56,7 +58,8 @@ def written(prompt: str, words: Sequence[Word]) -> list[str]:
 def split_into_sentences(prompt: str) -> Iterator[list[Word]]:
     """``sentences``, without tags."""
     words: list[Word] = []
-    prompt = _ABREAST.sub(lambda match: " " * len(match.group()), prompt)
+    for left_out in (_ABREAST, _ALTERNATIVES):
+        prompt = left_out.sub(lambda match: " " * len(match.group()), prompt)
     prompt = _LETTERING.sub(lambda match: match.group()[: -len(match[1])] + " " * len(match[1]), prompt)
     for match in _TOKEN.finditer(prompt):
         kind = match.lastgroup

@@ -129,6 +129,7 @@ SENTENCES = [
     ("a dog off to the left of the frame", "dog at_left"),
     ("a dog in the right upper corner, a cat left bottom", "dog at_top_right; cat at_bottom_left"),
     ("a dog far left, a cat far right", "dog at_left; cat at_right"),
+    ("a dog up in the left corner, a cat low in the right corner", "dog at_top_left; cat at_bottom_right"),
     ("a dog lower half, a cat upper third", "dog at_bottom; cat at_top"),
     ("a dog on the left of a cat on the right", "dog left_of cat; cat at_right"),
     ("a dog above a cat in the lower right corner", "dog above cat; cat at_bottom_right"),
@@ -207,6 +208,7 @@ SENTENCES = [
     ("(red:1.2) dog above a cat", "dog above cat"),
     ("(a dog above a cat:1.3), (best quality:1.2)", "dog above cat"),
     ("a dog \\(animal\\) above \\(a cat\\)", "dog above cat"),
+    ("{red|blue} dog above {a cat|a small bird}", "dog above small bird"),
     ("<lora:style:0.8> a dog, embedding:good.pt a cat above a bird", "cat above bird"),
     ("a dog (to the left of:1.4) a cat", "dog left_of cat"),
     ("a robot (chrome:1.3) above a small (red:1.1) (cat:1.2)", "robot above cat"),
@@ -244,7 +246,8 @@ NO_RELATION = [
     "a dog not behind a cat", "a dog in front of a white background", "negative space on the right", "a left: 2",
     "a dog at the center of attention", "(left:1.2) dog",
     "no cars in front of a shop", "no cat on the left", "an above average dog", "a dog on the right side of history",
-    "a hero below himself", "leftover pizza", "a man over 30 years old",
+    "a hero below himself", "leftover pizza",
+    "a man over 30 years old", "a spider far up in the left corner of a window",
 ]  # fmt: skip
 
 
@@ -316,7 +319,7 @@ def test_only_strings_are_parsed() -> None:
         "a dog above a cat and ", "a dog left of a cat. ", "dog ", "right over ", "to the ", "(", "<", ":1", "1", "\n ",
         "a-", "on the left ", "left: ", "a dog left, ", "behind ", "of ", "it ", "photo of ", "above it ", "left-",
         "\\(", "'", ", and ", " ", "*", "# ", "lamp on lamp ", "position: ", 'says "', "(a) ", "a b c: ", "\n- ",
-        "a \ud800 above ", "e\u0301", "a\0b above ", ":   1", "far just a bit ", "((a dog:1.2) ",
+        "a \ud800 above ", "e\u0301", "a\0b above ", ":   1", "far just a bit ", "((a dog:1.2) ", "{a|",
     ],
 )  # fmt: skip
 def test_long_prompts_take_linear_time(piece: str) -> None:
