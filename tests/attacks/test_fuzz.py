@@ -31,6 +31,7 @@ from steering_core.cli.main import main
 from steering_core.editing import edited, read_edits
 from steering_core.layout import laid_out, read_layout
 from steering_core.parser import objects, parse
+from steering_core.parser.rules import read_by_rules
 from steering_core.tokens import Token, ground
 from steering_core.training.dataset import MANIFEST, read_manifest, read_records, shard_file
 from steering_core.training.sources import coco_pictures, gqa_pictures
@@ -123,7 +124,7 @@ def test_prompt_to_tokens(cases):
             for index, (start, end) in enumerate(spans)
         ]
 
-    run(cases, prepare, lambda given: ground(parse(given[0]), given[1]), spoilt=0.001)
+    run(cases, prepare, lambda given: ground(read_by_rules(given[0]).scene, given[1]), spoilt=0.001)
 
 
 class Header:

@@ -67,11 +67,6 @@ def quick(benchmark, *options):
     return json.loads(done.stdout)
 
 
-@pytest.fixture(scope="module")
-def table():
-    return quick("steering", "--functions", "gelu")
-
-
 @pytest.mark.slow
 def test_the_learned_losses_are_held_against_the_best_centroid_loss():
     """Two prompts tell nothing of how good they are; that all ways and tables are there, they do."""
@@ -137,7 +132,9 @@ def test_losses_are_made_by_name():
         named_loss("gelu + gleu")
 
 
-def test_the_best_ways_are_measured_of_all_kinds(table):
+@pytest.mark.slow
+def test_the_best_ways_are_measured_of_all_kinds():
+    table = quick("steering", "--functions", "gelu")
     for key in ("rows", "two_relations", "near"):
         assert [(row["loss"], row["update"]) for row in table[key]] == BEST_WAYS
 

@@ -48,6 +48,7 @@ def test_others_of_the_marked_prompts_are_read_rightly() -> None:
     assert right / of >= 0.975  # measured: 98.1 %
 
 
+@pytest.mark.slow
 def test_the_shipped_weights_are_those_that_are_trained() -> None:
     assert trained_weights([example for prompt in PROMPTS for example in prompt]) == WEIGHTS_FILE.read_text(
         encoding="utf-8"
