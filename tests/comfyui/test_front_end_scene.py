@@ -124,11 +124,20 @@ def test_chain_is_placed_in_order(page):
     assert _centre(page, "car")[0] < _centre(page, "bird")[0] < _centre(page, "bus")[0]
 
 
-def test_unrelated_objects_do_not_overlap(page):
-    _layout(page, "a cat and a dog and a bird and a tree and a car")
+@pytest.mark.parametrize(
+    ("prompt", "count"),
+    [
+        ("a cat and a dog and a bird and a tree and a car", 5),
+        ("a cat and a dog in the upper left corner", 2),
+        ("a cat, a dog and a bird in the lower right corner, a tree and a car in the center", 5),
+        ("a cat on the left, a dog on the left, a bird on the left, a tree at the bottom, a car at the bottom", 5),
+    ],
+)
+def test_objects_do_not_overlap(page, prompt, count):
+    _layout(page, prompt)
 
     boxes = [chip.bounding_box() for chip in page.locator(".spatial-steering .chip").all()]
-    assert len(boxes) == 5
+    assert len(boxes) == count
     for index, a in enumerate(boxes):
         for b in boxes[:index]:
             beside = a["x"] + a["width"] <= b["x"] or b["x"] + b["width"] <= a["x"]

@@ -18,6 +18,10 @@ const ASIDE = 0.36
 /** What keeps the names of objects apart that have nothing to do with each other; names are wider than high. */
 const GAP = [0.34, 0.22]
 const ROUNDS = 200
+/** Where else an object may stand that would begin on another, as shifts: the nearest first, and rather up or down. */
+const BESIDE = [-3, -2, -1, 0, 1, 2, 3]
+  .flatMap((down) => [-1, 0, 1].map((aside) => [aside * GAP[0], down * GAP[1]]))
+  .sort(([dx, dy], [x, y]) => Math.hypot(2 * dx, dy) - Math.hypot(2 * x, y))
 
 /** A scene whose relations are those between objects, and whose places are what it says of one object each. */
 export function apart({ relations, ...scene }) {
@@ -153,16 +157,24 @@ function likest(known, [dx, dy], close) {
   return directed.reduce((best, one) => (likeness(one) > likeness(best) ? one : best)).name
 }
 
-/** Points of the objects that a scene says the place of. */
+/** Points of the objects that a scene says the place of; those of one place stand beside each other in it. */
 function stated({ objects, places, vocabulary }) {
-  return new Map(
-    places.map(([index, name]) => {
-      const { direction } = vocabulary.find((known) => known.name === name)
-      const isCenter = !direction.some(Boolean)
-      const free = onCircle(index, objects.length)
-      return [index, direction.map((sign, axis) => (sign || isCenter ? 0.5 + ASIDE * sign : free[axis]))]
-    }),
-  )
+  const points = new Map()
+  for (const [index, name] of places) {
+    const { direction } = vocabulary.find((known) => known.name === name)
+    const isCenter = !direction.some(Boolean)
+    const free = onCircle(index, objects.length)
+    const first = direction.map((sign, axis) => (sign || isCenter ? 0.5 + ASIDE * sign : free[axis]))
+    const isIn = (point) => point.every((along, axis) => along === within(along) && (along - 0.5) * direction[axis] >= 0)
+    const isClear = (point) => [...points.values()].every((other) => !areClose(point, other))
+    const beside = BESIDE.map((shift) => first.map((along, axis) => along + shift[axis]))
+    points.set(index, beside.find((point) => isIn(point) && isClear(point)) ?? first)
+  }
+  return points
+}
+
+function areClose(one, other) {
+  return GAP.every((gap, axis) => Math.abs(one[axis] - other[axis]) < gap - 1e-9)
 }
 
 /** Points that the relations of a scene ask for: objects pull and push each other until they rest. */
