@@ -191,8 +191,8 @@ class SceneLayout(io.ComfyNode):
             ],
             description=(
                 "The objects of the prompt on a small canvas: drag them to where they should be in the picture. Two "
-                "that the prompt relates stay related as they then lie to each other; two that touch are to be near "
-                "each other. Objects can be added by words of the prompt, in any language, given other words, and "
+                "that the prompt relates stay related as they then lie to each other; where they touch, they are to be "
+                "near each other. Objects can be added by words of the prompt, in any language, given other words, and "
                 "taken off."
             ),
             inputs=[
