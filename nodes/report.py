@@ -154,8 +154,9 @@ def _trace_input() -> io.Input:
 
 
 def _decoded(vae, latent: Tensor) -> Tensor:
-    """Pictures (batch, 3, H, W) in [0, 1]; an autoencoder of videos gives them as frames, which stand in the batch."""
-    return vae.decode(latent).flatten(0, -4).movedim(-1, 1)
+    """Pictures (batch, 3, H, W) in [0, 1]; of an autoencoder of videos the first frame of each."""
+    images = vae.decode(latent)
+    return (images[:, 0] if images.dim() == 5 else images).movedim(-1, 1)
 
 
 def _shown(node: type[io.ComfyNode], pictures: list[Image.Image], *others: str) -> io.NodeOutput:

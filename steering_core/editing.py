@@ -50,9 +50,12 @@ def find_phrase(prompt: str, phrase: str, occurrence: int = 0, known: Sequence[S
     Raises:
         ValueError: it does not stand there so often, or is too long for a name.
     """
-    escaped = re.escape(phrase.strip())
+    wanted = phrase.strip()
+    escaped = re.escape(wanted)
     known = objects(prompt) if known is None else known
-    named = [span for span in known if span.text.casefold() == phrase.strip().casefold()]
+    # By the very letters first, as they are counted: "Dog on the left, dog on the right" names two.
+    named = [span for span in known if span.text == wanted]
+    named = named or [span for span in known if span.text.casefold() == wanted.casefold()]
     if not named and len(escaped) > _LONGEST_NAME:
         raise ValueError(
             f'"{shortened(phrase, _LONGEST_NAME)}": a name of at most {_LONGEST_NAME} letters was expected, and has '

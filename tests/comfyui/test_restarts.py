@@ -66,3 +66,9 @@ def test_where_a_part_of_a_picture_is_kept_none_begins_again(result, what, reaso
 
 def test_a_picture_that_is_denoised_from_full_noise_begins_again(result):
     assert result["all of a picture denoised"] == [3]
+
+
+def test_attempts_are_looked_at_without_what_binds_objects(result):
+    """Bound words share no place, and what a look sees of them tells nothing."""
+    (overlaps,) = result["bound"]
+    assert len(overlaps) == 3 and min(overlaps) > 0.1

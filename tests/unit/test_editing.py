@@ -47,6 +47,7 @@ def test_objects_are_the_heads_related_or_not(prompt, names):
         ("a catalog and a cat", "cat", 0, 16),
         ("a dog above a dog", "dog", 1, 14),
         ("a red dog above a dog", "dog", 0, 18),
+        ("Dog on the left, dog on the right", "dog", 0, 17),
     ],
 )
 def test_phrases_are_found_in_any_language(prompt, phrase, occurrence, start):

@@ -260,6 +260,8 @@ def _ordinary(tensor: Tensor) -> Tensor:
             alias = type(tensor).__tensor_unflatten__(aliases, described, tensor.size(), tensor.stride())
         else:
             alias = ordinary_alias(tensor)
+            if type(tensor) not in (Tensor, nn.Parameter):  # GGUF's, which says how its bytes are meant when it moves
+                alias = alias.as_subclass(type(tensor))
         if isinstance(tensor, nn.Parameter):
             alias = nn.Parameter(alias, requires_grad=False)
         vars(alias).update({name: value for name, value in vars(tensor).items() if name not in vars(alias)})

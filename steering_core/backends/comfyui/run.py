@@ -238,6 +238,7 @@ class SteeredRun:
             def attempt(again: Steering, images: Sequence[int], number: int) -> list[tuple[Tensor, _Predictions]]:
                 """Of each picture the latent at the look, moved, and what was predicted on the way there."""
                 run = SteeredRun(again, self._network, None, None)
+                run.forwards = self.forwards  # a look is not bound
                 watch = run._watching(None, guider)
 
                 def told(state: dict[str, Any]) -> None:

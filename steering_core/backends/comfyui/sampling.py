@@ -79,10 +79,10 @@ class _SteeredModel:
         on_begin: BeginListener | None,
         on_step: StepListener | None,
     ) -> None:
-        self._model, self._steering, self._log = model, steering, log
+        self._steering, self._log = steering, log
         self._on_begin, self._on_step = on_begin, on_step
         if steering.scene is not CARRIED:
-            self._bound(steering)  # what cannot be steered is said before the sampler's node runs
+            self._bound(steering, model)  # what cannot be steered is said before the sampler's node runs
         self._run: SteeredRun | None = None
 
     def outer_sample(self, executor: Any, *args: Any, **kwargs: Any) -> Tensor:
@@ -91,7 +91,8 @@ class _SteeredModel:
         steering = self._steering
         if steering.scene is CARRIED:
             steering = replace(steering, scene=carried_relations(conditions))
-        bound, network = self._bound(steering)
+        # The sampler's own: a node behind the one that steers may have given the model another network.
+        bound, network = self._bound(steering, executor.class_obj.model_patcher)
         bound.begin()
         if network is not None:
             check_width(conditions, network.text_width)
@@ -119,11 +120,12 @@ class _SteeredModel:
         forwards = self._run and self._run.forwards
         return forwards.apply_model(executor, *args, **kwargs) if forwards else executor(*args, **kwargs)
 
-    def _bound(self, steering: Steering) -> tuple[Steering, ReadableNetwork | None]:
+    @staticmethod
+    def _bound(steering: Steering, model: ModelPatcher) -> tuple[Steering, ReadableNetwork | None]:
         """The steering tied to the model, and the network that a probe reads; none where nothing is steered."""
         if not steering.scene.relations:
             return steering, None
-        network = readable_network(self._model)
+        network = readable_network(model)
         bound = steering.bound_to(
             network.layers, stops=STOPS, changes_in_place=network.changes_in_place, spreads=network.spreads
         )

@@ -5,6 +5,7 @@ import logging
 import torch
 from setting import FailingLoss, Scene, backend, model_management, report, sample
 from spatial_steering.steering_core.losses import CentroidLoss
+from spatial_steering.steering_core.miniature.folder import FLUX_MINIATURE_DIR
 from spatial_steering.steering_core.schedule import SteeringSchedule
 from spatial_steering.steering_core.steering import Steering
 from spatial_steering.steering_core.trace import RunLog
@@ -128,5 +129,10 @@ with torch.inference_mode():
             "told": [str(restarts) for restarts in run.restarts],
         }
     whole = run_of(latent=picture, restarts=1, restart_overlap=0.0)
+    mini, own = Scene(FLUX_MINIATURE_DIR, batch=1), RunLog()
+    schedule = SteeringSchedule(refinements=1, bound=0.5, end=0.5, restarts=2, restart_overlap=0.0)
+    steered = backend.steer_model(mini.model, Steering(mini.grounded, CentroidLoss(), schedule), own)
+    run = own.run_of(mini.sample(steered))
+    result["bound"] = [one.overlaps for restarts in run.restarts for one in restarts.restarted]
     result["all of a picture denoised"] = [len(restarts.restarted) for restarts in whole.restarts]
 report(result)

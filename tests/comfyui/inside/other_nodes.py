@@ -1,0 +1,104 @@
+"""Steering beside what other nodes do to a model: caches, another network, weights of a class of their own."""
+
+import logging
+from types import SimpleNamespace
+
+import torch
+from setting import EasyCacheNode, Scene, backend, load_miniature, report, sample
+from spatial_steering.nodes.report import _decoded
+from spatial_steering.steering_core.backends.comfyui.gradients import ordinary_weights
+from spatial_steering.steering_core.losses import CentroidLoss
+from spatial_steering.steering_core.miniature.folder import FLUX_MINIATURE_DIR, MINIATURE_DIR
+from spatial_steering.steering_core.schedule import SteeringSchedule
+from spatial_steering.steering_core.steering import Steering
+from spatial_steering.steering_core.trace import RunLog
+from torch import nn
+
+STEPS = 12
+
+
+class Named(torch.Tensor):
+    """As GGUF's: moved elsewhere it keeps what it says of its bytes."""
+
+    def to(self, *arguments, **options):
+        moved = super().to(*arguments, **options)
+        moved.meant = self.meant
+        return moved
+
+
+def steered(scene, **schedule):
+    log = RunLog()
+    return backend.steer_model(
+        scene.model, Steering(scene.grounded, CentroidLoss(), SteeringSchedule(**schedule)), log
+    ), log
+
+
+def sampled(scene, model, steps=STEPS):
+    noise = sample.prepare_noise(scene.latent["samples"], 7)
+    given = scene.latent["samples"]
+    return sample.sample(
+        model, noise, steps, 3.5, "euler", "normal", scene.positive, scene.negative, given, seed=7, disable_pbar=True
+    )
+
+
+def with_another_network(folder):
+    """What a clone without dynamic memory does: the same weights in another module, and the wrappers stay."""
+    scene = Scene(folder, batch=1)
+    model, log = steered(scene, bound=0.25)
+    latent = sampled(scene, model.clone(model_override=load_miniature(folder)[0].get_clone_model_override()))
+    run = log.run_of(latent)
+    own, own_log = steered(scene, bound=0.25)
+    return {
+        "probed": [entry.step for entry in run.entries],
+        "unsteered": [str(step) for step in run.unsteered],
+        "same": torch.equal(latent, own_log.run_of(sampled(scene, own)).latent),
+    }
+
+
+def with_easycache():
+    scene = Scene(FLUX_MINIATURE_DIR, batch=1)
+    scene.model = EasyCacheNode.execute(scene.model, 0.2, 0.15, 0.95, False).result[0]
+    model, log = steered(scene, step_size=0.0, end=0.5)
+    latent = sampled(scene, model, 25)
+    return {
+        "same": torch.equal(latent, sampled(scene, scene.model, 25)),
+        "unsteered": [str(step) for step in log.run_of(latent).unsteered],
+    }
+
+
+def with_weights_of_a_class():
+    weight = torch.ones(4, 4).as_subclass(Named)
+    weight.meant = "Q8_0"
+    layer = nn.Linear(4, 4, bias=False)
+    layer._parameters["weight"] = weight
+    guider = SimpleNamespace(inner_model=SimpleNamespace(diffusion_model=layer), loaded_models=[])
+    with ordinary_weights(guider):
+        within = layer.weight
+        told = {
+            "class": type(within).__name__,
+            "is ordinary": not within.is_inference(),
+            "is not copied": within.data_ptr() == weight.data_ptr(),
+            "moved": within.to(torch.float64).meant,
+        }
+    return {**told, "is back": layer._parameters["weight"] is weight}
+
+
+def pictures_of_frames():
+    """What Token Map Preview makes of an autoencoder of videos, and of pictures."""
+    return [
+        list(_decoded(SimpleNamespace(decode=lambda _, size=size: torch.zeros(size)), torch.zeros(2, 4, 8, 8)).shape)
+        for size in ((2, 9, 64, 32, 3), (2, 64, 32, 3))
+    ]
+
+
+logging.disable(logging.WARNING)
+with torch.inference_mode():
+    result = {
+        "another network": {
+            folder.name: with_another_network(folder) for folder in (MINIATURE_DIR, FLUX_MINIATURE_DIR)
+        },
+        "easycache": with_easycache(),
+        "pictures of frames": pictures_of_frames(),
+        "weights of a class": with_weights_of_a_class(),
+    }
+report(result)

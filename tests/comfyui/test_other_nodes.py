@@ -1,0 +1,34 @@
+"""Steering beside what other nodes do to a model."""
+
+from __future__ import annotations
+
+import pytest
+
+
+@pytest.fixture(scope="module")
+def result(comfyui):
+    return comfyui.run("other_nodes.py")
+
+
+@pytest.mark.parametrize("miniature", ["miniature", "flux_miniature"])
+def test_a_network_that_a_later_node_puts_in_its_place_is_steered_and_bound(result, miniature):
+    told = result["another network"][miniature]
+    assert told["probed"] and not told["unsteered"] and told["same"]
+
+
+def test_what_easycache_skips_does_not_hang_on_what_steering_looks_at(result):
+    assert result["easycache"] == {"same": True, "unsteered": []}
+
+
+def test_weights_of_a_class_of_their_own_stay_of_it(result):
+    assert result["weights of a class"] == {
+        "class": "Named",
+        "is ordinary": True,
+        "is not copied": True,
+        "moved": "Q8_0",
+        "is back": True,
+    }
+
+
+def test_of_a_video_the_first_frame_is_previewed(result):
+    assert result["pictures of frames"] == [[2, 3, 64, 32], [2, 3, 64, 32]]
