@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
-from steering_core.parser.network import KINDS
-from steering_core.relations import Relation, Scene, Statement
+from steering_core.parser.likelihood import inverse_of
+from steering_core.parser.network import KINDS, KINDS_OF_TWO
+from steering_core.relations import Scene, Statement
 
 #: Prompts that the parser was made by, those that only its thresholds were chosen by, and those that neither was.
 LEARNED = Path(__file__).resolve().parents[1] / "tests" / "unit" / "artists_prompts.txt"
 SINCE = LEARNED.with_name("artists_prompts_since.txt")
 HELD_OUT = LEARNED.with_name("artists_prompts_held_out.txt")
+
+#: What is held against facts: a statement of the parser, or another reader's fact.
+Read = TypeVar("Read")
 
 
 class Fact(NamedTuple):
@@ -28,8 +32,8 @@ class Fact(NamedTuple):
     def is_said_by(self, read: Statement) -> bool:
         """Whether it is what was read; a relation says the same of both objects the other way round."""
         ways = [(read.subject, read.relation, read.object)]
-        if isinstance(read.relation, Relation):
-            ways.append((read.object, read.relation.inverse, read.subject))
+        if read.object:
+            ways.append((read.object, inverse_of(read.relation), read.subject))
         return any(
             kind == self.kind
             and is_one_of(subject.text, self.subjects)
@@ -37,10 +41,46 @@ class Fact(NamedTuple):
             for subject, kind, thing in ways
         )
 
+    def says_the_same_as(self, other: Fact) -> bool:
+        """Whether another reader's is the same, by some of the names."""
+        return self._as_told_by(other) is not None
+
+    def with_names_of(self, other: Fact) -> Fact:
+        """Itself, also by the names of another that says the same."""
+        told = self._as_told_by(other) or self
+        subjects, objects = (
+            tuple(dict.fromkeys(names)) for names in (self.subjects + told.subjects, self.objects + told.objects)
+        )
+        return self._replace(subjects=subjects, objects=objects)
+
+    def _as_told_by(self, other: Fact) -> Fact | None:
+        """The same by another's names; none where it says something else."""
+        ways = [other]
+        if other.kind in _INVERSES:
+            ways.append(Fact(other.objects, _INVERSES[other.kind], other.subjects, other.optional))
+        same = (
+            one
+            for one in ways
+            if one.kind == self.kind and _are_one(self.subjects, one.subjects) and _are_one(self.objects, one.objects)
+        )
+        return next(same, None)
+
+    def __str__(self) -> str:
+        return f"{'|'.join(self.subjects)} {self.kind} {'|'.join(self.objects)}".strip()
+
     def follows_from(self, facts: Sequence[Fact]) -> bool:
         """Whether others say the places of both its objects: then it need not be read besides."""
         placed = [fact.subjects for fact in facts if fact.kind.startswith("at_")]
         return self.subjects in placed and self.objects in placed
+
+
+_INVERSES = {kind.value: inverse_of(kind).value for kind in KINDS_OF_TWO}
+
+
+def _are_one(some: Sequence[str], others: Sequence[str]) -> bool:
+    return (
+        some == others or any(is_one_of(name, others) for name in some) or any(is_one_of(one, some) for one in others)
+    )
 
 
 def is_one_of(text: str, names: Sequence[str]) -> bool:
@@ -108,17 +148,27 @@ class Score:
         ])  # fmt: skip
 
     def add(self, read: Scene, facts: Sequence[Fact]) -> None:
-        """Count what was read in a prompt where a person reads some facts."""
-        left, needed = list(facts), [fact for fact in facts if not (fact.optional or fact.follows_from(facts))]
-        for stated in (*read.relations, *read.depth):
-            fact = next((fact for fact in left if fact.is_said_by(stated)), None)
+        """Count what the parser read in a prompt where a person reads some facts."""
+        self._add(read.prompt, (*read.relations, *read.depth), facts, Fact.is_said_by)
+
+    def add_reader(self, prompt: str, read: Sequence[Fact], facts: Sequence[Fact]) -> None:
+        """Count what one person is sure to read in a prompt where another reads some facts."""
+        self._add(prompt, needed_of(read), facts, Fact.says_the_same_as)
+
+    def _add(
+        self, prompt: str, read: Sequence[Read], facts: Sequence[Fact], are_one: Callable[[Fact, Read], bool]
+    ) -> None:
+        left, needed = list(facts), needed_of(facts)
+        for stated in read:
+            fact = next((fact for fact in left if are_one(fact, stated)), None)
             if not fact:
-                self.wrong.append(f"{stated} <- {read.prompt!r}")
+                self.wrong.append(f"{stated} <- {prompt!r}")
                 continue
             left.remove(fact)
             self.right += fact in needed
-        self.missed += [
-            f"{'|'.join(fact.subjects)} {fact.kind} {'|'.join(fact.objects)} <- {read.prompt!r}"
-            for fact in left
-            if fact in needed
-        ]
+        self.missed += [f"{fact} <- {prompt!r}" for fact in left if fact in needed]
+
+
+def needed_of(facts: Sequence[Fact]) -> list[Fact]:
+    """Those that must be read: not bracketed, and no relation that the places of both objects give."""
+    return [fact for fact in facts if not (fact.optional or fact.follows_from(facts))]
