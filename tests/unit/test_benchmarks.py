@@ -67,6 +67,11 @@ def quick(benchmark, *options):
     return json.loads(done.stdout)
 
 
+@pytest.fixture(scope="module")
+def table():
+    return quick("steering", "--functions", "gelu")
+
+
 @pytest.mark.slow
 def test_the_learned_losses_are_held_against_the_best_centroid_loss():
     """Two prompts tell nothing of how good they are; that all ways and tables are there, they do."""
@@ -133,8 +138,7 @@ def test_losses_are_made_by_name():
 
 
 @pytest.mark.slow
-def test_the_best_ways_are_measured_of_all_kinds():
-    table = quick("steering", "--functions", "gelu")
+def test_the_best_ways_are_measured_of_all_kinds(table):
     for key in ("rows", "two_relations", "near"):
         assert [(row["loss"], row["update"]) for row in table[key]] == BEST_WAYS
 
@@ -418,6 +422,7 @@ def test_what_steering_costs_is_measured():
         assert 1 < row["image_time"] < 2 < row["research_image_time_counted"]
 
 
+@pytest.mark.slow
 def test_rows_hold_fractions_that_fit_together(table):
     for row in table["rows"] + table["two_relations"] + table["near"]:
         assert set(row) >= SHARES | {"images", "time_ratio"} and row["steps"] == 25
@@ -428,6 +433,7 @@ def test_rows_hold_fractions_that_fit_together(table):
         assert low <= row["oa"] <= high
 
 
+@pytest.mark.slow
 def test_steering_makes_relations_come_true(table):
     unsteered, *steered = table["rows"]
     assert unsteered["time_ratio"] == 1
@@ -448,6 +454,7 @@ def test_objects_at_their_places_are_counted_of_those_found():
     assert center.startswith("| none | none | center | 3 | 100.0% | 100.0% (")
 
 
+@pytest.mark.slow
 def test_places_are_measured(monkeypatch, capsys):
     monkeypatch.setattr("sys.argv", ["places", "--prompts", "1", "--jobs", "1", "--json"])
     places.main()
