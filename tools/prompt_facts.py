@@ -17,6 +17,8 @@ LEARNED = Path(__file__).resolve().parents[1] / "tests" / "unit" / "artists_prom
 SINCE = LEARNED.with_name("artists_prompts_since.txt")
 HELD_OUT = LEARNED.with_name("artists_prompts_held_out.txt")
 
+#: By the names of kinds, what relates two said the other way round.
+INVERSES = {kind.value: inverse_of(kind).value for kind in KINDS_OF_TWO}
 #: What is held against facts: a statement of the parser, or another reader's fact.
 Read = TypeVar("Read")
 
@@ -56,8 +58,8 @@ class Fact(NamedTuple):
     def _as_told_by(self, other: Fact) -> Fact | None:
         """The same by another's names; none where it says something else."""
         ways = [other]
-        if other.kind in _INVERSES:
-            ways.append(Fact(other.objects, _INVERSES[other.kind], other.subjects, other.optional))
+        if other.kind in INVERSES:
+            ways.append(Fact(other.objects, INVERSES[other.kind], other.subjects, other.optional))
         same = (
             one
             for one in ways
@@ -72,9 +74,6 @@ class Fact(NamedTuple):
         """Whether others say the places of both its objects: then it need not be read besides."""
         placed = [fact.subjects for fact in facts if fact.kind.startswith("at_")]
         return self.subjects in placed and self.objects in placed
-
-
-_INVERSES = {kind.value: inverse_of(kind).value for kind in KINDS_OF_TWO}
 
 
 def _are_one(some: Sequence[str], others: Sequence[str]) -> bool:

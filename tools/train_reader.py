@@ -27,7 +27,7 @@ from torch import Tensor, nn
 
 from steering_core.files import save_text, written_whole
 from steering_core.parser.judged import Thresholds, judged
-from steering_core.parser.likelihood import inverse_of, words_of
+from steering_core.parser.likelihood import words_of
 from steering_core.parser.network import (
     KINDS,
     KINDS_OF_TWO,
@@ -42,7 +42,7 @@ from steering_core.parser.network import (
     together,
 )
 from steering_core.parser.rules import read_by_rules
-from tools.prompt_facts import LEARNED, SINCE, Fact, Score, prompts_of
+from tools.prompt_facts import INVERSES, LEARNED, SINCE, Fact, Score, prompts_of
 from tools.simple_prompts import simple_prompts
 
 EPOCHS = 7
@@ -276,15 +276,14 @@ def loss_of(network: PromptNetwork, examples: Sequence[Example]) -> Tensor:
 
 _NUMBERS = {kind.value: number for number, kind in enumerate(KINDS)}
 _NUMBERS_OF_TWO = {kind.value: number for number, kind in enumerate(KINDS_OF_TWO)}
-_INVERSES = {kind.value: inverse_of(kind).value for kind in KINDS_OF_TWO}
 
 
 def _pass_over(weight: Tensor, kind: str, ends: Ends) -> None:
     """Count nothing of a statement, nor of the same the other way round."""
     subject, object = ends
     weight[_NUMBERS[kind], subject] = 0
-    if object is not None and kind in _INVERSES:
-        weight[_NUMBERS[_INVERSES[kind]], object] = 0
+    if object is not None and kind in INVERSES:
+        weight[_NUMBERS[INVERSES[kind]], object] = 0
 
 
 def check(prompts: Sequence[tuple[str, list[Fact]]]) -> None:

@@ -166,15 +166,12 @@ function stated({ objects, places, vocabulary }) {
     const free = onCircle(index, objects.length)
     const first = direction.map((sign, axis) => (sign || isCenter ? 0.5 + ASIDE * sign : free[axis]))
     const isIn = (point) => point.every((along, axis) => along === within(along) && (along - 0.5) * direction[axis] >= 0)
-    const isClear = (point) => [...points.values()].every((other) => !areClose(point, other))
+    const isClear = (point) =>
+      [...points.values()].every((other) => Math.min(...missing(point.map((along, axis) => along - other[axis]))) < 1e-9)
     const beside = BESIDE.map((shift) => first.map((along, axis) => along + shift[axis]))
     points.set(index, beside.find((point) => isIn(point) && isClear(point)) ?? first)
   }
   return points
-}
-
-function areClose(one, other) {
-  return GAP.every((gap, axis) => Math.abs(one[axis] - other[axis]) < gap - 1e-9)
 }
 
 /** Points that the relations of a scene ask for: objects pull and push each other until they rest. */
@@ -205,10 +202,15 @@ function wantedOffset(vocabulary, name) {
 
 /** Moves two objects apart that are too close, along the axis on which less is missing. */
 function push(a, b, offset, shift) {
-  const missing = offset.map((distance, axis) => GAP[axis] - Math.abs(distance))
-  if (Math.min(...missing) <= 0) return
-  const axis = missing[0] < missing[1] ? 0 : 1
-  shift(a, b, axis, offset[axis] > 0 ? missing[axis] : -missing[axis])
+  const by = missing(offset)
+  if (Math.min(...by) <= 0) return
+  const axis = by[0] < by[1] ? 0 : 1
+  shift(a, b, axis, offset[axis] > 0 ? by[axis] : -by[axis])
+}
+
+/** What is missing on each axis until two objects do not lie on each other. */
+function missing(offset) {
+  return offset.map((distance, axis) => GAP[axis] - Math.abs(distance))
 }
 
 /** Where an object is to begin: they stand in a circle, the first on the left. */
