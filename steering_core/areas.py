@@ -11,7 +11,7 @@ from .editing import distinct, find_phrase
 from .evaluation.boxes import Box, Point
 from .parser import objects
 from .parts import Part
-from .relations import CENTER_DISTANCE, MIDDLE, Place, Scene, Span, SpatialRelation
+from .relations import CENTER_DISTANCE, MIDDLE, Place, Scene, Span, SpatialRelation, along
 
 #: ComfyUI's elements count the picture's sides in thousandths.
 _SIDE = 1000
@@ -28,12 +28,7 @@ def place_at(point: Point) -> Place:
     dx, dy = point[0] - MIDDLE[0], point[1] - MIDDLE[1]
     if math.hypot(dx, dy) < CENTER_DISTANCE:
         return Place.AT_CENTER
-
-    def likeness(place: Place) -> float:
-        x, y = place.direction
-        return (dx * x + dy * y) / math.hypot(x, y)
-
-    return max((place for place in Place if any(place.direction)), key=likeness)
+    return along(Place, (dx, dy))
 
 
 def area_of(place: Place) -> Box:

@@ -29,6 +29,10 @@ class NamedObject(NamedTuple):
     name: str
     occurrence: int
 
+    def __str__(self) -> str:
+        """The name, with a number from the second of it on."""
+        return f"{self.name} {self.occurrence + 1}" if self.occurrence else self.name
+
 
 def numbered(spans: Iterable[Span]) -> dict[Span, NamedObject]:
     """Each of a prompt's objects by its name, and which one of that name it is."""
@@ -41,29 +45,16 @@ def numbered(spans: Iterable[Span]) -> dict[Span, NamedObject]:
 
 
 def find_phrase(prompt: str, phrase: str, occurrence: int = 0, known: Sequence[Span] | None = None) -> Span:
-    """Where a phrase stands in a prompt, in any language.
+    """Where a phrase stands in a prompt.
 
     Args:
-        occurrence: which one, from 0: of the objects with this very name, else of the words, else of the letters.
+        occurrence: which one of ``find_phrases``, from 0.
         known: the prompt's ``objects``, where they have been read before.
 
     Raises:
         ValueError: it does not stand there so often, or is too long for a name.
     """
-    wanted = phrase.strip()
-    escaped = re.escape(wanted)
-    known = objects(prompt) if known is None else known
-    # By the very letters first, as they are counted: "Dog on the left, dog on the right" names two.
-    named = [span for span in known if span.text == wanted]
-    named = named or [span for span in known if span.text.casefold() == wanted.casefold()]
-    if not named and len(escaped) > _LONGEST_NAME:
-        raise ValueError(
-            f'"{shortened(phrase, _LONGEST_NAME)}": a name of at most {_LONGEST_NAME} letters was expected, and has '
-            f"{len(phrase)}. Name an object with a few words of the prompt."
-        )
-    for pattern in (rf"(?<!\w){escaped}(?!\w)", escaped):
-        # Where words are not set apart by spaces, there are only letters to go by.
-        named = named or [Span(m.group(), *m.span()) for m in re.finditer(pattern, prompt, re.IGNORECASE) if m.group()]
+    named = find_phrases(prompt, phrase, objects(prompt) if known is None else known)
     if occurrence >= len(named):
         raise ValueError(
             f'"{" ".join(phrase.splitlines())}" was expected {_times(occurrence + 1)} in the prompt '
@@ -75,6 +66,32 @@ def find_phrase(prompt: str, phrase: str, occurrence: int = 0, known: Sequence[S
 
 def _times(count: int) -> str:
     return "once" if count == 1 else f"{count} times"
+
+
+def find_phrases(prompt: str, phrase: str, known: Sequence[Span]) -> list[Span]:
+    """All that a phrase can stand for in a prompt, in any language, in their order: the objects with this very name,
+    else the words, else the letters.
+
+    Args:
+        known: the prompt's ``objects``.
+
+    Raises:
+        ValueError: it is too long for a name.
+    """
+    wanted = phrase.strip()
+    escaped = re.escape(wanted)
+    # By the very letters first, as they are counted: "Dog on the left, dog on the right" names two.
+    named = [span for span in known if span.text == wanted]
+    named = named or [span for span in known if span.text.casefold() == wanted.casefold()]
+    if not named and len(escaped) > _LONGEST_NAME:
+        raise ValueError(
+            f'"{shortened(phrase, _LONGEST_NAME)}": a name of at most {_LONGEST_NAME} letters was expected, and has '
+            f"{len(phrase)}. Name an object with a few words of the prompt."
+        )
+    for pattern in (rf"(?<!\w){escaped}(?!\w)", escaped):
+        # Where words are not set apart by spaces, there are only letters to go by.
+        named = named or [Span(m.group(), *m.span()) for m in re.finditer(pattern, prompt, re.IGNORECASE) if m.group()]
+    return named
 
 
 def with_relation(scene: Scene, subject: str, relation: Relation | Place, object: str | None = None) -> Scene:

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
-from .editing import NamedObject, between, distinct, find_phrase, numbered
+from .described import shortened
+from .editing import NamedObject, between, distinct, find_phrases, numbered
+from .evaluation.boxes import Point
 from .parser import objects
 from .parts import Part
-from .relations import STEERED_NAMES, Place, Relation, Scene, Span, relation_named
+from .relations import STEERED_NAMES, Place, Relation, Scene, Span, SpatialRelation, along, ends, relation_named
 
 #: Most objects of a layout: each pair of them can be related.
 MOST_PLACED = 64
+#: Objects that were put closer to each other, in widths of the picture, are to be next to each other.
+TOUCHING_DISTANCE = 0.2
 _RELATIONS = tuple(relation.value for relation in Relation)
 
 
@@ -26,7 +31,7 @@ class PlacedObject(NamedTuple):
 
     name: str
     occurrence: int
-    point: tuple[float, float]
+    point: Point
 
 
 class Layout(NamedTuple):
@@ -88,31 +93,57 @@ def _read_triplet(part: Part, objects: int) -> tuple[int, Relation | Place, int 
 def laid_out(scene: Scene, layout: Layout) -> Scene:
     """The scene with what a layout asks in place of its own; as it is where the layout is empty.
 
-    What the scene states of the place of an object stays as long as the layout gives the object no place of its own,
-    and has not put it elsewhere.
+    What the scene states of an object's place stays as long as the layout gives the object no place of its own, and has
+    not put it elsewhere. What it states of two objects stays as long as the layout does not relate them; where both
+    were put somewhere, they are related as they lie there. Objects that the prompt does not name are passed over, and
+    told (``Scene.absent``): a prompt can change, or be one of several.
 
     Raises:
-        ValueError: an object is not in the prompt.
+        ValueError: two objects of the layout are the same, or a name is too long to be looked for.
     """
     known = objects(scene.prompt)
     removed = _taken_off(scene, layout.removed, known)
-    kept = [stated for stated in scene.relations if removed.isdisjoint(stated.ends)]
-    if layout.objects:
-        spans = [find_phrase(scene.prompt, placed.name, placed.occurrence, known) for placed in layout.objects]
-        given = {spans[subject] for subject, relation, _ in layout.relations if isinstance(relation, Place)}
-        points = {span: placed.point for span, placed in zip(spans, layout.objects) if span not in given}
-        kept = [
-            stated
-            for stated in kept
-            if isinstance(stated.relation, Place)
-            and stated.subject not in given
-            and (stated.subject not in points or stated.relation.holds(points[stated.subject]))
-        ]
-        kept += [
-            between(spans[subject], relation, None if object is None else spans[object])
-            for subject, relation, object in layout.relations
-        ]
-    return replace(scene, relations=distinct(*kept))
+    spans, absent = _found(scene.prompt, layout.objects, known)
+    points = {span: layout.objects[at].point for at, span in spans.items()}
+    asked = [
+        between(spans[subject], relation, None if object is None else spans[object])
+        for subject, relation, object in layout.relations
+        if all(end in spans for end in ends(subject, object))
+    ]
+    settled = {frozenset(one.ends) for one in asked}
+    stated = [one for one in scene.relations if removed.isdisjoint(one.ends) and frozenset(one.ends) not in settled]
+    kept = [one for said in stated if (one := _as_it_lies(said, points))]
+    return replace(scene, relations=distinct(*kept, *asked), absent=(*scene.absent, *absent))
+
+
+def _found(prompt: str, placed: Sequence[PlacedObject], known: Sequence[Span]) -> tuple[dict[int, Span], Sequence[str]]:
+    """Where placed objects stand in a prompt, by their positions in the layout; and the names of the others.
+
+    Raises:
+        ValueError: a name is too long to be looked for.
+    """
+    spans = {}
+    for at, one in enumerate(placed):
+        standing = find_phrases(prompt, one.name, known)
+        if one.occurrence < len(standing):
+            spans[at] = standing[one.occurrence]
+    return spans, [shortened(str(NamedObject(*one[:2]))) for at, one in enumerate(placed) if at not in spans]
+
+
+def _as_it_lies(stated: SpatialRelation, points: Mapping[Span, Point]) -> SpatialRelation | None:
+    """What is left of a statement once objects were put at points, of which nothing else is asked."""
+    if any(end not in points for end in stated.ends):
+        return stated
+    at = [points[end] for end in stated.ends]
+    if isinstance(stated.relation, Place):
+        return stated if stated.relation.holds(*at) else None
+    return replace(stated, relation=_relation_at(*at))
+
+
+def _relation_at(subject: Point, object: Point) -> Relation:
+    """How two points lie to each other: in the closest of the eight directions, or next to each other."""
+    offset = subject[0] - object[0], subject[1] - object[1]
+    return Relation.NEAR if math.hypot(*offset) < TOUCHING_DISTANCE else along(Relation, offset)
 
 
 def _taken_off(scene: Scene, removed: Sequence[NamedObject], known: Sequence[Span]) -> set[Span]:

@@ -6,6 +6,7 @@ Directions follow the image: x grows to the right and y grows downward, both in 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Enum
 from functools import cached_property
@@ -133,6 +134,9 @@ class Depth(str, Enum):
         return _DEPTH_PHRASES[self]
 
 
+Steered = TypeVar("Steered", Relation, Place)
+
+
 def _displacement(relation: Relation | Place, offset: tuple[float, float]) -> float:
     """How far an offset (dx, dy) goes in a relation's direction; without one, how far it falls short of its reach."""
     if not any(relation.direction):
@@ -204,6 +208,16 @@ _DEPTH_PHRASES = {
     Depth.IN_FOREGROUND: "in the foreground",
     Depth.IN_BACKGROUND: "in the background",
 }
+
+
+def along(known: Iterable[Steered], offset: tuple[float, float]) -> Steered:
+    """The relation or place whose direction is closest to an offset (dx, dy), of those that have one."""
+
+    def likeness(one: Steered) -> float:
+        x, y = one.direction
+        return (offset[0] * x + offset[1] * y) / math.hypot(x, y)
+
+    return max((one for one in known if any(one.direction)), key=likeness)
 
 
 def ends(subject: End, object: End | None) -> tuple[End, ...]:
@@ -303,11 +317,13 @@ class Scene:
     Attributes:
         relations: between objects and of objects to the picture, in reading order.
         depth: what else it states, in reading order; it is told and not steered.
+        absent: names of objects that were put somewhere, and that the prompt does not name.
     """
 
     prompt: str
     relations: tuple[SpatialRelation, ...]
     depth: tuple[DepthRelation, ...] = ()
+    absent: tuple[str, ...] = ()
 
     @cached_property
     def objects(self) -> tuple[Span, ...]:
@@ -317,8 +333,9 @@ class Scene:
 
     @property
     def unsteered(self) -> tuple[str, ...]:
-        """A line for each depth: that it was read, and is not steered."""
-        return tuple(f"read, but not steered: {depth}" for depth in self.depth)
+        """A line for all that is not steered: each depth that was read, and each object that the prompt lacks."""
+        read = (f"read, but not steered: {depth}" for depth in self.depth)
+        return (*read, *(f"placed, but not in the prompt: {name}" for name in self.absent))
 
 
 def said_of(subject: Span, relation: Relation | Place | Depth, object: Span | None) -> SpatialRelation | DepthRelation:

@@ -246,6 +246,7 @@ def trace_as_json(
         "objects": list(scene.names),
         "relations": [scene.describe(relation) for relation in scene.relations],
         "read_not_steered": [str(depth) for depth in scene.scene.depth],
+        "placed_not_in_prompt": list(scene.scene.absent),
         "attention": [one.as_json() for one in settled(scene, trace)],
         "presence": _presence_as_json(trace[-1]) if trace else None,
         "trace": [entry.as_json() for entry in trace],

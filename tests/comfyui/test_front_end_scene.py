@@ -470,35 +470,57 @@ def test_saved_workflow_brings_the_places_back(page):
     assert (x, y) == pytest.approx(_at(page, 0.8, 0.9), abs=3)
 
 
-def test_changed_prompt_keeps_places_and_drops_what_is_gone(page):
+def _sent(page):
+    """The layout as it is sent to the server."""
+    nodes = page.evaluate("async () => (await app.graphToPrompt()).output").values()
+    (layout,) = [node["inputs"]["layout"] for node in nodes if node["class_type"].endswith("SceneLayout")]
+    return layout
+
+
+def test_a_prompt_that_changes_loses_nothing_that_was_placed(page, server):
     _layout(page, _CAT_DOG)
     _drag(page, "cat", 0.3, 0.8)
-    cat = _places(page)["cat"]
+    value = page.evaluate(_VALUE)
 
     _write(page, "a cat to the left of a bus")
     _chip(page, "bus").wait_for()
 
-    assert _places(page)["cat"] == cat
-    assert _relations(page) == [("cat", "left_of", "bus")]
+    said = ["cat in the lower left corner", "cat to the left of bus", "placed, but not in the prompt: dog"]
+    assert _said(page) == said
+    assert _centre(page, "cat") == pytest.approx(_at(page, 0.3, 0.8), abs=3)
     assert _chip(page, "dog").count() == 0
+    assert page.evaluate(_VALUE) == value and _sent(page) == value
+    assert sorted(_run(page, server).splitlines()) == sorted(said)
 
-    _write(page, "a tree above a car")
-    _chip(page, "tree").wait_for()
-    assert page.evaluate(_VALUE) == {}
+    _write(page, _CAT_DOG)
+    _chip(page, "dog").wait_for()
+    assert _said(page) == ["cat in the lower left corner", "cat below and to the left of dog"]
+    assert _relations(page) == [("cat", "below_left", "dog")]
 
 
-def test_prompt_sent_to_the_server_holds_the_layout(page):
+def test_a_change_on_the_canvas_drops_what_the_prompt_does_not_name(page):
     _layout(page, _CAT_DOG)
+    _drag(page, "cat", 0.3, 0.8)
+    _write(page, "a cat to the left of a bus")
+    _chip(page, "bus").wait_for()
+    _drag(page, "bus", 0.8, 0.2)
+    assert set(_places(page)) == {"cat", "bus"}
+    assert _relations(page) == [("cat", "below_left", "bus")]
+
+
+def test_objects_that_were_placed_and_come_to_be_related_are_as_they_lie(page, server):
+    _layout(page, "a cat, a dog")
     _drag(page, "cat", 0.5, 0.1)
     _drag(page, "dog", 0.5, 0.9)
-    # What is sent fits the prompt, even if it was changed just now.
+    value = page.evaluate(_VALUE)
+    # What is sent holds for the prompt, even if it was changed just now.
     _write(page, "a cat to the left of a dog and a bird above a car")
 
-    sent = page.evaluate("async () => (await app.graphToPrompt()).output")
-
-    (layout,) = [node["inputs"]["layout"] for node in sent.values() if node["class_type"].endswith("SceneLayout")]
-    assert [placed["name"] for placed in layout["objects"]] == ["cat", "dog", "bird", "car"]
-    assert layout["relations"] == [[0, "at_top", None], [1, "at_bottom", None], [0, "above", 1], [2, "above", 3]]
+    assert _sent(page) == value
+    said = ["cat at the top", "dog at the bottom", "cat above dog", "bird above car"]
+    assert sorted(_run(page, server).splitlines()) == sorted(said)
+    _chip(page, "bird").wait_for()
+    assert sorted(_said(page)) == sorted(said)
 
 
 def test_field_grows_with_the_node(page):
@@ -678,7 +700,9 @@ def test_switched_off_and_changed_relations_are_edits(page):
     assert page.evaluate(_VALUE) == {"relations": [near]}
     _write(page, _CAT_DOG)
     page.wait_for_function("() => document.querySelectorAll('.row').length === 1")
-    assert page.evaluate(_VALUE) == {}
+    assert page.evaluate(_VALUE) == {"relations": [near]}, "the prompt may be half written"
+    page.locator(".spatial-steering .row input").uncheck()
+    assert page.evaluate(_VALUE) == {"relations": [off]}
 
 
 def _run(page, server):

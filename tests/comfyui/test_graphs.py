@@ -355,6 +355,20 @@ def test_edited_and_laid_out_relations_reach_the_sampler(server):
         assert words in first and not any(" attention: " in line for line in others)
 
 
+def test_a_layout_of_another_prompt_costs_no_picture_and_is_told(server):
+    layout = {
+        "objects": [{"name": name, "occurrence": 0, "x": 0.9, "y": 0.5} for name in ("zebra", "airplane")],
+        "relations": [[1, "left_of", 0], [1, "at_right", None]],
+    }
+    changed = pack_node("SceneLayout", relations=["parser", 1], layout=layout)
+    entry = server.run(graph(changed=changed, summary=core_node("PreviewAny", source=["changed", 1])))
+    assert sorted(_text(entry, "summary").splitlines()) == [
+        "airplane on the right",
+        "giraffe above airplane",
+        "placed, but not in the prompt: zebra",
+    ]
+
+
 def _restarting(update: str = "latent_descent", restarts: int = 2) -> dict:
     """A schedule by which every picture begins again."""
     node = schedule_node(update)

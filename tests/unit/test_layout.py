@@ -21,15 +21,15 @@ def placed(*names: str) -> list[dict]:
 
 def test_a_layout_takes_the_place_of_the_relations():
     value = {"objects": placed("dog", "dog", "cat"), "relations": [[0, "left_of", 1], [2, "above_left", 1]]}
-    scene = laid_out(parse("a dog and a dog near a cat"), read_layout(value))
+    scene = laid_out(parse("a dog, a dog near a cat"), read_layout(value))
     assert texts(scene) == ["dog to the left of dog", "cat above and to the left of dog"]
     assert scene.relations[0].subject != scene.relations[0].object
 
 
 def test_a_layout_leaves_places_in_the_picture():
     value = {"objects": placed("dog", "cat"), "relations": [[0, "above", 1]]}
-    scene = laid_out(parse("a dog on the left, a cat to the right of a bird"), read_layout(value))
-    assert texts(scene) == ["dog on the left", "dog above cat"]
+    scene = laid_out(parse("a dog on the left, a cat to the right of a dog"), read_layout(value))
+    assert texts(scene) == ["dog on the left", "cat to the right of dog", "dog above cat"]
 
 
 @pytest.mark.parametrize(("stated", "x", "y"), [("right", 0.9, 0.5), ("left", 0.1, 0.5), ("bottom", 0.5, 0.9)])
@@ -41,10 +41,39 @@ def test_an_object_that_was_dragged_out_of_its_place_has_it_no_more(stated, x, y
         assert texts(scene) == [*kept, "cat at the top"]
 
 
-def test_an_empty_layout_leaves_the_scene_and_objects_alone_relate_nothing():
+def test_an_empty_layout_leaves_the_scene():
     scene = parse(PROMPT)
     assert laid_out(scene, read_layout({})) == scene
-    assert laid_out(scene, read_layout({"objects": placed("dog"), "relations": []})).relations == ()
+
+
+def test_relations_of_the_prompt_stay_of_which_not_both_objects_were_placed():
+    value = {"objects": placed("dog"), "relations": [[0, "at_left", None]]}
+    said = ["dog above cat", "car to the left of bird", "dog on the left"]
+    assert sorted(texts(laid_out(parse(PROMPT.replace("red ", "")), read_layout(value)))) == sorted(said)
+
+
+@pytest.mark.parametrize(
+    ("point", "said"),
+    [((0.5, 0.9), "dog below cat"), ((0.1, 0.1), "dog above and to the left of cat"), ((0.5, 0.4), "dog next to cat")],
+)
+def test_objects_that_the_prompt_relates_and_the_layout_does_not_are_related_as_they_lie(point, said):
+    objects = [
+        {"name": name, "occurrence": 0, "x": x, "y": y} for name, (x, y) in (("dog", point), ("cat", (0.5, 0.5)))
+    ]
+    scene = laid_out(parse("a dog above a cat"), read_layout({"objects": objects, "relations": []}))
+    assert texts(scene) == [said]
+
+
+def test_a_layout_of_another_prompt_is_passed_over_as_far_as_its_objects_are_gone():
+    value = {
+        "objects": placed("zebra", "cat", "cat"),
+        "relations": [[0, "above", 1], [0, "at_left", None], [1, "at_right", None], [2, "at_top", None]],
+    }
+    scene = laid_out(parse("a dog above a cat"), read_layout(value))
+    assert texts(scene) == ["dog above cat", "cat on the right"]
+    assert scene.absent == ("zebra", "cat 2")
+    assert scene.unsteered == ("placed, but not in the prompt: zebra", "placed, but not in the prompt: cat 2")
+    assert laid_out(parse("a bird left of a cup"), read_layout({**value, "objects": placed("a", "b", "c")})).relations
 
 
 DOG = placed("dog")[0]

@@ -42,7 +42,6 @@ function editsView(change) {
     element,
     show,
     fault: faultOfEdits,
-    fit: (scene, value) => edits(editsOf(scene, value).filter(Boolean)),
     missing: ({ relations }) => (relations.length ? undefined : words.noRelations),
   }
 }

@@ -2,14 +2,15 @@
  * Where objects stand on the field, and what is asked of them. What a scene says of an object's place in the picture is
  * where it begins, and no part of the layout.
  *
- * A layout is {points, placed, places, relations}: a point [x, y] for each object of the scene, in [0, 1] with y
- * downward; the objects that a person or a relation has given a place; the names of the places in the picture of those
- * that a person has dragged; and the relations between two, as a scene has them.
+ * A layout is {points, placed, stated, places, relations}: a point [x, y] for each object of the scene, in [0, 1] with y
+ * downward; the objects that a person or a relation has given a place; what the scene says of places in the picture, as
+ * far as it stays; the names of the places of those objects that a person has dragged; and the relations between two, as
+ * a scene has them. steering_core/layout.py makes the same of a value.
  */
 
-import { positions } from "./scene.js"
+import { positions } from "./objects.js"
 
-/** Objects closer than this touch: they are near each other. */
+/** Objects closer than this touch: they are near each other. TOUCHING_DISTANCE of steering_core/layout.py. */
 const NEAR = 0.2
 const TOUCHING = [-0.12, -0.12]
 const STEP = 0.4
@@ -35,12 +36,25 @@ export function layoutOf(scene, value) {
   const fixed = new Map(held.map((index, i) => [index, [value.objects[i].x, value.objects[i].y]]))
   fixed.delete(-1)
   const points = arranged(scene, new Map([...stated(scene), ...fixed]))
-  if (!fixed.size) return { points, placed: new Set(), places: new Map(), relations: scene.relations }
+  if (!fixed.size) {
+    return { points, placed: new Set(), stated: scene.places, places: new Map(), relations: scene.relations }
+  }
   const asked = value.relations.map(([a, name, b]) => [held[a], name, b === null ? null : held[b]])
   const places = new Map(asked.filter(([a, , b]) => a >= 0 && b === null))
   const kept = asked.filter(([a, , b]) => a >= 0 && b !== null && b >= 0)
   const added = scene.relations.filter(([a, , b]) => !fixed.has(a) || !fixed.has(b))
-  return related(scene, { points, placed: new Set(fixed.keys()), places, relations: [...kept, ...added] })
+  const stays = ([index, name]) => !places.has(index) && !isElsewhere(scene, name, fixed.get(index))
+  const told = { stated: scene.places.filter(stays), places, relations: [...kept, ...added] }
+  return related(scene, { points, placed: new Set(fixed.keys()), ...told })
+}
+
+/** Whether an object was put where it does not have a place; undefined is nowhere. */
+function isElsewhere({ vocabulary }, name, point) {
+  if (!point) return false
+  const { direction, reach } = vocabulary.find((known) => known.name === name)
+  const offset = point.map((along) => along - 0.5)
+  if (!direction.some(Boolean)) return Math.hypot(...offset) > reach
+  return direction.some((sign, axis) => sign && offset[axis] * sign <= 0)
 }
 
 /** The layout after an object was moved, to a place of its own; relations between others stay what they were. */
@@ -49,38 +63,47 @@ export function moved(scene, layout, index, [x, y]) {
   return related(scene, {
     points: layout.points.with(index, point),
     placed: new Set(layout.placed).add(index),
+    stated: layout.stated.filter(([stated]) => stated !== index),
     places: new Map(layout.places).set(index, placeOf(scene.vocabulary, point)),
     relations: layout.relations.filter(([a, , b]) => a !== index && b !== index),
   })
 }
 
 /** What is said of the places in the picture: of those dragged their own, of the others what the scene says. */
-export function placesOf(scene, { places }) {
-  const own = [...places].map(([index, name]) => [index, name, null])
-  return [...scene.places.filter(([index]) => !places.has(index)), ...own]
+export function placesOf({ stated, places }) {
+  return [...stated, ...[...places].map(([index, name]) => [index, name, null])]
 }
 
 /** The value that holds a layout, and which objects of the scene were taken off. */
 export function valueOf({ objects, removed }, { points, placed, places, relations }) {
-  const off = removed.length ? { removed } : {}
-  if (!placed.size) return off
+  if (!placed.size) return withRemoved({}, removed)
   const held = [...placed].sort((a, b) => a - b)
   const at = (index) => held.indexOf(index)
-  const rounded = (number) => Math.round(number * 1000) / 1000
   const ofOne = [...places].map(([index, name]) => [at(index), name, null]).sort(([a], [b]) => a - b)
-  return {
-    objects: held.map((index) => ({ ...objects[index], x: rounded(points[index][0]), y: rounded(points[index][1]) })),
+  const value = {
+    objects: held.map((index) => atPoint(objects[index], points[index])),
     relations: [...ofOne, ...relations.map(([a, relation, b]) => [at(a), relation, at(b)])],
-    ...off,
   }
+  return withRemoved(value, removed)
+}
+
+/** An object of a value, at a point. */
+function atPoint(object, point) {
+  const [x, y] = point.map((along) => Math.round(along * 1000) / 1000)
+  return { ...object, x, y }
+}
+
+/** The value with other objects taken off; of none it does not tell. */
+function withRemoved({ removed: before, ...value }, removed) {
+  return removed.length ? { ...value, removed } : value
 }
 
 /** The value with one object more, by words of the prompt, of which nothing is asked yet. */
 export function withObject(scene, layout, object) {
   const value = valueOf(scene, layout)
-  const [x, y] = onCircle(scene.objects.length, scene.objects.length + 1)
-  const objects = [...(value.objects ?? []), { ...object, x, y }]
-  return { ...value, objects, relations: value.relations ?? [], removed: without(scene.removed, object) }
+  const point = onCircle(scene.objects.length, scene.objects.length + 1)
+  const objects = [...(value.objects ?? []), atPoint(object, point)]
+  return withRemoved({ objects, relations: value.relations ?? [] }, without(scene.removed, object))
 }
 
 /** The value without an object. */
@@ -91,7 +114,7 @@ export function withoutObject(scene, layout, index) {
   const isLeft = ([a, , b]) => a !== gone && b !== gone
   const objects = value.objects?.filter((_, at) => at !== gone)
   const relations = value.relations?.filter(isLeft).map(([a, name, b]) => [shifted(a), name, b && shifted(b)])
-  return { ...(objects && gone >= 0 ? { ...value, objects, relations } : value), removed: takenOff(scene, index) }
+  return withRemoved(objects && gone >= 0 ? { objects, relations } : value, takenOff(scene, index))
 }
 
 /** The value in which an object is another, by words of the prompt, and what is asked of it stays. */
@@ -101,7 +124,7 @@ export function withName(scene, layout, index, object) {
   const at = [...placed].sort((a, b) => a - b).indexOf(index)
   const { x, y } = value.objects[at]
   const removed = without(takenOff(scene, index), object)
-  return { ...value, objects: value.objects.with(at, { ...object, x, y }), removed }
+  return withRemoved({ ...value, objects: value.objects.with(at, { ...object, x, y }) }, removed)
 }
 
 /** The objects of the prompt that were taken off, once this one is. */

@@ -2,6 +2,8 @@
 
 import { api } from "../../../scripts/api.js"
 import { DamagedValue, faultOfEdits, faultOfLayout, parsed } from "./damage.js"
+import { peopled } from "./objects.js"
+import { apart, layoutOf, placesOf } from "./places.js"
 
 const SPATIAL_PROMPT = "SpatialSteeringSpatialPrompt"
 /** The nodes that read a prompt, which is their widget "text". */
@@ -73,37 +75,6 @@ export function editsOf({ objects, relations }, edits) {
   // Of two relations in the same words, each has an edit of its own.
   const name = (index) => (index === null ? null : objects[index].name)
   return relations.map(([a, relation, b]) => left.get(key(name(a), relation, name(b)))?.pop())
-}
-
-/** Where the objects of a layout are among those of a scene; -1 for those that are gone. */
-export function positions({ objects }, layout) {
-  return (layout.objects ?? []).map(({ name, occurrence }) =>
-    objects.findIndex((object) => object.name === name && object.occurrence === occurrence),
-  )
-}
-
-/**
- * A scene with the objects that a layout adds to it, by words of the prompt, and without those that it takes off.
- *
- * @returns {object} also ``own``, how many of its objects are the scene's, which come first; and ``removed``, those of
- *   the scene that were taken off
- */
-export function peopled(scene, { objects: placed = [], removed: off = [] }) {
-  const isSame = (one) => (other) => one.name === other.name && one.occurrence === other.occurrence
-  const isNamed = ({ name }) => scene.objects.some((object) => object.name.toLowerCase() === name.toLowerCase())
-  const [removed, own] = [true, false].map((is) => scene.objects.filter((one) => off.some(isSame(one)) === is))
-  const added = placed.filter((one) => !isNamed(one) && stands(scene.prompt, one))
-  const objects = [...own, ...added.map(({ name, occurrence }) => ({ name, occurrence }))]
-  const at = scene.objects.map((one) => objects.findIndex(isSame(one)))
-  const relations = scene.relations
-    .map(([a, name, b]) => [at[a], name, b === null ? null : at[b]])
-    .filter(([a, , b]) => a >= 0 && (b === null || b >= 0))
-  return { ...scene, objects, relations, own: own.length, removed }
-}
-
-/** Whether words stand in a prompt so often that the one that is meant is among them. */
-function stands(prompt, { name, occurrence }) {
-  return name.trim() !== "" && prompt.toLowerCase().split(name.toLowerCase()).length > occurrence + 1
 }
 
 /** Whether anything that reaches a place comes through a node. */
@@ -244,23 +215,8 @@ function laidOut(scene, { layout: held }, title) {
   if (fault) throw damaged(title, fault)
   const shown = peopled(scene, layout)
   if (!layout.objects?.length) return shown
-  const at = positions(shown, layout)
-  const relations = layout.relations
-    .map(([a, relation, b]) => [at[a], relation, b === null ? null : at[b]])
-    .filter(([a, , b]) => a >= 0 && (b === null || b >= 0))
-  const given = new Set(relations.filter(([, , b]) => b === null).map(([a]) => a))
-  const points = new Map(at.map((index, i) => [index, [layout.objects[i].x, layout.objects[i].y]]))
-  const isKept = ([a, name, b]) => b === null && !given.has(a) && !isElsewhere(shown, name, points.get(a))
-  return { ...shown, relations: distinct([...shown.relations.filter(isKept), ...relations]) }
-}
-
-/** Whether an object was put where it does not have a place; undefined is nowhere. */
-function isElsewhere({ vocabulary }, name, point) {
-  if (!point) return false
-  const { direction, reach } = vocabulary.find((known) => known.name === name)
-  const offset = point.map((along) => along - 0.5)
-  if (!direction.some(Boolean)) return Math.hypot(...offset) > reach
-  return direction.some((sign, axis) => sign && offset[axis] * sign <= 0)
+  const asked = layoutOf(apart(shown), layout)
+  return { ...shown, relations: [...placesOf(asked), ...asked.relations] }
 }
 
 function damaged(title, fault) {

@@ -5,8 +5,8 @@ import { faultOfLayout, MOST_PLACED } from "./damage.js"
 import { makeField } from "./field.js"
 import { followRuns } from "./last_run.js"
 import { makeNaming } from "./naming.js"
+import { absentOf, peopled } from "./objects.js"
 import { apart, layoutOf, moved, placesOf, valueOf, withName, withObject, withoutObject } from "./places.js"
-import { peopled } from "./scene.js"
 import { labels, sentence, texts } from "./text.js"
 import { addSceneWidget, make } from "./widget.js"
 
@@ -67,7 +67,7 @@ function layoutView(node, change) {
 
   function draw(next) {
     layout = next
-    const places = placesOf(scene, layout)
+    const places = placesOf(layout)
     const { address, objects } = lastRun()
     const seen = scene.objects.map((object) => {
       const found = objects?.find((one) => one.name === object.name && one.occurrence === object.occurrence)
@@ -76,7 +76,8 @@ function layoutView(node, change) {
     field.draw(scene, layout, places, chosen, isPictureShown ? seen : undefined)
     field.lay(isPictureShown ? address : undefined)
     const asked = [...places, ...layout.relations].map((said) => sentence(scene, names, said))
-    said.textContent = asked.join("\n") || (scene.objects.length ? words.dragThem : words.noObjects)
+    const absent = absentOf(scene, value).map(words.absent)
+    said.textContent = [...asked, ...absent].join("\n") || (scene.objects.length ? words.dragThem : words.noObjects)
     picture.ariaPressed = String(isPictureShown)
     picture.hidden = address === undefined && objects === undefined
     const isChosen = chosen !== undefined
@@ -189,16 +190,9 @@ function layoutView(node, change) {
     element,
     show,
     fault: faultOfLayout,
-    fit: (scene, value) => (isTooMany(scene) ? value : fitted(scene, value)),
     missing: (scene) =>
       isTooMany(scene) ? words.tooMany(MOST_PLACED) : scene.prompt.trim() ? undefined : words.noObjects,
   }
-}
-
-/** What is left of a value in a scene. */
-function fitted(scene, value) {
-  const shown = apart(peopled(scene, value))
-  return valueOf(shown, layoutOf(shown, value))
 }
 
 function isTooMany({ objects }) {

@@ -25,9 +25,9 @@ export function make(tag, properties = {}, ...children) {
  *
  * @param makeView called with ``change(value)``, for changes by a person; returns the view:
  *   - ``element``: what is shown
- *   - ``fault(scene, value)``: what is damaged in a value, else undefined; the others below are given sound ones
- *   - ``fit(scene, value)``: what is left of a value in a scene; a value of which nothing is left is {}
- *   - ``show(scene, value)``: show them
+ *   - ``fault(scene, value)``: what is damaged in a value, else undefined; the other below is given sound ones
+ *   - ``show(scene, value)``: show what is left of a value in a scene. The value itself stays as it is, for the scene
+ *     can be that of a prompt half written, of one of several alternatives, or of another tab's run
  *   - ``missing(scene)``: what to say if there is nothing to show, else undefined
  */
 export function addSceneWidget(node, name, type, { minHeight, makeView }) {
@@ -44,7 +44,7 @@ export function addSceneWidget(node, name, type, { minHeight, makeView }) {
 
   let value = {}
   let scene = null
-  const follow = followScene(node, words.noParser, (next, missing) => {
+  followScene(node, words.noParser, (next, missing) => {
     scene = next
     if (scene) hold(value)
     else say(missing)
@@ -57,17 +57,12 @@ export function addSceneWidget(node, name, type, { minHeight, makeView }) {
     getMinHeight: () => minHeight,
     socketless: true,
   })
-  // A prompt that was changed just now may not have been read yet; what is sent fits it.
-  widget.serializeValue = async () => {
-    await follow()
-    return value
-  }
+  widget.serializeValue = () => value
 
   function hold(next) {
     value = next ?? {}
     if (!scene) return
     const fault = view.fault(scene, value)
-    if (fault === undefined) value = view.fit(scene, value)
     const missing = fault === undefined ? view.missing(scene) : words.damaged(fault)
     if (missing === undefined) view.show(scene, value)
     say(missing, fault !== undefined)
@@ -95,12 +90,10 @@ export function addSceneWidget(node, name, type, { minHeight, makeView }) {
  *
  * @param unconnected what to say where nothing upstream reads a prompt
  * @param show called with each new scene, or with null and what to say in its place
- * @returns looks at once; the promise is kept when what was found is shown
  */
 export function followScene(node, unconnected, show) {
   const words = texts()
   let followed
-  let done
 
   function found() {
     const source = upstream(node)
@@ -108,15 +101,9 @@ export function followScene(node, unconnected, show) {
     return JSON.stringify(source && { ...source, prompt: source.prompt ?? kept })
   }
 
-  function follow(json) {
-    if (json !== followed) {
-      followed = json
-      done = update(json)
-    }
-    return done
-  }
-
-  async function update(json) {
+  async function follow(json) {
+    if (json === followed) return
+    followed = json
     const source = JSON.parse(json)
     let next = null
     let missing = source?.isUnknown ? words.unknownRelations : source ? words.unknownPrompt : unconnected
@@ -145,7 +132,6 @@ export function followScene(node, unconnected, show) {
   after(node, "onExecuted", (output) => {
     if (output?.prompt && upstream(node)?.prompt === undefined) [node.properties.prompt] = output.prompt
   })
-  return () => follow(found())
 }
 
 function after(node, method, then) {
