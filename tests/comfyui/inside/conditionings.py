@@ -32,7 +32,7 @@ from nodes import (
 STEPS = 12
 
 with torch.inference_mode():
-    scene, detector, result = Scene(batch=8), GlyphDetector(), {}
+    scene, many, detector, result = Scene(batch=1), Scene(batch=8), GlyphDetector(), {}
     parsed, relations = text.encode_prompt(scene.clip, PROMPT)
     _, others = text.encode_prompt(scene.clip, "a photo of a dog to the left of a cat")
     calm, _ = text.encode_prompt(scene.clip, "a photo")
@@ -41,16 +41,16 @@ with torch.inference_mode():
     )
     log = RunLog()
 
-    def run(positive, wanted=relations, negative=scene.negative):
+    def run(positive, wanted=relations, negative=scene.negative, scene=scene):
         """The steered run of a positive conditioning, or the error that it ends with."""
         model = backend.steer_model(scene.model, Steering(wanted, CentroidLoss(), SteeringSchedule(step_size=0.2)), log)
         try:
-            return log.run_of(sampled(model, positive, negative))
+            return log.run_of(sampled(model, positive, negative, scene))
         except SteeringError as error:
             return str(error)
 
-    def sampled(model, positive, negative=scene.negative):
-        """The latent of eight pictures."""
+    def sampled(model, positive, negative=scene.negative, scene=scene):
+        """The latent of a scene's pictures."""
         return common_ksampler(model, 5, STEPS, 5.0, "euler", "normal", positive, negative, scene.latent)[0]["samples"]
 
     def right(latent):
@@ -98,7 +98,7 @@ with torch.inference_mode():
     average = ConditioningAverage().addWeighted(parsed, other, 0.9)[0]
     result["average"] = [entry.step for entry in run(average).entries]
     result["right"] = {
-        name: [right(sampled(scene.model, conditioning)), right(run(conditioning).latent)]
+        name: [right(sampled(many.model, conditioning, scene=many)), right(run(conditioning, scene=many).latent)]
         for name, conditioning in {"combined": combined(style, parsed), "concatenated": shifted}.items()
     }
 
