@@ -99,7 +99,7 @@ def laid_out(scene: Scene, layout: Layout) -> Scene:
     told (``Scene.absent``): a prompt can change, or be one of several.
 
     Raises:
-        ValueError: two objects of the layout are the same, or a name is too long to be looked for.
+        ValueError: a name is too long to be looked for.
     """
     known = objects(scene.prompt)
     removed = _taken_off(scene, layout.removed, known)
@@ -117,7 +117,8 @@ def laid_out(scene: Scene, layout: Layout) -> Scene:
 
 
 def _found(prompt: str, placed: Sequence[PlacedObject], known: Sequence[Span]) -> tuple[dict[int, Span], Sequence[str]]:
-    """Where placed objects stand in a prompt, by their positions in the layout; and the names of the others.
+    """Where placed objects stand in a prompt, by their positions in the layout; and the names of the others, which are
+    not there, or stand for an object that another has taken.
 
     Raises:
         ValueError: a name is too long to be looked for.
@@ -125,7 +126,7 @@ def _found(prompt: str, placed: Sequence[PlacedObject], known: Sequence[Span]) -
     spans = {}
     for at, one in enumerate(placed):
         standing = find_phrases(prompt, one.name, known)
-        if one.occurrence < len(standing):
+        if one.occurrence < len(standing) and standing[one.occurrence] not in spans.values():
             spans[at] = standing[one.occurrence]
     return spans, [shortened(str(NamedObject(*one[:2]))) for at, one in enumerate(placed) if at not in spans]
 

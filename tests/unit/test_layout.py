@@ -76,6 +76,12 @@ def test_a_layout_of_another_prompt_is_passed_over_as_far_as_its_objects_are_gon
     assert laid_out(parse("a bird left of a cup"), read_layout({**value, "objects": placed("a", "b", "c")})).relations
 
 
+def test_of_two_that_come_to_mean_the_same_object_the_second_is_passed_over():
+    value = {"objects": placed("Dog", "dog"), "relations": [[0, "above", 1], [0, "at_left", None]]}
+    scene = laid_out(parse("a dog"), read_layout(value))
+    assert texts(scene) == ["dog on the left"] and scene.absent == ("dog",)
+
+
 DOG = placed("dog")[0]
 
 

@@ -2,11 +2,12 @@
 
 /** Where the objects of a value are among those of a scene; -1 for those that are absent. */
 export function positions({ objects }, value) {
-  return (value.objects ?? []).map((one) => {
+  const found = (value.objects ?? []).map((one) => {
     if (objects.some(({ name }) => name === one.name)) return objects.findIndex(isSame(one))
     const alike = objects.flatMap((object, index) => (isAlike(one)(object) ? [index] : []))
     return alike[one.occurrence] ?? -1
   })
+  return found.map((index, at) => (found.indexOf(index) === at ? index : -1))
 }
 
 const isSame = (one) => (other) => one.name === other.name && one.occurrence === other.occurrence
