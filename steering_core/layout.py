@@ -123,7 +123,7 @@ def _found(prompt: str, placed: Sequence[PlacedObject], known: Sequence[Span]) -
     Raises:
         ValueError: a name is too long to be looked for.
     """
-    spans = {}
+    spans = dict[int, Span]()
     for at, one in enumerate(placed):
         standing = find_phrases(prompt, one.name, known)
         if one.occurrence < len(standing) and standing[one.occurrence] not in spans.values():

@@ -1,6 +1,7 @@
 """Train the parser's network on prompts and what a person reads in them.
 
-python -m tools.train_reader --start FOLDER   from all-MiniLM-L6-v2; writes models/prompt_reader
+python -m tools.train_reader --start FOLDER   from all-MiniLM-L6-v2; writes models/prompt_reader; with --keep FILE
+                                              a stopped training goes on after its last epoch
 python -m tools.train_reader                  tells how the parser does by the network that ships, with each pair of
                                               thresholds, on every twentieth prompt and on those written since:
                                               no training is by these
@@ -12,19 +13,22 @@ FOLDER has ``model.safetensors`` and ``tokenizer.json``; the package ``gt-all-mi
 from __future__ import annotations
 
 import argparse
+import hashlib
 import itertools
 import json
 import random
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer
 from torch import Tensor, nn
 
+from steering_core.described import one_line
 from steering_core.files import save_text, written_whole
 from steering_core.parser.judged import Thresholds, judged
 from steering_core.parser.likelihood import words_of
@@ -81,20 +85,31 @@ def main() -> None:
     """Train, and write or tell."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--start", type=Path, metavar="FOLDER", help="of all-MiniLM-L6-v2: train")
+    parser.add_argument("--keep", type=Path, metavar="FILE", help="what a stopped training goes on from")
     options = parser.parse_args()
     prompts = list(prompts_of(LEARNED))
     if options.start is None:
         check([*prompts[::_HELD_OUT], *prompts_of(SINCE)])
         return
-    reader = trained([one for at, one in enumerate(prompts) if at % _HELD_OUT], options.start)
+    try:
+        reader = trained([one for at, one in enumerate(prompts) if at % _HELD_OUT], options.start, options.keep)
+    except ValueError as error:
+        parser.error(str(error))
     NETWORK_DIR.mkdir(parents=True, exist_ok=True)
     save_text(reader.tokenizer.to_str(), NETWORK_DIR / TOKENIZER_FILE)
     with written_whole(NETWORK_DIR / WEIGHTS_FILE) as file:
         save_file(rounded(reader.network.state_dict()), file)
 
 
-def trained(prompts: Sequence[tuple[str, list[Fact]]], start: Path) -> PromptReader:
-    """A network that has learned from prompts."""
+def trained(prompts: Sequence[tuple[str, list[Fact]]], start: Path, keep: Path | None = None) -> PromptReader:
+    """A network that has learned from prompts.
+
+    Args:
+        keep: written after each epoch; a training that is found there goes on.
+
+    Raises:
+        ValueError: what is found there is damaged, or of other prompts or settings.
+    """
     torch.manual_seed(SEED)
     order = random.Random(SEED)
     simple = list(simple_prompts(SIMPLE, SEED))
@@ -115,7 +130,10 @@ def trained(prompts: Sequence[tuple[str, list[Fact]]], start: Path) -> PromptRea
     rates = torch.optim.lr_scheduler.LambdaLR(
         optimizer, lambda step: min(1.0, step / (_WARM_UP * total)) * max(0.0, 1 - step / total)
     )
-    for epoch in range(EPOCHS):
+    parts = {"network": network, "optimizer": optimizer, "rates": rates}
+    told = hashlib.sha256(repr((prompts, SIMPLE, SEED, EPOCHS, PIECES, ENCODER_RATE, RATE)).encode()).hexdigest()
+    first = _restored(keep, told, parts, order) if keep and keep.exists() else 0
+    for epoch in range(first, EPOCHS):
         losses = []
         for step in steps(examples, order):
             loss = loss_of(network, step)
@@ -126,8 +144,34 @@ def trained(prompts: Sequence[tuple[str, list[Fact]]], start: Path) -> PromptRea
             rates.step()
             losses.append(loss.item())
         print(f"epoch {epoch + 1} of {EPOCHS}: loss {sum(losses) / len(losses):.3f} a prompt", flush=True)
+        if keep:
+            state = {"of": told, "epochs": epoch + 1, "order": order.getstate(), "torch": torch.get_rng_state()}
+            with written_whole(keep) as partial, partial.open("wb") as file:
+                torch.save({**state, **{name: part.state_dict() for name, part in parts.items()}}, file)
     network.eval().requires_grad_(False)
     return reader
+
+
+def _restored(keep: Path, told: str, parts: Mapping[str, Any], order: random.Random) -> int:
+    """Bring all to where a stopped training was; how many epochs it had.
+
+    Args:
+        told: what tells its prompts and settings from others.
+
+    Raises:
+        ValueError: the file is damaged, or of other prompts or settings.
+    """
+    try:
+        state = torch.load(keep, weights_only=True)
+        if state["of"] != told:
+            raise ValueError("it is of other prompts or settings")
+        for name, part in parts.items():
+            part.load_state_dict(state[name])
+        order.setstate(state["order"])
+        torch.set_rng_state(state["torch"])
+        return int(state["epochs"])
+    except Exception as error:  # a damaged pickle ends in whatever its bytes happen to ask for
+        raise ValueError(f"{keep}: a training to go on with was expected. Remove it: {one_line(error)}") from error
 
 
 def pruned_tokenizer(start: Path, prompts: Sequence[str]) -> tuple[Tokenizer, list[int]]:

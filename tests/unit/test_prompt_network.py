@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import torch
 from safetensors.torch import save_file
@@ -110,7 +112,9 @@ def test_names_stand_for_words() -> None:
     assert ends("cat_on_lap", "dog") == []
 
 
-def test_it_is_trained_on_prompts_and_ships_whole(reader, tmp_path, monkeypatch) -> None:
+@pytest.fixture
+def training(reader, tmp_path, monkeypatch):
+    """A small one; takes more options, and gives the folder that it writes and the prompts that it learns from."""
     start = tmp_path / "start"
     start.mkdir()
     (start / "tokenizer.json").write_text((NETWORK_DIR / TOKENIZER_FILE).read_text(encoding="utf-8"), encoding="utf-8")
@@ -124,16 +128,59 @@ def test_it_is_trained_on_prompts_and_ships_whole(reader, tmp_path, monkeypatch)
     monkeypatch.setattr(train_reader, "EPOCHS", 2)
     monkeypatch.setattr(train_reader, "NETWORK_DIR", tmp_path / "out")
     monkeypatch.setattr(train_reader, "LEARNED", learned)
-    monkeypatch.setattr("sys.argv", ["train_reader", "--start", str(start)])
-    train_reader.main()
-    again = load_reader(tmp_path / "out")
-    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [WEIGHTS_FILE, TOKENIZER_FILE]
+
+    def train(*options: str) -> tuple[Path, Path]:
+        monkeypatch.setattr("sys.argv", ["train_reader", "--start", str(start), *options])
+        train_reader.main()
+        return tmp_path / "out", learned
+
+    return train
+
+
+def test_it_is_trained_on_prompts_and_ships_whole(reader, training) -> None:
+    out, learned = training()
+    again = load_reader(out)
+    assert sorted(path.name for path in out.iterdir()) == [WEIGHTS_FILE, TOKENIZER_FILE]
     assert pieces_of(again, "a cat above a dog").words == pieces_of(reader, "a cat above a dog").words
     before, after = (
         train_reader.loss_of(one.network, [train_reader.example_of(one, *prompt) for prompt in prompts_of(learned)])
         for one in (fresh(again), again)
     )
     assert after < before
+
+
+def test_a_stopped_training_ends_as_the_unbroken_one_does(training, tmp_path, monkeypatch) -> None:
+    out, learned = training()
+    unbroken = (out / WEIGHTS_FILE).read_bytes()
+    keep, loss_of, calls = tmp_path / "kept.pt", train_reader.loss_of, []
+
+    def stopping(*given):
+        calls.append(given)
+        if keep.exists():
+            raise KeyboardInterrupt
+        return loss_of(*given)
+
+    (out / WEIGHTS_FILE).unlink()
+    monkeypatch.setattr(train_reader, "loss_of", stopping)
+    with pytest.raises(KeyboardInterrupt):
+        training("--keep", str(keep))
+    monkeypatch.setattr(train_reader, "loss_of", lambda *given: calls.append(given) or loss_of(*given))
+    of_an_epoch = len(calls) - 1
+    calls.clear()
+    training("--keep", str(keep))
+    assert (out / WEIGHTS_FILE).read_bytes() == unbroken and len(calls) == of_an_epoch
+
+    learned.write_text("a cat above a bird\n    cat above bird\n", encoding="utf-8")
+    with pytest.raises(SystemExit):
+        training("--keep", str(keep))
+
+
+@pytest.mark.parametrize("content", [b"", b"not a checkpoint"])
+def test_what_is_no_training_to_go_on_with_is_named(training, tmp_path, capsys, content) -> None:
+    (tmp_path / "kept.pt").write_bytes(content)
+    with pytest.raises(SystemExit):
+        training("--keep", str(tmp_path / "kept.pt"))
+    assert "kept.pt: a training to go on with was expected. Remove it" in capsys.readouterr().err
 
 
 def fresh(reader):
