@@ -156,18 +156,24 @@ class Steering:
         """In how many first steps of a run objects are bound to their regions; in none where none has one."""
         return self.schedule.bound_steps(steps) if self.regions.any else 0
 
-    def descend(self, latent: Tensor, probe: Probe, noise_level: float, step: SamplingStep) -> Tensor:
+    def descend(
+        self, latent: Tensor, probe: Probe, noise_level: float, step: SamplingStep, mask: Tensor | None = None
+    ) -> Tensor:
         """Move the latent down the loss until every due relation meets the target, or the cap.
 
         Each image of the batch stops by itself. Published as z - eta·dL/dz (Learn-to-Steer). Where hardly a step is
         steered, the last move is looked at too: no step comes after it that would.
+
+        Args:
+            mask: of the latent's shape or one that is expanded to it, in [0, 1]: what is 0 is kept as it is, and counts
+                for nothing in how far the rest is moved. Everything is moved when not given.
 
         Returns:
             The moved latent: outside the graph, the same tensor if nothing was to be moved.
         """
         most = self.schedule.refinements_in(step.steps)
         for refinement in range(most):
-            direction = self._direction(latent, probe, step, refinement)
+            direction = self._direction(latent, probe, step, refinement, mask)
             if direction is None:
                 return latent
             scale = noise_level if self.schedule.normalize else 1.0
@@ -176,17 +182,22 @@ class Steering:
             self._look_back(latent, probe, step, most)
         return latent
 
-    def noise_shift(self, latent: Tensor, probe: Probe, step: SamplingStep) -> Tensor | None:
+    def noise_shift(
+        self, latent: Tensor, probe: Probe, step: SamplingStep, mask: Tensor | None = None
+    ) -> Tensor | None:
         """What to add to the predicted noise after classifier-free guidance (InfSplign eq. 6).
 
         Without a step size it is what moves the latent by the schedule's strength until the next step.
+
+        Args:
+            mask: see ``descend``.
 
         Returns:
             As the latent, in float32; nothing if every due relation of every image meets the target, or did so
             lately.
         """
         probed = sum(entry.step == step.number for entry in self.trace)
-        direction = self._direction(latent, probe, step, refinement=probed)
+        direction = self._direction(latent, probe, step, probed, mask)
         if direction is None:
             return None
         size = self.schedule.size_at(step)
@@ -230,12 +241,14 @@ class Steering:
         """Exceptions by which the user ends a run."""
         return self._stops
 
-    def _direction(self, latent: Tensor, probe: Probe, step: SamplingStep, refinement: int) -> Tensor | None:
+    def _direction(
+        self, latent: Tensor, probe: Probe, step: SamplingStep, refinement: int, mask: Tensor | None
+    ) -> Tensor | None:
         """``_look``, or none if it failed or the step rests."""
         if self._rests(step):
             return None
         try:
-            return self._look(latent, probe, step, refinement)
+            return self._look(latent, probe, step, refinement, mask)
         except self._stops:
             raise
         except Exception as error:  # whatever it is, the picture is worth more than this step's steering
@@ -256,22 +269,40 @@ class Steering:
         except Exception as error:
             _log.warning("Spatial Steering: step %d, nothing was seen after its last move: %s", step.number + 1, error)
 
-    def _look(self, latent: Tensor, probe: Probe, step: SamplingStep, refinement: int) -> Tensor | None:
-        """The gradient to follow, zero for images that are done; none if all are."""
+    def _look(
+        self, latent: Tensor, probe: Probe, step: SamplingStep, refinement: int, mask: Tensor | None
+    ) -> Tensor | None:
+        """The gradient to follow, zero for images that are done or cannot be moved; none if that is so of all."""
         due = self._due(step)
         maps, losses, gradient = self._probe(latent, probe, [relation for _, relation in due], step.progress)
+        moving = torch.ones_like(gradient) if mask is None else mask.to(gradient).expand_as(gradient)
+        gradient = gradient * moving
         norm = gradient.flatten(1).norm(dim=1)
         finite = norm.isfinite() & losses.isfinite().all(dim=0)
         gradient = torch.where(_per_image(finite, gradient), gradient, 0.0)
         norm = torch.where(finite, norm, 0.0)
         norms = self._take_down(maps, losses, norm, finite, step, refinement)
         self._rest_after(step)
+        self._tell_unmoved(norms, step)
         if not (norms > 0).any():
             return None
         if self.schedule.normalize:
-            root_mean_square = norm / gradient[0].numel() ** 0.5
+            root_mean_square = norm / moving.flatten(1).norm(dim=1).clamp_min(1.0)
             gradient = gradient / _per_image(root_mean_square, gradient).clamp_min(torch.finfo(gradient.dtype).tiny)
         return gradient
+
+    def _tell_unmoved(self, norms: Tensor, step: SamplingStep) -> None:
+        """Take down in which pictures a relation misses the target and nothing that may be moved acts on it.
+
+        Args:
+            norms: of the gradients, (batch,), on the CPU; 0 also where one is not finite, which is told already.
+        """
+        batch = range(len(norms))
+        told = {image for one in self.unsteered if one.step == step.number for image in one.images or batch}
+        unmoved = ((norms == 0) & ~self.trace[-1].met.all(dim=0)).nonzero().flatten().tolist()
+        if images := [image for image in unmoved if image not in told]:
+            reason = "nothing that may be moved acts on the attention, as where a mask keeps the picture"
+            self.leave_out(step.number, reason, images if len(images) < len(batch) else ())
 
     def _read(self, probe: Probe, latent: Tensor) -> TokenMaps:
         """What a probe reads, the words apart from the objects."""

@@ -20,6 +20,18 @@ def test_masked_region_is_kept(result):
 
 
 @pytest.mark.parametrize("update", ["descent", "guidance"])
+def test_a_small_mask_makes_no_larger_moves(result, update):
+    plain, steered = result["spread in a small mask"][update]
+    assert steered < 1.5 * plain
+
+
+@pytest.mark.parametrize("update", ["descent", "guidance"])
+def test_a_mask_that_keeps_all_is_told(result, update):
+    told = result["in a closed mask"][update]
+    assert told and all("nothing that may be moved" in step for step in told)
+
+
+@pytest.mark.parametrize("update", ["descent", "guidance"])
 def test_control_nets_act_beside_steering(result, update):
     assert result[f"control net and {update}"]
 

@@ -77,6 +77,47 @@ def test_the_step_fades_by_the_decay():
     assert lengths == pytest.approx([0.3, 0.2625, 0.225, 0.1875], rel=1e-4)
 
 
+@pytest.mark.parametrize("share", [1, 2, 4, 8])
+@pytest.mark.parametrize("update", ["descent", "guidance"])
+def test_what_a_mask_leaves_open_moves_as_far_as_without_one(share, update):
+    mask = torch.zeros(1, 1, 8, 8)
+    mask[..., : 8 // share] = 1
+    run, latent = steering(update=update, step_size=0.2), latents()[:, :2]
+    if update == "descent":
+        moves = run.descend(latent, toy_probe, 3.0, at(0), mask) - latent
+        far = 0.6
+    else:
+        moves, far = run.noise_shift(latent, toy_probe, at(0), mask), 0.2
+    is_open = mask.expand_as(moves) > 0
+    assert not moves[~is_open].any()
+    lengths = moves[is_open].view(3, -1).pow(2).mean(dim=1).sqrt()
+    torch.testing.assert_close(lengths, torch.full((3,), far))
+
+
+def test_what_is_half_open_moves_half_as_far():
+    mask = torch.full((1, 1, 8, 8), 0.5)
+    whole, half = (
+        steering(step_size=0.2).descend(latents(), toy_probe, 1.0, at(0), mask) - latents() for mask in (None, mask)
+    )
+    torch.testing.assert_close(half, 0.5 * whole)
+
+
+@pytest.mark.parametrize("update", ["descent", "guidance"])
+def test_a_step_in_which_nothing_can_be_moved_is_told(update):
+    mask = torch.ones(3, 1, 8, 8)
+    mask[1] = 0
+    run = steering(update=update)
+    move = run.noise_shift if update == "guidance" else lambda *given: run.descend(given[0], given[1], 1.0, *given[2:])
+    move(latents(), toy_probe, at(0), mask)
+    assert [str(one) for one in run.unsteered] == [
+        "step 1, picture 2: not steered, nothing that may be moved acts on the attention, as where a mask keeps the "
+        "picture"
+    ]
+    move(latents(), toy_probe, at(1), torch.zeros(1, 1, 8, 8))
+    move(latents(), toy_probe, at(1), torch.zeros(1, 1, 8, 8))
+    assert [(one.step, one.images) for one in run.unsteered[1:]] == [(1, ())]
+
+
 def test_without_normalising_the_gradient_itself_is_followed():
     latent = latents().requires_grad_()
     (gradient,) = torch.autograd.grad(losses(latent).sum(), latent)

@@ -190,8 +190,8 @@ class SteeredRun:
             removes = 1.0 if all_arrives else 1 - float(sigmas[number + 1] / sigmas[number])
             step = SamplingStep(number, steps, progress(guider.inner_model.model_sampling, sigma), removes)
             mask = mask_at(guider, denoise_mask, x, sigma, sigmas, model_options)
-            latent, probe = self._network_view(guider, x, sigma, model_options, mask, tied)
-            noise_shift = self._steering.noise_shift(latent, probe, step)
+            latent, probe = self._network_view(guider, x, sigma, model_options, tied)
+            noise_shift = self._steering.noise_shift(latent, probe, step, mask)
             if noise_shift is None:
                 return denoised
             # The denoised latent is x - sigma·epsilon whatever the network predicts.
@@ -287,10 +287,10 @@ class SteeredRun:
         options = extra_args["model_options"]
         mask = mask_at(guider, extra_args["denoise_mask"], x, sigma, model.sigmas, options)
         visible = x if mask is None else with_kept_region(guider, model, x, sigma, mask)
-        latent, probe = self._network_view(guider, visible, sigma, options, mask, tied)
+        latent, probe = self._network_view(guider, visible, sigma, options, tied)
         scale = input_scale(guider, sigma)
         step = SamplingStep(number, steps, progress(guider.inner_model.model_sampling, sigma))
-        moved = self._steering.descend(latent, probe, sigma * scale, step)
+        moved = self._steering.descend(latent, probe, sigma * scale, step, mask)
         return x + (moved - latent) / scale
 
     def _network_view(
@@ -299,7 +299,6 @@ class SteeredRun:
         x: Tensor,
         sigma: float,
         model_options: dict[str, Any],
-        mask: Tensor | None,
         tied: tuple[Condition, int],
     ) -> tuple[Tensor, Callable[[Tensor], TokenMaps]]:
         """The latent as the network receives it, and the probe of such a latent."""
@@ -310,9 +309,6 @@ class SteeredRun:
 
         def probe(latent: Tensor) -> TokenMaps:
             comfy.model_management.throw_exception_if_processing_interrupted()
-            if mask is not None:  # what is kept cannot be moved, and must not count in the gradient's size
-                open_part = mask.clone()  # made in inference mode, it could not be saved for backward
-                latent = latent * open_part + latent.detach() * (1 - open_part)
             with self.forwards.paused() if self.forwards else nullcontext():
                 return probe_model(guider, condition, latent / scale, sigma, model_options, network, request)
 

@@ -33,6 +33,22 @@ with torch.inference_mode():
     result["kept region"] = (masked - original)[..., :7].abs().max().item()
     result["open region moved"] = not torch.equal(masked, scene.sample(scene.model, latent=latent))
 
+    small = torch.zeros(1, 1, 16, 16)
+    small[..., 6:8, 6:8] = 1
+    result["spread in a small mask"], result["in a closed mask"] = {}, {}
+    for update in (DESCENT, GUIDANCE):
+        log = RunLog()
+        steered_so = backend.steer_model(
+            scene.model, Steering(scene.grounded, CentroidLoss(), SteeringSchedule(update)), log
+        )
+        spread = [
+            scene.sample(model, latent={"samples": original, "noise_mask": small})[..., 6:8, 6:8].std().item()
+            for model in (scene.model, steered_so)
+        ]
+        result["spread in a small mask"][update] = spread
+        closed = scene.sample(steered_so, latent={"samples": original, "noise_mask": 0 * small})
+        result["in a closed mask"][update] = [str(step) for step in log.run_of(closed).unsteered]
+
     plain_positive, plain_negative = scene.positive, scene.negative
     picture = torch.rand(1, 128, 128, 3, generator=torch.Generator().manual_seed(2))
     scene.positive, scene.negative = ControlNetApplyAdvanced().apply_controlnet(
