@@ -79,7 +79,9 @@ class _Asking(Steering):
         """See ``Steering``; a gradient passes through both kinds of maps."""
         return replace(super().request, follows_own=True)
 
-    def descend(self, latent: Tensor, probe: Probe, noise_level: float, step: SamplingStep) -> Tensor:
+    def descend(
+        self, latent: Tensor, probe: Probe, noise_level: float, step: SamplingStep, mask: Tensor | None = None
+    ) -> Tensor:
         """See ``Steering``."""
         for contrast, standardised in _CONTRASTS.items():
             usual = None
@@ -87,11 +89,11 @@ class _Asking(Steering):
                 loss = CentroidLoss(layers=self.loss.layers, standardised=standardised)
                 asked = Steering(self.scene, loss, _ASKED)
                 with scaled_logits(scale):
-                    direction = (latent - asked.descend(latent, probe, 1.0, step)).flatten(1)
+                    direction = (latent - asked.descend(latent, probe, 1.0, step, mask)).flatten(1)
                 usual = direction if usual is None else usual
                 found = torch.stack([F.cosine_similarity(direction, usual), asked.trace[0].loss[0]])
                 self.seen.setdefault((contrast, scale), []).append(found)
-        return super().descend(latent, probe, noise_level, step)
+        return super().descend(latent, probe, noise_level, step, mask)
 
 
 def table(seen: Mapping[str, _Seen]) -> str:

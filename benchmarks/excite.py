@@ -26,16 +26,18 @@ _STEP_SIZE, _LAST_OF_STEP_SIZE = 20.0, 0.5
 class ExciteSteering(Steering):
     """Descends as Attend-and-Excite does."""
 
-    def descend(self, latent: Tensor, probe: Probe, noise_level: float, step: SamplingStep) -> Tensor:
+    def descend(
+        self, latent: Tensor, probe: Probe, noise_level: float, step: SamplingStep, mask: Tensor | None = None
+    ) -> Tensor:
         """See ``Steering``: first to the threshold where one is due, then once."""
         assert self.schedule.step_size is not None
         size = self.schedule.step_size * math.sqrt(1 - (1 - _LAST_OF_STEP_SIZE) * step.number / max(step.steps - 1, 1))
         for share, threshold in _THRESHOLDS.items():
             if step.number == round(share * step.steps):
                 refining = replace(self.schedule, step_size=size, refinements=_MOST_REFINEMENTS, target=1 - threshold)
-                latent = Steering.descend(replace(self, schedule=refining), latent, probe, noise_level, step)
+                latent = Steering.descend(replace(self, schedule=refining), latent, probe, noise_level, step, mask)
         once = replace(self.schedule, step_size=size, refinements=1)
-        return Steering.descend(replace(self, schedule=once), latent, probe, noise_level, step)
+        return Steering.descend(replace(self, schedule=once), latent, probe, noise_level, step, mask)
 
 
 def exciting(scene: GroundedScene, step_size: float = _STEP_SIZE) -> ExciteSteering:
