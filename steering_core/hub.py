@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from threading import RLock
 
 from .described import brief
+
+_LOADING = RLock()
+
+
+class ForeignCodeError(ValueError):
+    """A folder wants Python of its own to be run."""
 
 
 def local_folder(source: str | Path, marker: str) -> Path:
@@ -38,3 +47,34 @@ def local_folder(source: str | Path, marker: str) -> Path:
     if not (folder / marker).is_file():
         raise ValueError(f"{folder}: {marker} was expected in this folder, and is not there.")
     return folder
+
+
+@contextmanager
+def no_foreign_code(folder: Path) -> Iterator[None]:
+    """While it lasts, what is loaded from a folder runs no Python of that folder, and nobody is asked to allow it.
+
+    ``trust_remote_code=False`` says so of what is loaded by name. Parts that its configuration leads to, such as a
+    backbone in another folder or the image processor of a processor, are loaded without it, and transformers asks on
+    the terminal. It asks nothing, and refuses, where no time is left for an answer.
+
+    Raises:
+        ForeignCodeError: the folder wants it; names the folder.
+    """
+    from transformers import dynamic_module_utils
+
+    # The time is the whole library's: a second thread must not put it back before the first is through.
+    with _LOADING:
+        patience = dynamic_module_utils.TIME_OUT_REMOTE_CODE
+        dynamic_module_utils.TIME_OUT_REMOTE_CODE = 0
+        try:
+            yield
+        except ValueError as error:
+            # Both libraries refuse by a plain ValueError, which advises an argument that no command here has.
+            if "trust_remote_code" not in str(error):
+                raise
+            raise ForeignCodeError(
+                f"{folder} wants Python of its own to be run (auto_map in a configuration, or a module beside it). "
+                f"That of a folder is never run; give a model of a kind that transformers or diffusers has itself."
+            ) from error
+        finally:
+            dynamic_module_utils.TIME_OUT_REMOTE_CODE = patience

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 from PIL import Image
 
 from ..described import one_line
-from ..hub import local_folder
+from ..hub import ForeignCodeError, local_folder, no_foreign_code
 from ..relations import with_article
 from ..weights import weights_hash
 from .boxes import Box, Found
@@ -53,7 +53,8 @@ class TransformersDetector:
         least_score: what is found less surely is left out; what suits the kind of detector when not given.
 
     Raises:
-        ValueError: there is no such folder, or the model in it is no detector or damaged.
+        ValueError: there is no such folder, or the model in it is no detector, damaged, or wants Python of the folder
+            to be run.
     """
 
     def __init__(self, folder: str, device: str, least_score: float | None = None) -> None:
@@ -69,7 +70,10 @@ class TransformersDetector:
 
         place = local_folder(folder, "config.json")
         try:
-            config = AutoConfig.from_pretrained(place, local_files_only=True)
+            with no_foreign_code(place):
+                config = AutoConfig.from_pretrained(place, local_files_only=True, trust_remote_code=False)
+        except ForeignCodeError:
+            raise
         except Exception as error:  # a damaged configuration ends in whatever its class makes of it
             raise ValueError(
                 f"--detector {folder}: miniature, or the folder of a detector of the transformers library, was "
@@ -84,10 +88,15 @@ class TransformersDetector:
             )
         task = "zero-shot-object-detection" if self._is_open else "object-detection"
         try:
-            if has_masks:
-                self._look = Segmenter(place, device)
-            else:
-                self._look = pipeline(task, str(place), device=device, local_files_only=True)
+            with no_foreign_code(place):
+                if has_masks:
+                    self._look = Segmenter(place, device)
+                else:
+                    self._look = pipeline(
+                        task, str(place), device=device, local_files_only=True, trust_remote_code=False
+                    )
+        except ForeignCodeError:
+            raise
         except Exception as error:  # so do damaged weights
             raise ValueError(
                 f"--detector {folder} cannot be loaded, a file is missing or damaged: {one_line(error)}"

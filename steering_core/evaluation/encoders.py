@@ -11,11 +11,13 @@ from PIL import Image
 from torch import Tensor
 
 from ..described import one_line
-from ..hub import local_folder
+from ..hub import ForeignCodeError, local_folder, no_foreign_code
 from ..viz import from_image
 
 #: An autoencoder's latent is averaged to so many cells along each side.
 _CELLS = 4
+#: Nothing is downloaded, and no code of the folder is run.
+_HERE = {"local_files_only": True, "trust_remote_code": False}
 
 
 class Encoder(Protocol):
@@ -53,7 +55,7 @@ class TransformersEncoder:
         device: of torch.
 
     Raises:
-        ValueError: there is no such folder, or no such model in it.
+        ValueError: there is no such folder, no such model in it, or it wants Python of the folder to be run.
     """
 
     def __init__(self, folder: str, device: str) -> None:
@@ -61,8 +63,11 @@ class TransformersEncoder:
 
         place = local_folder(folder, "config.json")
         try:
-            self._processor = AutoImageProcessor.from_pretrained(place, local_files_only=True)
-            self._model = AutoModel.from_pretrained(place, local_files_only=True).to(device).eval()
+            with no_foreign_code(place):
+                self._processor = AutoImageProcessor.from_pretrained(place, **_HERE)
+                self._model = AutoModel.from_pretrained(place, **_HERE).to(device).eval()
+        except ForeignCodeError:
+            raise
         except Exception as error:  # damaged files end in whatever their classes make of them
             raise ValueError(
                 f"--features {folder}: the folder of a vision model of the transformers library, such as CLIP or "

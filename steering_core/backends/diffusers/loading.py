@@ -17,7 +17,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from ...described import brief, described, one_line, read_json
-from ...hub import local_folder
+from ...hub import ForeignCodeError, local_folder, no_foreign_code
 from ...steering import Steering
 from ...weights import weights_hash
 from .pipelines import PIPELINES, PipelineKind, kind_named, kind_of
@@ -42,7 +42,8 @@ def load_pipeline(source: str | Path, device: str, components: str | Path | None
             lacks: configurations, tokenizers and, but for Stable Diffusion and SDXL, text encoders and autoencoder.
 
     Raises:
-        ValueError: there is none, it is of another kind or damaged, or the device cannot be used.
+        ValueError: there is none, it is of another kind or damaged, wants Python of its folder to be run, or the
+            device cannot be used.
     """
     check_device(device)
     file = Path(source) if Path(source).is_file() else None
@@ -60,7 +61,10 @@ def load_pipeline(source: str | Path, device: str, components: str | Path | None
         )
     dtype = torch.float32 if torch.device(device).type == "cpu" else kind.dtype
     try:
-        pipeline = _load(getattr(diffusers, name), kind, folder, index, file, dtype)
+        with no_foreign_code(folder):
+            pipeline = _load(getattr(diffusers, name), kind, folder, index, file, dtype)
+    except ForeignCodeError:
+        raise
     except Exception as error:  # a damaged configuration ends in whatever its classes make of it
         raise ValueError(f"{source} cannot be loaded, a file is missing or damaged: {one_line(error)}") from error
     pipeline.set_progress_bar_config(disable=True)
@@ -86,7 +90,7 @@ def _load(
         options[kind.network] = network.from_single_file(
             str(file), config=str(folder), subfolder=kind.network, local_files_only=True, dtype=dtype
         )
-    return of.from_pretrained(folder, low_cpu_mem_usage=is_accelerate_available(), **options)
+    return of.from_pretrained(folder, low_cpu_mem_usage=is_accelerate_available(), trust_remote_code=False, **options)
 
 
 def _components_of(file: Path, components: str | Path | None) -> str | Path:
