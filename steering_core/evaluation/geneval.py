@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from ..relations import Relation, ends
+from ..relations import Relation
+from .assignment import names_of, surest_choices
 from .boxes import Box, Found
 from .suites.suite import Triplet
 from .visor import Trial
@@ -21,18 +22,22 @@ _LEAST_SHARE = 0.5
 def judge_geneval(relations: Sequence[Triplet], found: Sequence[Found], size: tuple[int, int]) -> Trial:
     """Whether the surest object of each name stands as the prompt says.
 
+    What is published has one object for names that are alike; here each gets its own, see ``surest_choices``.
+
     Args:
         relations: of the four directions; the objects by the detector's names.
         size: (width, height) of the picture in pixels, which are square where its sides' shares are not.
     """
-    sure = sorted((one for one in found if one.score > _LEAST_SCORE), key=lambda one: one.score)
-    boxes = {one.label: one.box for one in sure}
-    present = all(name in boxes for subject, _, object in relations for name in ends(subject, object))
-    correct = present and all(
-        object is not None and relation in positions(boxes[subject], boxes[object], size)
-        for subject, relation, object in relations
+    names, sure = names_of(relations), [one for one in found if one.score > _LEAST_SCORE]
+    whole = [choice for choice in surest_choices(names, sure) if len(choice) == len(names)]
+    correct = any(
+        all(
+            object is not None and relation in positions(choice[subject].box, choice[object].box, size)
+            for subject, relation, object in relations
+        )
+        for choice in whole
     )
-    return Trial(present, correct)
+    return Trial(bool(whole), correct)
 
 
 def positions(subject: Box, object: Box, size: tuple[int, int]) -> set[Relation]:

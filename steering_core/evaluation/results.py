@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..relations import CARDINAL_RELATIONS, Place, Relation
+from .assignment import names_of, surest_choices
 from .boxes import Found
 from .geneval import judge_geneval
 from .names import canonical
@@ -44,9 +45,15 @@ def _geneval(relations: Sequence[Triplet], found: Sequence[Found], size: tuple[i
 
 
 def _t2i_compbench(relations: Sequence[Triplet], found: Sequence[Found], size: tuple[int, int]) -> Verdict:
-    """Its score is the mean over the relations; right is what VISOR calls so, since it has no such word."""
-    scores = [t2i_compbench_score(triplet, found, size) for triplet in relations]
-    return Verdict(judge_any(relations, found), sum(scores) / len(scores))
+    """Its score is the mean over the relations; right is what VISOR calls so, since it has no such word.
+
+    An object that may have one of several names has the same one in all relations.
+    """
+    score = max(
+        sum(t2i_compbench_score(triplet, list(choice.values()), size) for triplet in relations) / len(relations)
+        for choice in surest_choices(names_of(relations), found)
+    )
+    return Verdict(judge_any(relations, found), score)
 
 
 #: How a picture is judged …

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ..relations import CARDINAL_RELATIONS, Place, Relation, ends
+from ..relations import CARDINAL_RELATIONS, Place, Relation
+from .assignment import Choice, names_of, surest_choices
 from .boxes import Box, Found
 from .suites.suite import Triplet
 
@@ -19,16 +20,25 @@ _NEAR = 150 / 512
 def t2i_compbench_score(triplet: Triplet, found: Sequence[Found], size: tuple[int, int]) -> float:
     """How well a picture shows a relation between two objects, in [0, 1].
 
+    What is published has one object for names that are alike. Here each gets its own, see ``surest_choices``, and of
+    several choices the best counts.
+
     Args:
         triplet: a direction or nearness; the objects by the detector's names.
         found: of several objects of one name the surest counts.
         size: (width, height) of the picture in pixels.
+
+    Raises:
+        ValueError: see ``relation_score``.
     """
+    return max(_score(triplet, choice, size) for choice in surest_choices(names_of([triplet]), found))
+
+
+def _score(triplet: Triplet, choice: Choice, size: tuple[int, int]) -> float:
     subject, relation, object = triplet
-    best = {one.label: one for one in sorted(found, key=lambda one: one.score)}
-    score = _OF_AN_OBJECT * sum(best[name].score for name in ends(subject, object) if name in best)
-    if object is not None and subject in best and object in best:
-        score += _OF_THE_RELATION * relation_score(relation, best[subject].box, best[object].box, size)
+    score = _OF_AN_OBJECT * sum(one.score for one in choice.values())
+    if object is not None and subject in choice and object in choice:
+        score += _OF_THE_RELATION * relation_score(relation, choice[subject].box, choice[object].box, size)
     return score if score >= _LEAST else 0.0
 
 

@@ -6,13 +6,13 @@ section 3.
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from ..relations import ends
-from .boxes import Found, Point
+from .assignment import choices, names_of, surest_choices
+from .boxes import Found
 from .suites.suite import Triplet
 
 #: On a trial, the best first.
@@ -30,7 +30,7 @@ class Trial:
     """The verdict on one picture.
 
     Attributes:
-        present: all objects of the prompt were found.
+        present: all objects of the prompt were found, each name's another one where names are alike for a detector.
         correct: they were, and all relations hold.
     """
 
@@ -70,11 +70,12 @@ def judge(relations: Sequence[Triplet], found: Sequence[Found]) -> Trial:
 
     Args:
         relations: with the objects by the detector's names.
-        found: what the detector found; of several objects of one name the best counts.
+        found: what the detector found; of several objects of one name the best counts, see ``surest_choices``. Where
+            names are alike, one choice in which all relations hold is enough.
     """
-    centres = _centres(found)
-    present = all(name in centres for subject, _, object in relations for name in ends(subject, object))
-    return Trial(present, present and _all_hold(relations, centres))
+    names = names_of(relations)
+    whole = [choice for choice in surest_choices(names, found) if len(choice) == len(names)]
+    return Trial(bool(whole), any(_all_hold(relations, choice) for choice in whole))
 
 
 def judge_any(relations: Sequence[Triplet], found: Sequence[Found]) -> Trial:
@@ -85,12 +86,13 @@ def judge_any(relations: Sequence[Triplet], found: Sequence[Found]) -> Trial:
     Args:
         relations: with the objects by the detector's names.
     """
-    names = tuple(dict.fromkeys(name for subject, _, object in relations for name in ends(subject, object)))
     sure = sorted((one for one in found if one.score >= LEAST_SCORE), key=lambda one: one.score, reverse=True)
-    candidates = [[one.box.centre for one in sure if one.label == name][:_MOST_OF_A_NAME] for name in names]
-    # Names that are alike to the detector are found in the same places, and one object is not two.
-    choices = (dict(zip(names, at)) for at in itertools.product(*candidates) if len(set(at)) == len(names))
-    return Trial(all(candidates), any(_all_hold(relations, choice) for choice in choices))
+    candidates = {name: [one for one in sure if one.label == name][:_MOST_OF_A_NAME] for name in names_of(relations)}
+    present = next(choices(candidates), None) is not None
+    # A detector that is asked for one name after the other may give the same box to names that differ, too. Both are
+    # found, as in the published evaluation; that they stand to each other in any way is not.
+    apart = (choice for choice in choices(candidates) if len({one.box for one in choice.values()}) == len(choice))
+    return Trial(present, any(_all_hold(relations, choice) for choice in apart))
 
 
 def visor_scores(trials: Sequence[Sequence[Trial]]) -> VisorScores:
@@ -130,16 +132,12 @@ def interval(share: float, count: float) -> tuple[float, float]:
     return max(middle - reach, 0.0), min(middle + reach, 1.0)
 
 
-def _all_hold(relations: Sequence[Triplet], centres: Mapping[str, Point]) -> bool:
-    """Whether each does, of objects whose centres are known."""
+def _all_hold(relations: Sequence[Triplet], choice: Mapping[str, Found]) -> bool:
+    """Whether each does, of the objects that were chosen."""
     return all(
-        relation.holds(*(centres[name] for name in ends(subject, object))) for subject, relation, object in relations
+        relation.holds(*(choice[name].box.centre for name in ends(subject, object)))
+        for subject, relation, object in relations
     )
-
-
-def _centres(found: Sequence[Found]) -> dict[str, Point]:
-    """Each name's best centre."""
-    return {one.label: one.box.centre for one in sorted(found, key=lambda one: one.score)}
 
 
 def _pictures_per_prompt(trials: Sequence[Sequence[Trial]]) -> int:

@@ -10,7 +10,7 @@ import torch
 
 from steering_core.evaluation.boxes import Box, Found
 from steering_core.evaluation.geneval import judge_geneval, positions
-from steering_core.evaluation.results import GENEVAL, T2I_COMPBENCH, VISOR, check_rule
+from steering_core.evaluation.results import GENEVAL, RULES, T2I_COMPBENCH, VISOR, check_rule
 from steering_core.evaluation.statistics import difference, estimate, ratio, share
 from steering_core.evaluation.suites import ScenePrompt, Suite
 from steering_core.evaluation.t2i_compbench import relation_score, t2i_compbench_score
@@ -62,6 +62,76 @@ def test_geneval_knows_what_is_sure_and_surest():
     for found in (sure, sure[::-1]):
         assert judge_geneval(ABOVE, found, SQUARE) == Trial(True, True)
     assert judge_geneval((("cat", Relation.ABOVE, "dog"),), sure, SQUARE) == Trial(True, False)
+
+
+def persons(*found: tuple[Box, float], names=("girl", "woman")) -> list[Found]:
+    """As a detector that knows persons only gives them."""
+    return [Found(name, box, score) for box, score in found for name in names]
+
+
+def test_geneval_gives_each_name_an_object_of_its_own():
+    asked = (("girl", Relation.LEFT_OF, "woman"),)
+    left, right, above = around(0.1, 0.5), around(0.9, 0.5), around(0.5, 0.1)
+    assert judge_geneval(asked, persons((left, 0.9)), SQUARE) == Trial(False, False)
+    assert judge_geneval(asked, persons((left, 0.9), (right, 0.2)), SQUARE) == Trial(False, False)
+    for sure, less in ((left, right), (right, left)):
+        assert judge_geneval(asked, persons((sure, 0.9), (less, 0.8)), SQUARE) == Trial(True, True)
+    # The two surest count: which of them is the girl is open, and not that it is one of them.
+    wrong = persons((left, 0.9), (around(0.1, 0.9), 0.8), (right, 0.7))
+    assert judge_geneval(asked, wrong, SQUARE) == Trial(True, False)
+    assert judge_geneval((*asked, ("woman", Relation.BELOW, "cat")), persons((left, 0.9), (right, 0.8)), SQUARE) == (
+        Trial(False, False)
+    )
+    cat = Found("cat", above, 0.9)
+    two = (*asked, ("cat", Relation.ABOVE, "woman"))
+    assert judge_geneval(two, [cat, *persons((around(0.5, 0.9), 0.5), (left, 0.4))], SQUARE) == Trial(True, True)
+
+
+def test_t2i_compbench_gives_each_name_an_object_of_its_own():
+    (near, left_of) = ((("girl", relation, "woman"),) for relation in (Relation.NEAR, Relation.LEFT_OF))
+    left, right = around(0.1, 0.5), around(0.9, 0.5)
+    verdict = RULES[T2I_COMPBENCH]
+    told = verdict(near, persons((left, 0.9)), SQUARE)
+    assert (told.score, told.trial) == (0.0, Trial(False, False))
+    assert t2i_compbench_score(near[0], persons((left, 0.9)), SQUARE) == 0.0
+    for sure, less in ((left, right), (right, left)):
+        told = verdict(left_of, persons((sure, 0.9), (less, 0.7)), SQUARE)
+        assert (told.score, told.trial) == (pytest.approx(0.9), Trial(True, True))
+
+
+def test_with_several_relations_an_object_has_one_name_in_all_of_them():
+    """Two persons beside each other: either relation holds of one choice of names, and not both of one."""
+    asked = (("girl", Relation.LEFT_OF, "woman"), ("woman", Relation.LEFT_OF, "girl"))
+    found = persons((around(0.1, 0.5), 0.9), (around(0.9, 0.5), 0.7))
+    assert RULES[T2I_COMPBENCH](asked, found, SQUARE).score == pytest.approx(0.9 / 2)
+    missing = (("girl", Relation.LEFT_OF, "woman"), ("woman", Relation.LEFT_OF, "cat"))
+    told = RULES[T2I_COMPBENCH](missing, found, SQUARE)
+    assert (told.score, told.trial) == (pytest.approx(0.9 / 2), Trial(False, False))
+    three = (("girl", Relation.LEFT_OF, "woman"), ("woman", Relation.LEFT_OF, "man"))
+    two = persons((around(0.1, 0.5), 0.9), (around(0.9, 0.5), 0.7), names=("girl", "woman", "man"))
+    told = RULES[T2I_COMPBENCH](three, two, SQUARE)
+    assert (told.score, told.trial) == (pytest.approx(0.9 / 2), Trial(False, False))
+
+
+def test_names_that_differ_for_the_detector_are_judged_as_published():
+    """The surest of each, of equally sure ones the last; both in one place are two."""
+    first, last = Found("dog", around(0.5, 0.9)), Found("dog", around(0.5, 0.1))
+    cat = Found("cat", around(0.5, 0.5))
+    assert judge_geneval(ABOVE, [first, last, cat], SQUARE).correct
+    assert not judge_geneval(ABOVE, [last, first, cat], SQUARE).correct
+    (triplet,) = ABOVE
+    assert t2i_compbench_score(triplet, [first, last, cat], SQUARE) == 1.0
+    assert t2i_compbench_score(triplet, [last, first, cat], SQUARE) == 0.5
+    near = ("dog", Relation.NEAR, "cat")
+    assert t2i_compbench_score(near, [Found("dog", cat.box), cat], SQUARE) == 1.0
+
+
+def test_many_names_of_one_object_take_no_time():
+    names = ("person", "girl", "boy", "woman", "man")
+    asked = tuple((one, Relation.LEFT_OF, "bird") for one in names)
+    found = persons(*((around(x / 60, 0.5), 0.9 - x / 100) for x in range(50)), names=names)
+    assert not judge_geneval(asked, found, SQUARE).present
+    assert RULES[T2I_COMPBENCH](asked, found, SQUARE).score == 0.0
 
 
 @pytest.mark.parametrize(

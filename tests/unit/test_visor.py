@@ -95,10 +95,26 @@ def test_one_object_under_two_names_is_not_two() -> None:
     """A detector that knows persons only finds the girl and the woman in each of them."""
     relations = [("girl", Relation.NEAR, "woman")]
     one, other = (10, 10), (20, 10)
-    assert judge_any(relations, [at("girl", *one), at("woman", *one)]) == WRONG
     both = [at(name, *place) for place in (one, other) for name in ("girl", "woman")]
-    assert judge_any(relations, both) == RIGHT
-    assert judge_any([("girl", Relation.RIGHT_OF, "woman")], both) == RIGHT
+    for rule in (judge, judge_any):
+        assert rule(relations, [at("girl", *one), at("woman", *one)]) == ABSENT
+        assert rule(relations, both) == RIGHT
+        assert rule([("girl", Relation.RIGHT_OF, "woman")], both) == RIGHT
+        assert rule([("girl", Relation.ABOVE, "woman")], both) == WRONG
+
+
+@pytest.mark.parametrize("rule", [judge, judge_any])
+def test_two_different_objects_may_share_a_centre(rule) -> None:
+    near = [("dog", Relation.NEAR, "cat")]
+    dog, cat = (Box.of_pixels(box, 100, 100) for box in ((10, 10, 30, 30), (0, 0, 50, 50)))
+    assert rule(near, [Found("dog", dog), Found("cat", cat)]) == RIGHT
+    persons = [Found(name, box) for box in (dog, cat) for name in ("girl", "woman")]
+    assert rule([("girl", Relation.NEAR, "woman")], persons) == RIGHT
+
+
+def test_one_place_under_two_names_that_differ_is_found_and_stands_in_no_relation() -> None:
+    """An open-vocabulary detector, asked for one name after the other, may give both to one patch."""
+    assert judge_any([("dog", Relation.NEAR, "cat")], [at("dog", 10, 10), at("cat", 10, 10)]) == WRONG
 
 
 def test_of_each_name_the_same_object_has_to_fit_all_relations() -> None:

@@ -1,0 +1,74 @@
+"""Which of the found objects is which of a prompt's: none is two whose names are alike for a detector."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterator, Mapping, Sequence
+
+from ..relations import ends
+from .boxes import Box, Found
+from .names import canonical
+from .suites.suite import Triplet
+
+#: An object for each name.
+Choice = dict[str, Found]
+
+
+def names_of(relations: Sequence[Triplet]) -> tuple[str, ...]:
+    """Of the objects, each once."""
+    return tuple(dict.fromkeys(name for subject, _, object in relations for name in ends(subject, object)))
+
+
+def choices(candidates: Mapping[str, Sequence[Found]]) -> Iterator[Choice]:
+    """Every choice of one candidate for each name that takes none for two names which are alike.
+
+    Names are alike where a detector has one word for both, as COCO's person is the girl and the woman: what it finds
+    it gives under either, with the same box. That of names which differ may be one.
+    """
+    alike = [pair for pair in itertools.combinations(candidates, 2) if canonical(pair[0]) == canonical(pair[1])]
+    for taken in itertools.product(*candidates.values()):
+        choice = dict(zip(candidates, taken))
+        if all(choice[one].box != choice[other].box for one, other in alike):
+            yield choice
+
+
+def surest_choices(names: Sequence[str], found: Sequence[Found]) -> list[Choice]:
+    """The surest object of each name, or a different one for each of those that are alike.
+
+    There are several choices only where names are alike: the same objects, with the names in another order, so that
+    what is asked of them can decide. A name is in none where there is no object for it.
+
+    Args:
+        names: each once.
+        found: of equally sure objects the last counts.
+    """
+    surest_first = sorted(found, key=lambda one: one.score)[::-1]
+    groups: dict[str, list[str]] = {}
+    for name in names:
+        groups.setdefault(canonical(name), []).append(name)
+    of_groups = [_surest_of(alike, surest_first) for alike in groups.values()]
+    return [{name: one for part in parts for name, one in part.items()} for parts in itertools.product(*of_groups)]
+
+
+def _surest_of(alike: Sequence[str], surest_first: Sequence[Found]) -> list[Choice]:
+    """The choices for some names that are alike which name the most of them, and of these the surest."""
+    candidates: dict[str, list[Found]] = {}
+    for name in alike:
+        by_box: dict[Box, Found] = {}
+        for one in surest_first:
+            if one.label == name:
+                by_box.setdefault(one.box, one)
+        # More than there are names are never needed: the others take all of these but one.
+        candidates[name] = list(by_box.values())[: len(alike)]
+    for count in range(len(alike), 0, -1):
+        named = [
+            choice
+            for some in itertools.combinations(alike, count)
+            for choice in choices({name: candidates[name] for name in some})
+        ]
+        if named:
+            sure = [math.fsum(one.score for one in choice.values()) for choice in named]
+            most = max(sure)
+            return [choice for choice, its in zip(named, sure) if its == most]
+    return [{}]
