@@ -146,9 +146,9 @@ def in_equal_time(
     counts = [pictures] * len(first)
     told, more = estimate(of_seeds, first, best, counts), estimate(by_more, first, best, steered, counts)
     # Where all prompts agree, resampling tells nothing: as ``share`` and ``difference`` do.
-    if told.low == told.high:
+    if not told.has_width:
         told = Estimate(told.value, *interval(told.value, len(first)))
-    return told, more if more.low < more.high else Estimate(more.value, math.nan, math.nan)
+    return told, more if more.has_width else Estimate(more.value, math.nan, math.nan)
 
 
 def _variety(model: str, folders: Sequence[EvaluationFolder]) -> Iterator[str]:

@@ -224,7 +224,7 @@ def _result(
     return ArmResult(
         arm,
         figures(counts),
-        {relation.value: figures(by_relation[relation]) for relation in Relation if relation in by_relation},
+        {one.value: figures(by_relation[one]) for one in (*Relation, *Place) if one in by_relation},
         {name: figures(of_name) for name, of_name in sorted(by_object.items())},
         gain,
         _mean(places),

@@ -11,6 +11,8 @@ import numpy as np
 from .visor import interval
 
 _RESAMPLES, _AT_ONCE, _SEED = 2000, 100, 0
+#: What sums of shares are rounded by, and more; what prompts differ by is far more than this.
+_ROUNDING = 1e-9
 #: Sums over prompts, each (…,), to a figure (…,).
 Figure = Callable[..., np.ndarray]
 
@@ -22,6 +24,11 @@ class Estimate:
     value: float
     low: float
     high: float
+
+    @property
+    def has_width(self) -> bool:
+        """Whether the interval's ends differ by more than rounding; not where they are nan."""
+        return self.high - self.low > _ROUNDING
 
 
 def ratio(counted: np.ndarray, out_of: np.ndarray) -> np.ndarray:
@@ -65,7 +72,7 @@ def share(counted: Sequence[float], out_of: Sequence[float]) -> Estimate:
         counted, out_of: for each prompt, numbers of pictures.
     """
     told = estimate(ratio, counted, out_of)
-    if told.low < told.high or math.isnan(told.value):
+    if told.has_width or math.isnan(told.value):
         return told
     return Estimate(told.value, *interval(min(told.value, 1.0), sum(count > 0 for count in out_of)))
 
@@ -81,4 +88,4 @@ def difference(first: Sequence[float], second: Sequence[float], pictures: Sequen
         pictures: for each prompt, how many there are in either run.
     """
     told = estimate(lambda one, other, all_: (other - one) / all_, first, second, pictures)
-    return told if told.low < told.high else Estimate(told.value, math.nan, math.nan)
+    return told if told.has_width else Estimate(told.value, math.nan, math.nan)

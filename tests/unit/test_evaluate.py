@@ -16,12 +16,13 @@ from transformers import BitImageProcessor, CLIPConfig, CLIPImageProcessor, CLIP
 from steering_core.cli.main import main
 from steering_core.evaluation.boxes import Box, Found
 from steering_core.evaluation.encoders import TransformersEncoder
+from steering_core.evaluation.page import html_page
 from steering_core.evaluation.results import RULES, VISOR, arm_results
 from steering_core.evaluation.runs import Arm, Cost, Drawn, EvaluationFolder
 from steering_core.evaluation.suites import ScenePrompt, Suite
 from steering_core.evaluation.tables import markdown
 from steering_core.miniature.folder import MINIATURE_DIR
-from steering_core.relations import Relation
+from steering_core.relations import Place, Relation
 from steering_core.viz import from_image
 
 FEATURES = ["--features", "autoencoder"]
@@ -213,6 +214,19 @@ def test_figures_are_those_of_the_pictures(tmp_path):
     assert set(first.by_relation) == {"above", "left_of"} and first.by_relation["above"].pictures == 2
     table = markdown([first, second], False, {})
     assert "| first | 4 | 75.0% (50% to 100%) | 33.3%" in table and "+75.0 points" in table
+
+
+def test_places_are_told_by_relation_and_can_be_filtered(tmp_path):
+    asked = (("dog", Place.AT_LEFT, None), ("dog", Relation.ABOVE, "cat"))
+    folder = EvaluationFolder(tmp_path, Suite("mine", (DOG_ABOVE_CAT, ScenePrompt(asked)), (0,)), {})
+    one = Arm("one", {}, lambda prompt, seeds: Drawn(colour_of("column")[None]))
+    folder.claim(one, Seeing())
+    assert list(folder.draw(one, (0, 1), batch=1)) == list(folder.detect("one", Seeing(), (0, 1))) == [0, 1]
+    results = arm_results(folder, ("one",), RULES[VISOR])
+    assert {name: told.pictures for name, told in results[0].by_relation.items()} == {"above": 2, "at_left": 1}
+    assert "| at_left |" in markdown(results, False, {})
+    page = html_page(folder, results, RULES[VISOR], False, 2)
+    assert "<option>at_left</option>" in page and 'data-relation="at_left above"' in page
 
 
 def test_the_cost_of_a_picture_is_by_the_arms_clock_and_by_what_steering_did(tmp_path):

@@ -197,6 +197,24 @@ def test_where_all_prompts_agree_the_interval_is_that_of_as_many_pictures():
     assert math.isnan(share([0], [0]).low)
 
 
+@pytest.mark.parametrize(
+    ("counted", "out_of"),
+    [([0.95] * 20, [1] * 20), ([0.7] * 7, [1] * 7), ([0.1 + 0.2, 0.3] * 5, [1] * 10), ([0.7, 1.4] * 6, [1, 2] * 6)],
+)
+def test_prompts_agree_whatever_their_sums_are_rounded_to(counted, out_of):
+    told = share(counted, out_of)
+    assert (told.low, told.high) == pytest.approx(interval(told.value, len(counted)))
+    gain = difference([0.0] * len(counted), counted, out_of)
+    assert gain.value == pytest.approx(told.value) and math.isnan(gain.low) and math.isnan(gain.high)
+
+
+def test_prompts_that_differ_by_little_are_resampled():
+    counted = [0.7, 0.7001] * 10
+    told = share(counted, [1] * 20)
+    assert told == estimate(ratio, counted, [1] * 20) and told.high - told.low < 1e-4
+    assert not math.isnan(difference([0.0] * 20, counted, [1] * 20).low)
+
+
 def test_a_figure_of_nothing_is_none():
     none = estimate(ratio, [0, 0], [0, 0])
     assert all(math.isnan(value) for value in (none.value, none.low, none.high))
