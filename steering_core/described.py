@@ -70,6 +70,21 @@ def described(kind: type[T], value: Any, source: str, strict: bool = True) -> T:
         raise ValueError(f"{source}: {''.join(unfit.path).lstrip('.') or 'its content'}: {unfit}") from None
 
 
+def unencodable(text: str) -> str | None:
+    """Why a text cannot be in UTF-8, in words; none where it can be.
+
+    What a terminal hands over in another encoding cannot, nor half of a pair of surrogates, which JSON can spell.
+    """
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        return (
+            f"text in UTF-8 was expected; {brief(text)} has {brief(text[error.start : error.end])}, which is no "
+            f"character"
+        )
+    return None
+
+
 def brief(value: Any) -> str:
     """A value in a few words, on one line, however long or deep it is."""
     return _brief.repr(value)

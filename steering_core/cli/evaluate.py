@@ -67,7 +67,7 @@ def add_evaluate_command(commands: argparse._SubParsersAction) -> None:
         "--file",
         type=Path,
         help="GenEval's evaluation_metadata.jsonl, T2I-CompBench's spatial_val.txt, or prompts of one's own: a line "
-        "each, or JSON lines with prompt and relations",
+        "each, or JSON lines with prompt and relations (name ending in .jsonl or .json)",
     )
     what.add_argument("--count", type=positive, help=f"prompts of a suite that has more (default: {_COUNT})")
     what.add_argument("--suite-seed", type=seed, help="of the choice among them (default: 0)")

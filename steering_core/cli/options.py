@@ -10,7 +10,7 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from ..described import brief, one_line
+from ..described import brief, one_line, unencodable
 from ..training.recording import MOST_STEPS
 
 #: A picture each, all in memory at once.
@@ -61,13 +61,8 @@ guidance_scale = number(0, 100)
 
 def text(value: str) -> str:
     """Words that can be encoded: what a terminal hands over in another encoding cannot."""
-    try:
-        value.encode()
-    except UnicodeEncodeError as error:
-        raise argparse.ArgumentTypeError(
-            f"text in UTF-8 was expected; {brief(value)} has {brief(value[error.start : error.end])}, which is no "
-            f"character"
-        ) from error
+    if told := unencodable(value):
+        raise argparse.ArgumentTypeError(told)
     return value
 
 

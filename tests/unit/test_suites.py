@@ -172,6 +172,58 @@ def test_lines_of_json_can_say_their_relations(tmp_path):
             own_suite(file, (0,))
 
 
+@pytest.mark.parametrize("name", ["mine.json", "mine.JSON", "mine.jsonl"])
+def test_lines_of_json_are_told_by_the_name_of_their_file(tmp_path, name):
+    file = tmp_path / name
+    file.write_text('{"prompt": "a dog above a cat"}\n')
+    assert own_suite(file, (0,)).prompts[0].text == "a dog above a cat"
+    file.write_text("a dog above a cat\n")
+    with pytest.raises(ValueError, match="line 1 is no JSON"):
+        own_suite(file, (0,))
+
+
+@pytest.mark.parametrize("name", ["mine.txt", "mine"])
+def test_lines_of_json_in_a_text_file_are_refused_with_how_to_name_it(tmp_path, name):
+    file = tmp_path / name
+    file.write_text('a bird above a dog\n{"prompt": "a dog above a cat", "note": 1}\n')
+    with pytest.raises(ValueError, match=rf"{name}: line 2: .*\.jsonl or \.json"):
+        own_suite(file, (0,))
+    wildcards = ["{red|blue} car above a dog", '{"a", "b"} dog above a cat', "{a dog above a bird}"]
+    file.write_text("\n".join(wildcards))
+    assert [prompt.text for prompt in own_suite(file, (0,)).prompts] == wildcards
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        r'{"prompt": "a dog above a cat \ud800"}',
+        r'{"prompt": "hund \udfff", "relations": [["hund", "at_left", null]]}',
+    ],
+)
+def test_half_a_character_is_refused_with_its_line(tmp_path, line):
+    file = tmp_path / "mine.jsonl"
+    whole = r'{"prompt": "a bird above a dog \ud83d\udc36"}'
+    file.write_text(f"{whole}\n{line}\n")
+    with pytest.raises(ValueError, match=r"mine\.jsonl: line 2: .*UTF-8.*no character"):
+        own_suite(file, (0,))
+    file.write_text(whole)
+    assert own_suite(file, (0,)).prompts[0].text.endswith("\N{DOG FACE}")
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        geneval_line(prompt="a photo of a dog right of a cat \udcff"),
+        geneval_line(include=[{"class": "c\ud800at"}, {"class": "dog", "position": ["right of", 0]}]),
+    ],
+)
+def test_half_a_character_is_refused_in_genevals_file_too(tmp_path, line):
+    file = tmp_path / "file.jsonl"
+    file.write_text(f"{geneval_line()}\n{line}\n")
+    with pytest.raises(ValueError, match=r"file\.jsonl: line 2: .*UTF-8.*no character"):
+        geneval_suite(file)
+
+
 def test_prompts_can_ask_for_places(tmp_path):
     asked = (("dog", Relation.ABOVE, "cat"), ("cat", Place.AT_LEFT, None), ("car", Place.AT_TOP_RIGHT, None))
     prompt = ScenePrompt(asked)

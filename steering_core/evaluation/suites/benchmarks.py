@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from ...described import brief, described, parse_json
+from ...described import brief, described, parse_json, unencodable
 from ...relations import CARDINAL_RELATIONS, Relation, with_article
 from ..names import COCO_NAMES
 from .suite import ScenePrompt, Suite, evenly
@@ -92,6 +92,9 @@ def _geneval_prompt(entry: _GenEvalLine, source: str) -> ScenePrompt:
     if len(wanted) == 2 and wanted[0].position is None and wanted[1].position is not None:
         phrase, target = wanted[1].position
         if target == 0 and phrase in _GENEVAL_RELATIONS:
+            for text in (entry.prompt, *(one.name for one in wanted)):
+                if told := unencodable(text):
+                    raise ValueError(f"{source}: {told}")
             return ScenePrompt(((wanted[1].name, _GENEVAL_RELATIONS[phrase], wanted[0].name),), entry.prompt)
     raise ValueError(
         f"{source}: two objects to include were expected, the second with a position to the first, one of "

@@ -5,11 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from ...described import brief, described, parse_json
+from ...described import brief, described, parse_json, unencodable
 from ...parser import parse
 from ...relations import Place, Relation
 from .benchmarks import read_lines
 from .suite import ScenePrompt, Suite
+
+#: What the name of a file of JSON lines ends in.
+_OF_JSON = (".jsonl", ".json")
 
 
 @dataclass(frozen=True)
@@ -21,21 +24,39 @@ class _Line:
 
 
 def own_suite(file: Path, seeds: tuple[int, ...]) -> Suite:
-    """The prompts of a text file, one a line, or of a file of JSON lines, whose name ends in ``.jsonl``.
+    """The prompts of a text file, one a line, or of JSON lines, whose file's name ends in ``.jsonl`` or ``.json``.
 
     A line of JSON is an object with ``prompt``, and with ``relations`` where these are not to be read from it: a list
     of subject, relation and object, such as ``["dog", "left_of", "cat"]``, or ``["dog", "at_left", null]``.
 
     Raises:
-        ValueError: a line cannot be read, or states no relation; names it.
+        ValueError: a line cannot be read, states no relation, or is one of JSON in a file of another name; names it.
         OSError: the file cannot be read.
     """
-    read = _from_json if file.suffix.lower() == ".jsonl" else _from_text
+    read = _from_json if file.suffix.lower() in _OF_JSON else _from_text
     prompts = [read(line, f"{file}: line {number}") for number, line in enumerate(read_lines(file), 1) if line]
     return Suite(file.stem, tuple(prompts), seeds)
 
 
 def _from_text(line: str, source: str) -> ScenePrompt:
+    if _is_entry(line):
+        raise ValueError(
+            f"{source}: a prompt in words was expected, not {brief(line)}. Give a file of JSON lines a name that ends "
+            f"in {' or '.join(_OF_JSON)}."
+        )
+    return _parsed(line, source)
+
+
+def _is_entry(line: str) -> bool:
+    """Whether a line of text is one of JSON; a prompt may begin with a brace, too, as ``{a|b}`` does."""
+    try:
+        value = parse_json(line, "a line")
+    except ValueError:
+        return False
+    return isinstance(value, dict) and "prompt" in value
+
+
+def _parsed(line: str, source: str) -> ScenePrompt:
     scene = parse(line)
     if not scene.relations:
         raise ValueError(f"{source}: a prompt with a spatial relation was expected, not {brief(line)}.")
@@ -47,8 +68,10 @@ def _from_text(line: str, source: str) -> ScenePrompt:
 
 def _from_json(line: str, source: str) -> ScenePrompt:
     entry = described(_Line, parse_json(line, source), source, strict=False)
+    if told := unencodable(entry.prompt):
+        raise ValueError(f"{source}: {told}")
     if entry.relations is None:
-        return _from_text(entry.prompt, source)
+        return _parsed(entry.prompt, source)
     if not entry.relations or not entry.prompt.strip():
         raise ValueError(f"{source}: a prompt and one or more relations were expected, not {brief(line)}.")
     if any(subject == object for subject, _, object in entry.relations):
