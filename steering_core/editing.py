@@ -14,7 +14,9 @@ from .parts import Part
 from .relations import STEERED_NAMES, Place, Relation, Scene, Span, SpatialRelation, check_object, ends, relation_named
 
 #: Most letters of a name that is looked for letter by letter.
-_LONGEST_NAME = 300
+LONGEST_NAME = 300
+#: Letters of scripts that set no words apart, or no particles: Thai, Lao, Burmese, Khmer, Kana, Han and Hangul.
+_UNSPACED = re.compile("[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af\uf900-\ufaff]")
 _RELATIONS = tuple(relation.value for relation in Relation)
 _PLACES = tuple(place.value for place in Place)
 
@@ -55,6 +57,11 @@ def find_phrase(prompt: str, phrase: str, occurrence: int = 0, known: Sequence[S
         ValueError: it does not stand there so often, or is too long for a name.
     """
     named = find_phrases(prompt, phrase, objects(prompt) if known is None else known)
+    if not named and len(phrase) > LONGEST_NAME:
+        raise ValueError(
+            f'"{shortened(phrase, LONGEST_NAME)}": a name of at most {LONGEST_NAME} letters was expected, and has '
+            f"{len(phrase)}. Name an object with a few words of the prompt."
+        )
     if occurrence >= len(named):
         raise ValueError(
             f'"{" ".join(phrase.splitlines())}" was expected {_times(occurrence + 1)} in the prompt '
@@ -70,26 +77,21 @@ def _times(count: int) -> str:
 
 def find_phrases(prompt: str, phrase: str, known: Sequence[Span]) -> list[Span]:
     """All that a phrase can stand for in a prompt, in any language, in their order: the objects with this very name,
-    else the words, else the letters.
+    else the words, else the letters, where it is of a script that sets no words apart.
 
     Args:
-        known: the prompt's ``objects``.
-
-    Raises:
-        ValueError: it is too long for a name.
+        known: the prompt's ``objects``. Elsewhere a name of more than ``LONGEST_NAME`` letters is not looked for.
     """
     wanted = phrase.strip()
     escaped = re.escape(wanted)
     # By the very letters first, as they are counted: "Dog on the left, dog on the right" names two.
     named = [span for span in known if span.text == wanted]
     named = named or [span for span in known if span.text.casefold() == wanted.casefold()]
-    if not named and len(escaped) > _LONGEST_NAME:
-        raise ValueError(
-            f'"{shortened(phrase, _LONGEST_NAME)}": a name of at most {_LONGEST_NAME} letters was expected, and has '
-            f"{len(phrase)}. Name an object with a few words of the prompt."
-        )
-    for pattern in (rf"(?<!\w){escaped}(?!\w)", escaped):
-        # Where words are not set apart by spaces, there are only letters to go by.
+    if len(wanted) > LONGEST_NAME:
+        return named
+    # "hat" is not in "that".
+    patterns = [rf"(?<!\w){escaped}(?!\w)", *([escaped] if _UNSPACED.search(wanted) else [])]
+    for pattern in patterns:
         named = named or [Span(m.group(), *m.span()) for m in re.finditer(pattern, prompt, re.IGNORECASE) if m.group()]
     return named
 

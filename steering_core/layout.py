@@ -96,14 +96,12 @@ def laid_out(scene: Scene, layout: Layout) -> Scene:
     What the scene states of an object's place stays as long as the layout gives the object no place of its own, and has
     not put it elsewhere. What it states of two objects stays as long as the layout does not relate them; where both
     were put somewhere, they are related as they lie there. Objects that the prompt does not name are passed over, and
-    told (``Scene.absent``): a prompt can change, or be one of several.
-
-    Raises:
-        ValueError: a name is too long to be looked for.
+    told (``Scene.absent``): a prompt can change, or be one of several. Of those that were taken off nothing is asked.
     """
     known = objects(scene.prompt)
     removed = _taken_off(scene, layout.removed, known)
     spans, absent = _found(scene.prompt, layout.objects, known)
+    spans = {at: span for at, span in spans.items() if span not in removed}
     points = {span: layout.objects[at].point for at, span in spans.items()}
     asked = [
         between(spans[subject], relation, None if object is None else spans[object])
@@ -119,9 +117,6 @@ def laid_out(scene: Scene, layout: Layout) -> Scene:
 def _found(prompt: str, placed: Sequence[PlacedObject], known: Sequence[Span]) -> tuple[dict[int, Span], Sequence[str]]:
     """Where placed objects stand in a prompt, by their positions in the layout; and the names of the others, which are
     not there, or stand for an object that another has taken.
-
-    Raises:
-        ValueError: a name is too long to be looked for.
     """
     spans = dict[int, Span]()
     for at, one in enumerate(placed):

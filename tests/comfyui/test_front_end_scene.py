@@ -508,6 +508,114 @@ def test_a_change_on_the_canvas_drops_what_the_prompt_does_not_name(page):
     assert _relations(page) == [("cat", "below_left", "bus")]
 
 
+@pytest.mark.parametrize(
+    ("prompt", "moves", "taken_off", "after", "said"),
+    [
+        # By the very letters, also where one of two was taken off.
+        ("a Dog and a dog", {"Dog": (0.1, 0.5)}, ["dog"], "a dog and a bird", []),
+        # Two spellings come to mean the same words.
+        (
+            "a Dog and a dog",
+            {"Dog": (0.1, 0.1), "dog": (0.9, 0.9)},
+            [],
+            "ein Haus mit DOG",
+            ["DOG in the upper left corner", "placed, but not in the prompt: dog"],
+        ),
+        # Letters within a word name nothing.
+        ("a hat, a dog", {"hat": (0.1, 0.5)}, [], "a dog that sleeps", ["placed, but not in the prompt: hat"]),
+    ],
+)
+def test_the_canvas_says_of_another_prompt_what_the_server_asks(page, server, prompt, moves, taken_off, after, said):
+    _layout(page, prompt)
+    for name, point in moves.items():
+        _drag(page, name, *point)
+    for name in taken_off:
+        _chip(page, name).click()
+        _tool(page, "\N{MULTIPLICATION X}").click()
+    before = _said(page)
+    _write(page, after)
+    page.wait_for_function("said => document.querySelector('.said').innerText !== said", arg="\n".join(before))
+    shown = [line for line in _said(page) if not line.startswith("Drag")]
+    assert shown == said
+    found = [line for line in _run(page, server).splitlines() if not line.startswith("No spatial relation")]
+    assert found == said
+
+
+def test_other_words_take_over_the_place_that_the_prompt_says(page):
+    _layout(page, "a cat on the left in the snow")
+    _chip(page, "cat").dblclick()
+    _name(page, "snow")
+    _chip(page, "snow").wait_for()
+    assert _said(page) == ["snow on the left"]
+
+
+def test_objects_in_the_center_stay_there_when_another_is_moved(page, server):
+    _layout(page, "a clock in the center and a dog in the center to the left of a bus")
+    _drag(page, "bus", 0.9, 0.9)
+    said = _said(page)
+    assert {"clock in the center", "dog in the center", "bus in the lower right corner"} < set(said)
+    assert sorted(_run(page, server).splitlines()) == sorted(said)
+
+
+def test_one_of_two_that_was_taken_off_comes_back_by_its_words(page):
+    _layout(page, "a dog on the left, a dog on the right")
+    _chip(page, "dog 2").click()
+    _tool(page, "\N{MULTIPLICATION X}").click()
+    assert _said(page) == ["dog on the left"]
+    _tool(page, "+").click()
+    _name(page, "dog 2")
+    _chip(page, "dog 2").wait_for()
+    assert _said(page) == ["dog on the left", "dog on the right"] or len(_said(page)) == 2
+
+
+def test_a_name_is_not_given_to_an_object_of_another_prompt(page):
+    _layout(page, "a cat to the left of a dog in the snow")
+    _chip(page, "dog").dblclick()
+    _write(page, "a cat in the snow")
+    page.locator(".spatial-steering .naming").wait_for(state="hidden")
+    assert page.evaluate(_VALUE) == {}
+
+
+def test_changes_are_taken_back_one_after_the_other(page):
+    _layout(page, _CAT_DOG + " in the snow")
+    _drag(page, "cat", 0.5, 0.05)
+    first = page.evaluate(_VALUE)
+    _tool(page, "+").click()
+    _name(page, "snow")
+    _chip(page, "snow").wait_for()
+    _chip(page, "cat").focus()
+    page.keyboard.press("Control+z")
+    page.wait_for_function(f"first => JSON.stringify(({_VALUE})()) === JSON.stringify(first)", arg=first)
+    page.keyboard.press("Control+z")
+    page.wait_for_function(f"() => JSON.stringify(({_VALUE})()) === '{{}}'")
+
+
+def test_a_click_that_trembles_places_nothing(page):
+    _layout(page, _CAT_DOG)
+    x, y = _centre(page, "cat")
+    page.mouse.move(x, y)
+    page.mouse.down()
+    page.mouse.move(x + 1, y)
+    page.mouse.up()
+    assert page.evaluate(_VALUE) == {}
+
+
+def test_a_server_that_failed_once_is_asked_again(page):
+    _layout(page, _CAT_DOG)
+    page.route("**/spatial_steering/describe", lambda route: route.abort())
+    _write(page, "a bird above a tree")
+    page.locator(".spatial-steering .hint", has_text="could not read").wait_for()
+    page.unroute("**/spatial_steering/describe")
+    _chip(page, "bird").wait_for(timeout=15_000)
+    page.errors.clear()
+
+
+def test_comments_in_a_prompt_are_not_shown_as_they_are_not_sent(page, server):
+    _layout(page, "a cat /* to the left of a dog */ above a bus // a bird on the left")
+    assert _said(page) == ["cat above bus"] and _chip(page, "dog").count() == 0
+    assert _run(page, server) == "cat above bus"
+
+
 def test_objects_that_were_placed_and_come_to_be_related_are_as_they_lie(page, server):
     _layout(page, "a cat, a dog")
     _drag(page, "cat", 0.5, 0.1)

@@ -3,6 +3,8 @@
 import { texts } from "./text.js"
 import { make } from "./widget.js"
 
+/** Most letters of a name, as steering_core.editing has it. */
+const LONGEST = 300
 let count = 0
 
 /**
@@ -12,6 +14,7 @@ export function makeNaming(onDone) {
   const words = texts()
   const suggestions = make("datalist", { id: `spatial-steering-words-${count++}` })
   const entry = make("input", { type: "text", className: "name", ariaLabel: words.name, placeholder: words.name })
+  entry.maxLength = LONGEST
   entry.setAttribute("list", suggestions.id)
   const done = make("input", { type: "button", value: "✓", title: words.done, ariaLabel: words.done, onclick: finish })
   const wrong = make("p", { className: "wrong", role: "alert" })
@@ -51,5 +54,5 @@ export function makeNaming(onDone) {
     if (event.key === "Enter") finish()
     else if (event.key === "Escape") close()
   })
-  return { element, ask }
+  return { element, ask, close }
 }

@@ -1,43 +1,71 @@
-/** Which objects a scene has once a layout adds to them and takes some off, and which of them a layout's value means. */
+/**
+ * Which objects a scene has once a layout adds to them and takes some off, and which of them a layout's value means, as
+ * steering_core/layout.py and editing.py find them.
+ */
 
-/** Where the objects of a value are among those of a scene; -1 for those that are absent. */
-export function positions({ objects }, value) {
-  const found = (value.objects ?? []).map((one) => {
-    if (objects.some(({ name }) => name === one.name)) return objects.findIndex(isSame(one))
-    const alike = objects.flatMap((object, index) => (isAlike(one)(object) ? [index] : []))
-    return alike[one.occurrence] ?? -1
-  })
-  return found.map((index, at) => (found.indexOf(index) === at ? index : -1))
-}
+/** Letters of scripts that set no words apart, or no particles. */
+const UNSPACED = /[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af\uf900-\ufaff]/u
 
 const isSame = (one) => (other) => one.name === other.name && one.occurrence === other.occurrence
 const isAlike = (one) => (other) => one.name.toLowerCase() === other.name.toLowerCase()
 
-/** The objects of a value that the scene does not have: nothing is asked of them. */
-export function absentOf(scene, value) {
-  const at = positions(scene, value)
-  const absent = (value.objects ?? []).filter((_, index) => at[index] < 0)
-  return absent.map(({ name, occurrence }) => (occurrence ? `${name} ${occurrence + 1}` : name))
+/** The name of an object, with a number from the second of it on. */
+export function told({ name, occurrence }) {
+  return occurrence ? `${name} ${occurrence + 1}` : name
+}
+
+/** All that a phrase stands for among objects: those with this very name, else those whose letters are alike. */
+export function namedAs(objects, phrase) {
+  const exact = objects.filter(({ name }) => name === phrase)
+  return exact.length ? exact : objects.filter(isAlike({ name: phrase }))
+}
+
+/** All places of words in a prompt, as they stand there: of whole words, or of letters where no words are set apart. */
+export function standing(prompt, words) {
+  const wanted = words.trim()
+  if (!wanted) return []
+  const escaped = wanted.replace(/[\\^$.*+?()[\]{}|/]/g, "\\$&")
+  const found = (pattern) => prompt.match(new RegExp(pattern, "giu")) ?? []
+  const whole = found(`(?<![\\p{L}\\p{N}_])${escaped}(?![\\p{L}\\p{N}_])`)
+  return whole.length || !UNSPACED.test(wanted) ? whole : found(escaped)
 }
 
 /**
  * A scene with the objects that a layout adds to it, by words of the prompt, and without those that it takes off.
  *
- * @returns {object} also ``own``, how many of its objects are the scene's, which come first; and ``removed``, those of
- *   the scene that were taken off
+ * @returns {object} also ``own``, how many of its objects are the scene's, which come first; ``removed``, those of the
+ *   scene that were taken off; ``held``, for each object of the layout where it is among the objects, -1 if it is not;
+ *   and ``absent``, the names of those that the prompt does not name
  */
 export function peopled(scene, { objects: placed = [], removed: off = [] }) {
   const [removed, own] = [true, false].map((is) => scene.objects.filter((one) => off.some(isSame(one)) === is))
-  const added = placed.filter((one) => !scene.objects.some(isAlike(one)) && stands(scene.prompt, one))
-  const objects = [...own, ...added.map(({ name, occurrence }) => ({ name, occurrence }))]
-  const at = scene.objects.map((one) => objects.findIndex(isSame(one)))
+  const objects = [...own]
+  const taken = []
+  const held = placed.map((one) => {
+    const meant = meantBy(scene, one)
+    if (!meant || taken.some(isOne(scene, meant))) return -1
+    taken.push(meant)
+    if (removed.includes(meant)) return -1
+    return own.includes(meant) ? own.indexOf(meant) : objects.push(meant) - 1
+  })
+  const absent = placed.filter((one, at) => held[at] < 0 && !removed.includes(meantBy(scene, one))).map(told)
+  const at = scene.objects.map((one) => own.indexOf(one))
   const relations = scene.relations
     .map(([a, name, b]) => [at[a], name, b === null ? null : at[b]])
     .filter(([a, , b]) => a >= 0 && (b === null || b >= 0))
-  return { ...scene, objects, relations, own: own.length, removed }
+  return { ...scene, objects, relations, own: own.length, removed, held, absent }
 }
 
-/** Whether words stand in a prompt so often that the one that is meant is among them. */
-function stands(prompt, { name, occurrence }) {
-  return name.trim() !== "" && prompt.toLowerCase().split(name.toLowerCase()).length > occurrence + 1
+/** The object that a layout's object stands for: the scene's own, or one of the prompt's words; undefined if neither. */
+function meantBy({ objects, prompt }, { name, occurrence }) {
+  const known = namedAs(objects, name)
+  if (known.length) return known[occurrence]
+  const words = standing(prompt, name)[occurrence]
+  return words && { name: words, occurrence }
+}
+
+/** Whether another is the same object: of words of the prompt, the same place in it. */
+function isOne({ objects }, one) {
+  if (objects.includes(one)) return (other) => other === one
+  return (other) => isAlike(one)(other) && other.occurrence === one.occurrence
 }

@@ -8,14 +8,14 @@
  * a scene has them. steering_core/layout.py makes the same of a value.
  */
 
-import { positions } from "./objects.js"
-
 /** Objects closer than this touch: they are near each other. TOUCHING_DISTANCE of steering_core/layout.py. */
 const NEAR = 0.2
 const TOUCHING = [-0.12, -0.12]
 const STEP = 0.4
 /** How far from the middle an object begins that is at a side. */
 const ASIDE = 0.36
+/** From the first to the last of several objects that begin in the center. */
+const MIDDLE = 0.36
 /** What keeps the names of objects apart that have nothing to do with each other; names are wider than high. */
 const GAP = [0.34, 0.22]
 const ROUNDS = 200
@@ -32,7 +32,7 @@ export function apart({ relations, ...scene }) {
 
 /** The layout that a widget's value holds; what it does not hold is placed by the relations of the scene. */
 export function layoutOf(scene, value) {
-  const held = positions(scene, value)
+  const { held } = scene
   const fixed = new Map(held.map((index, i) => [index, [value.objects[i].x, value.objects[i].y]]))
   fixed.delete(-1)
   const points = arranged(scene, new Map([...stated(scene), ...fixed]))
@@ -120,7 +120,10 @@ export function withoutObject(scene, layout, index) {
 /** The value in which an object is another, by words of the prompt, and what is asked of it stays. */
 export function withName(scene, layout, index, object) {
   const placed = new Set([...layout.placed, index, ...layout.relations.flatMap(([a, , b]) => [a, b])])
-  const value = valueOf(scene, { ...layout, placed })
+  // What the prompt says of its place is said of other words.
+  const stated = layout.stated.filter(([stated]) => stated === index)
+  const places = new Map([...stated, ...layout.places])
+  const value = valueOf(scene, { ...layout, placed, places })
   const at = [...placed].sort((a, b) => a - b).indexOf(index)
   const { x, y } = value.objects[at]
   const removed = without(takenOff(scene, index), object)
@@ -183,18 +186,25 @@ function likest(known, [dx, dy], close) {
 /** Points of the objects that a scene says the place of; those of one place stand beside each other in it. */
 function stated({ objects, places, vocabulary }) {
   const points = new Map()
-  for (const [index, name] of places) {
+  const isMiddle = ([, name]) => !vocabulary.find((known) => known.name === name).direction.some(Boolean)
+  const inMiddle = places.filter(isMiddle).map(([index]) => index)
+  inMiddle.forEach((index, at) => points.set(index, [0.5, 0.5 + besideInMiddle(at, inMiddle.length)]))
+  for (const [index, name] of places.filter((place) => !isMiddle(place))) {
     const { direction } = vocabulary.find((known) => known.name === name)
-    const isCenter = !direction.some(Boolean)
     const free = onCircle(index, objects.length)
-    const first = direction.map((sign, axis) => (sign || isCenter ? 0.5 + ASIDE * sign : free[axis]))
-    const isIn = (point) => point.every((along, axis) => along === within(along) && (along - 0.5) * direction[axis] >= 0)
+    const first = direction.map((sign, axis) => (sign ? 0.5 + ASIDE * sign : free[axis]))
+    const isIn = (point) => point.every((along, axis) => along === within(along)) && !isElsewhere({ vocabulary }, name, point)
     const isClear = (point) =>
       [...points.values()].every((other) => Math.min(...missing(point.map((along, axis) => along - other[axis]))) < 1e-9)
     const beside = BESIDE.map((shift) => first.map((along, axis) => along + shift[axis]))
     points.set(index, beside.find((point) => isIn(point) && isClear(point)) ?? first)
   }
   return points
+}
+
+/** How far below the middle one of several objects begins that are all in the center. */
+function besideInMiddle(at, count) {
+  return count > 1 ? (at - (count - 1) / 2) * Math.min(GAP[1], MIDDLE / (count - 1)) : 0
 }
 
 /** Points that the relations of a scene ask for: objects pull and push each other until they rest. */

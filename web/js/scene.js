@@ -2,7 +2,7 @@
 
 import { api } from "../../../scripts/api.js"
 import { DamagedValue, faultOfEdits, faultOfLayout, parsed } from "./damage.js"
-import { peopled } from "./objects.js"
+import { namedAs, peopled, standing } from "./objects.js"
 import { apart, layoutOf, placesOf } from "./places.js"
 
 const SPATIAL_PROMPT = "SpatialSteeringSpatialPrompt"
@@ -142,7 +142,7 @@ function valuesOf(place) {
 /** The value of a widget; of one that a subgraph shows outside, that one's; undefined if a node is to make it. */
 function valueOf(place, widget, input = place.node.inputs?.find((slot) => slot.widget?.name === widget.name)) {
   const link = place.node.graph.getLink(input?.link)
-  if (!link) return widget?.value
+  if (!link) return widget?.dynamicPrompts ? uncommented(widget.value) : widget?.value
   if (!link.originIsIoNode) {
     const from = origin(place, input)
     return HOLDERS.includes(from?.node.type) ? valueOf(from, from.node.widgets[0]) : undefined
@@ -150,6 +150,11 @@ function valueOf(place, widget, input = place.node.inputs?.find((slot) => slot.w
   const host = outside(place)
   const slot = host.node?.inputs[link.origin_slot]
   return slot && valueOf(host, host.node.getWidgetFromSlot(slot), slot)
+}
+
+/** A prompt without its comments, which the front end does not send. */
+function uncommented(text) {
+  return String(text).replace(/\/\*[\s\S]*?\*\/|\/\/.*/g, "")
 }
 
 /** The last answers of the server, by prompt, oldest first. */
@@ -182,19 +187,18 @@ function withRelation(scene, { subject, relation, object }, title) {
   const known = scene.vocabulary.find(({ name }) => name === relation)
   if (!known) throw damaged(title, JSON.stringify(relation))
   const objects = [...scene.objects]
-  const position = (phrase) => positionOf(String(phrase ?? "").trim(), objects, scene.prompt)
+  const position = (phrase) => positionOf(String(phrase ?? "").trim(), objects, scene)
   const [a, b] = [position(subject), known.place ? null : position(object)]
   if (a < 0 || (b !== null && b < 0) || a === b) return scene
   return { ...scene, objects, relations: distinct([...scene.relations, [a, relation, b]]) }
 }
 
-/** Where an object is among others; one that only the prompt names is added to them. */
-function positionOf(phrase, objects, prompt) {
-  if (!phrase) return -1
-  const known = objects.findIndex(({ name }) => name.toLowerCase() === phrase.toLowerCase())
-  const start = prompt.toLowerCase().indexOf(phrase.toLowerCase())
-  if (known >= 0 || start < 0) return known
-  return objects.push({ name: prompt.slice(start, start + phrase.length), occurrence: 0 }) - 1
+/** Where an object is among others; one that only the prompt names, or that was taken off, is added to them. */
+function positionOf(phrase, objects, { prompt, removed = [] }) {
+  const known = namedAs([...objects, ...removed], phrase).toSorted((a, b) => a.occurrence - b.occurrence)[0]
+  const [words] = known ? [] : standing(prompt, phrase)
+  if (known) return objects.includes(known) ? objects.indexOf(known) : objects.push(known) - 1
+  return words ? objects.push({ name: words, occurrence: 0 }) - 1 : -1
 }
 
 function edited(scene, { edits: held }, title) {

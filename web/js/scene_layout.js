@@ -5,7 +5,7 @@ import { faultOfLayout, MOST_PLACED } from "./damage.js"
 import { makeField } from "./field.js"
 import { followRuns } from "./last_run.js"
 import { makeNaming } from "./naming.js"
-import { absentOf, peopled } from "./objects.js"
+import { namedAs, peopled, standing, told } from "./objects.js"
 import { apart, layoutOf, moved, placesOf, valueOf, withName, withObject, withoutObject } from "./places.js"
 import { labels, sentence, texts } from "./text.js"
 import { addSceneWidget, make } from "./widget.js"
@@ -13,6 +13,8 @@ import { addSceneWidget, make } from "./widget.js"
 const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] }
 const STEP = 0.02
 const LARGE_STEP = 0.1
+/** Pixels. */
+const TREMBLING = 3
 
 app.registerExtension({
   name: "spatialsteering.SceneLayout",
@@ -57,12 +59,16 @@ function layoutView(node, change) {
     const next = apart(peopled(nextScene, nextValue))
     const renew = JSON.stringify(next.objects) !== JSON.stringify(scene?.objects)
     ;[scene, value] = [next, nextValue]
+    const focused = field.indexOf(document.activeElement)
     if (renew) {
+      entry.close()
       names = labels(scene)
       chosen = undefined
       field.renew(scene)
     }
     draw(layoutOf(scene, value))
+    // New chips have no focus, and without it the next Ctrl+Z would be the graph's.
+    if (renew && focused >= 0) field.chip(Math.min(focused, names.length - 1))?.focus()
   }
 
   function draw(next) {
@@ -76,7 +82,7 @@ function layoutView(node, change) {
     field.draw(scene, layout, places, chosen, isPictureShown ? seen : undefined)
     field.lay(isPictureShown ? address : undefined)
     const asked = [...places, ...layout.relations].map((said) => sentence(scene, names, said))
-    const absent = absentOf(scene, value).map(words.absent)
+    const absent = scene.absent.map(words.absent)
     said.textContent = [...asked, ...absent].join("\n") || (scene.objects.length ? words.dragThem : words.noObjects)
     picture.ariaPressed = String(isPictureShown)
     picture.hidden = address === undefined && objects === undefined
@@ -124,6 +130,8 @@ function layoutView(node, change) {
     const [x, y] = layout.points[index]
     const before = layout
     const onMove = ({ clientX, clientY }) => {
+      // A click may tremble.
+      if (layout === before && Math.hypot(clientX - event.clientX, clientY - event.clientY) < TREMBLING) return
       const to = [x + (clientX - event.clientX) / width, y + (clientY - event.clientY) / height]
       draw(moved(scene, before, index, to))
     }
@@ -140,13 +148,14 @@ function layoutView(node, change) {
   function naming(text, use) {
     tools.hidden = true
     entry.ask(scene.prompt, text, (written) => {
-      const isWritten = ({ name }) => name.toLowerCase() === written.toLowerCase()
-      const at = scene.prompt.toLowerCase().indexOf(written.toLowerCase())
-      if (!written || at < 0) return words.notInPrompt(written)
-      if (scene.objects.some(isWritten)) return words.there(written)
-      if (scene.objects.length >= MOST_PLACED) return words.tooMany(MOST_PLACED)
-      const off = scene.removed.find(isWritten)
-      use(off ?? { name: scene.prompt.slice(at, at + written.length), occurrence: 0 })
+      if (written && written === text) return undefined
+      const isWritten = (name) => name.toLowerCase() === written.toLowerCase()
+      const off = scene.removed.find((one) => isWritten(one.name) || isWritten(told(one)))
+      const [found] = standing(scene.prompt, written)
+      if (!off && !found) return words.notInPrompt(written)
+      if (!off && namedAs(scene.objects, written).length) return words.there(written)
+      if (!text && scene.objects.length >= MOST_PLACED) return words.tooMany(MOST_PLACED)
+      use(off ?? { name: found, occurrence: 0 })
     })
   }
 

@@ -7,6 +7,8 @@ import "./style.js"
 import { texts } from "./text.js"
 
 const LOOK_MILLISECONDS = 300
+/** After a failure, how long until the server is asked again. */
+const RETRY_MILLISECONDS = 3000
 /** What the front end leaves free around such a widget, in pixels. */
 const MARGIN = 10
 
@@ -112,6 +114,7 @@ export function followScene(node, unconnected, show) {
         next = await read(source)
       } catch (error) {
         missing = (error instanceof DamagedValue ? words.damagedBefore : words.failed)(error.message)
+        if (!(error instanceof DamagedValue)) setTimeout(() => json === followed && (followed = undefined), RETRY_MILLISECONDS)
       }
     }
     if (json === followed) show(next, missing)
