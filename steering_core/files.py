@@ -47,12 +47,14 @@ def written_whole(file: Path, writer: str | None = None) -> Iterator[Path]:
     """
     partial = file.with_name(f"{file.name}.{writer or uuid4().hex}.partial")
     try:
-        yield partial
-        partial.replace(file)
-    except OSError as error:  # a write that fails does not say of what
+        try:
+            yield partial
+            partial.replace(file)
+        finally:
+            partial.unlink(missing_ok=True)
+    # A write that fails does not say of what; and where nothing can be written, nothing can be removed.
+    except OSError as error:
         raise OSError(error.errno or EIO, error.strerror or str(error), str(file)) from error
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def remove_unfinished(folder: Path, writer: str) -> None:

@@ -1,0 +1,23 @@
+"""Files that are written whole or not at all."""
+
+from __future__ import annotations
+
+import errno
+import os
+
+import pytest
+
+from steering_core.files import save_text
+
+
+def test_where_nothing_can_be_written_the_file_is_named_that_was_to_be(tmp_path, monkeypatch):
+    """A read-only file system refuses to remove, too, even what is not there."""
+
+    def refuse(path, *arguments, **named):
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS), str(path))
+
+    for name in ("write_text", "unlink"):
+        monkeypatch.setattr(f"pathlib.Path.{name}", refuse)
+    with pytest.raises(OSError, match="Read-only") as refused:
+        save_text("{}", tmp_path / "results.json")
+    assert refused.value.filename == str(tmp_path / "results.json")
