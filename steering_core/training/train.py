@@ -28,7 +28,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from ..attention import differentiable_attention
 from ..classifier import ClassifierSettings, MapLayout, RelationClassifier
-from ..described import described
+from ..described import described, differences, parse_json
 from ..files import written_whole
 from ..pickled import read_pickled
 from ..relations import CARDINAL_RELATIONS
@@ -240,12 +240,13 @@ class _State:
             return
         try:
             kept = described(_Checkpoint, read_pickled(self._file), str(self._file))
+            run = parse_json(kept.run, f"{self._file}: run")
         except ValueError as error:
             raise ValueError(f"{error} It is damaged, or of another version: {_AGAIN}") from error
-        if kept.run != self._run:
+        if told := differences(run, json.loads(self._run)):
             raise ValueError(
-                f"{self._file} belongs to a training with other settings or other data: it had {kept.run}, not "
-                f"{self._run}. Give those, or another folder."
+                f"{self._file} belongs to a training with other settings or other data: {told}. Give the same as "
+                f"then, or another folder."
             )
         wanted = _states_after_a_step(parts)
         if not _is_alike(kept.parts, wanted) or not _is_alike(kept.best_weights, wanted[0]):

@@ -349,7 +349,7 @@ def test_no_shard_ends_under_the_manifest_of_another_dataset(tmp_path):
     shared = {"process": 1, "processes": 2}
     other = ToyModel("other"), ToySource(), OTHER
     late = start(tmp_path / "data", Meeting(lambda: record_toy(tmp_path / "data", *other, **shared)))
-    with pytest.raises(ValueError, match=r"holds another dataset: its manifest\.json differs in model, settings"):
+    with pytest.raises(ValueError, match=r"manifest\.json differs in model: 'other' there, 'toy' here; settings\."):
         next(late)
     assert content(tmp_path / "data") == content(record_toy(tmp_path / "alone", *other, **shared))
 

@@ -116,7 +116,7 @@ def test_training_ends_when_nothing_is_gained(tmp_path):
 
 def test_the_folder_of_another_training_is_refused(tmp_path):
     train(tmp_path, epochs=None)
-    with pytest.raises(ValueError, match=r'belongs to a training with .*"rate": 0\.003.*another folder'):
+    with pytest.raises(ValueError, match=r"other data: settings\.rate: 0\.003 there, 0\.0001 here\. .*folder"):
         train(tmp_path, rate=1e-4)
 
 
@@ -211,6 +211,7 @@ def _with(path, value):
     "change",
     [
         _with(["run"], None),
+        _with(["run"], "no JSON"),
         _with(["parts"], None),
         _with(["parts"], {}),
         _with(["parts", 2], None),

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from filelock import FileLock
 
 from ...classifier import MapLayout
-from ...described import brief, described, read_json
+from ...described import brief, described, differences, read_json
 from ...files import written_whole
 from ..recording import RecordingSettings
 
@@ -81,10 +81,10 @@ class Manifest:
             return ""
         return f"{self.left_out} of the pictures were left out: the sampler did not come back to them from inversion."
 
-    def differences(self, other: Manifest) -> list[str]:
-        """In which parts another dataset differs, whatever has been written of both."""
-        names = (part.name for part in fields(self) if part.name != "index")
-        return [name for name in names if getattr(self, name) != getattr(other, name)]
+    def differences(self, wanted: Manifest) -> str:
+        """Which settings of a dataset that is wanted are others, whatever has been written of both."""
+        mine, ours = (json.loads(json.dumps(asdict(replace(one, index={})))) for one in (self, wanted))
+        return differences(mine, ours)
 
     def _has(self, name: str) -> bool:
         number = re.fullmatch(r"(\d{6,})\.tar", name, re.ASCII)
@@ -181,10 +181,10 @@ def note(file: Path, manifest: Manifest, shard: Shard, writer: str) -> None:
 
 
 def _check_same(folder: Path, there: Manifest, manifest: Manifest) -> None:
-    if differences := manifest.differences(there):
+    if told := there.differences(manifest):
         raise ValueError(
-            f"{folder} holds another dataset: its {MANIFEST} differs in {', '.join(differences)}. Give another folder, "
-            f"or the settings of that one."
+            f"{folder} holds another dataset: its {MANIFEST} differs in {told}. Give another folder, or the settings "
+            f"of that one."
         )
 
 
