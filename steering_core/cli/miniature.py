@@ -8,7 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from ..files import save_picture
-from .options import check_picture, number, whole
+from .options import check_folder, check_picture, number, whole
 
 _SEED = whole(0, 2**32 - 1)
 #: Memory for the latents of all pictures is 4 kB each.
@@ -85,6 +85,8 @@ def _train(options: argparse.Namespace) -> None:
     names = ("autoencoder_steps", "pictures", "count_shares", "denoiser_steps", "denoiser_batch", "denoiser_rate")
     given = {name: getattr(options, name) for name in names if getattr(options, name) is not None}
     work = options.work or options.out.with_name(options.out.name + ".work")
+    for folder in (work, options.out):
+        check_folder(folder)
     device = options.device or ("cuda" if torch.cuda.is_available() else "cpu")
     if options.shape == "unet":
         train_miniature(TrainingSettings(seed=options.seed, **given), work, options.out, device, options.start)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import torch
@@ -14,10 +15,13 @@ from .options import MOST_SIDE, guidance_scale, steps, whole
 if TYPE_CHECKING:
     from accelerate import PartialState
     from diffusers import DiffusionPipeline
+    from PIL import Image
 
     from ..evaluation.detectors import ObjectDetector
 
 _MINIATURE = "miniature"
+#: Of a picture to try things with, where the pipeline alone knows the size.
+_TRIED_SIZE = (64, 64)
 
 
 def add_model_options(parser: argparse.ArgumentParser, single_files: bool) -> None:
@@ -127,3 +131,23 @@ def load_detector(options: argparse.Namespace, least_score: float | None = None)
             f"--detector DIR, the folder of {DETECTORS}."
         )
     return MiniatureDetector()
+
+
+def try_on_blank(look: Callable[[Image.Image], object], size: tuple[int, int] | None) -> None:
+    """Whether pictures of this size can be looked at at all, before any is drawn.
+
+    Args:
+        look: at a picture, as a detector or an encoder does.
+        size: (width, height) in pixels; none where the pipeline alone knows it.
+
+    Raises:
+        ValueError: they cannot; names ``--size`` where there is a size.
+    """
+    from PIL import Image
+
+    try:
+        look(Image.new("RGB", size or _TRIED_SIZE))
+    except ValueError as error:
+        if size is None:
+            raise
+        raise ValueError(f"--size: pictures of {size[0]}×{size[1]} pixels cannot be looked at. {error}") from error

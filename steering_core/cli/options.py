@@ -112,6 +112,17 @@ def check_place(file: Path) -> None:
         raise ValueError(f"{file}: the folder {file.parent} takes no file: {one_line(error)}") from error
 
 
+def check_folder(folder: Path) -> None:
+    """Refuse what cannot be a folder to write into, before the work for it is done; it need not be there yet.
+
+    Raises:
+        ValueError: it, or what it is to be made in, is a file.
+    """
+    there = next((one for one in (folder, *folder.parents) if one.exists()), None)
+    if there is not None and not there.is_dir():
+        raise ValueError(f"{folder}: a folder was expected, and {there} is a file. Give another path, or move it away.")
+
+
 def path_told(file: Path) -> str:
     """A path as it can be printed, whatever its bytes are."""
     return os.fsencode(file).decode(errors="backslashreplace")

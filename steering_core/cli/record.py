@@ -11,8 +11,16 @@ from typing import TYPE_CHECKING, Any
 
 from ..miniature.folder import SHIPPED
 from ..training.recording import MOST_STEPS, RecordingSettings
-from .models import add_detector_option, add_model_options, load_detector, load_model, own_process, scale_of
-from .options import MOST_SIDE, guidance_scale, number, path_told, seed, steps, text, whole
+from .models import (
+    add_detector_option,
+    add_model_options,
+    load_detector,
+    load_model,
+    own_process,
+    scale_of,
+    try_on_blank,
+)
+from .options import MOST_SIDE, check_folder, guidance_scale, number, path_told, seed, steps, text, whole
 
 if TYPE_CHECKING:
     from diffusers import DiffusionPipeline
@@ -93,6 +101,7 @@ def _record(options: argparse.Namespace) -> None:
     from ..layers import layers_on_the_way
     from ..training.dataset import read_manifest, write_dataset
 
+    check_folder(options.out)
     given = {field.name: getattr(options, field.name) for field in fields(RecordingSettings)}
     given = {name: tuple(value) if isinstance(value, list) else value for name, value in given.items()}
     settings = RecordingSettings(
@@ -181,8 +190,10 @@ def _generated(options: argparse.Namespace, load: Callable[[], DiffusionPipeline
         raise ValueError(f"--objects NAME …, to be drawn by {options.model}, were expected.")
     detector = load_detector(options)
     objects = tuple(options.objects or OBJECTS)
-    pipeline, side = load(), _size(options)
+    side = _size(options)
     size = None if side is None else (side, side)
+    try_on_blank(lambda blank: detector.find(blank, ()), size)
+    pipeline = load()
     scale = scale_of(options, pipeline)
     told = {"drawing_steps": options.drawing_steps, "cfg": scale}
 

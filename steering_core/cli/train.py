@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from ..classifier import ClassifierSettings, TransformerSettings, save_classifier
 from ..training.settings import TrainingSettings
 from .config import ReadConfig
-from .options import number, path_told, text, whole
+from .options import check_folder, number, path_told, text, whole
 
 if TYPE_CHECKING:
     from ..training.dataset import Manifest
@@ -112,6 +112,7 @@ def _train(options: argparse.Namespace) -> None:
     for name in ("data", "validation", "out"):
         if getattr(options, name) is None:
             raise ValueError(f"--{name} DIR was expected, or {name} in the file of --config.")
+    check_folder(options.out)
     settings = TrainingSettings(**{name: getattr(options, name) for name in _TRAINING_HELP})
     first, test_folder = options.data[0], options.test or options.validation
     manifest = read_manifest(first)

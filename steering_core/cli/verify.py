@@ -23,6 +23,7 @@ from .models import (
     load_model,
     scale_of,
     size_of,
+    try_on_blank,
 )
 from .options import check_picture, seed, whole
 from .steering import LOSSES, add_steering_options, loss_of, schedule_of
@@ -95,10 +96,11 @@ def _verify(options: argparse.Namespace) -> None:
     check_device(options.device)
     looks = options.detector is not None or options.model in SHIPPED
     detector = load_detector(options) if looks else None
-    pipeline = load_model(options)
     prompts = _prompts(options.prompts)
     if detector is not None:
         detector.check([name for prompt in prompts for name in prompt.objects])
+        try_on_blank(lambda blank: detector.find(blank, ()), size_of(options))
+    pipeline = load_model(options)
     tried = list(tqdm(_drawn(options, pipeline, detector, prompts), "drawing", len(prompts), unit="prompt"))
     rows = []
     for one in tried:

@@ -168,6 +168,30 @@ def test_verify_writes_pictures_and_a_table(tmp_path, capsys):
     assert {"unsteered, as a detector sees it", "steered, as a detector sees it"} < told.keys()
 
 
+def test_verify_tells_a_size_that_its_detector_cannot_look_at_before_anything_is_drawn(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("steering_core.backends.diffusers.generate", None)
+    assert main(["verify", "--size", "64", "64", "--out", str(tmp_path / "verify.png")]) == 2
+    assert "--size: pictures of 64×64 pixels cannot be looked at" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["evaluate"],
+        ["record"],
+        ["train", "--data", "a", "--validation", "a"],
+        ["miniature", "train"],
+    ],
+    ids=lambda command: command[0],
+)
+def test_a_file_in_place_of_a_folder_is_told(tmp_path, capsys, command):
+    file = tmp_path / "out"
+    file.write_text("mine")
+    for out in (file, file / "more"):
+        assert main([*command, "--out", str(out)]) == 2
+        assert f"a folder was expected, and {file} is a file." in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("folder", SHIPPED.values(), ids=SHIPPED)
 def test_the_shipped_miniatures_are_small(folder):
     size = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())

@@ -123,6 +123,7 @@ def test_what_is_missing_or_does_not_fit_is_named(tmp_path, capsys):
         ([*GENERATED, "--out", str(tmp_path / "c"), "--model", "sd", "--objects", "dog", "cat"], "--detector DIR"),
         ([*GENERATED, "--out", str(tmp_path / "c"), "--model", "sd", "--detector", "owl"], "--objects NAME"),
         ([*GENERATED, "--out", str(tmp_path / "c"), "--device", "abacus"], "abacus"),
+        ([*GENERATED, "--out", str(tmp_path / "c"), "--size", "64"], "--size: pictures of 64×64 pixels"),
         (
             [
                 "train",
