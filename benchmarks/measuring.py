@@ -168,8 +168,7 @@ class Measurement(Generic[W]):
                 "for."
             )
         folder = EvaluationFolder(out / sampling.name / suite.name, suite, sampling.description)
-        for way in ways:
-            folder.claim(way.arm(sampling), MiniatureDetector())
+        folder.claim([way.arm(sampling) for way in ways], MiniatureDetector())
         return cls(folder, ways, sampling, numbers)
 
     @property

@@ -99,7 +99,7 @@ def _opened(
     """For each miniature and kind of prompts their folder, and its ways, claimed.
 
     Raises:
-        ValueError, OSError: as ``EvaluationFolder``.
+        ValueError, OSError: as ``EvaluationFolder.claim``.
     """
     chosen = {name: suite for name, suite in suites().items() if name in kinds}
     for model in models:
@@ -109,8 +109,7 @@ def _opened(
         for kind, suite in chosen.items():
             folder = EvaluationFolder(out / model / kind, suite, sampling)
             arms = ways_of(model, pipeline, settings, folder, comfyui)
-            for arm in arms:
-                folder.claim(arm, MiniatureDetector())
+            folder.claim(arms, MiniatureDetector())
             yield (model, kind), (folder, arms)
 
 

@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..described import brief
 from ..evaluation.suites import CHAINS
 from ..evaluation.visor import LEAST_SCORE
 from ..files import save_text
@@ -21,8 +22,9 @@ from .models import (
     own_process,
     scale_of,
     size_of,
+    try_on_blank,
 )
-from .options import MOST_SEEDS, path_told, positive, seed, text, whole
+from .options import MOST_SEEDS, check_folder, path_told, positive, seed, text, whole
 from .steering import LOSSES, NONE, add_settings, losses_added_up, schedule_of
 
 if TYPE_CHECKING:
@@ -32,7 +34,7 @@ if TYPE_CHECKING:
     from ..evaluation.detectors import ObjectDetector
     from ..evaluation.encoders import Encoder
     from ..evaluation.runs import Arm, EvaluationFolder
-    from ..evaluation.suites import Suite
+    from ..evaluation.suites import PromptsError, Suite
     from ..losses import SteeringLoss
 
 _VISOR, _GENEVAL, _T2I, _OWN, _MINIATURE = "visor", "geneval", "t2i_compbench", "own", "miniature"
@@ -42,8 +44,10 @@ _AUTOENCODER = "autoencoder"
 #: What is between the losses of an arm that adds several up.
 _PLUS = "+"
 _COUNT, _OWN_SEEDS = 200, (0, 1, 2, 3)
-#: Of a picture to try things with, where the pipeline alone knows the size.
-_TRIED_SIZE = (64, 64)
+#: Pictures of each way on the page.
+_GALLERY = 48
+#: Options that ``--only-draw`` has no use for.
+_JUDGING = ("detector", "rule", "features", "gallery")
 
 
 def add_evaluate_command(commands: argparse._SubParsersAction) -> None:
@@ -103,7 +107,7 @@ def add_evaluate_command(commands: argparse._SubParsersAction) -> None:
         f"such as CLIP or DINOv2, or of the model's own autoencoder ({_AUTOENCODER})",
     )
     judging.add_argument(
-        "--gallery", type=whole(0, 1000), default=48, help="pictures of each way on the page (default: %(default)s)"
+        "--gallery", type=whole(0, 1000), help=f"pictures of each way on the page (default: {_GALLERY})"
     )
     add_settings(evaluate)
     evaluate.set_defaults(run=_evaluate)
@@ -131,19 +135,22 @@ def _evaluate(options: argparse.Namespace) -> None:
     from ..evaluation.results import RULES, arm_results, check_rule
     from ..evaluation.tables import markdown
 
+    check_folder(options.out)
+    _check_judging(options)
     suite = _suite(options)
+    _check_variety(options, suite)
     rule = options.rule or (options.suite if options.suite in RULES else _VISOR)
     check_rule(rule, suite)
     state = own_process(options)
     detector = None if options.only_draw else _detector(options, suite)
     pipeline = load_model(options)
     encoder = _encoder(options, pipeline)
-    _try(detector, encoder, size_of(options))
+    if encoder is not None:
+        try_on_blank(lambda blank: encoder([blank]), size_of(options))
     folder, arms = _folder_and_arms(options, suite, pipeline)
     if isinstance(detector, BoxesFile):
-        detector.check(_objects(suite), folder.places([arm.name for arm in arms]))
-    for arm in arms:
-        folder.claim(arm, detector)
+        folder.check_boxes([arm.name for arm in arms], detector)
+    folder.claim(arms, detector)
     numbers = range(state.process_index, len(suite.prompts), state.num_processes)
 
     def shown(stage: str, done: Iterator[int]) -> None:
@@ -167,13 +174,40 @@ def _evaluate(options: argparse.Namespace) -> None:
     told["frechet_distance"] = distances or None
     save_text(json.dumps(told, indent=1) + "\n", options.out / "results.json")
     save_text(table, options.out / "results.md")
-    save_text(html_page(folder, results, RULES[rule], is_scored, options.gallery), options.out / "index.html")
+    gallery = _GALLERY if options.gallery is None else options.gallery
+    save_text(html_page(folder, results, RULES[rule], is_scored, gallery), options.out / "index.html")
     print(table)
     print(path_told(options.out / "index.html"))
 
 
+def _check_judging(options: argparse.Namespace) -> None:
+    """Refuse what is for looking at pictures where nobody looks.
+
+    Raises:
+        ValueError: names the option.
+    """
+    if options.only_draw and (given := [name for name in _JUDGING if getattr(options, name) is not None]):
+        raise ValueError(
+            f"--{given[0]} is for looking at the pictures, and --only-draw looks at none. Leave one of the two out."
+        )
+
+
+def _check_variety(options: argparse.Namespace, suite: Suite) -> None:
+    """Refuse a distance between ways of which each draws one picture.
+
+    Raises:
+        ValueError: it names ``--features``.
+    """
+    if options.features is not None and len(suite.prompts) * len(suite.seeds) < 2:
+        raise ValueError(
+            "--features: two pictures of each way or more were expected, since a distance is between their spreads; "
+            "there is one prompt with one seed. Give more prompts or seeds, or leave --features out."
+        )
+
+
 def _suite(options: argparse.Namespace) -> Suite:
     from ..evaluation.suites import (
+        PromptsError,
         Suite,
         geneval_suite,
         own_suite,
@@ -201,42 +235,48 @@ def _suite(options: argparse.Namespace) -> Suite:
         ),
         **{kind: partial(several_suite, kind, count, of_seed) for kind in CHAINS},
     }
-    suite = makers[name]()
+    try:
+        suite = makers[name]()
+    except PromptsError as error:
+        if not is_file:
+            raise
+        raise ValueError(_file_told(options.file, name, error)) from error
     seeds = tuple(dict.fromkeys(options.seed)) if options.seed else suite.seeds
     return Suite(suite.name, suite.prompts, seeds)
+
+
+def _file_told(file: Path, suite: str, error: PromptsError) -> str:
+    """What is wrong with a file whose lines make no suite together, and what to do."""
+    from ..evaluation.suites.benchmarks import read_lines
+
+    if error.repeated is None:
+        kind = " with the tag position" if suite == _GENEVAL else ""
+        return f"{file}: a line with a prompt{kind} was expected, and there is none. Write one, or give another file."
+    is_json = suite == _GENEVAL or (suite == _OWN and file.suffix.lower() == ".jsonl")
+    lines = [(number, line) for number, line in enumerate(read_lines(file), 1) if line]
+    texts = [(number, json.loads(line)["prompt"] if is_json else line) for number, line in lines]
+    repeated = ", ".join(str(number) for number, text in texts if text == error.repeated)
+    return (
+        f"{file}: prompts that all differ were expected, and {brief(error.repeated)} stands in lines {repeated}. Leave "
+        f"all but one out."
+    )
 
 
 def _detector(options: argparse.Namespace, suite: Suite) -> ObjectDetector | BoxesFile:
     """What ``--detector`` names.
 
     Raises:
-        ValueError: as ``load_detector`` and ``BoxesFile``, or it does not know an object of the suite.
+        ValueError: as ``load_detector`` and ``BoxesFile``, it does not know an object of the suite, or cannot look at
+            pictures of this size.
     """
     from ..evaluation.boxes_file import BoxesFile
 
     if options.detector is not None and Path(options.detector).is_file():
         return BoxesFile(Path(options.detector))
     detector = load_detector(options, LEAST_SCORE)  # the lowest that a rule asks for
-    detector.check(_objects(suite))
+    detector.check([name for prompt in suite.prompts for name in prompt.objects])
+    try_on_blank(lambda blank: detector.find(blank, ()), size_of(options))
     return detector
-
-
-def _objects(suite: Suite) -> list[str]:
-    """The names of all prompts' objects."""
-    return [name for prompt in suite.prompts for name in prompt.objects]
-
-
-def _try(detector: ObjectDetector | BoxesFile | None, encoder: Encoder | None, size: tuple[int, int] | None) -> None:
-    """Whether pictures of this size can be looked at at all, before any is drawn."""
-    from PIL import Image
-
-    from ..evaluation.boxes_file import BoxesFile
-
-    blank = Image.new("RGB", size or _TRIED_SIZE)
-    if detector is not None and not isinstance(detector, BoxesFile):
-        detector.find(blank, ())
-    if encoder is not None:
-        encoder([blank])
 
 
 def _encoder(options: argparse.Namespace, pipeline: DiffusionPipeline) -> Encoder | None:

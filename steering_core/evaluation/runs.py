@@ -18,13 +18,14 @@ import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, astuple, dataclass, fields
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from PIL import Image
 from torch import Tensor
 
-from ..described import brief, described, read_json
+from ..described import described, differences, read_json
 from ..files import save_picture, save_text
 from ..viz import check_finite, to_image
 from .boxes import Box, Found
@@ -33,6 +34,9 @@ from .detectors import ObjectDetector
 from .encoders import Encoder
 from .suites import ScenePrompt, Suite
 
+#: What there is of an arm when something was drawn or found, within its folder.
+_FOUND = "found/*.json"
+_MADE = ("pictures/*.png", "times/*.json", _FOUND)
 #: (width, height) of a picture in pixels, and what was found in it.
 _Seen = tuple[tuple[int, int], list[Found]]
 
@@ -119,35 +123,33 @@ class EvaluationFolder:
     """The folder of an evaluation.
 
     Args:
-        folder: made where it is not there.
+        folder: need not be there; nothing is written before something is claimed.
         suite: what is drawn.
         sampling: all that the pictures of every arm depend on beside the suite, as plain values.
-
-    Raises:
-        ValueError: there is an evaluation with another suite or sampling.
-        OSError: the folder cannot be written.
     """
 
     def __init__(self, folder: Path, suite: Suite, sampling: Mapping[str, Any]) -> None:
         self.folder, self.suite = folder, suite
         prompts = [[prompt.text, [list(triplet) for triplet in prompt.relations]] for prompt in suite.prompts]
         told = {"suite": suite.name, "seeds": list(suite.seeds), "sampling": dict(sampling), "prompts": prompts}
-        _claim(folder / "run.json", told)
+        self._run_claim = _Claim.of(folder / "run.json", told, tuple(f"arms/*/{one}" for one in _MADE))
 
-    def claim(self, arm: Arm, detector: ObjectDetector | BoxesFile | None) -> None:
-        """Before anything is drawn: that the folder has nothing of another arm of this name, or by another detector.
+    def claim(self, arms: Sequence[Arm], detector: ObjectDetector | BoxesFile | None) -> None:
+        """Before anything is drawn: that the folder has nothing of another suite or sampling, of other arms of these
+        names, or by another detector. Of what has neither pictures nor findings yet it is no matter what it was for.
 
         Args:
             detector: none where nobody looks yet.
 
         Raises:
-            ValueError: it has; says what.
+            ValueError: it has, and nothing is claimed; says what differs.
+            OSError: the folder cannot be written.
         """
-        _claim(self._arm(arm.name) / "arm.json", dict(arm.description))
+        claims = [self._run_claim, *map(self._arm_claim, arms)]
         if detector is not None:
-            file = self._arm(arm.name) / "detector.json"
-            instead = f"to look again, remove {file} and the folder found beside it: the pictures stay"
-            _claim(file, {"detector": detector.description}, instead)
+            claims += [self._detector_claim(arm.name, detector) for arm in arms]
+        for claim in [claim for claim in claims if not claim.is_used()]:
+            claim.write()
 
     def draw(self, arm: Arm, numbers: Sequence[int], batch: int) -> Iterator[int]:
         """Draw what is not there of some prompts, and yield each one's number when it is.
@@ -157,9 +159,10 @@ class EvaluationFolder:
             batch: at most so many pictures at a time.
 
         Raises:
-            ValueError: pictures came out with values that are no numbers.
+            ValueError: pictures came out with values that are no numbers, or what was claimed is another's by now.
             OSError: a file cannot be written.
         """
+        is_sure = False
         for number in numbers:
             missing = [seed for seed in self.suite.seeds if not self.picture(arm.name, number, seed).exists()]
             for first in range(0, len(missing), batch):
@@ -168,6 +171,10 @@ class EvaluationFolder:
                 drawn = arm.draw(self.suite.prompts[number], seeds)
                 seconds = arm.clock() - begin
                 pictures = check_finite(drawn.pictures)
+                if not is_sure:  # another may have claimed what had no pictures while the first were drawn
+                    self._run_claim.check()
+                    self._arm_claim(arm).check()
+                    is_sure = True
                 taken = _TimesFile(len(seeds), seconds, drawn.looks, drawn.gradient_passes)
                 self._add_taken(arm.name, number, taken)
                 for seed, picture in zip(seeds, pictures):
@@ -180,6 +187,7 @@ class EvaluationFolder:
         """Look for the objects of some prompts in their pictures, and yield each one's number when that is done.
 
         Raises:
+            ValueError: what was claimed is another detector's by now.
             OSError: a picture cannot be read, or a file not be written.
         """
 
@@ -187,32 +195,57 @@ class EvaluationFolder:
             picture = self.read_picture(arm, number, seed)
             return picture.size, detector.find(picture, self.suite.prompts[number].objects)
 
-        return self._look(arm, numbers, look)
+        return self._look(self._detector_claim(arm, detector), arm, numbers, look)
+
+    def check_boxes(self, arms: Sequence[str], boxes: BoxesFile) -> None:
+        """Refuse boxes that another program cannot have found in the pictures of these arms.
+
+        Raises:
+            ValueError: as ``BoxesFile.check``, a picture is not drawn yet, or a box lies beyond its picture.
+            OSError: a picture cannot be read.
+        """
+        boxes.check([name for prompt in self.suite.prompts for name in prompt.objects], self.places(arms))
+        places = self._places(arms)
+        if missing := [place for place in places if not self.picture(*place).exists()]:
+            raise ValueError(
+                f"Boxes of pictures that are there were expected; {len(missing)} of {len(places)} are not in "
+                f"{self.folder}, such as {self.place(*missing[0])}. Draw the pictures first (--only-draw), and look at "
+                f"them then; or give the folder that the boxes are of."
+            )
+        for place in places:
+            self._by_boxes(boxes, *place)
 
     def take(self, arm: str, boxes: BoxesFile, numbers: Sequence[int]) -> Iterator[int]:
         """As ``detect``, by what another program found.
 
         Raises:
-            ValueError: a box lies beyond its picture.
+            ValueError: a box lies beyond its picture, or what was claimed is another detector's by now.
             OSError: a picture cannot be read, or a file not be written.
         """
+        return self._look(self._detector_claim(arm, boxes), arm, numbers, partial(self._by_boxes, boxes, arm))
 
-        def look(number: int, seed: int) -> _Seen:
-            with Image.open(self.picture(arm, number, seed), formats=["PNG"]) as picture:
-                size = picture.size
-            return size, boxes.find(self.place(arm, number, seed), size, self.suite.prompts[number].objects)
+    def _by_boxes(self, boxes: BoxesFile, arm: str, number: int, seed: int) -> _Seen:
+        """What another program found in a picture."""
+        with Image.open(self.picture(arm, number, seed), formats=["PNG"]) as picture:
+            size = picture.size
+        return size, boxes.find(self.place(arm, number, seed), size, self.suite.prompts[number].objects)
 
-        return self._look(arm, numbers, look)
-
-    def _look(self, arm: str, numbers: Sequence[int], look: Callable[[int, int], _Seen]) -> Iterator[int]:
+    def _look(
+        self, claim: _Claim, arm: str, numbers: Sequence[int], look: Callable[[int, int], _Seen]
+    ) -> Iterator[int]:
         """Write down what the pictures of some prompts show, and yield each one's number when that is done.
 
         Args:
+            claim: of who looks.
             look: at the picture of a prompt's number and a seed.
         """
+        is_sure = False
         for number in numbers:
             if not self.is_looked_at(arm, number):
                 seen = [look(number, seed) for seed in self.suite.seeds]
+                if not is_sure:  # as in ``draw``
+                    claim.check()
+                    is_sure = True
                 found = [[[one.label, *one.box.sides, one.score] for one in of_picture] for _, of_picture in seen]
                 file = self._found_file(arm, number)
                 file.parent.mkdir(parents=True, exist_ok=True)
@@ -284,8 +317,19 @@ class EvaluationFolder:
 
     def places(self, arms: Sequence[str]) -> Iterator[str]:
         """Of all pictures of these arms."""
-        for arm, number, seed in itertools.product(arms, range(len(self.suite.prompts)), self.suite.seeds):
-            yield self.place(arm, number, seed)
+        return itertools.starmap(self.place, self._places(arms))
+
+    def _places(self, arms: Sequence[str]) -> list[tuple[str, int, int]]:
+        """Arm, number of the prompt and seed of all pictures of these arms."""
+        return list(itertools.product(arms, range(len(self.suite.prompts)), self.suite.seeds))
+
+    def _arm_claim(self, arm: Arm) -> _Claim:
+        return _Claim.of(self._arm(arm.name) / "arm.json", arm.description, _MADE)
+
+    def _detector_claim(self, arm: str, detector: ObjectDetector | BoxesFile) -> _Claim:
+        file = self._arm(arm) / "detector.json"
+        instead = f"to look again, remove {file} and the folder found beside it: the pictures stay"
+        return _Claim.of(file, {"detector": detector.description}, (_FOUND,), instead)
 
     def _arm(self, name: str) -> Path:
         return self.folder / "arms" / name
@@ -309,26 +353,58 @@ class EvaluationFolder:
         save_text(json.dumps(asdict(self._taken(arm, number) + more)), file)
 
 
-def _claim(file: Path, told: Mapping[str, Any], instead: str = "") -> None:
-    """Write down what a folder is made with, or hold it against what stands there.
+@dataclass(frozen=True)
+class _Claim:
+    """Settings that what is beside a file was made with, and that the file tells.
 
-    Args:
-        instead: what else can be done where it was made with something else.
-
-    Raises:
-        ValueError: it was made with something else; names what.
+    Attributes:
+        told: as JSON has them.
+        made: patterns of the files that are made so, from the file's folder on.
+        instead: what else can be done where they were made with something else.
     """
-    wanted = json.loads(json.dumps(told))
-    if not file.exists():
-        file.parent.mkdir(parents=True, exist_ok=True)
-        save_text(json.dumps(wanted, indent=1) + "\n", file)
-        return
-    there = read_json(file)
-    if there == wanted:
-        return
-    pairs = there.items() if isinstance(there, dict) else ()
-    changed = [f"{key}: {brief(value)}" for key, value in pairs if value != wanted.get(key)] or [brief(there)]
-    raise ValueError(
-        f"{file} was made with another {'; '.join(changed)}. Give the same settings as then, or another folder"
-        f"{instead and f'; {instead}'}."
-    )
+
+    file: Path
+    told: Any
+    made: tuple[str, ...]
+    instead: str = ""
+
+    @classmethod
+    def of(cls, file: Path, told: Mapping[str, Any], made: tuple[str, ...], instead: str = "") -> _Claim:
+        """Of settings as plain values, in which there may be tuples."""
+        return cls(file, json.loads(json.dumps(dict(told))), made, instead)
+
+    def is_used(self) -> bool:
+        """Whether anything was made with these settings yet.
+
+        Raises:
+            ValueError: it was made with others; see ``check``.
+        """
+        # Looked for first, and the settings read then: another process of the same run writes them before all else.
+        is_made = any(any(self.file.parent.glob(pattern)) for pattern in self.made)
+        if is_made:
+            self.check()
+        return is_made
+
+    def check(self) -> None:
+        """Hold the settings against those that the file tells.
+
+        Raises:
+            ValueError: it tells others, each of which is named, or is not there.
+            OSError: it cannot be read.
+        """
+        choices = f"Give the same settings as then, or another folder{self.instead and f'; {self.instead}'}."
+        if not self.file.exists():
+            raise ValueError(f"{self.file} was expected, by which it can be told what is there already. {choices}")
+        if told := differences(read_json(self.file), self.told):
+            raise ValueError(f"{self.file} was made with other settings: {told}. {choices}")
+
+    def write(self) -> None:
+        """Tell the settings in the file, unless it does so already.
+
+        Raises:
+            OSError: it cannot be written.
+        """
+        content = json.dumps(self.told, indent=1) + "\n"
+        if not self.file.exists() or self.file.read_bytes() != content.encode():
+            self.file.parent.mkdir(parents=True, exist_ok=True)
+            save_text(content, self.file)

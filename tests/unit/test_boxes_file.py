@@ -76,19 +76,20 @@ def test_a_file_of_other_pictures_or_names_is_refused(tmp_path):
 def test_pictures_are_judged_by_the_boxes_of_a_file(tmp_path):
     folder = EvaluationFolder(tmp_path / "out", Suite("mine", (DOG_ABOVE_SOFA,), (0, 1)), {})
     arm = Arm("none", {}, lambda prompt, seeds: Drawn(torch.zeros(len(seeds), 3, 16, 32)))
-    folder.claim(arm, None)
+    folder.claim([arm], None)
     assert list(folder.draw(arm, [0], batch=2)) == [0]
     right, missing = folder.places(["none"])
     boxes = BoxesFile(
         written(tmp_path, {"picture": missing, "found": [DOG]}, {"picture": right, "found": [COUCH, DOG]})
     )
-    folder.claim(arm, boxes)
+    folder.check_boxes(["none"], boxes)
+    folder.claim([arm], boxes)
     assert list(folder.take("none", boxes, [0])) == [0]
     (result,) = arm_results(folder, ["none"], RULES[VISOR])
     assert (result.all.oa.value, result.all.visor_uncond.value) == (0.5, 0.5)
     other = BoxesFile(written(tmp_path, {"picture": missing, "found": []}, {"picture": right, "found": [DOG]}))
     with pytest.raises(ValueError, match=r"detector\.json and the folder found beside it: the pictures stay"):
-        folder.claim(arm, other)
+        folder.claim([arm], other)
 
 
 def test_the_command_draws_and_goes_on_with_what_another_program_found(tmp_path, capsys):
@@ -106,3 +107,35 @@ def test_the_command_draws_and_goes_on_with_what_another_program_found(tmp_path,
     assert main([*command, "--detector", str(file)]) == 0
     results = json.loads((out / "results.json").read_text())
     assert [arm["visor_uncond"]["value"] for arm in results["arms"]] == [1.0, 1.0]
+
+
+def test_boxes_of_pictures_that_are_not_drawn_are_refused(tmp_path, capsys):
+    """They are those of another folder: pictures that are drawn only then, nobody has looked at."""
+    out, prompts = tmp_path / "out", tmp_path / "prompts.txt"
+    prompts.write_text("a dog above a sofa\n")
+    command = ["evaluate", "--suite", "own", "--file", str(prompts), "--seed", "1", "2", "--steps", "1"]
+    command += ["--loss", "none", "--out", str(out)]
+    pictures = [f"arms/none/pictures/000000_{seed}.png" for seed in (1, 2)]
+    file = written(tmp_path, *({"picture": picture, "found": [DOG, COUCH]} for picture in pictures))
+    assert main([*command, "--detector", str(file)]) == 2
+    assert f"2 of 2 are not in {out}, such as {pictures[0]}. Draw the pictures first" in capsys.readouterr().err
+    assert not out.exists()
+    assert main([*command, "--only-draw"]) == 0
+    (out / pictures[1]).unlink()
+    assert main([*command, "--detector", str(file)]) == 2
+    assert f"1 of 2 are not in {out}, such as {pictures[1]}" in capsys.readouterr().err
+    assert not (out / pictures[1]).exists()
+
+
+def test_a_file_of_boxes_can_be_corrected(tmp_path, capsys):
+    """A box beyond its picture is told before anything is taken from the file, also from the lines before it."""
+    out, prompts = tmp_path / "out", tmp_path / "prompts.txt"
+    prompts.write_text("a dog above a sofa\n")
+    command = ["evaluate", "--suite", "own", "--file", str(prompts), "--seed", "1", "--steps", "1", "--out", str(out)]
+    assert main([*command, "--only-draw"]) == 0
+    pictures = [f"arms/{arm}/pictures/000000_1.png" for arm in ("none", "centroid")]
+    for right in (False, True):
+        last = DOG if right else {**DOG, "box": [500, 0, 4, 4]}
+        lines = [{"picture": picture, "found": [COUCH, one]} for picture, one in zip(pictures, (DOG, last))]
+        assert main([*command, "--detector", str(written(tmp_path, *lines))]) == (0 if right else 2)
+        assert right or f"{pictures[1]}: a box in its 128×128 pixels" in capsys.readouterr().err

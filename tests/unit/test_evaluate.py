@@ -81,11 +81,12 @@ def test_nothing_is_made_again(evaluated, monkeypatch, capsys):
 @pytest.mark.parametrize(
     ("changed", "named"),
     [
-        (["--steps", "3"], "sampling"),
-        (["--suite-seed", "1"], "suite"),
-        (["--seed", "3"], "seeds"),
-        (["--step-size", "0.7"], "schedule"),
-        (["--margin", "0.1"], "loss"),
+        (["--steps", "3"], "run.json was made with other settings: sampling.steps: 2 there, 3 here. Give"),
+        (["--cfg", "2"], "sampling.guidance_scale: 5.0 there, 2.0 here"),
+        (["--suite-seed", "1"], "suite: 'miniature_2_0' there, 'miniature_2_1' here; "),
+        (["--seed", "3"], "seeds: [3, 4] there, [3] here"),
+        (["--step-size", "0.7"], "arm.json was made with other settings: schedule.step_size: None there, 0.7 here"),
+        (["--margin", "0.1"], "loss.centroid.margin: "),
     ],
 )
 def test_a_changed_setting_is_noticed(evaluated, capsys, changed, named):
@@ -95,14 +96,60 @@ def test_a_changed_setting_is_noticed(evaluated, capsys, changed, named):
 
 
 def test_another_detector_is_noticed(tmp_path):
-    class Another(Seeing):
-        description = "another"
-
     folder = EvaluationFolder(tmp_path, Suite("mine", (DOG_ABOVE_CAT,), (0,)), {})
     arm = Arm("none", {}, lambda prompt, seeds: Drawn(torch.zeros(1, 3, 8, 8)))
-    folder.claim(arm, Seeing())
-    with pytest.raises(ValueError, match=r"detector\.json was made with another detector"):
-        folder.claim(arm, Another())
+    folder.claim([arm], Seeing())
+    assert list(folder.draw(arm, [0], batch=1)) == list(folder.detect(arm.name, Seeing(), [0])) == [0]
+    with pytest.raises(ValueError, match=r"detector\.json .* settings: detector: 'seeing' there, 'another' here\."):
+        folder.claim([arm], Another())
+    (tmp_path / "arms" / "none" / "detector.json").unlink()
+    with pytest.raises(ValueError, match=r"detector\.json was expected, .*and the folder found beside it"):
+        folder.claim([arm], Another())
+
+
+def drawing(name: str, **description) -> Arm:
+    """Draws black pictures."""
+    return Arm(name, description, lambda prompt, seeds: Drawn(torch.zeros(len(seeds), 3, 8, 8)))
+
+
+def test_what_has_no_pictures_yet_is_claimed_anew(tmp_path):
+    suite = Suite("mine", (DOG_ABOVE_CAT,), (0,))
+    EvaluationFolder(tmp_path, suite, {"steps": 1}).claim([drawing("none"), drawing("steered")], None)
+    folder = EvaluationFolder(tmp_path, suite, {"steps": 2})
+    folder.claim([drawing("none")], Seeing())
+    assert list(folder.draw(drawing("none"), [0], batch=1)) == [0]
+    with pytest.raises(ValueError, match=r"run\.json was made with other settings: sampling\.steps: 2 there, 1 here"):
+        EvaluationFolder(tmp_path, suite, {"steps": 1}).claim([drawing("none")], None)
+    before = {file: file.read_bytes() for file in tmp_path.rglob("*.json")}
+    with pytest.raises(ValueError, match=r"none.arm\.json was made with other settings: size: nothing there, 2 here"):
+        folder.claim([drawing("more"), drawing("steered", size=1), drawing("none", size=2)], None)
+    assert {file: file.read_bytes() for file in tmp_path.rglob("*.json")} == before
+    folder.claim([drawing("none"), drawing("steered", size=1)], None)
+
+
+def test_pictures_never_end_in_a_folder_that_another_has_claimed_meanwhile(tmp_path):
+    """Neither where it had none yet when the other began."""
+    suite = Suite("mine", (DOG_ABOVE_CAT,), (0,))
+    late, other = (EvaluationFolder(tmp_path, suite, {"steps": steps}) for steps in (1, 2))
+    late.claim([drawing("none")], Seeing())
+    other.claim([drawing("none")], Seeing())
+    with pytest.raises(ValueError, match=r"sampling\.steps: 2 there, 1 here"):
+        list(late.draw(drawing("none"), [0], batch=1))
+    assert not pictures_in(tmp_path) and not list(tmp_path.rglob("times"))
+    assert list(other.draw(drawing("none"), [0], batch=1)) == [0]
+    other.claim([drawing("none")], Another())
+    with pytest.raises(ValueError, match="detector: 'another' there, 'seeing' here"):
+        list(other.detect("none", Seeing(), [0]))
+    assert not other.is_looked_at("none", 0)
+
+
+def test_a_refused_command_claims_nothing(tmp_path, capsys):
+    command = ["evaluate", "--count", "1", "--seed", "0", "--steps", "1", "--only-draw", "--out", str(tmp_path / "out")]
+    assert main([*command, "--loss", "none", "--size", "17", "33"]) == 2
+    assert main([*command, "--loss", "none"]) == 0
+    assert main([*command, "--loss", "none,presence", "--steps", "2"]) == 2
+    assert "sampling.steps: 1 there, 2 here" in capsys.readouterr().err
+    assert main([*command, "--loss", "none,presence", "--strength", "2"]) == 0
 
 
 def test_a_way_more_is_drawn_beside_the_others(evaluated, capsys):
@@ -150,7 +197,22 @@ def test_two_processes_make_the_same_pictures_as_one(evaluated, tmp_path):
         (["--suite", "visor", "--count", "4"], "does not know"),
         (["--suite", "own", "--file", "mine.txt", "--suite-seed", "1"], "--suite-seed"),
         (["--suite", "own", "--file", "mine.txt", "--rule", "geneval"], "next to"),
-        (["--size", "256", "256"], "128"),
+        (["--size", "256", "256"], "--size: pictures of 256×256 pixels cannot be looked at"),
+        (["--features", "autoencoder", "--count", "1", "--seed", "0"], "--features: two pictures of each way or more"),
+        (["--only-draw", "--detector", "nowhere"], "--detector is for looking at the pictures, and --only-draw"),
+        (["--only-draw", "--rule", "visor"], "--rule is for looking"),
+        (["--only-draw", "--features", "autoencoder"], "--features is for looking"),
+        (["--only-draw", "--gallery", "0"], "--gallery is for looking"),
+        (["--suite", "own", "--file", "empty.txt"], "empty.txt: a line with a prompt was expected, and there is none"),
+        (["--suite", "geneval", "--file", "empty.txt"], "empty.txt: a line with a prompt with the tag position"),
+        (
+            ["--suite", "own", "--file", "twice.txt"],
+            "twice.txt: prompts that all differ were expected, and 'a dog above a cat' stands in lines 1, 3, 5. Leave",
+        ),
+        (
+            ["--suite", "own", "--file", "twice.jsonl"],
+            "twice.jsonl: prompts that all differ were expected, and 'a dog above a cat' stands in lines 1, 2",
+        ),
         (["--loss", "none,learned", "--classifier", "other.safetensors"], "other.safetensors"),
         (["--features", "nowhere"], "nowhere"),
     ],
@@ -158,6 +220,10 @@ def test_two_processes_make_the_same_pictures_as_one(evaluated, tmp_path):
 def test_what_does_not_fit_is_told_before_anything_is_drawn(tmp_path, capsys, monkeypatch, options, told):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "mine.txt").write_text("a dog next to a cat\n")
+    (tmp_path / "empty.txt").write_text("\n")
+    again = "a dog above a cat"
+    (tmp_path / "twice.txt").write_text(f"{again}\n\n{again}\na cat above a dog\n {again}\n")
+    (tmp_path / "twice.jsonl").write_text(2 * (json.dumps({"prompt": again}) + "\n"))
     assert main(["evaluate", "--out", str(tmp_path / "out"), *options]) == 2
     assert told in capsys.readouterr().err
     assert not list(tmp_path.rglob("*.png"))
@@ -185,6 +251,10 @@ class Seeing:
         return [Found(name, Box(*place, 0.2, 0.2)) for name, place in zip(names, places)][: 1 if red else 2]
 
 
+class Another(Seeing):
+    description = "another"
+
+
 def colour_of(name: str):
     red, green = {"column": (0.0, 1.0), "row": (0.0, 0.0), "one": (1.0, 0.0)}[name]
     return from_image(Image.new("RGB", (8, 8), (round(255 * red), round(255 * green), 0)))
@@ -199,7 +269,7 @@ def test_figures_are_those_of_the_pictures(tmp_path):
     folder = EvaluationFolder(tmp_path, suite, {})
     arms = (arm("first", "column", "row", "one", "column"), arm("second", "column", "column", "row", "row"))
     for one in arms:
-        folder.claim(one, Seeing())
+        folder.claim([one], Seeing())
         assert list(folder.draw(one, (0, 1), batch=2)) == [0, 1]
         assert list(folder.detect(one.name, Seeing(), (0, 1))) == [0, 1]
     first, second = arm_results(folder, ("first", "second"), RULES[VISOR])
@@ -238,6 +308,7 @@ def test_the_cost_of_a_picture_is_by_the_arms_clock_and_by_what_steering_did(tmp
 
     arm = Arm("one", {}, draw, clock=lambda: next(now))
     folder = EvaluationFolder(tmp_path, Suite("mine", (DOG_ABOVE_CAT,), (0, 1)), {})
+    folder.claim([arm], None)
     assert all(map(math.isnan, vars(folder.cost("one", [0])).values()))
     assert list(folder.draw(arm, [0], batch=2)) == [0]
     assert folder.cost("one", [0]) == Cost(3.0, 7.0, 2.0)
@@ -248,10 +319,11 @@ def test_the_cost_of_a_picture_is_by_the_arms_clock_and_by_what_steering_did(tmp
 
 def test_what_was_not_counted_then_is_told_as_unknown_and_the_time_goes_on(tmp_path):
     folder = EvaluationFolder(tmp_path, Suite("mine", (DOG_ABOVE_CAT,), (0,)), {})
+    arm = Arm("one", {}, lambda prompt, seeds: Drawn(torch.zeros(1, 3, 8, 8), looks=7), clock=lambda: 0.0)
+    folder.claim([arm], None)
     file = tmp_path / "arms" / "one" / "times" / "000000.json"
     file.parent.mkdir(parents=True)
     file.write_text(json.dumps({"pictures": 1, "seconds": 2.0}))
-    arm = Arm("one", {}, lambda prompt, seeds: Drawn(torch.zeros(1, 3, 8, 8), looks=7), clock=lambda: 0.0)
     for pictures in (1, 2):
         cost = folder.cost("one", [0])
         assert cost.seconds == 2.0 / pictures and math.isnan(cost.looks) and math.isnan(cost.gradient_passes)

@@ -107,11 +107,11 @@ def test_sessions_add_up_and_the_page_is_of_what_all_ways_have_drawn(tmp_path, m
 
 def test_other_settings_are_noticed(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(proof, "miniature_settings", partial(miniature_settings, steps=2))
-    run(monkeypatch, "--out", str(tmp_path), "--minutes", "0")
+    run(monkeypatch, "--out", str(tmp_path), "--prompts", "1", "--several", "0")
     monkeypatch.setattr(proof, "miniature_settings", partial(miniature_settings, steps=3))
     with pytest.raises(SystemExit):
         run(monkeypatch, "--out", str(tmp_path), "--minutes", "0")
-    assert "run.json was made with another sampling" in capsys.readouterr().err
+    assert "run.json was made with other settings: sampling.steps: 2 there, 3 here" in capsys.readouterr().err
 
 
 def test_the_best_of_two_is_one_of_the_two(tmp_path, monkeypatch):

@@ -98,6 +98,18 @@ def _placed(text: str, names: Iterable[str]) -> dict[str, Span]:
     return spans
 
 
+class PromptsError(ValueError):
+    """Prompts that make no suite.
+
+    Attributes:
+        repeated: a text that stands there more than once; none where there is no prompt at all.
+    """
+
+    def __init__(self, message: str, repeated: str | None) -> None:
+        super().__init__(message)
+        self.repeated = repeated
+
+
 @dataclass(frozen=True)
 class Suite:
     """Prompts, and the seeds that each is drawn with.
@@ -108,7 +120,7 @@ class Suite:
         seeds: the same for every prompt.
 
     Raises:
-        ValueError: there is no prompt, or a text stands there twice.
+        PromptsError: there is no prompt, or a text stands there twice.
     """
 
     name: str
@@ -118,10 +130,11 @@ class Suite:
     def __post_init__(self) -> None:
         counts = Counter(prompt.text for prompt in self.prompts)
         if not counts:
-            raise ValueError(f"{self.name}: there is no prompt.")
+            raise PromptsError(f"{self.name}: there is no prompt.", None)
         ((text, count),) = counts.most_common(1)
         if count > 1:
-            raise ValueError(f"{self.name}: prompts that all differ were expected, found {text!r} {count} times.")
+            told = f"{self.name}: prompts that all differ were expected, found {text!r} {count} times."
+            raise PromptsError(told, text)
 
 
 def chained(names: Sequence[str], chains: Iterable[int], relations: Iterable[Relation]) -> tuple[Triplet, ...]:
