@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from errno import EIO
 from pathlib import Path
+from stat import S_IMODE
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
@@ -36,7 +37,8 @@ def written_whole(file: Path, writer: str | None = None) -> Iterator[Path]:
     """Where to write what becomes ``file`` when the context is left, and nothing at all if it is left by an error.
 
     The path lies beside the file, since only within one file system is a file put in place at once. What was
-    there before stays until then; where it is a link, the link is replaced.
+    there before stays until then; where it is a link, the link is replaced. It gets the mode that the process gives
+    to every new file, whatever the writer does.
 
     Args:
         writer: a name that nobody else writes under at the time, so that ``remove_unfinished`` can tell what it
@@ -48,7 +50,10 @@ def written_whole(file: Path, writer: str | None = None) -> Iterator[Path]:
     partial = file.with_name(f"{file.name}.{writer or uuid4().hex}.partial")
     try:
         try:
+            partial.touch()
+            mode = S_IMODE(partial.stat().st_mode)
             yield partial
+            partial.chmod(mode)  # safetensors, for one, writes files that nobody else may read
             partial.replace(file)
         finally:
             partial.unlink(missing_ok=True)

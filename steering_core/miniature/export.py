@@ -38,7 +38,10 @@ def export(pipeline: DiffusionPipeline, latent_preview: dict[str, list], out_dir
     restore_text_prefix(partial / "text_encoder" / "model.safetensors")
     for file in partial.rglob("*.json"):
         _forget_origin(file)
-    (partial / LATENT_PREVIEW_FILE).write_text(json.dumps(latent_preview) + "\n", encoding="utf-8")
+    preview = partial / LATENT_PREVIEW_FILE
+    preview.write_text(json.dumps(latent_preview) + "\n", encoding="utf-8")
+    for file in partial.rglob("*.safetensors"):  # which are written for nobody else to read
+        file.chmod(preview.stat().st_mode)
     card = out_dir / "README.md"
     if card.exists():
         shutil.copy(card, partial)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import io
 import json
+import os
 import resource
 import struct
 import time
@@ -21,6 +22,7 @@ from test_classifier import published, small
 from test_sources import BOXED, coco, gqa
 
 from steering_core.classifier import load_classifier, save_classifier
+from steering_core.files import save_text
 from steering_core.training.sources import coco_pictures, gqa_pictures
 
 _GIGABYTE = 2**30
@@ -236,6 +238,17 @@ def test_no_memory_is_taken_for_what_a_file_claims(tmp_path, claim):
     assert str(file) in refusal(load_classifier, file)
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 2**18  # of kB
     assert time.process_time() - start < 2
+
+
+@pytest.mark.parametrize(("mask", "mode"), [(0o022, 0o644), (0o027, 0o640)])
+def test_files_have_the_mode_that_the_process_gives(tmp_path, mask, mode):
+    before = os.umask(mask)
+    try:
+        save_classifier(small(), tmp_path / "a.safetensors")
+        save_text("one", tmp_path / "a.txt")
+    finally:
+        os.umask(before)
+    assert [file.stat().st_mode & 0o777 for file in tmp_path.iterdir()] == [mode] * 2
 
 
 def test_a_pickle_from_before_archives_is_no_checkpoint(tmp_path):

@@ -38,6 +38,7 @@ def test_weights_are_safetensors_in_half_precision(trained):
     for file in files:
         assert {weight.dtype for weight in load_file(file).values() if weight.is_floating_point()} == {torch.float16}
     assert not list(trained[0].rglob("*.bin"))
+    assert {file.stat().st_mode for file in files} == {(trained[0] / LATENT_PREVIEW_FILE).stat().st_mode}
 
 
 def test_older_readers_find_the_vocabulary(trained):
