@@ -20,7 +20,8 @@ from typing import Any, NoReturn, TypeVar, Union, get_args, get_origin, get_type
 
 T = TypeVar("T")
 
-_LARGEST_WHOLE = 2**63 - 1
+#: Of 64 bits, with or without a sign: seeds are without one.
+_LEAST_WHOLE, _LARGEST_WHOLE = -(2**63), 2**64 - 1
 _brief = reprlib.Repr()
 _brief.maxstring = _brief.maxother = 200
 _brief.maxlevel = 2
@@ -196,7 +197,7 @@ def _boolean(value: Any) -> bool:
 
 
 def _whole_number(value: Any) -> int:
-    if isinstance(value, int) and not isinstance(value, bool) and abs(value) <= _LARGEST_WHOLE:
+    if isinstance(value, int) and not isinstance(value, bool) and _LEAST_WHOLE <= value <= _LARGEST_WHOLE:
         return value
     _expected("a whole number of at most 64 bits", value)
 

@@ -188,6 +188,33 @@ def test_pictures_that_inversion_does_not_come_back_to_are_left_out(tmp_path, le
     assert len(read_records(tmp_path, manifest).maps) == 2 * kept
 
 
+def test_a_dataset_whose_pictures_were_all_left_out_is_refused(tmp_path):
+    settings = dataclasses.replace(TOY_SETTINGS, method=INVERSION, least_psnr=100.0)
+
+    class WhitePictures(ToySource):
+        def __getitem__(self, index):
+            return dataclasses.replace(super().__getitem__(index), picture=Image.new("RGB", (8, 8), "white"))
+
+    manifest = read_manifest(record_toy(tmp_path, HalfSeenModel(), WhitePictures(4), settings))
+    with pytest.raises(ValueError, match=r"holds no picture to learn from\. 4 of the pictures were left out") as told:
+        read_records(tmp_path, manifest)
+    assert str(tmp_path) in str(told.value) and "--least-psnr" in str(told.value)
+    shard_file(tmp_path, 1).write_bytes(b"nothing")
+    with pytest.raises(ValueError, match=r"holds no picture to learn from\. 4 .* Damaged is .*000001\.tar"):
+        read_records(tmp_path, manifest)
+
+
+def test_any_seed_of_64_bits_is_held(tmp_path):
+    settings = dataclasses.replace(TOY_SETTINGS, seed=2**64 - 1)
+    manifest = read_manifest(record_toy(tmp_path, source=ToySource(seed=2**64 - 1), settings=settings))
+    assert (manifest.settings.seed, manifest.source["seed"]) == (2**64 - 1, 2**64 - 1)
+    with pytest.raises(ValueError, match=r"settings\.seed: a whole number of at most 64 bits"):
+        told = json.loads((tmp_path / "manifest.json").read_text())
+        told["settings"]["seed"] = 2**64
+        (tmp_path / "manifest.json").write_text(json.dumps(told))
+        read_manifest(tmp_path)
+
+
 def test_noise_leaves_out_no_picture(tmp_path):
     assert read_manifest(record_toy(tmp_path, HalfSeenModel(), GreyPictures(4))).left_out == 0
 

@@ -95,7 +95,7 @@ def read_records(folder: Path, manifest: Manifest) -> Records:
     """Check a dataset, and read all of it but its maps; shards that are damaged are left out.
 
     Raises:
-        ValueError: shards are missing, or none can be read.
+        ValueError: shards are missing, none can be read, or those that can hold no picture.
     """
     present = {name for name in manifest.index if (folder / name).is_file()}
     if missing := manifest.shards - len(present):
@@ -111,6 +111,12 @@ def read_records(folder: Path, manifest: Manifest) -> Records:
             rows += read_shard(file, manifest)
         except (OSError, ValueError) as error:
             damaged.append(Damaged(file, one_line(error)))
+    if not rows and len(damaged) < manifest.shards:
+        told = [manifest.left_out_told, *(f"Damaged is {shard}." for shard in damaged[:1])]
+        raise ValueError(
+            f"{folder} holds no picture to learn from. {' '.join(told)} Record the dataset again, into another folder, "
+            f"with a lower --least-psnr, or other pictures."
+        )
     if not rows:
         raise ValueError(
             f"None of the {manifest.shards} shards in {folder} can be read ({damaged[0].reason}). Record the dataset "
