@@ -27,24 +27,23 @@ REPORT, CONFUSION, CURVES = "report.json", "confusion.png", "curves.png"
 
 @dataclass(frozen=True)
 class Report:
-    """Accuracies, as shares in [0, 1], on records that training did not see.
+    """Accuracies, as shares in [0, 1], on records that training did not see; none where there are no such records.
 
     Attributes:
-        true_prompts, false_prompts: on the inversions with true and with false prompts; the latter
-            is none where there are no such records.
+        true_prompts, false_prompts: on the inversions with true and with false prompts.
         by_step: the same two, for each recorded step of the diffusion time.
         by_relation: on all records, for each true relation.
         confusion: how many records of each true relation (rows) were taken for which (columns).
-        left_out: on the records that show an object which training did without; none without any.
+        left_out: on the records that show an object which training did without.
         leaked_true, leaked_false: as ``true_prompts`` and ``false_prompts``, of a classifier that was
-            trained on true prompts alone; none without one. That its accuracy falls on false prompts
+            trained on true prompts alone; none without such a classifier too. That its accuracy falls on false prompts
             is relation leakage.
     """
 
-    true_prompts: float
+    true_prompts: float | None
     false_prompts: float | None
-    by_step: dict[int, tuple[float, float | None]]
-    by_relation: dict[str, float]
+    by_step: dict[int, tuple[float | None, float | None]]
+    by_relation: dict[str, float | None]
     confusion: list[list[int]]
     left_out: float | None = None
     leaked_true: float | None = None
@@ -58,7 +57,8 @@ class Report:
             told = f"{_told(self.leaked_true)} on true prompts, {_told(self.leaked_false)} on false ones"
             lines.append(f"trained on true prompts alone: {told}")
         lines += [f"step {step}: {_told(true)}, {_told(false)}" for step, (true, false) in self.by_step.items()]
-        lines += [f"{name}: {_told(share)}" for name, share in self.by_relation.items()]
+        for name, share in self.by_relation.items():
+            lines.append(f"{name}: {_told(share)}" + ", no picture of the test shows it" * (share is None))
         return "\n".join(lines)
 
 
@@ -82,27 +82,29 @@ def make_report(
     truth = records.relation[:, None].expand_as(predicted)
     confusion.index_put_((truth.flatten(), predicted.flatten()), torch.ones(predicted.numel(), dtype=torch.long), True)
     return Report(
-        true_prompts=right[true].float().mean().item(),
+        true_prompts=_share(right[true]),
         false_prompts=_share(right[~true]),
         by_step={
-            step: (right[true, index].float().mean().item(), _share(right[~true, index]))
-            for index, step in enumerate(recorded)
+            step: (_share(right[true, index]), _share(right[~true, index])) for index, step in enumerate(recorded)
         },
         by_relation={
-            relation.value: right[records.relation == index].float().mean().item()
+            relation.value: _share(right[records.relation == index])
             for index, relation in enumerate(CARDINAL_RELATIONS)
         },
         confusion=confusion.tolist(),
         left_out=_share(right[torch.tensor(records.showing(left_out))]),
-        leaked_true=None if leaked_right is None else leaked_right[true].float().mean().item(),
+        leaked_true=None if leaked_right is None else _share(leaked_right[true]),
         leaked_false=None if leaked_right is None else _share(leaked_right[~true]),
     )
 
 
 def write_report(report: Report, folder: Path) -> None:
-    """Write the numbers as JSON, and the confusion matrix and the training's curves as PNG."""
+    """Write the numbers as JSON, and the confusion matrix and the training's curves as PNG.
+
+    In the JSON, what was not measured is null.
+    """
     with written_whole(folder / REPORT) as partial:
-        partial.write_text(json.dumps(asdict(report), indent=1) + "\n", encoding="utf-8")
+        partial.write_text(json.dumps(asdict(report), indent=1, allow_nan=False) + "\n", encoding="utf-8")
     for name, plot in {CONFUSION: confusion_plot(report), CURVES: curves_plot(folder / METRICS)}.items():
         with written_whole(folder / name) as partial:
             plot.savefig(partial, format="png")

@@ -11,7 +11,8 @@ import torch
 from PIL import Image
 from test_classifier import NETWORK
 
-from steering_core.classifier import ClassifierSettings, MapLayout, TransformerSettings
+from steering_core.classifier import ClassifierSettings, MapLayout, RelationClassifier, TransformerSettings
+from steering_core.described import parse_json
 from steering_core.relations import CARDINAL_RELATIONS
 from steering_core.training.augmentation import augmented
 from steering_core.training.dataset import Records
@@ -266,6 +267,24 @@ def test_the_report_counts_by_relation_step_and_prompt(tmp_path):
         with Image.open(tmp_path / name) as plot:
             assert plot.convert("L").getextrema()[0] < 50
     assert (tmp_path / "report.json").exists()
+
+
+def test_what_a_test_does_not_show_is_null_in_the_report(tmp_path):
+    torch.manual_seed(0)
+    classifier = RelationClassifier([relation.value for relation in CARDINAL_RELATIONS], LAYOUT, SIZES, RECORDED)
+    data = toy_records(8, 0)
+    rows = [row for row in range(8) if data.relation[row] != 0 and data.relation[row] != data.stated[row]]
+    some = Records(
+        tuple(data.maps[row] for row in rows), data.relation[rows], data.stated[rows], (NAMES,) * len(rows), ()
+    )
+    report = make_report(classifier, some, RECORDED)
+    (tmp_path / METRICS).write_text("epoch,training_loss,validation_loss,validation_accuracy\n1,1,1,1\n")
+    write_report(report, tmp_path)
+    told = parse_json((tmp_path / "report.json").read_bytes(), "the report")  # which takes no NaN
+    missing = CARDINAL_RELATIONS[0].value
+    assert [name for name, share in told["by_relation"].items() if share is None] == [missing]
+    assert told["true_prompts"] is None and told["by_step"]["0"][0] is None
+    assert f"{missing}: not measured, no picture of the test shows it" in str(report) and "nan" not in str(report)
 
 
 @pytest.mark.parametrize(
