@@ -29,6 +29,9 @@ class ReadConfig(argparse.Action):
         arguments: list[str] = []
         for name, value in content.items():
             flag = name.replace("_", "-")
+            # Of argparse an unambiguous beginning would do, help and this very option among what it might mean.
+            if f"--{flag}" not in parser._option_string_actions:
+                parser.error(f"argument --config: {values}: there is no option {brief(name)}")
             if flag in ("config", "help"):
                 parser.error(f"argument --config: {values}: {flag} is for the command line alone")
             if isinstance(parser.get_default(flag.replace("-", "_")), bool):
@@ -65,7 +68,9 @@ def read_config(file: Path) -> dict[str, str | list[str]]:
         raise ValueError(f"{file}: lines like 'epochs: 50' were expected.")
     for name, value in told.items():
         for part in value if isinstance(value, list) else [value]:
-            if not isinstance(name, str) or not isinstance(part, str) or not part or part.startswith("--"):
+            # In a list, what begins with one dash would be taken for an option as well, such as -h.
+            dashes = "-" if isinstance(value, list) else "--"
+            if not isinstance(name, str) or not isinstance(part, str) or not part or part.startswith(dashes):
                 raise ValueError(
                     f"{file}: {brief(name)}: a value or a list of values was expected, not {brief(value)}."
                 )

@@ -89,7 +89,12 @@ def test_several_datasets_are_learned_from_together(tmp_path):
 
 @pytest.mark.parametrize(
     ("text", "named"),
-    [("epochs: many", "epochs"), ("unheard_of: 1", "unheard-of"), ("- a", "epochs: 50"), ("a: [", "a.yaml")],
+    [
+        ("epochs: many", "epochs"),
+        ("unheard_of: 1", "no option 'unheard_of'"),
+        ("- a", "epochs: 50"),
+        ("a: [", "a.yaml"),
+    ],
 )
 def test_a_wrong_file_of_options_is_told_on_one_line(tmp_path, capsys, text, named):
     (tmp_path / "a.yaml").write_text(text)
@@ -140,8 +145,8 @@ def test_what_is_missing_or_does_not_fit_is_named(tmp_path, capsys):
         ),
         (["generate", "a dog above a cat", "--out", "x.png", "--loss", "learned", "--classifier", "no.pth"], "no.pth"),
         (
-            ["generate", "a dog above a cat", "--out", "x.png", "--loss", "presence", "--weights", "1", "2"],
-            "1 were expected",
+            ["generate", "a dog above a cat", "--out", "x.png", "--loss", "presence", "learned", "--weights", "1"],
+            "2 were expected",
         ),
         (["generate", "a dog above a cat", "--out", "x.png", "--loss", "none", "presence"], "none by itself"),
     ):
