@@ -1,5 +1,6 @@
 """``steer``, and ``python -m steering_core``: the command line, away from the network and the user's to stop."""
 
+import io
 import os
 import sys
 
@@ -13,6 +14,9 @@ def main() -> int:
     # Before anything is imported that reads them. Nothing leaves the machine unless the user says so.
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # What the terminal's encoding lacks is told by its number: no command fails, its work done, at a printed sign.
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         from .cli.main import main as run
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -52,6 +53,7 @@ def _demo(options: argparse.Namespace) -> None:
 def _table(scores: dict[tuple[str, str], VisorScores]) -> str:
     lines = [f"{'':28}{'images':>8}{'OA':>8}{'VISOR-cond':>12}{'VISOR-uncond':>14}"]
     for names, score in scores.items():
-        told = f"{score.images:8}{score.oa:8.1%}{score.visor_cond:12.1%}{score.visor_uncond:14.1%}"
+        of_both = "none" if math.isnan(score.visor_cond) else f"{score.visor_cond:.1%}"
+        told = f"{score.images:8}{score.oa:8.1%}{of_both:>12}{score.visor_uncond:14.1%}"
         lines.append(f"{' '.join(names):28}{told}")
     return "\n".join(lines)

@@ -17,6 +17,7 @@ from .options import (
     check_picture,
     check_place,
     path_told,
+    place_of,
     seed,
     text,
 )
@@ -98,5 +99,5 @@ def _check_files(options: argparse.Namespace, files: Sequence[Path]) -> None:
         check_place(options.report)
         if options.report.suffix.lower() != ".json":
             raise ValueError(f"{options.report}: a name that ends in .json was expected for the report.")
-    if options.maps in (options.out, *files):
+    if options.maps and place_of(options.maps) in map(place_of, (options.out, *files)):
         raise ValueError(f"{options.maps} was given for both the picture and its maps. Give two names.")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 from dataclasses import asdict
 from pathlib import Path
 
@@ -85,8 +86,12 @@ def _train(options: argparse.Namespace) -> None:
     names = ("autoencoder_steps", "pictures", "count_shares", "denoiser_steps", "denoiser_batch", "denoiser_rate")
     given = {name: getattr(options, name) for name in names if getattr(options, name) is not None}
     work = options.work or options.out.with_name(options.out.name + ".work")
-    for folder in (work, options.out):
+    for folder in (options.out, work):
         check_folder(folder)
+    if work.resolve().is_relative_to(options.out.resolve()):
+        raise ValueError(
+            f"--work {work} lies in --out {options.out}, which is replaced at the end. Give another folder."
+        )
     device = options.device or ("cuda" if torch.cuda.is_available() else "cpu")
     if options.shape == "unet":
         train_miniature(TrainingSettings(seed=options.seed, **given), work, options.out, device, options.start)
@@ -121,7 +126,10 @@ def _score(options: argparse.Namespace) -> None:
     print(json.dumps({"detector": asdict(measure_detector(options.scenes, seed=1))}))
     detector = GlyphDetector()
     trials = [draw(pipeline, detector, prompt, unsteered).trials for prompt in prompts]
-    print(json.dumps({"unsteered": asdict(visor_scores(trials))}))
+    scores = asdict(visor_scores(trials))
+    if math.isnan(scores["visor_cond"]):  # JSON has no nan
+        scores["visor_cond"] = None
+    print(json.dumps({"unsteered": scores}))
 
 
 def _glyphs(options: argparse.Namespace) -> None:

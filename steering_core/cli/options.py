@@ -105,22 +105,35 @@ def check_place(file: Path) -> None:
         raise ValueError(f"{file} is a folder; the name of a file to write was expected.")
     if file.exists() and not file.is_file():
         raise ValueError(f"{file} is no ordinary file; the name of one to write was expected.")
-    try:
-        with tempfile.TemporaryFile(dir=file.parent):
-            pass
-    except OSError as error:
-        raise ValueError(f"{file}: the folder {file.parent} takes no file: {one_line(error)}") from error
+    _check_takes_files(file.parent, file)
 
 
 def check_folder(folder: Path) -> None:
-    """Refuse what cannot be a folder to write into, before the work for it is done; it need not be there yet.
+    """Refuse a folder that could neither be made nor written into, before the work for it is done.
 
     Raises:
-        ValueError: it, or what it is to be made in, is a file.
+        ValueError: it, or something on the way to it, is no folder, or takes no file; names it.
     """
-    there = next((one for one in (folder, *folder.parents) if one.exists()), None)
-    if there is not None and not there.is_dir():
-        raise ValueError(f"{folder}: a folder was expected, and {there} is a file. Give another path, or move it away.")
+    there = next(place for place in (folder, *folder.parents) if os.path.lexists(place))
+    if not there.is_dir():
+        raise ValueError(f"{folder}: a folder to write into was expected, and {there} is none. Give another path.")
+    _check_takes_files(there, folder)
+
+
+def _check_takes_files(folder: Path, wanted: Path) -> None:
+    try:
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise ValueError(f"{wanted}: the folder {folder} takes no file: {one_line(error)}") from error
+
+
+def place_of(file: Path) -> Path:
+    """The one path of a file that is written, however it was spelled.
+
+    A link that the file itself is stays one: writing replaces it, and not what it leads to.
+    """
+    return file.parent.resolve() / file.name
 
 
 def path_told(file: Path) -> str:

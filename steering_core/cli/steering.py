@@ -129,6 +129,13 @@ def loss_of(options: argparse.Namespace, model: str) -> SteeringLoss:
     wanted = [name for name in options.loss if name != NONE] or [_CENTROID]
     if len(set(wanted)) < len(options.loss):
         raise ValueError(f"--loss {' '.join(options.loss)}: each loss was expected once, and none by itself.")
+    if options.classifier and _LEARNED not in wanted:
+        raise ValueError(
+            f"--classifier belongs to --loss {_LEARNED}, not to {' '.join(options.loss)}. Leave it out, or add that "
+            f"loss."
+        )
+    if options.weights and len(wanted) == 1:
+        raise ValueError("--weights belong to several losses that add up, not to a single one. Leave them out.")
     weights = options.weights or [1.0] * len(wanted)
     if len(weights) != len(wanted):
         raise ValueError(f"--weights: {len(wanted)} were expected, one for each loss, not {len(weights)}.")

@@ -113,6 +113,8 @@ def _train(options: argparse.Namespace) -> None:
         if getattr(options, name) is None:
             raise ValueError(f"--{name} DIR was expected, or {name} in the file of --config.")
     check_folder(options.out)
+    if options.leakage_test:
+        check_folder(options.out / _TRUE_ONLY)
     settings = TrainingSettings(**{name: getattr(options, name) for name in _TRAINING_HELP})
     first, test_folder = options.data[0], options.test or options.validation
     manifest = read_manifest(first)

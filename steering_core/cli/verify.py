@@ -35,6 +35,8 @@ if TYPE_CHECKING:
     from ..evaluation.detectors import ObjectDetector
     from ..evaluation.suites import ScenePrompt
     from ..evaluation.visor import Trial
+    from ..losses import SteeringLoss
+    from ..schedule import SteeringSchedule
     from ..steering import Steering
 
 #: Objects of COCO that the miniatures know too, a prompt each; the four relations in turn.
@@ -94,6 +96,7 @@ def _verify(options: argparse.Namespace) -> None:
 
     check_picture(options.out)
     check_device(options.device)
+    loss, schedule = loss_of(options, options.model), schedule_of(options)
     looks = options.detector is not None or options.model in SHIPPED
     detector = load_detector(options) if looks else None
     prompts = _prompts(options.prompts)
@@ -101,16 +104,17 @@ def _verify(options: argparse.Namespace) -> None:
         detector.check([name for prompt in prompts for name in prompt.objects])
         try_on_blank(lambda blank: detector.find(blank, ()), size_of(options))
     pipeline = load_model(options)
-    tried = list(tqdm(_drawn(options, pipeline, detector, prompts), "drawing", len(prompts), unit="prompt"))
+    drawn = _drawn(options, pipeline, detector, prompts, loss, schedule)
+    tried = list(tqdm(drawn, "drawing", len(prompts), unit="prompt"))
     rows = []
     for one in tried:
         frames = [(128, 128, 128)] * 2
         if one.trials is not None:
             frames = [VERDICT_COLOURS[trial.verdict] for trial in one.trials]
         rows.append(SheetRow(one.prompt.text, torch.stack(one.pictures), frames))
+    save_picture(contact_sheet(rows, f"left: {_WAYS[0]}; right: {_WAYS[1]}"), options.out)
     for name, told in _report(options, pipeline, tried):
         print(f"| {name} | {told} |")
-    save_picture(contact_sheet(rows, f"left: {_WAYS[0]}; right: {_WAYS[1]}"), options.out)
 
 
 def _prompts(count: int) -> list[ScenePrompt]:
@@ -125,13 +129,14 @@ def _drawn(
     pipeline: DiffusionPipeline,
     detector: ObjectDetector | None,
     prompts: Sequence[ScenePrompt],
+    loss: SteeringLoss,
+    schedule: SteeringSchedule,
 ) -> Iterator[_Tried]:
     from ..backends.diffusers import generate, ground_prompt
     from ..evaluation.visor import judge_any
     from ..steering import Steering
     from ..viz import check_finite, to_image
 
-    loss, schedule = loss_of(options, options.model), schedule_of(options)
     scale, size = scale_of(options, pipeline), size_of(options)
     for number, prompt in enumerate(prompts):
         steering = Steering(ground_prompt(pipeline, prompt.text, prompt.scene), loss, schedule)
@@ -171,14 +176,23 @@ def _report(
     bound = tried[0].steering.bound_to(readable_network(network).layers)
     yield "layers read", " ".join(bound.loss.layers)
     yield "tokens", "; ".join(_tokens(one) for one in tried[:2])
-    off = [(entry.mean_map.sum(dim=(-2, -1)) - 1).abs().max() for entry in probes]
-    sound = bool(probes) and bool(torch.stack(off).max() < 1e-3) and all(one.loss.isfinite().all() for one in probes)
-    moved = sum(bool((entry.gradient_norm > 0).any()) for entry in probes)
-    yield "maps and losses", f"{'finite, each map sums to 1' if sound else '**not finite, or no map**'}; {moved} moves"
-    yield "steps not steered", "none" if not unsteered else f"**{len(unsteered)}**: {unsteered[0]}"
-    stood = [relation for one in tried for relation in settled(one.steering.scene, one.steering.trace)]
-    stands = sum(bool(relation.stands.all()) for relation in stood)
-    yield "attention stands as asked, at the last look", f"{stands} of {len(stood)} prompts"
+    if tried[0].steering.schedule.steered_steps(options.steps):
+        off = [(entry.mean_map.sum(dim=(-2, -1)) - 1).abs().max() for entry in probes]
+        finite = all(one.loss.isfinite().all() for one in probes)
+        sound = bool(probes) and bool(torch.stack(off).max() < 1e-3) and finite
+        moved = sum(bool((entry.gradient_norm > 0).any()) for entry in probes)
+        told = "finite, each map sums to 1" if sound else "**not finite, or no map**"
+        yield "maps and losses", f"{told}; {moved} moves"
+        yield "steps not steered", "none" if not unsteered else f"**{len(unsteered)}**: {unsteered[0]}"
+        stood = [relation for one in tried for relation in settled(one.steering.scene, one.steering.trace)]
+        stands = sum(bool(relation.stands.all()) for relation in stood)
+        yield "attention stands as asked, at the last look", f"{stands} of {len(stood)} prompts"
+    else:
+        yield "maps and losses", "none was read: by these options no step is steered"
+    if bindings := [binding for one in tried if (binding := one.steering.binding(options.steps))]:
+        asked, done = sum(binding.asked for binding in bindings), sum(len(binding.bound) for binding in bindings)
+        unbound = [step for binding in bindings for step in binding.unbound]
+        yield "steps with bound objects", f"{done} of {asked}" + (f"; **{unbound[0]}**" if unbound else "")
     before, after = (sum(one.seconds[at] for one in tried) / len(tried) for at in range(2))
     yield "time of a picture", f"{before:.2f} s unsteered, {after:.2f} s steered ({after / before:.2f} ×)"
     if on_card:

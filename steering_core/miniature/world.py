@@ -15,6 +15,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from ..described import one_line
+
 #: Side of a picture, in pixels.
 IMAGE_SIZE = 128
 #: Side of a glyph's cell in the atlas, in pixels.
@@ -210,9 +212,12 @@ def extract_glyphs(font: Path) -> Image.Image:
     """Draw the atlas that ``glyphs`` reads from Noto Color Emoji's font file.
 
     Raises:
-        OSError: the file is no font that Pillow can open at the size of its bitmaps.
+        ValueError: the file is no font that Pillow can open at the size of its bitmaps; names it.
     """
-    emoji_font = ImageFont.truetype(str(font), _FONT_SIZE)
+    try:
+        emoji_font = ImageFont.truetype(str(font), _FONT_SIZE)
+    except OSError as error:  # which does not say of what
+        raise ValueError(f"{font}: the font NotoColorEmoji.ttf was expected: {one_line(error)}") from error
     rows = -(-len(OBJECTS) // _ATLAS_COLUMNS)
     atlas = Image.new("RGBA", (_ATLAS_COLUMNS * GLYPH_SIZE, rows * GLYPH_SIZE))
     for index, emoji in enumerate(_EMOJI.values()):

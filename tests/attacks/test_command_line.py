@@ -153,6 +153,66 @@ def test_what_is_no_place_for_a_file_is_found_before_sampling(capsys, tmp_path, 
     assert not (tmp_path / "y.png").exists()
 
 
+@pytest.mark.parametrize(("seeds", "written"), [(["1"], "x.png"), (["1", "2"], "x_2.png")])
+@pytest.mark.parametrize("spelled", ["{folder}", "../{folder.name}", "link"])
+def test_maps_do_not_overwrite_a_picture_however_they_are_spelled(
+    capsys, monkeypatch, tmp_path, unloaded, seeds, written, spelled
+):
+    monkeypatch.chdir(tmp_path)
+    Path("link").symlink_to(".")
+    maps = Path(spelled.format(folder=tmp_path)) / written
+    check_refusal(capsys, [*GENERATE, "--seed", *seeds, "--out", "x.png", "--maps", str(maps)], "was given for both")
+
+
+TRAIN = ["train", "--data", "x", "--validation", "x", "--out"]
+FOLDERS = [
+    ["record", "--out"],
+    TRAIN,
+    ["miniature", "train", "--out"],
+    ["miniature", "train", "--out", "new", "--work"],
+]
+
+
+@pytest.mark.parametrize("place", ["file", "file/folder", "loop"])
+@pytest.mark.parametrize("command", FOLDERS, ids=lambda command: f"{command[0]} {command[-1]}")
+def test_a_file_in_the_place_of_a_folder_is_named_before_the_work(
+    capsys, monkeypatch, tmp_path, unloaded, command, place
+):
+    monkeypatch.chdir(tmp_path)
+    Path("loop").symlink_to("loop")
+    Path("file").touch()
+    check_refusal(capsys, [*command, place], f"{place}: a folder to write into was expected")
+
+
+def test_a_file_in_the_place_of_a_trainings_part_is_named(capsys, tmp_path):
+    part = tmp_path / "true_prompts_only"
+    part.touch()
+    check_refusal(capsys, [*TRAIN, str(tmp_path)], f"{part}: a folder to write into was expected")
+
+
+@pytest.mark.parametrize("content", [None, b"one\n"], ids=["missing", "text"])
+def test_a_font_that_is_none_is_named(capsys, tmp_path, content):
+    font = tmp_path / "one.txt"
+    if content:
+        font.write_bytes(content)
+    command = ["miniature", "glyphs", "--font", str(font), "--out", str(tmp_path / "x.png")]
+    check_refusal(capsys, command, f"{font}: the font NotoColorEmoji.ttf was expected")
+
+
+@pytest.mark.parametrize("command", [GENERATE, ["verify"], ["demo"]], ids=lambda command: command[0])
+@pytest.mark.parametrize(
+    ("options", "named"),
+    [
+        (["--classifier", "no.pth"], "--classifier belongs to --loss learned, not to centroid"),
+        (["--loss", "presence", "--classifier", "no.pth"], "not to presence"),
+        (["--weights", "-1"], "--weights belong to several losses"),
+        (["--loss", "learned", "--weights", "1", "2"], "--weights belong to several losses"),
+    ],
+)
+def test_options_of_losses_that_are_not_asked_for_are_refused(capsys, tmp_path, unloaded, command, options, named):
+    check_refusal(capsys, [*command, "--out", str(tmp_path / "x.png"), *options], named)
+
+
 def test_a_picture_that_is_no_picture_is_an_error(capsys, tmp_path, monkeypatch):
     monkeypatch.setattr(backend, "generate", lambda *_: torch.full((2, 3, 8, 8), float("nan")))
     assert main([*GENERATE, "--seed", "1", "2", "--out", str(tmp_path / "x.png")]) == 2
@@ -202,6 +262,13 @@ def test_output_that_cannot_be_printed_is_one_line():
         done = subprocess.run(command, cwd=ROOT, stdout=full, stderr=subprocess.PIPE, text=True)
     assert done.returncode == 2
     assert done.stderr.splitlines()[0].startswith("steer: error:") and "Traceback" not in done.stderr
+
+
+def test_a_sign_that_the_terminal_lacks_is_told_by_its_number():
+    command = [sys.executable, "-m", "steering_core", "parse", "a café above a dog"]
+    said = {**os.environ, "PYTHONIOENCODING": "ascii"}
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, env=said)
+    assert (done.returncode, done.stdout) == (0, "caf\\xe9 above dog\n"), done.stderr
 
 
 def test_the_user_stops_it(tmp_path):
@@ -328,6 +395,13 @@ def test_options_of_a_file_do_not_call_themselves_or_ask_for_help(capsys, tmp_pa
     file = tmp_path / "a.yaml"
     numbers = ("epochs: 99999999999999999999", "rate: .nan", "epochs: --out", "epochs:", "leakage_test: [a]")
     loops = (f"config: {file}", "help: true", "data: &a [*a]", "data: {a: b}", "a: [" * 5000, "x" * 70_000)
-    for content in (*numbers, *loops):
+    for content in (*numbers, *loops, "data: [a, -h]"):
         file.write_text(content)
         check_refusal(capsys, ["train", "--config", str(file)], "")
+
+
+@pytest.mark.parametrize("key", ["hel", "h", "con", "epoch", "val", "c=x", "no_leakage", "run"])
+def test_an_option_of_a_file_is_named_whole(capsys, tmp_path, key):
+    file = tmp_path / "a.yaml"
+    file.write_text(f"{key}: [{file}]")
+    check_refusal(capsys, ["train", "--config", str(file)], f"there is no option '{key}'")

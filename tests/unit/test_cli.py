@@ -1,11 +1,17 @@
 from __future__ import annotations
 
 import json
+from types import SimpleNamespace
 
 import pytest
 from PIL import Image
 
+from steering_core.cli import verify
 from steering_core.cli.main import main
+from steering_core.described import parse_json
+from steering_core.evaluation.visor import Trial, visor_scores
+from steering_core.miniature import demo as miniature_demo
+from steering_core.miniature import score
 from steering_core.miniature.folder import SHIPPED
 
 COMMANDS = [
@@ -91,7 +97,8 @@ def test_no_relation_is_an_empty_list(capsys):
         (["demo", "--out", "no/such/folder/x.png"], "no/such/folder"),
         (["demo", "--out", "x"], "x:"),
         (["demo", "--margin", "2"], "margin"),
-        (["miniature", "glyphs", "--font", "no.ttf", "--out", "x.png"], "cannot open resource"),
+        (["miniature", "glyphs", "--font", "no.ttf", "--out", "x.png"], "no.ttf"),
+        (["miniature", "train", "--out", "m", "--work", "m/work"], "--work m/work lies in --out m"),
         (["miniature", "score", "--model", "no/such/model", "--scenes", "1"], "no/such/model"),
     ],
 )
@@ -189,7 +196,26 @@ def test_a_file_in_place_of_a_folder_is_told(tmp_path, capsys, command):
     file.write_text("mine")
     for out in (file, file / "more"):
         assert main([*command, "--out", str(out)]) == 2
-        assert f"a folder was expected, and {file} is a file." in capsys.readouterr().err
+        assert f"a folder to write into was expected, and {file} is none." in capsys.readouterr().err
+
+
+def test_verify_of_binding_alone_says_that_nothing_is_read(tmp_path, capsys):
+    options = ["--prompts", "1", "--steps", "2", "--strength", "0", "--bound", "0.5"]
+    assert main(["verify", "--out", str(tmp_path / "verify.png"), *options]) == 0
+    told = dict(line.strip("| ").split(" | ", 1) for line in capsys.readouterr().out.splitlines())
+    assert told["maps and losses"] == "none was read: by these options no step is steered"
+    assert told["steps with bound objects"] == "1 of 1"
+    assert not {"steps not steered", "attention stands as asked, at the last look"} & told.keys()
+
+
+def test_verify_saves_its_pictures_before_it_prints(tmp_path, monkeypatch):
+    def report(*_):
+        raise ValueError("cannot be printed")
+
+    monkeypatch.setattr(verify, "_report", report)
+    out = tmp_path / "verify.png"
+    assert main(["verify", "--prompts", "1", "--steps", "1", "--strength", "0", "--out", str(out)]) == 2
+    assert out.exists()
 
 
 @pytest.mark.parametrize("folder", SHIPPED.values(), ids=SHIPPED)
@@ -208,6 +234,18 @@ def test_demo_draws_and_scores_the_miniatures_side_by_side(tmp_path, capsys, mod
     lines = capsys.readouterr().out.splitlines()
     ways = [f"{model} {way}" for model in models for way in ("unsteered", "steered")]
     assert [" ".join(line.split()[:3]) for line in lines[1 : 1 + len(ways)]] == [f"{way} 4" for way in ways]
+
+
+def test_a_share_of_no_pictures_is_null_and_told_in_words(tmp_path, capsys, monkeypatch):
+    unseen = [[Trial(present=False, correct=False)] * 4]
+    monkeypatch.setattr(score, "draw", lambda *_: SimpleNamespace(trials=unseen[0]))
+    assert main(["miniature", "score", "--prompts", "1", "--scenes", "1"]) == 0
+    told = parse_json(capsys.readouterr().out.splitlines()[1], "the scores")  # which takes no NaN
+    assert told["unsteered"]["visor_cond"] is None and told["unsteered"]["oa"] == 0
+    shown = Image.new("RGB", (8, 8)), {("miniature", "unsteered"): visor_scores(unseen)}
+    monkeypatch.setattr(miniature_demo, "draw_demo", lambda *_: shown)
+    assert main(["demo", "--out", str(tmp_path / "demo.png")]) == 0
+    assert capsys.readouterr().out.splitlines()[1].split() == ["miniature", "unsteered", "4", "0.0%", "none", "0.0%"]
 
 
 def test_objects_are_bound_alone_and_that_is_printed_and_reported(capsys, tmp_path):
