@@ -290,7 +290,7 @@ def test_places_are_told_by_relation_and_can_be_filtered(tmp_path):
     asked = (("dog", Place.AT_LEFT, None), ("dog", Relation.ABOVE, "cat"))
     folder = EvaluationFolder(tmp_path, Suite("mine", (DOG_ABOVE_CAT, ScenePrompt(asked)), (0,)), {})
     one = Arm("one", {}, lambda prompt, seeds: Drawn(colour_of("column")[None]))
-    folder.claim(one, Seeing())
+    folder.claim([one], Seeing())
     assert list(folder.draw(one, (0, 1), batch=1)) == list(folder.detect("one", Seeing(), (0, 1))) == [0, 1]
     results = arm_results(folder, ("one",), RULES[VISOR])
     assert {name: told.pictures for name, told in results[0].by_relation.items()} == {"above": 2, "at_left": 1}
