@@ -33,3 +33,16 @@ def test_as_many_steps_are_steered_over_the_noise_of_the_window(results, update)
         told = results[family][update]
         assert told["steps"] == [0, 2, 4, 5] and "4 steps from 1 to 6 of 8" in told["plan"]
     assert results["UNet"][update]["steps"] == [0, 1] and "steps 1 to 2 of 8" in results["UNet"][update]["plan"]
+
+
+@pytest.mark.parametrize("sampler", ["euler", "heun"])
+@pytest.mark.parametrize("schedule", ["restart", "unsampling"])
+def test_where_the_noise_rises_every_rule_counts_the_steps_that_are_sampled(results, schedule, sampler):
+    """Of seven, five begin in the window, and objects are bound in the first four."""
+    told = results["rising"][sampler][schedule]
+    assert told["descent"] == told["guidance"] == [0, 1, 2, 3, 4]
+    assert told["bound"] == [0, 1, 2, 3]
+
+
+def test_a_picture_that_begins_again_is_bound_in_the_same_steps(results):
+    assert results["rising"]["euler"]["begun again"] == [0, 1, 0, 1]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -13,6 +13,7 @@ from torch import Tensor
 from ...binding import Binding, BoundText
 from ...families import ReadableNetwork
 from ...steering import Steering
+from .noise import FollowedSteps
 from .probe import OVERRIDE, attending_by_pytorch, choosing_pytorch
 from .text import tied_conditions
 
@@ -24,7 +25,7 @@ class BoundForwards:
     where regions of the whole picture mean nothing.
 
     Args:
-        step_at: of a noise level the sampling step, from 0.
+        followed: tells the sampling step of a forward.
         steps: in how many first steps objects are bound.
     """
 
@@ -33,12 +34,16 @@ class BoundForwards:
         steering: Steering,
         network: ReadableNetwork,
         guider: comfy.samplers.CFGGuider,
-        step_at: Callable[[float], int],
+        followed: FollowedSteps,
         steps: int,
     ) -> None:
-        self._steering, self._guider, self._step_at, self._steps = steering, guider, step_at, steps
+        self._steering, self._guider, self._followed, self._steps = steering, guider, followed, steps
         self._binding = Binding(network, steering.regions.of_objects)
         self._is_paused = False
+
+    def go_on_from(self, step: int) -> None:
+        """What comes next is sampled from this step on, counted from 0."""
+        self._followed.go_on_from(step)
 
     @contextmanager
     def paused(self) -> Iterator[None]:
@@ -61,7 +66,7 @@ class BoundForwards:
         **kwargs: Any,
     ) -> Tensor:
         """Wrapper of ``BaseModel.apply_model``: one forward for a batch of conditionings."""
-        options, step = transformer_options or {}, self._step_at(float(t[0]))
+        options, step = transformer_options or {}, self._followed.at(float(t[0]))
         is_due = step < self._steps and not self._is_paused
         parts = self._parts(options.get("uuids", ()), c_crossattn, step) if is_due else []
         if not any(parts):

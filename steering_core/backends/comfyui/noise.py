@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import bisect
+import itertools
+import math
 from collections.abc import Sequence
 from typing import Any
 
 import comfy.samplers
 import torch
 from torch import Tensor
+
+#: Noise levels that differ by a smaller part are the same: some samplers reckon with their logarithms.
+_SAME = 1e-5
 
 
 def mask_at(
@@ -44,13 +49,43 @@ def with_kept_region(
     return x * denoise_mask + kept * (1 - denoise_mask)
 
 
-def step_at(sigmas: Sequence[float], sigma: float) -> int:
-    """The step, from 0, that begins at a noise level or is on its way there.
+class FollowedSteps:
+    """Which step of a run a forward belongs to, told by its noise level.
+
+    Where the noise only falls, or only rises, the level alone says it. A schedule that turns (a restart) comes to the
+    same levels more than once: its stretches between turns are followed, each from when its first level is seen.
 
     Args:
-        sigmas: of the schedule.
+        sigmas: of the schedule, two or more.
     """
-    return min(sum(level >= sigma for level in sigmas[1:]), len(sigmas) - 2)
+
+    def __init__(self, sigmas: Sequence[float]) -> None:
+        self._sigmas = sigmas
+        turns = [0]
+        for step in range(1, len(sigmas) - 1):
+            if self._direction(turns[-1], step) * self._direction(step, step + 1) < 0:
+                turns.append(step)
+        #: First step of each stretch, and the one after its last.
+        self._stretches = list(itertools.pairwise([*turns, len(sigmas) - 1]))
+        self._current = 0
+
+    def go_on_from(self, step: int) -> None:
+        """What comes next is sampled from this step on."""
+        self._current = next(at for at, (_, end) in enumerate(self._stretches) if step < end)
+
+    def at(self, sigma: float) -> int:
+        """The step, from 0, that begins at a noise level or is on its way there; of forwards in their order."""
+        is_last = self._current == len(self._stretches) - 1
+        if not is_last and math.isclose(sigma, self._sigmas[self._stretches[self._current][1]], rel_tol=_SAME):
+            self._current += 1
+        first, end = self._stretches[self._current]
+        direction = self._direction(first, end)
+        passed = sum(direction * level <= direction * sigma for level in self._sigmas[first + 1 : end + 1])
+        return min(first + passed, end - 1)
+
+    def _direction(self, first: int, last: int) -> int:
+        """Whether the noise rises (1), falls (-1), or stands still (0) from one level to another."""
+        return (self._sigmas[last] > self._sigmas[first]) - (self._sigmas[last] < self._sigmas[first])
 
 
 def noise_shares(sampling: Any, sigmas: Tensor) -> list[float]:

@@ -23,7 +23,7 @@ from ...trace import SteeringRun
 from .binding import BoundForwards
 from .gradients import ordinary_weights
 from .intervals import Intervals, StateCallback
-from .noise import input_scale, mask_at, noise_shares, progress, step_at, with_kept_region
+from .noise import FollowedSteps, input_scale, mask_at, noise_shares, progress, with_kept_region
 from .probe import probe_model
 from .restarting import Beginning
 from .room import loaded_with_room
@@ -79,8 +79,8 @@ class SteeredRun:
         """In this context objects are bound to their regions in the first steps, if the schedule says so."""
         steps = self._steering.bound_steps(len(sigmas) - 1)
         if steps and self._network is not None:
-            levels = sigmas.tolist()
-            self.forwards = BoundForwards(self._steering, self._network, guider, partial(step_at, levels), steps)
+            followed = FollowedSteps(sigmas.tolist())
+            self.forwards = BoundForwards(self._steering, self._network, guider, followed, steps)
         try:
             yield
         finally:
@@ -177,11 +177,12 @@ class SteeredRun:
         denoise_mask: Tensor | None,
     ) -> Callable[[dict[str, Any]], Tensor]:
         """What moves the denoised latent after classifier-free guidance."""
-        steps, all_arrives, levels = len(sigmas) - 1, _goes_on_from_prediction(sampler), sigmas.tolist()
+        steps, all_arrives = len(sigmas) - 1, _goes_on_from_prediction(sampler)
+        followed = FollowedSteps(sigmas.tolist())
 
         def shift(args: dict[str, Any]) -> Tensor:
             x, sigma, denoised = args["input"], float(args["sigma"].flatten()[0]), args["denoised"]
-            number = step_at(levels, sigma)
+            number = followed.at(sigma)
             if not self._steering.is_active(number, steps):
                 return denoised
             tied = self._acting(guider, sigma, number)
@@ -235,6 +236,11 @@ class SteeredRun:
                     return x
                 return run._moved(guider, model, x, float(sigmas[first]), extra_args, first, steps)
 
+            def sampled(x: Tensor, first: int, last: int, callback: StateCallback, attempt: int = 0) -> Tensor:
+                if self.forwards:
+                    self.forwards.go_on_from(first)
+                return intervals.sampled(x, first, last, callback, attempt)
+
             def attempt(again: Steering, images: Sequence[int], number: int) -> list[tuple[Tensor, _Predictions]]:
                 """Of each picture the latent at the look, moved, and what was predicted on the way there."""
                 run = SteeredRun(again, self._network, None, None)
@@ -248,7 +254,7 @@ class SteeredRun:
                 x = beginning.again(sigmas, images, number)
                 for first, last in itertools.pairwise(cut for cut in cuts if cut <= look):
                     x = moved(run, x, first)
-                    x = intervals.sampled(x, first, last, told, number)
+                    x = sampled(x, first, last, told, number)
                 x, seen = moved(run, x, look), run._predictions
                 return [(x[i], {step: batch[i] for step, batch in seen.items()}) for i in range(len(images))]
 
@@ -256,7 +262,7 @@ class SteeredRun:
                 x = moved(self, x, first)
                 if schedule.restarts and first == active[-1]:
                     x = self._with_attempts(x, beginning.begin_again(self._steering, look, sigmas, attempt))
-                x = intervals.sampled(x, first, last, callback)
+                x = sampled(x, first, last, callback)
             return x
 
         return sample

@@ -1,16 +1,25 @@
-"""Which steps are steered where the noise of a flow is shifted, and what ComfyUI takes the noise to be: FAMILY…"""
+"""Which steps are steered where the noise of a flow is shifted, and what ComfyUI takes the noise to be: FAMILY…
+
+And which are where a schedule's noise does not only fall.
+"""
 
 import torch
 from family_models import ROWS, scene_of
-from setting import Scene, arguments, report
+from setting import Scene, arguments, report, samplers
 from spatial_steering.steering_core.backends.comfyui.noise import noise_shares
 from spatial_steering.steering_core.backends.comfyui.sampling import steer_model
 from spatial_steering.steering_core.losses import CentroidLoss
 from spatial_steering.steering_core.plan import plan
 from spatial_steering.steering_core.schedule import DESCENT, GUIDANCE, SteeringSchedule
 from spatial_steering.steering_core.steering import Steering
+from spatial_steering.steering_core.trace import RunLog
 
 STEPS = 8
+#: Schedules of other samplers' graphs: a restart, and noise that is put into a picture (Flip Sigmas).
+TURNING = {
+    "restart": [14.6, 8.0, 4.0, 8.0, 4.0, 2.0, 1.0, 0.0],
+    "unsampling": [1e-4, 0.5, 1.0, 2.0, 4.0, 7.0, 10.0, 14.6],
+}
 
 
 def told(model, scene, sample):
@@ -46,6 +55,39 @@ def of_family(name):
     return told(row.model(), scene_of(conditioning[0][0]), lambda model: row.sample(model, conditioning, steps=STEPS))
 
 
+def where_noise_rises(sampler):
+    """By schedule, of a sampler: the steps at which each update rule looks, and those in which objects are bound."""
+    scene, told, bound = Scene(batch=1), {}, []
+
+    class Counting(Steering):
+        """Counts the forwards in which objects are bound."""
+
+        def took_bound(self, step, reason):
+            bound.append(step)
+            super().took_bound(step, reason)
+
+    def run(sigmas, **schedule):
+        log = RunLog()
+        steering = Counting(scene.grounded, CentroidLoss(margin=0.99), SteeringSchedule(refinements=1, **schedule))
+        guider = samplers.CFGGuider(steer_model(scene.model, steering, log))
+        guider.set_conds(scene.positive, scene.negative)
+        guider.set_cfg(5.0)
+        noise = torch.randn(1, 4, 16, 16, generator=torch.Generator().manual_seed(4))
+        return log.run_of(
+            guider.sample(noise, torch.zeros_like(noise), samplers.ksampler(sampler), torch.tensor(sigmas), seed=4)
+        )
+
+    for name, sigmas in TURNING.items():
+        runs = {update: run(sigmas, update=update, end=0.6) for update in (DESCENT, GUIDANCE)}
+        told[name] = {update: sorted({entry.step for entry in of.entries}) for update, of in runs.items()}
+        told[name]["bound"] = sorted(run(sigmas, strength=0.0, bound=0.6).binding.bound)
+    bound.clear()
+    run(TURNING["restart"], end=0.6, bound=0.3, restarts=1, restart_overlap=0.0)
+    told["begun again"] = bound
+    return told
+
+
 if __name__ == "__main__":
     with torch.inference_mode():
-        report({name: of_family(name) for name in arguments})
+        rising = {sampler: where_noise_rises(sampler) for sampler in ("euler", "heun")}
+        report({"rising": rising, **{name: of_family(name) for name in arguments}})
