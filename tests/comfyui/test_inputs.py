@@ -51,6 +51,14 @@ def test_samplers_of_other_packs_are_steered_by_guidance_and_else_refused(result
     assert "OwnSampler" in result["own sampler and descent"] and "noise guidance" in result["own sampler and descent"]
 
 
+@pytest.mark.parametrize("sampler", ["SamplerLCMUpscale", "of another pack"])
+def test_samplers_that_enlarge_are_steered_by_guidance_and_else_refused(result, sampler):
+    told = result["enlarging"][sampler]
+    assert told["told"].startswith("sampler: ") and "noise guidance" in told["told"]
+    assert told["sizes"] == [[20, 20], [20, 20]]
+    assert result["not enlarging"] == [16, 16]
+
+
 def test_a_model_is_steered_once(result):
     assert "steered already" in result["steered twice"]
 

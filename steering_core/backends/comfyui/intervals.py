@@ -11,6 +11,8 @@ from comfy.extra_samplers import uni_pc
 from comfy.k_diffusion.sampling import sample_euler
 from torch import Tensor
 
+from ...steering import SteeringError
+
 #: Of the functions that samplers are made of.
 StateCallback = Callable[[dict[str, Any]], None]
 
@@ -45,13 +47,16 @@ class Intervals:
             x: the latent before them, (batch, …).
             callback: told of the steps as of the whole schedule's.
             attempt: where they are sampled more than once, which time this is, from 0.
+
+        Raises:
+            SteeringError: the latent comes back in another size: it would grow again in each part.
         """
         seed = self.extra_args.get("seed")
         # UniPC only looks at the model, and takes no step, where it is given one interval alone.
         alone = last - first == 1 and self.function in (uni_pc.sample_unipc, uni_pc.sample_unipc_bh2)
         # Another seed for each interval, or a sampler that draws noise would draw the same again.
         seeded = {} if seed is None else {"seed": seed + first + attempt * self.steps}
-        return (sample_euler if alone else self.function)(
+        latent = (sample_euler if alone else self.function)(
             self.model,
             x,
             self.sigmas[first : last + 1],
@@ -60,3 +65,30 @@ class Intervals:
             disable=self.disable or last - first == 1,
             **({} if alone else self.options),
         )
+        if latent.shape != x.shape:
+            raise resizing(_name_of(self.function))
+        return latent
+
+
+def changes_size(sampler: comfy.samplers.KSAMPLER) -> bool:
+    """Whether a sampler is known to give back a latent of another size than it was given."""
+    # Of comfy_extras' SamplerLCMUpscale.
+    is_upscale = _name_of(sampler.sampler_function) == "sample_lcm_upscale"
+    return is_upscale and sampler.extra_options.get("total_upscale") != 1
+
+
+def resizing(sampler: str) -> SteeringError:
+    """What to say of a sampler that gives back a latent of another size.
+
+    Args:
+        sampler: its name.
+    """
+    return SteeringError(
+        f"sampler: latent descent cannot stand between the steps of {sampler}, which changes the latent's size. Steer "
+        f"it by noise guidance."
+    )
+
+
+def _name_of(function: Callable[..., Tensor]) -> str:
+    """Of a sampler function; another callable, such as a partial one, goes by its class."""
+    return getattr(function, "__name__", type(function).__name__)

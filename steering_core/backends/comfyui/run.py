@@ -22,7 +22,7 @@ from ...token_maps import TokenMaps
 from ...trace import SteeringRun
 from .binding import BoundForwards
 from .gradients import ordinary_weights
-from .intervals import Intervals, StateCallback
+from .intervals import Intervals, StateCallback, changes_size, resizing
 from .noise import FollowedSteps, input_scale, mask_at, noise_shares, progress, with_kept_region
 from .probe import probe_model
 from .restarting import Beginning
@@ -140,6 +140,8 @@ class SteeredRun:
                     f"sampler: latent descent cannot stand between the steps of {type(sampler).__name__}, which is "
                     f"not made of a sampler function. Steer it by noise guidance."
                 )
+            if changes_size(sampler):
+                raise resizing("SamplerLCMUpscale")
             function = sampler.sampler_function
             beginning = Beginning(guider, sampler, noise, latent_image, denoise_mask)
             sampler.sampler_function = self._by_intervals(function, guider, beginning)

@@ -1,7 +1,16 @@
 """Inputs beyond the plain ones: no relations, masks, weights and long prompts, other models."""
 
 import torch
-from setting import ControlNetApplyAdvanced, Scene, backend, random_control_net, report, samplers, text
+from setting import (
+    ControlNetApplyAdvanced,
+    SamplerLCMUpscale,
+    Scene,
+    backend,
+    random_control_net,
+    report,
+    samplers,
+    text,
+)
 from spatial_steering.steering_core.losses import CentroidLoss
 from spatial_steering.steering_core.schedule import DESCENT, GUIDANCE, SteeringSchedule
 from spatial_steering.steering_core.steering import Steering
@@ -14,6 +23,12 @@ class OwnSampler(samplers.Sampler):
     def sample(self, model_wrap, sigmas, extra_args, callback, noise, *rest, **named):
         """As a sampler of ComfyUI."""
         return samplers.ksampler("euler").sample(model_wrap, sigmas, extra_args, callback, noise, *rest, **named)
+
+
+def enlarging(model, x, sigmas, extra_args=None, callback=None, disable=None):
+    """A sampler function that another pack might bring, and that ends with a larger latent."""
+    x = samplers.ksampler("euler").sampler_function(model, x, sigmas, extra_args, callback, disable)
+    return torch.nn.functional.pad(x, (0, 4, 0, 4))
 
 
 with torch.inference_mode():
@@ -73,22 +88,38 @@ with torch.inference_mode():
     result["chunks"] = [index // 77 for indices in grounded.tokens for index in indices]
     result["conditioning"] = scene.clip.encode_from_tokens(scene.clip.tokenize(weighted)).shape[1] == len(tokens)
 
-    def sample_with_own(model):
-        """As SamplerCustom does, with a sampler that is no sampler function."""
+    def sample_with(sampler, model):
+        """As SamplerCustom does."""
         guider = samplers.CFGGuider(model)
         guider.set_conds(scene.positive, scene.negative)
         guider.set_cfg(5.0)
         sigmas = samplers.calculate_sigmas(scene.model.get_model_object("model_sampling"), "normal", 8)
         noise = torch.randn(2, 4, 16, 16, generator=torch.Generator().manual_seed(4))
-        return guider.sample(noise, torch.zeros_like(noise), OwnSampler(), sigmas)
+        return guider.sample(noise, torch.zeros_like(noise), sampler, sigmas, seed=4)
 
-    unsteered = sample_with_own(scene.model)
-    guided = Steering(scene.grounded, CentroidLoss(), SteeringSchedule(update=GUIDANCE))
-    result["own sampler"] = not torch.equal(sample_with_own(backend.steer_model(scene.model, guided)), unsteered)
+    unsteered = sample_with(OwnSampler(), scene.model)
+    guided = backend.steer_model(
+        scene.model, Steering(scene.grounded, CentroidLoss(), SteeringSchedule(update=GUIDANCE))
+    )
+    result["own sampler"] = not torch.equal(sample_with(OwnSampler(), guided), unsteered)
     try:
-        sample_with_own(steered)
+        sample_with(OwnSampler(), steered)
     except RuntimeError as error:
         result["own sampler and descent"] = str(error)
+
+    result["enlarging"] = {}
+    for name, sampler in {
+        "SamplerLCMUpscale": SamplerLCMUpscale.execute(1.25, 1, "bilinear")[0],
+        "of another pack": samplers.KSAMPLER(enlarging),
+    }.items():
+        try:
+            sample_with(sampler, steered)
+        except RuntimeError as error:
+            result["enlarging"][name] = {"told": str(error)}
+        sizes = [list(sample_with(sampler, model).shape[-2:]) for model in (scene.model, guided)]
+        result["enlarging"][name]["sizes"] = sizes
+    same_size = SamplerLCMUpscale.execute(1.0, -1, "bislerp")[0]
+    result["not enlarging"] = list(sample_with(same_size, steered).shape[-2:])
     try:
         backend.steer_model(steered, Steering(scene.grounded, CentroidLoss()))
     except ValueError as error:

@@ -22,6 +22,7 @@ import torch
 from comfy import model_management, quant_ops, sample, samplers, sd  # noqa: F401, for the scripts
 from comfy.controlnet import ControlNet
 from comfy_api.torch_helpers import set_torch_compile_wrapper  # noqa: F401, for the scripts
+from comfy_extras.nodes_advanced_samplers import SamplerLCMUpscale  # noqa: F401, for the scripts
 from comfy_extras.nodes_easycache import EasyCacheNode  # noqa: F401, for the scripts
 from comfy_extras.nodes_flux import FluxGuidance  # noqa: F401, for the scripts
 from comfy_extras.nodes_freelunch import FreeU_V2  # noqa: F401, for the scripts
