@@ -20,6 +20,18 @@ def test_what_easycache_skips_does_not_hang_on_what_steering_looks_at(result):
     assert result["easycache"] == {"same": True, "unsteered": []}
 
 
+@pytest.mark.parametrize("update", ["descent", "guidance"])
+def test_a_look_draws_no_random_numbers_that_a_node_would_draw_in_sampling(result, update):
+    told = result["random merging"][update]
+    assert told["looks"] and told["same"] and told["draws"]
+
+
+def test_a_picture_beside_one_that_begins_again_draws_what_it_would_alone(result):
+    told = result["random merging and restarts"]
+    assert told["begun again"] == [1 - told["other"]]
+    assert told["same"]
+
+
 def test_weights_of_a_class_of_their_own_stay_of_it(result):
     assert result["weights of a class"] == {
         "class": "Named",

@@ -148,6 +148,22 @@ def test_step_of_zero_is_unsteered_to_the_bit(pipeline, update):
     assert torch.equal(sample(pipeline, make_steering(pipeline, update=update, step_size=0.0)), sample(pipeline))
 
 
+@pytest.mark.parametrize("update", [DESCENT, GUIDANCE])
+@pytest.mark.parametrize("scale", [5.0, 1.0])
+def test_what_a_network_draws_by_itself_is_as_without_steering(pipeline, update, scale):
+    """With guidance a look is a forward of its own, without it can be the call's as well."""
+    steering = make_steering(pipeline, update=update, target=10.0, rest=0)
+    hook = pipeline.unet.mid_block.register_forward_hook(lambda _, args, output: output + torch.rand(1))
+    try:
+        torch.manual_seed(1)
+        unsteered = sample(pipeline, guidance_scale=scale)
+        torch.manual_seed(1)
+        assert torch.equal(sample(pipeline, steering, guidance_scale=scale), unsteered)
+    finally:
+        hook.remove()
+    assert steering.trace
+
+
 def test_without_relations_nothing_is_touched(pipeline):
     steering = Steering(ground_prompt(pipeline, "a dog and a cat"), CentroidLoss())
     assert torch.equal(sample(pipeline, steering), sample(pipeline))

@@ -16,6 +16,7 @@ from comfy.model_patcher import ModelPatcher, create_model_options_clone, set_mo
 from torch import Tensor
 
 from ...families import ReadableNetwork
+from ...random_state import keeping_random_state
 from ...schedule import SamplingStep
 from ...steering import Steering, SteeringError, bounded_shift, uses_guidance
 from ...token_maps import TokenMaps
@@ -194,7 +195,8 @@ class SteeredRun:
             step = SamplingStep(number, steps, progress(guider.inner_model.model_sampling, sigma), removes)
             mask = mask_at(guider, denoise_mask, x, sigma, sigmas, model_options)
             latent, probe = self._network_view(guider, x, sigma, model_options, tied)
-            noise_shift = self._steering.noise_shift(latent, probe, step, mask)
+            with keeping_random_state(x.device):
+                noise_shift = self._steering.noise_shift(latent, probe, step, mask)
             if noise_shift is None:
                 return denoised
             # The denoised latent is x - sigma·epsilon whatever the network predicts.
@@ -263,7 +265,9 @@ class SteeredRun:
             for first, last in itertools.pairwise(cuts):
                 x = moved(self, x, first)
                 if schedule.restarts and first == active[-1]:
-                    x = self._with_attempts(x, beginning.begin_again(self._steering, look, sigmas, attempt))
+                    with keeping_random_state(x.device):
+                        begun_again = beginning.begin_again(self._steering, look, sigmas, attempt)
+                    x = self._with_attempts(x, begun_again)
                 x = sampled(x, first, last, callback)
             return x
 
@@ -298,7 +302,8 @@ class SteeredRun:
         latent, probe = self._network_view(guider, visible, sigma, options, tied)
         scale = input_scale(guider, sigma)
         step = SamplingStep(number, steps, progress(guider.inner_model.model_sampling, sigma))
-        moved = self._steering.descend(latent, probe, sigma * scale, step, mask)
+        with keeping_random_state(x.device):
+            moved = self._steering.descend(latent, probe, sigma * scale, step, mask)
         return x + (moved - latent) / scale
 
     def _network_view(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from functools import partial, wraps
 from math import prod
@@ -17,6 +17,7 @@ from torch import Tensor
 from ...attributes import replaced
 from ...binding import Binding, BoundText
 from ...families import ReadableNetwork, Transformer, uncompiled
+from ...random_state import keeping_random_state
 from ...schedule import SamplingStep
 from ...steering import Steering, SteeringError, uses_guidance
 from ...token_maps import TokenMaps
@@ -222,12 +223,16 @@ class SteeredRun:
             part = _part(given, parts, which, len(whole), self._kind.listed)
             return self._probe(self._with_latent(part, moved.to(whole.dtype)), serves_both)
 
+        # What a forward draws that is the call's own as well is not to be drawn again.
+        keeping = nullcontext() if serves_both else keeping_random_state(latent.device)
         if uses_guidance(self._steering):
             step = replace(step, removes=removed_share(self._scheduler, given.get("timestep", 0)))
-            shift = self._steering.noise_shift(latent, probe, step)
+            with keeping:
+                shift = self._steering.noise_shift(latent, probe, step)
             self._bend = None if shift is None else shift * prediction_per_noise(self._scheduler, level)
         elif keeps_moved_latent(self._scheduler):
-            moved = self._steering.descend(latent, probe, level.sigma, step)
+            with keeping:
+                moved = self._steering.descend(latent, probe, level.sigma, step)
             # Some schedulers forget their last steps where the latent is moved.
             self._move = None if torch.equal(moved, latent) else moved - latent
 

@@ -4,12 +4,12 @@ import logging
 from types import SimpleNamespace
 
 import torch
-from setting import EasyCacheNode, Scene, backend, load_miniature, report, sample
+from setting import EasyCacheNode, Scene, TomePatchModel, backend, load_miniature, report, sample
 from spatial_steering.nodes.report import _decoded
 from spatial_steering.steering_core.backends.comfyui.gradients import ordinary_weights
 from spatial_steering.steering_core.losses import CentroidLoss
 from spatial_steering.steering_core.miniature.folder import FLUX_MINIATURE_DIR, MINIATURE_DIR
-from spatial_steering.steering_core.schedule import SteeringSchedule
+from spatial_steering.steering_core.schedule import DESCENT, GUIDANCE, SteeringSchedule
 from spatial_steering.steering_core.steering import Steering
 from spatial_steering.steering_core.trace import RunLog
 from torch import nn
@@ -33,8 +33,10 @@ def steered(scene, **schedule):
     ), log
 
 
-def sampled(scene, model, steps=STEPS):
+def sampled(scene, model, steps=STEPS, skipped=0):
+    """The latent, from a state of the random numbers in which some were drawn."""
     noise = sample.prepare_noise(scene.latent["samples"], 7)
+    torch.rand(skipped)
     given = scene.latent["samples"]
     return sample.sample(
         model, noise, steps, 3.5, "euler", "normal", scene.positive, scene.negative, given, seed=7, disable_pbar=True
@@ -64,6 +66,33 @@ def with_easycache():
         "same": torch.equal(latent, sampled(scene, scene.model, 25)),
         "unsteered": [str(step) for step in log.run_of(latent).unsteered],
     }
+
+
+def with_random_merging(**schedule):
+    """ToMe draws from the global random state in every forward, and here every relation is met already."""
+    scene = Scene(batch=1)
+    scene.model = TomePatchModel.execute(scene.model, 0.5)[0]
+    model, log = steered(scene, target=10.0, **schedule)
+    latent = sampled(scene, model)
+    return {
+        "looks": len(log.run_of(latent).entries),
+        "same": torch.equal(latent, sampled(scene, scene.model)),
+        "draws": not torch.equal(latent, sampled(scene, scene.model, skipped=1)),
+    }
+
+
+def with_random_merging_and_restarts():
+    """Which picture began again, of two, and whether the other is the same."""
+    scene = Scene(batch=2)
+    scene.model = TomePatchModel.execute(scene.model, 0.5)[0]
+    model, log = steered(scene, refinements=1)
+    plain = log.run_of(sampled(scene, model))
+    overlaps = plain.entries[-1].presence.worst_overlap
+    model, log = steered(scene, refinements=1, restarts=1, restart_overlap=overlaps.max().item() - 1e-6)
+    run = log.run_of(sampled(scene, model))
+    other = 1 - int(overlaps.argmax())
+    begun_again = [one.image for restarts in run.restarts for one in restarts.restarted]
+    return {"begun again": begun_again, "other": other, "same": torch.equal(run.latent[other], plain.latent[other])}
 
 
 def with_weights_of_a_class():
@@ -98,6 +127,8 @@ with torch.inference_mode():
             folder.name: with_another_network(folder) for folder in (MINIATURE_DIR, FLUX_MINIATURE_DIR)
         },
         "easycache": with_easycache(),
+        "random merging": {update: with_random_merging(update=update) for update in (DESCENT, GUIDANCE)},
+        "random merging and restarts": with_random_merging_and_restarts(),
         "pictures of frames": pictures_of_frames(),
         "weights of a class": with_weights_of_a_class(),
     }
