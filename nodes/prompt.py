@@ -118,5 +118,5 @@ class SpatialPrompt(io.ComfyNode):
         schedule = SteeringSchedule(UPDATES[update], end=how_long, strength=strength)
         steered_model, log = steered(model, scene, CentroidLoss(margin=spacing), schedule)
         return io.NodeOutput(
-            steered_model, conditioning, scene.summary(), scene, log, ui={"prompt": [scene.scene.prompt]}
+            steered_model, conditioning, scene.summary(), scene, log, ui={"prompt": [scene.scene.as_written]}
         )

@@ -62,7 +62,7 @@ class SpatialRelationParser(io.ComfyNode):
     def execute(cls, clip, text: str) -> io.NodeOutput:
         """Encode the text and tie its relations to the tokens."""
         conditioning, scene = encode_prompt(clip, text)
-        return io.NodeOutput(conditioning, scene, scene.summary(), ui={"prompt": [scene.scene.prompt]})
+        return io.NodeOutput(conditioning, scene, scene.summary(), ui={"prompt": [scene.scene.as_written]})
 
 
 class SpatialRelation(io.ComfyNode):
@@ -249,4 +249,4 @@ def relation_outputs() -> list[io.Output]:
 def with_scene(relations: GroundedScene, scene: Scene) -> io.NodeOutput:
     """Another scene of the same prompt, tied to the same tokens; and what the front end shows of it."""
     grounded = replace(ground(scene, relations.sequence), conditioning=relations.conditioning)
-    return io.NodeOutput(grounded, grounded.summary(), ui={"prompt": [relations.scene.prompt]})
+    return io.NodeOutput(grounded, grounded.summary(), ui={"prompt": [relations.scene.as_written]})

@@ -7,6 +7,7 @@ import asyncio
 from aiohttp import web
 from server import PromptServer
 
+from ..steering_core.backends.comfyui.text import without_embeddings
 from ..steering_core.editing import described, vocabulary
 
 #: Answers {"objects", "relations", "vocabulary"} for {"prompt": TEXT}, or {"error": TEXT}.
@@ -21,7 +22,7 @@ def add_routes() -> None:
 
 
 async def _describe(request: web.Request) -> web.Response:
-    """The objects of a prompt and its relations, before anything is sampled."""
+    """The objects of a prompt and its relations, before anything is sampled, as the nodes read it."""
     # JSON writes one letter in twelve bytes at most.
     if (request.content_length or 0) > 12 * MOST_LETTERS:
         return _refusal(413, f"a prompt of at most {MOST_LETTERS} letters was expected.")
@@ -29,7 +30,7 @@ async def _describe(request: web.Request) -> web.Response:
         prompt = (await request.json())["prompt"]
         if len(prompt) > MOST_LETTERS:
             return _refusal(413, f"a prompt of at most {MOST_LETTERS} letters was expected, and has {len(prompt)}.")
-        answer = await asyncio.to_thread(described, prompt)
+        answer = await asyncio.to_thread(described, without_embeddings(prompt))
     except (ValueError, LookupError, TypeError, RecursionError) as error:
         return _refusal(400, f'{{"prompt": TEXT}} was expected: {error!r}')
     return web.json_response({**answer, "vocabulary": vocabulary()})

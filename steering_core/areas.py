@@ -78,7 +78,9 @@ def placed_by_boxes(scene: Scene, boxes: Sequence[tuple[str, Box]]) -> Scene:
         ValueError: an object is not in the prompt.
     """
     known = objects(scene.prompt)
-    places = {find_phrase(scene.prompt, name, known=known): place_at(box.centre) for name, box in boxes}
+    places = {
+        find_phrase(scene.prompt, name, known=known, written=scene.written): place_at(box.centre) for name, box in boxes
+    }
     kept = (one for one in scene.relations if not (isinstance(one.relation, Place) and one.subject in places))
     given = (SpatialRelation(span, place, None) for span, place in places.items())
     return replace(scene, relations=distinct(*given, *kept))

@@ -46,12 +46,15 @@ def numbered(spans: Iterable[Span]) -> dict[Span, NamedObject]:
     return named
 
 
-def find_phrase(prompt: str, phrase: str, occurrence: int = 0, known: Sequence[Span] | None = None) -> Span:
+def find_phrase(
+    prompt: str, phrase: str, occurrence: int = 0, known: Sequence[Span] | None = None, written: str = ""
+) -> Span:
     """Where a phrase stands in a prompt.
 
     Args:
         occurrence: which one of ``find_phrases``, from 0.
         known: the prompt's ``objects``, where they have been read before.
+        written: see ``Scene``.
 
     Raises:
         ValueError: it does not stand there so often, or is too long for a name.
@@ -65,7 +68,7 @@ def find_phrase(prompt: str, phrase: str, occurrence: int = 0, known: Sequence[S
     if occurrence >= len(named):
         raise ValueError(
             f'"{" ".join(phrase.splitlines())}" was expected {_times(occurrence + 1)} in the prompt '
-            f'"{shortened(prompt)}", and stands there {_times(len(named))}.'
+            f'"{shortened(written or prompt)}", and stands there {_times(len(named))}.'
             " Name an object with words of the prompt, spelled as they are there."
         )
     return named[occurrence]
@@ -104,7 +107,7 @@ def with_relation(scene: Scene, subject: str, relation: Relation | Place, object
     """
     check_object(relation, object)
     known = objects(scene.prompt)
-    spans = [find_phrase(scene.prompt, phrase, known=known) for phrase in ends(subject, object)]
+    spans = [find_phrase(scene.prompt, phrase, known=known, written=scene.written) for phrase in ends(subject, object)]
     return replace(scene, relations=distinct(*scene.relations, between(spans[0], relation, *spans[1:])))
 
 

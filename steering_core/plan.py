@@ -18,7 +18,7 @@ def plan(steering: Steering, steps: int) -> str:
     """
     scene, schedule = steering.scene, steering.schedule
     if not scene.relations:
-        prompt = shortened(scene.scene.prompt, _PROMPT_SHOWN)
+        prompt = shortened(scene.scene.as_written, _PROMPT_SHOWN)
         if scene.scene.unsteered:
             return f'nothing to steer in "{prompt}": {shortened("; ".join(scene.scene.unsteered), _RELATIONS_SHOWN)}'
         return f'nothing to steer: no spatial relation was found in "{prompt}"'

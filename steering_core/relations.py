@@ -318,12 +318,20 @@ class Scene:
         relations: between objects and of objects to the picture, in reading order.
         depth: what else it states, in reading order; it is told and not steered.
         absent: names of objects that were put somewhere, and that the prompt does not name.
+        written: the prompt as it was written, of the same length, where parts of it are blanked in the one that is
+            read; empty where none is.
     """
 
     prompt: str
     relations: tuple[SpatialRelation, ...]
     depth: tuple[DepthRelation, ...] = ()
     absent: tuple[str, ...] = ()
+    written: str = ""
+
+    @property
+    def as_written(self) -> str:
+        """The prompt, for a person to read."""
+        return self.written or self.prompt
 
     @cached_property
     def objects(self) -> tuple[Span, ...]:

@@ -92,7 +92,7 @@ class GroundedScene:
     def summary(self) -> str:
         """All relations in words, a line each, or that there is none; and what was read that is not steered."""
         told = [self.describe(relation) for relation in self.relations]
-        none = f'No spatial relation was found in "{self.scene.prompt}": sampling will not be steered.'
+        none = f'No spatial relation was found in "{self.scene.as_written}": sampling will not be steered.'
         return "\n".join([*(told or [none]), *self.scene.unsteered])
 
 
@@ -112,7 +112,7 @@ def ground(scene: Scene, tokens: Sequence[Token]) -> GroundedScene:
         located = [before + indices for before, indices in zip(located, found)]
     for span, indices in zip(objects, located):
         if not indices:
-            raise _not_found(scene.prompt, span, tokens)
+            raise _not_found(scene.as_written, span, tokens)
     numbers = {span: number for number, span in enumerate(objects)}
     return GroundedScene(
         scene=scene,

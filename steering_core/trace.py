@@ -242,7 +242,7 @@ def trace_as_json(
 ) -> dict[str, Any]:
     """A scene and what was seen of it, in plain lists and numbers; what is not a finite number is None."""
     return {
-        "prompt": scene.scene.prompt,
+        "prompt": scene.scene.as_written,
         "objects": list(scene.names),
         "relations": [scene.describe(relation) for relation in scene.relations],
         "read_not_steered": [str(depth) for depth in scene.scene.depth],

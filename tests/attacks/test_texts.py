@@ -330,6 +330,11 @@ def test_any_prompt_is_described(server, prompt):
     assert status == 200 and {"objects", "relations", "unsteered", "vocabulary"} == set(told)
 
 
+def test_the_name_of_an_embedding_is_described_as_no_object(server):
+    _, told = _described(server, json.dumps({"prompt": "embedding:giraffe above an airplane"}).encode())
+    assert [one["name"] for one in told["objects"]] == ["airplane"] and not told["relations"]
+
+
 @pytest.mark.parametrize(
     ("body", "status", "error"),
     [

@@ -56,6 +56,13 @@ def test_a_prompt_that_is_connected_as_negative_is_told(result):
     assert "Swap" in result["swapped"]
 
 
+def test_the_empty_prompt_of_perp_neg_is_not_the_positive_one(result):
+    assert result["Perp-Neg"]["positive"] == [[0, 1, 2], [0, 1, 2]]
+    tied, carried = result["Perp-Neg"]["empty"]
+    assert "is connected as the empty conditioning. Swap" in tied
+    assert "it carries no relations" in carried
+
+
 def test_an_encoder_of_another_model_is_told_in_words(result):
     assert "CLIP that does not belong to the model" in result["another encoder"]
     assert "mat1" not in result["another encoder"]

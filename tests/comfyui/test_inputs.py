@@ -73,3 +73,11 @@ def test_maps_show_the_whole_picture_whatever_the_area_of_the_conditioning(resul
 
 def test_names_of_embeddings_are_no_objects(result):
     assert result["beside an embedding"] == ["cat", "dog"]
+
+
+def test_a_prompt_is_shown_with_its_embeddings_as_it_was_written(result):
+    summary, written, planned, error = result["an embedding alone"]
+    assert summary.startswith('No spatial relation was found in "embedding:giraffe above an airplane"')
+    assert written == "embedding:giraffe above an airplane"
+    assert '"embedding:giraffe above an airplane"' in planned
+    assert '"embedding:cat, a cat above a dog"' in error

@@ -26,8 +26,9 @@ from .encoders import Encoders, encoders_of
 RELATIONS_ENTRY = "spatial_steering_relations"
 #: Where the tokens of the relations begin in a conditioning of a run.
 _FIRST_TOKEN = "spatial_steering_first_token"
-#: The list of a guider's conditionings that pictures are pushed away from.
-_NEGATIVE = "negative"
+#: The lists of a guider's conditionings that no picture is to show: what it is pushed away from, and what Perp-Neg
+#: Guider measures from, each by its name in a sentence.
+_NOT_POSITIVE = {"negative": "negative", "empty_negative_prompt": "empty"}
 #: Vectors of the same text by the same encoder differ by less of their largest value, those of two texts by far more.
 _TOLERANCE = 1e-3
 #: Letters of a prompt that an error shows.
@@ -66,8 +67,14 @@ def ground_prompt(clip: CLIP, prompt: str, scene: Scene | None = None) -> Ground
 
 
 def read_prompt(prompt: str) -> Scene:
-    """The relations that a prompt states. Textual inversions, whose names are no words of it, count as blanks."""
-    return parse(re.sub(r"embedding:\S+", lambda found: " " * len(found.group()), prompt))
+    """The relations that a prompt states, but for its textual inversions (``without_embeddings``)."""
+    read = without_embeddings(prompt)
+    return replace(parse(read), written=prompt if read != prompt else "")
+
+
+def without_embeddings(prompt: str) -> str:
+    """A prompt with blanks in place of textual inversions, whose names are no words of it."""
+    return re.sub(r"embedding:\S+", lambda found: " " * len(found.group()), prompt)
 
 
 def prompt_tokens(clip: CLIP, prompt: str) -> list[Token]:
@@ -147,7 +154,7 @@ def carried_relations(conditions: Mapping[str, Sequence[Condition]]) -> Grounded
     found = [
         condition[RELATIONS_ENTRY]
         for name, listed in conditions.items()
-        if name != _NEGATIVE
+        if name not in _NOT_POSITIVE
         for condition in listed
         if RELATIONS_ENTRY in condition
     ]
@@ -160,7 +167,7 @@ def carried_relations(conditions: Mapping[str, Sequence[Condition]]) -> Grounded
         )
     stated = {scene.scene.prompt: scene for scene in found if scene.relations}
     if len(stated) > 1:
-        prompts = " and ".join(f'"{shortened(prompt, _PROMPT_SHOWN)}"' for prompt in stated)
+        prompts = " and ".join(f'"{shortened(one.scene.as_written, _PROMPT_SHOWN)}"' for one in stated.values())
         raise SteeringError(
             f"positive: it carries the relations of several prompts, {prompts}. Connect those that are meant to the "
             f"relations input of the node that steers."
@@ -177,9 +184,9 @@ def tie(conditions: Mapping[str, Sequence[Condition]], scene: GroundedScene) -> 
         conditions: of one run, before it samples; the marks are entries of their own.
 
     Raises:
-        SteeringError: there is none, or it is the negative one.
+        SteeringError: there is none, or it is a negative or empty one.
     """
-    if not any(listed for name, listed in conditions.items() if name != _NEGATIVE):
+    if not any(listed for name, listed in conditions.items() if name not in _NOT_POSITIVE):
         raise SteeringError(
             "guider: it has no positive conditioning, whose attention steering reads. Use CFGGuider, BasicGuider or "
             "another with one."
@@ -191,11 +198,12 @@ def tie(conditions: Mapping[str, Sequence[Condition]], scene: GroundedScene) -> 
             if first is not None:
                 tied_to.add(name)
                 condition[_FIRST_TOKEN] = first
-    if not tied_to - {_NEGATIVE}:
-        prompt = shortened(scene.scene.prompt, _PROMPT_SHOWN)
+    if tied_to <= _NOT_POSITIVE.keys():
+        prompt = shortened(scene.scene.as_written, _PROMPT_SHOWN)
         if tied_to:
+            where = " and ".join(named for name, named in _NOT_POSITIVE.items() if name in tied_to)
             raise SteeringError(
-                f'positive: the prompt of the relations, "{prompt}", is connected as the negative conditioning. Swap '
+                f'positive: the prompt of the relations, "{prompt}", is connected as the {where} conditioning. Swap '
                 f"the two."
             )
         raise SteeringError(
@@ -246,7 +254,7 @@ def tied_conditions(conditions: Mapping[str, Sequence[Condition]]) -> Iterator[t
         conditions: of a guider while it samples.
     """
     for name, listed in conditions.items():
-        if name != _NEGATIVE:
+        if name not in _NOT_POSITIVE:
             yield from ((one, one[_FIRST_TOKEN]) for one in listed if _FIRST_TOKEN in one)
 
 

@@ -5,10 +5,12 @@ from setting import (
     PROMPT,
     ConditioningSetProperties,
     FluxGuidance,
+    PerpNegGuider,
     Scene,
     backend,
     common_ksampler,
     report,
+    samplers,
     text,
 )
 from spatial_steering.steering_core.evaluation.visor import judge
@@ -116,6 +118,24 @@ with torch.inference_mode():
     result["carried, combined"] = torch.equal(
         run(combined(style, parsed), text.CARRIED).latent, runs["combined, second"].latent
     )
+
+    def by_perp_neg(positive, empty, wanted):
+        """What a run with Perp-Neg Guider ends with: its steered steps, or the error."""
+        model = backend.steer_model(scene.model, Steering(wanted, CentroidLoss(), SteeringSchedule(step_size=0.2)), log)
+        guider = PerpNegGuider.execute(model, positive, scene.negative, empty, 5.0, 1.0)[0]
+        sigmas = samplers.calculate_sigmas(scene.model.get_model_object("model_sampling"), "normal", STEPS)
+        noise = torch.randn(1, 4, 16, 16, generator=torch.Generator().manual_seed(4))
+        try:
+            latent = guider.sample(noise, torch.zeros_like(noise), samplers.ksampler("euler"), sigmas, seed=4)
+        except SteeringError as error:
+            return str(error)
+        return sorted({entry.step for entry in log.run_of(latent).entries})
+
+    result["Perp-Neg"] = {
+        "positive": [by_perp_neg(parsed, calm, wanted) for wanted in (relations, text.CARRIED)],
+        "empty": [by_perp_neg(other, parsed, wanted) for wanted in (relations, text.CARRIED)],
+    }
+
     handed_on = {
         "FluxGuidance": FluxGuidance.execute(parsed, 3.5)[0],
         "ConditioningSetAreaPercentage": ConditioningSetAreaPercentage().append(parsed, 0.5, 1.0, 0.0, 0.0, 1.0)[0],

@@ -11,7 +11,10 @@ from setting import (
     samplers,
     text,
 )
+from spatial_steering.steering_core.editing import with_relation
 from spatial_steering.steering_core.losses import CentroidLoss
+from spatial_steering.steering_core.plan import plan
+from spatial_steering.steering_core.relations import Relation
 from spatial_steering.steering_core.schedule import DESCENT, GUIDANCE, SteeringSchedule
 from spatial_steering.steering_core.steering import Steering
 from spatial_steering.steering_core.trace import RunLog
@@ -84,6 +87,12 @@ with torch.inference_mode():
     tokens = text.prompt_tokens(scene.clip, weighted)
     inverted = text.ground_prompt(scene.clip, "embedding:cat, a cat above a dog")
     result["beside an embedding"] = list(inverted.names)
+    alone = text.ground_prompt(scene.clip, "embedding:giraffe above an airplane")
+    result["an embedding alone"] = [alone.summary(), alone.scene.as_written, plan(Steering(alone, CentroidLoss()), 8)]
+    try:
+        with_relation(inverted.scene, "giraffe", Relation.ABOVE, "cat")
+    except ValueError as error:
+        result["an embedding alone"].append(str(error))
     result["texts"] = ["".join(tokens[index].text for index in indices) for indices in grounded.tokens]
     result["chunks"] = [index // 77 for indices in grounded.tokens for index in indices]
     result["conditioning"] = scene.clip.encode_from_tokens(scene.clip.tokenize(weighted)).shape[1] == len(tokens)

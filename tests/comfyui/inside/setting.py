@@ -31,6 +31,7 @@ from comfy_extras.nodes_model_advanced import (  # noqa: F401, for the scripts
     ModelSamplingDiscrete,
     ModelSamplingSD3,
 )
+from comfy_extras.nodes_perpneg import PerpNegGuider  # noqa: F401, for the scripts
 from comfy_extras.nodes_tomesd import TomePatchModel  # noqa: F401, for the scripts
 
 if on_card:  # as main.py does
