@@ -158,7 +158,10 @@ def read_boxes(boxes: Any, pictures: int, width: int, height: int) -> Look:
     if not (isinstance(frames, list) and all(isinstance(frame, list) for frame in frames)):
         raise ValueError("boxes: for each picture a list of boxes was expected, as a detection node gives it.")
     if len(frames) != pictures:
-        raise ValueError(f"boxes: those of {pictures} pictures were expected, not of {len(frames)}.")
+        raise ValueError(
+            f"boxes: those of {pictures} pictures were expected, not of {len(frames)}. Connect the very pictures that "
+            f"are looked at here to the detection node, all of them."
+        )
     return Look(by="the connected boxes", found=[[_found(box, width, height) for box in frame] for frame in frames])
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from ..described import shortened
 from ..tokens import GroundedRelation, GroundedScene
 from .boxes import Found
 from .look import Look, SeenRelation, label_of, seen_relations, surest_centres
@@ -55,9 +56,13 @@ def score_pictures(scene: GroundedScene, look: Look) -> ScoredPictures:
     """
     relations = seen_relations(scene, look)
     judged = [one for one, seen in zip(scene.relations, relations) if seen.seen is not None]
+    if not relations:
+        raise ValueError(
+            f'relations: no picture can be scored, for none is stated in "{shortened(scene.scene.as_written)}". State '
+            f'one in the prompt, such as "a dog to the left of a cat", or add one with Spatial Relation.'
+        )
     if not judged:
-        told = "; ".join(map(str, relations)) or "the prompt states no relation"
-        raise ValueError(f"No picture can be scored: {told}.")
+        raise ValueError(f"No picture can be scored: {'; '.join(map(str, relations))}.")
     seen = [relation.seen for relation in relations if relation.seen is not None]
     labels = [label_of(name, look.labels) for name in scene.names]
     clearness = [_clearness(judged, labels, picture) for picture in look.found]

@@ -136,6 +136,11 @@ def test_boxes_that_tell_nothing_are_refused_in_a_line(boxes):
     assert "\n" not in str(refused.value)
 
 
+def test_boxes_of_fewer_pictures_are_refused_with_what_to_connect():
+    with pytest.raises(ValueError, match=r"those of 3 pictures were expected, not of 2\. Connect the very pictures"):
+        read_boxes([[], []], 3, 100, 100)
+
+
 REPORT = {"latent": ["sampler", 0], "steering_trace": ["steer", 1]}
 
 

@@ -66,6 +66,10 @@ def test_what_nobody_can_judge_does_not_count():
     assert "not judged: cat below wizard" in scored.told
     with pytest.raises(ValueError, match="does not know 'wizard'"):
         score_pictures(scene("a wizard above a cat"), look)
+    with pytest.raises(
+        ValueError, match=r'^relations: .* in "a wizard"\. State one .* or add one with Spatial Relation'
+    ):
+        score_pictures(scene("a wizard"), look)
 
 
 def test_a_place_is_seen_or_not_and_said_to_be_unclear_of_two():
