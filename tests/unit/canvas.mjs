@@ -1,0 +1,19 @@
+/** What the canvas makes of moves on one prompt, and then says of another: a line of JSON for each line of it. */
+
+import readline from "node:readline"
+import { peopled } from "../../web/js/objects.js"
+import { apart, layoutOf, moved, placesOf, valueOf } from "../../web/js/places.js"
+
+for await (const line of readline.createInterface({ input: process.stdin })) {
+  const { scene, moves, takenOff, other } = JSON.parse(line)
+  let value = takenOff === null ? {} : { removed: [scene.objects[takenOff]] }
+  for (const [index, point] of moves) {
+    const shown = apart(peopled(scene, value))
+    if (index < shown.objects.length) value = valueOf(shown, moved(shown, layoutOf(shown, value), index, point))
+  }
+  const shown = apart(peopled(other, value))
+  const layout = layoutOf(shown, value)
+  const named = (index) => (index === null ? null : [shown.objects[index].name, shown.objects[index].occurrence])
+  const said = [...placesOf(layout), ...layout.relations].map(([a, relation, b]) => [named(a), relation, named(b)])
+  console.log(JSON.stringify({ value, said, absent: shown.absent }))
+}

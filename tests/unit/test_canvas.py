@@ -1,0 +1,69 @@
+"""What the canvas says of a layout, by web/js, and what the server asks of it: the same, whatever the prompt."""
+
+from __future__ import annotations
+
+import json
+import random
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from steering_core.editing import described, numbered, vocabulary
+from steering_core.layout import laid_out, read_layout
+from steering_core.parser import objects, parse
+
+_SCRIPT = Path(__file__).with_name("canvas.mjs")
+_NODE = shutil.which("node")
+_NAMES = ("cat", "dog", "bird", "red car", "tree", "Lamp", "lamp", "dog house")
+_RELATIONS = ("to the left of", "above", "below", "next to", "above and to the right of")
+_PLACES = ("on the left", "in the center", "at the top", "in the lower right corner")
+
+
+def _prompt(rng: random.Random) -> str:
+    def clause() -> str:
+        one, other = (f"a {rng.choice(_NAMES)}" for _ in range(2))
+        told = [f"{one} {rng.choice(_RELATIONS)} {other}", f"{one} {rng.choice(_PLACES)}", f"{one}, {other}"]
+        return rng.choice(told)
+
+    return ", ".join(clause() for _ in range(rng.randint(1, 3)))
+
+
+def _scene(prompt: str) -> dict:
+    return {"prompt": prompt, **described(prompt), "vocabulary": vocabulary()}
+
+
+def _case(rng: random.Random) -> dict:
+    """A prompt, moves on its canvas, perhaps an object taken off, and another prompt or the same."""
+    one, another = rng.sample(_NAMES[:5], 2)
+    is_related_later = rng.random() < 0.3
+    prompt = f"a {one}, a {another}" if is_related_later else _prompt(rng)
+    scene = _scene(prompt)
+    moves = [[rng.randrange(6), [rng.random(), rng.random()]] for _ in range(rng.randint(0, 3))]
+    taken_off = rng.randrange(len(scene["objects"])) if rng.random() < 0.3 else None
+    other = rng.choice([prompt, prompt.lower(), _prompt(rng), f"{prompt}, {_prompt(rng)}"])
+    if is_related_later:
+        moves, taken_off = [[at, [rng.random(), rng.random()]] for at in (0, 1)], None
+        other = f"a {one} {rng.choice(_RELATIONS)} a {another}"
+    return {"scene": scene, "moves": moves, "takenOff": taken_off, "other": _scene(other)}
+
+
+@pytest.mark.skipif(_NODE is None, reason="needs node, which runs the canvas's JavaScript")
+def test_the_server_asks_what_the_canvas_says():
+    rng = random.Random(3)
+    cases = [_case(rng) for _ in range(120)]
+    lines = "\n".join(map(json.dumps, cases))
+    told = subprocess.run([str(_NODE), str(_SCRIPT)], input=lines, capture_output=True, text=True, check=True)
+    differing = [case for case, line in zip(cases, told.stdout.splitlines(), strict=True) if not _agree(case, line)]
+    assert differing == []
+
+
+def _agree(case: dict, line: str) -> bool:
+    """Whether the server asks what a line of the canvas says."""
+    canvas, prompt = json.loads(line), case["other"]["prompt"]
+    scene = laid_out(parse(prompt), read_layout(canvas["value"]))
+    names = {span: list(named) for span, named in numbered({*objects(prompt), *scene.objects}).items()}
+    asked = [[names[r.subject], r.relation.value, r.object and names[r.object]] for r in scene.relations]
+    said = [one for one in canvas["said"] if one not in asked] + [one for one in asked if one not in canvas["said"]]
+    return not said and sorted(canvas["absent"]) == sorted(scene.absent)
