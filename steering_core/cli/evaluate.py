@@ -248,11 +248,12 @@ def _suite(options: argparse.Namespace) -> Suite:
 def _file_told(file: Path, suite: str, error: PromptsError) -> str:
     """What is wrong with a file whose lines make no suite together, and what to do."""
     from ..evaluation.suites.benchmarks import read_lines
+    from ..evaluation.suites.own import has_json_lines
 
     if error.repeated is None:
         kind = " with the tag position" if suite == _GENEVAL else ""
         return f"{file}: a line with a prompt{kind} was expected, and there is none. Write one, or give another file."
-    is_json = suite == _GENEVAL or (suite == _OWN and file.suffix.lower() == ".jsonl")
+    is_json = suite == _GENEVAL or (suite == _OWN and has_json_lines(file))
     lines = [(number, line) for number, line in enumerate(read_lines(file), 1) if line]
     texts = [(number, json.loads(line)["prompt"] if is_json else line) for number, line in lines]
     repeated = ", ".join(str(number) for number, text in texts if text == error.repeated)

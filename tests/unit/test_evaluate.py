@@ -213,6 +213,10 @@ def test_two_processes_make_the_same_pictures_as_one(evaluated, tmp_path):
             ["--suite", "own", "--file", "twice.jsonl"],
             "twice.jsonl: prompts that all differ were expected, and 'a dog above a cat' stands in lines 1, 2",
         ),
+        (
+            ["--suite", "own", "--file", "twice.json"],
+            "twice.json: prompts that all differ were expected, and 'a dog above a cat' stands in lines 1, 2",
+        ),
         (["--loss", "none,learned", "--classifier", "other.safetensors"], "other.safetensors"),
         (["--features", "nowhere"], "nowhere"),
     ],
@@ -223,7 +227,8 @@ def test_what_does_not_fit_is_told_before_anything_is_drawn(tmp_path, capsys, mo
     (tmp_path / "empty.txt").write_text("\n")
     again = "a dog above a cat"
     (tmp_path / "twice.txt").write_text(f"{again}\n\n{again}\na cat above a dog\n {again}\n")
-    (tmp_path / "twice.jsonl").write_text(2 * (json.dumps({"prompt": again}) + "\n"))
+    for name in ("twice.jsonl", "twice.json"):
+        (tmp_path / name).write_text(2 * (json.dumps({"prompt": again}) + "\n"))
     assert main(["evaluate", "--out", str(tmp_path / "out"), *options]) == 2
     assert told in capsys.readouterr().err
     assert not list(tmp_path.rglob("*.png"))

@@ -33,7 +33,7 @@ def own_suite(file: Path, seeds: tuple[int, ...]) -> Suite:
         ValueError: a line cannot be read, states no relation, or is one of JSON in a file of another name; names it.
         OSError: the file cannot be read.
     """
-    read = _from_json if file.suffix.lower() in _OF_JSON else _from_text
+    read = _from_json if has_json_lines(file) else _from_text
     prompts = [read(line, f"{file}: line {number}") for number, line in enumerate(read_lines(file), 1) if line]
     return Suite(file.stem, tuple(prompts), seeds)
 
@@ -45,6 +45,11 @@ def _from_text(line: str, source: str) -> ScenePrompt:
             f"in {' or '.join(_OF_JSON)}."
         )
     return _parsed(line, source)
+
+
+def has_json_lines(file: Path) -> bool:
+    """Whether a file of prompts of one's own is one of JSON lines, by its name."""
+    return file.suffix.lower() in _OF_JSON
 
 
 def _is_entry(line: str) -> bool:
