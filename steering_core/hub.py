@@ -9,6 +9,8 @@ from threading import RLock
 
 from .described import brief
 
+#: For what loads a model by its folder: nothing is downloaded, and no code of the folder is run.
+HERE = {"local_files_only": True, "trust_remote_code": False}
 _LOADING = RLock()
 
 

@@ -275,8 +275,10 @@ class Steering:
         """The gradient to follow, zero for images that are done or cannot be moved; none if that is so of all."""
         due = self._due(step)
         maps, losses, gradient = self._probe(latent, probe, [relation for _, relation in due], step.progress)
-        moving = torch.ones_like(gradient) if mask is None else mask.to(gradient).expand_as(gradient)
-        gradient = gradient * moving
+        size: float | Tensor = gradient[0].numel() ** 0.5
+        if mask is not None:
+            mask = mask.to(gradient).expand_as(gradient)
+            gradient, size = gradient * mask, mask.flatten(1).norm(dim=1).clamp_min(1.0)
         norm = gradient.flatten(1).norm(dim=1)
         finite = norm.isfinite() & losses.isfinite().all(dim=0)
         gradient = torch.where(_per_image(finite, gradient), gradient, 0.0)
@@ -287,7 +289,7 @@ class Steering:
         if not (norms > 0).any():
             return None
         if self.schedule.normalize:
-            root_mean_square = norm / moving.flatten(1).norm(dim=1).clamp_min(1.0)
+            root_mean_square = norm / size
             gradient = gradient / _per_image(root_mean_square, gradient).clamp_min(torch.finfo(gradient.dtype).tiny)
         return gradient
 

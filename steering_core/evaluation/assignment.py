@@ -33,6 +33,12 @@ def choices(candidates: Mapping[str, Sequence[Found]]) -> Iterator[Choice]:
             yield choice
 
 
+def whole_choices(relations: Sequence[Triplet], found: Sequence[Found]) -> list[Choice]:
+    """Those of ``surest_choices`` that have every object of a prompt; none where one was not found."""
+    names = names_of(relations)
+    return [choice for choice in surest_choices(names, found) if len(choice) == len(names)]
+
+
 def surest_choices(names: Sequence[str], found: Sequence[Found]) -> list[Choice]:
     """The surest object of each name, or a different one for each of those that are alike.
 

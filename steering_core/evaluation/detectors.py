@@ -8,7 +8,7 @@ from typing import Any, Protocol
 from PIL import Image
 
 from ..described import one_line
-from ..hub import ForeignCodeError, local_folder, no_foreign_code
+from ..hub import HERE, ForeignCodeError, local_folder, no_foreign_code
 from ..relations import with_article
 from ..weights import weights_hash
 from .boxes import Box, Found
@@ -71,7 +71,7 @@ class TransformersDetector:
         place = local_folder(folder, "config.json")
         try:
             with no_foreign_code(place):
-                config = AutoConfig.from_pretrained(place, local_files_only=True, trust_remote_code=False)
+                config = AutoConfig.from_pretrained(place, **HERE)
         except ForeignCodeError:
             raise
         except Exception as error:  # a damaged configuration ends in whatever its class makes of it
@@ -92,9 +92,7 @@ class TransformersDetector:
                 if has_masks:
                     self._look = Segmenter(place, device)
                 else:
-                    self._look = pipeline(
-                        task, str(place), device=device, local_files_only=True, trust_remote_code=False
-                    )
+                    self._look = pipeline(task, str(place), device=device, **HERE)
         except ForeignCodeError:
             raise
         except Exception as error:  # so do damaged weights

@@ -11,13 +11,11 @@ from PIL import Image
 from torch import Tensor
 
 from ..described import one_line
-from ..hub import ForeignCodeError, local_folder, no_foreign_code
+from ..hub import HERE, ForeignCodeError, local_folder, no_foreign_code
 from ..viz import from_image
 
 #: An autoencoder's latent is averaged to so many cells along each side.
 _CELLS = 4
-#: Nothing is downloaded, and no code of the folder is run.
-_HERE = {"local_files_only": True, "trust_remote_code": False}
 
 
 class Encoder(Protocol):
@@ -64,8 +62,8 @@ class TransformersEncoder:
         place = local_folder(folder, "config.json")
         try:
             with no_foreign_code(place):
-                self._processor = AutoImageProcessor.from_pretrained(place, **_HERE)
-                self._model = AutoModel.from_pretrained(place, **_HERE).to(device).eval()
+                self._processor = AutoImageProcessor.from_pretrained(place, **HERE)
+                self._model = AutoModel.from_pretrained(place, **HERE).to(device).eval()
         except ForeignCodeError:
             raise
         except Exception as error:  # damaged files end in whatever their classes make of them

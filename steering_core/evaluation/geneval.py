@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 
 from ..relations import Relation
-from .assignment import names_of, surest_choices
+from .assignment import whole_choices
 from .boxes import Box, Found
 from .suites.suite import Triplet
 from .visor import Trial
@@ -28,8 +28,7 @@ def judge_geneval(relations: Sequence[Triplet], found: Sequence[Found], size: tu
         relations: of the four directions; the objects by the detector's names.
         size: (width, height) of the picture in pixels, which are square where its sides' shares are not.
     """
-    names, sure = names_of(relations), [one for one in found if one.score > _LEAST_SCORE]
-    whole = [choice for choice in surest_choices(names, sure) if len(choice) == len(names)]
+    whole = whole_choices(relations, [one for one in found if one.score > _LEAST_SCORE])
     correct = any(
         all(
             object is not None and relation in positions(choice[subject].box, choice[object].box, size)

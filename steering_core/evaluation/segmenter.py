@@ -10,10 +10,10 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from ..hub import HERE
+
 #: The kind of model, as its configuration names it.
 MASK2FORMER = "mask2former"
-#: Nothing is downloaded, and no code of the folder is run.
-_HERE = {"local_files_only": True, "trust_remote_code": False}
 
 
 class Segmenter:
@@ -33,8 +33,8 @@ class Segmenter:
     def __init__(self, folder: Path, device: str) -> None:
         from transformers import AutoImageProcessor, AutoModelForUniversalSegmentation
 
-        self._processor = AutoImageProcessor.from_pretrained(folder, **_HERE)
-        self.model = AutoModelForUniversalSegmentation.from_pretrained(folder, **_HERE).to(device).eval()
+        self._processor = AutoImageProcessor.from_pretrained(folder, **HERE)
+        self.model = AutoModelForUniversalSegmentation.from_pretrained(folder, **HERE).to(device).eval()
 
     @torch.inference_mode()
     def __call__(self, picture: Image.Image, threshold: float) -> Iterator[dict[str, Any]]:

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from ..relations import ends
-from .assignment import choices, names_of, surest_choices
+from .assignment import choices, names_of, whole_choices
 from .boxes import Found
 from .suites.suite import Triplet
 
@@ -73,8 +73,7 @@ def judge(relations: Sequence[Triplet], found: Sequence[Found]) -> Trial:
         found: what the detector found; of several objects of one name the best counts, see ``surest_choices``. Where
             names are alike, one choice in which all relations hold is enough.
     """
-    names = names_of(relations)
-    whole = [choice for choice in surest_choices(names, found) if len(choice) == len(names)]
+    whole = whole_choices(relations, found)
     return Trial(bool(whole), any(_all_hold(relations, choice) for choice in whole))
 
 

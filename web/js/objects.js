@@ -41,14 +41,17 @@ export function peopled(scene, { objects: placed = [], removed: off = [] }) {
   const [removed, own] = [true, false].map((is) => scene.objects.filter((one) => off.some(isSame(one)) === is))
   const objects = [...own]
   const taken = []
+  const absent = []
   const held = placed.map((one) => {
     const meant = meantBy(scene, one)
-    if (!meant || taken.some(isOne(scene, meant))) return -1
-    taken.push(meant)
     if (removed.includes(meant)) return -1
+    if (!meant || taken.some(isOne(scene, meant))) {
+      absent.push(told(one))
+      return -1
+    }
+    taken.push(meant)
     return own.includes(meant) ? own.indexOf(meant) : objects.push(meant) - 1
   })
-  const absent = placed.filter((one, at) => held[at] < 0 && !removed.includes(meantBy(scene, one))).map(told)
   const at = scene.objects.map((one) => own.indexOf(one))
   const relations = scene.relations
     .map(([a, name, b]) => [at[a], name, b === null ? null : at[b]])
