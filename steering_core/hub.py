@@ -7,15 +7,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from threading import RLock
 
-from .described import brief
+from .described import brief, one_line
 
 #: For what loads a model by its folder: nothing is downloaded, and no code of the folder is run.
 HERE = {"local_files_only": True, "trust_remote_code": False}
 _LOADING = RLock()
-
-
-class ForeignCodeError(ValueError):
-    """A folder wants Python of its own to be run."""
 
 
 def local_folder(source: str | Path, marker: str) -> Path:
@@ -52,15 +48,18 @@ def local_folder(source: str | Path, marker: str) -> Path:
 
 
 @contextmanager
-def no_foreign_code(folder: Path) -> Iterator[None]:
+def loading_from(folder: Path, otherwise: str) -> Iterator[None]:
     """While it lasts, what is loaded from a folder runs no Python of that folder, and nobody is asked to allow it.
 
     ``trust_remote_code=False`` says so of what is loaded by name. Parts that its configuration leads to, such as a
     backbone in another folder or the image processor of a processor, are loaded without it, and transformers asks on
     the terminal. It asks nothing, and refuses, where no time is left for an answer.
 
+    Args:
+        otherwise: names what was given and says what was expected, for whatever else ends the loading.
+
     Raises:
-        ForeignCodeError: the folder wants it; names the folder.
+        ValueError: the folder wants its Python to be run, or the loading ended in an error.
     """
     from transformers import dynamic_module_utils
 
@@ -70,11 +69,11 @@ def no_foreign_code(folder: Path) -> Iterator[None]:
         dynamic_module_utils.TIME_OUT_REMOTE_CODE = 0
         try:
             yield
-        except ValueError as error:
+        except Exception as error:  # damaged files end in whatever their classes make of them
             # Both libraries refuse by a plain ValueError, which advises an argument that no command here has.
-            if "trust_remote_code" not in str(error):
-                raise
-            raise ForeignCodeError(
+            if not (isinstance(error, ValueError) and "trust_remote_code" in str(error)):
+                raise ValueError(f"{otherwise}: {one_line(error)}") from error
+            raise ValueError(
                 f"{folder} wants Python of its own to be run (auto_map in a configuration, or a module beside it). "
                 f"That of a folder is never run; give a model of a kind that transformers or diffusers has itself."
             ) from error

@@ -7,8 +7,7 @@ from typing import Any, Protocol
 
 from PIL import Image
 
-from ..described import one_line
-from ..hub import HERE, ForeignCodeError, local_folder, no_foreign_code
+from ..hub import HERE, loading_from, local_folder
 from ..relations import with_article
 from ..weights import weights_hash
 from .boxes import Box, Found
@@ -69,16 +68,12 @@ class TransformersDetector:
         self._look: Any
 
         place = local_folder(folder, "config.json")
-        try:
-            with no_foreign_code(place):
-                config = AutoConfig.from_pretrained(place, **HERE)
-        except ForeignCodeError:
-            raise
-        except Exception as error:  # a damaged configuration ends in whatever its class makes of it
-            raise ValueError(
-                f"--detector {folder}: miniature, or the folder of a detector of the transformers library, was "
-                f"expected ({DETECTORS}). {one_line(error)}"
-            ) from error
+        otherwise = (
+            f"--detector {folder}: miniature, or the folder of a detector of the transformers library, was expected "
+            f"({DETECTORS})"
+        )
+        with loading_from(place, otherwise):
+            config = AutoConfig.from_pretrained(place, **HERE)
         self._is_open = type(config) in MODEL_FOR_ZERO_SHOT_OBJECT_DETECTION_MAPPING
         has_masks = config.model_type == MASK2FORMER
         if not (self._is_open or has_masks or type(config) in MODEL_FOR_OBJECT_DETECTION_MAPPING):
@@ -87,18 +82,11 @@ class TransformersDetector:
                 f"{DETECTORS} were expected."
             )
         task = "zero-shot-object-detection" if self._is_open else "object-detection"
-        try:
-            with no_foreign_code(place):
-                if has_masks:
-                    self._look = Segmenter(place, device)
-                else:
-                    self._look = pipeline(task, str(place), device=device, **HERE)
-        except ForeignCodeError:
-            raise
-        except Exception as error:  # so do damaged weights
-            raise ValueError(
-                f"--detector {folder} cannot be loaded, a file is missing or damaged: {one_line(error)}"
-            ) from error
+        with loading_from(place, f"--detector {folder} cannot be loaded, a file is missing or damaged"):
+            if has_masks:
+                self._look = Segmenter(place, device)
+            else:
+                self._look = pipeline(task, str(place), device=device, **HERE)
         self._classes = list(config.id2label.values())
         # Grounding DINO was trained on text whose phrases end in a full stop.
         self._wording = "{}." if config.model_type.endswith("grounding-dino") else "a photo of {}"

@@ -10,8 +10,7 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
-from ..described import one_line
-from ..hub import HERE, ForeignCodeError, local_folder, no_foreign_code
+from ..hub import HERE, loading_from, local_folder
 from ..viz import from_image
 
 #: An autoencoder's latent is averaged to so many cells along each side.
@@ -60,17 +59,13 @@ class TransformersEncoder:
         from transformers import AutoImageProcessor, AutoModel
 
         place = local_folder(folder, "config.json")
-        try:
-            with no_foreign_code(place):
-                self._processor = AutoImageProcessor.from_pretrained(place, **HERE)
-                self._model = AutoModel.from_pretrained(place, **HERE).to(device).eval()
-        except ForeignCodeError:
-            raise
-        except Exception as error:  # damaged files end in whatever their classes make of them
-            raise ValueError(
-                f"--features {folder}: the folder of a vision model of the transformers library, such as CLIP or "
-                f"DINOv2, was expected. {one_line(error)}"
-            ) from error
+        otherwise = (
+            f"--features {folder}: the folder of a vision model of the transformers library, such as CLIP or DINOv2, "
+            f"was expected"
+        )
+        with loading_from(place, otherwise):
+            self._processor = AutoImageProcessor.from_pretrained(place, **HERE)
+            self._model = AutoModel.from_pretrained(place, **HERE).to(device).eval()
         if not hasattr(self._model, "get_image_features") and self._model.main_input_name != "pixel_values":
             raise ValueError(f"--features {folder} holds {type(self._model).__name__}, which takes no pictures.")
 

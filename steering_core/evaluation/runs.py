@@ -25,11 +25,12 @@ from typing import Any
 from PIL import Image
 from torch import Tensor
 
-from ..described import described, differences, read_json
+from ..described import described, read_json
 from ..files import save_picture, save_text
 from ..viz import check_finite, to_image
 from .boxes import Box, Found
 from .boxes_file import BoxesFile
+from .claims import Claim
 from .detectors import ObjectDetector
 from .encoders import Encoder
 from .suites import ScenePrompt, Suite
@@ -132,7 +133,7 @@ class EvaluationFolder:
         self.folder, self.suite = folder, suite
         prompts = [[prompt.text, [list(triplet) for triplet in prompt.relations]] for prompt in suite.prompts]
         told = {"suite": suite.name, "seeds": list(suite.seeds), "sampling": dict(sampling), "prompts": prompts}
-        self._run_claim = _Claim.of(folder / "run.json", told, tuple(f"arms/*/{one}" for one in _MADE))
+        self._run_claim = Claim.of(folder / "run.json", told, tuple(f"arms/*/{one}" for one in _MADE))
 
     def claim(self, arms: Sequence[Arm], detector: ObjectDetector | BoxesFile | None) -> None:
         """Before anything is drawn: that the folder has nothing of another suite or sampling, of other arms of these
@@ -230,9 +231,7 @@ class EvaluationFolder:
             size = picture.size
         return size, boxes.find(self.place(arm, number, seed), size, self.suite.prompts[number].objects)
 
-    def _look(
-        self, claim: _Claim, arm: str, numbers: Sequence[int], look: Callable[[int, int], _Seen]
-    ) -> Iterator[int]:
+    def _look(self, claim: Claim, arm: str, numbers: Sequence[int], look: Callable[[int, int], _Seen]) -> Iterator[int]:
         """Write down what the pictures of some prompts show, and yield each one's number when that is done.
 
         Args:
@@ -323,13 +322,13 @@ class EvaluationFolder:
         """Arm, number of the prompt and seed of all pictures of these arms."""
         return list(itertools.product(arms, range(len(self.suite.prompts)), self.suite.seeds))
 
-    def _arm_claim(self, arm: Arm) -> _Claim:
-        return _Claim.of(self._arm(arm.name) / "arm.json", arm.description, _MADE)
+    def _arm_claim(self, arm: Arm) -> Claim:
+        return Claim.of(self._arm(arm.name) / "arm.json", arm.description, _MADE)
 
-    def _detector_claim(self, arm: str, detector: ObjectDetector | BoxesFile) -> _Claim:
+    def _detector_claim(self, arm: str, detector: ObjectDetector | BoxesFile) -> Claim:
         file = self._arm(arm) / "detector.json"
         instead = f"to look again, remove {file} and the folder found beside it: the pictures stay"
-        return _Claim.of(file, {"detector": detector.description}, (_FOUND,), instead)
+        return Claim.of(file, {"detector": detector.description}, (_FOUND,), instead)
 
     def _arm(self, name: str) -> Path:
         return self.folder / "arms" / name
@@ -351,60 +350,3 @@ class EvaluationFolder:
         file = self._times_file(arm, number)
         file.parent.mkdir(parents=True, exist_ok=True)
         save_text(json.dumps(asdict(self._taken(arm, number) + more)), file)
-
-
-@dataclass(frozen=True)
-class _Claim:
-    """Settings that what is beside a file was made with, and that the file tells.
-
-    Attributes:
-        told: as JSON has them.
-        made: patterns of the files that are made so, from the file's folder on.
-        instead: what else can be done where they were made with something else.
-    """
-
-    file: Path
-    told: Any
-    made: tuple[str, ...]
-    instead: str = ""
-
-    @classmethod
-    def of(cls, file: Path, told: Mapping[str, Any], made: tuple[str, ...], instead: str = "") -> _Claim:
-        """Of settings as plain values, in which there may be tuples."""
-        return cls(file, json.loads(json.dumps(dict(told))), made, instead)
-
-    def is_used(self) -> bool:
-        """Whether anything was made with these settings yet.
-
-        Raises:
-            ValueError: it was made with others; see ``check``.
-        """
-        # Looked for first, and the settings read then: another process of the same run writes them before all else.
-        is_made = any(any(self.file.parent.glob(pattern)) for pattern in self.made)
-        if is_made:
-            self.check()
-        return is_made
-
-    def check(self) -> None:
-        """Hold the settings against those that the file tells.
-
-        Raises:
-            ValueError: it tells others, each of which is named, or is not there.
-            OSError: it cannot be read.
-        """
-        choices = f"Give the same settings as then, or another folder{self.instead and f'; {self.instead}'}."
-        if not self.file.exists():
-            raise ValueError(f"{self.file} was expected, by which it can be told what is there already. {choices}")
-        if told := differences(read_json(self.file), self.told):
-            raise ValueError(f"{self.file} was made with other settings: {told}. {choices}")
-
-    def write(self) -> None:
-        """Tell the settings in the file, unless it does so already.
-
-        Raises:
-            OSError: it cannot be written.
-        """
-        content = json.dumps(self.told, indent=1) + "\n"
-        if not self.file.exists() or self.file.read_bytes() != content.encode():
-            self.file.parent.mkdir(parents=True, exist_ok=True)
-            save_text(content, self.file)

@@ -15,7 +15,7 @@ from steering_core.backends.diffusers import load_pipeline
 from steering_core.evaluation.detectors import TransformersDetector
 from steering_core.evaluation.encoders import TransformersEncoder
 from steering_core.evaluation.segmenter import Segmenter
-from steering_core.hub import no_foreign_code
+from steering_core.hub import loading_from
 from steering_core.miniature.folder import MINIATURE_DIR
 
 #: Of a kind that transformers does not have …
@@ -92,6 +92,6 @@ def test_a_pipelines_folder_runs_nothing(tmp_path, ran, component):
 
 def test_what_else_loads_in_the_same_process_is_left_as_it_was(tmp_path):
     patience = dynamic_module_utils.TIME_OUT_REMOTE_CODE
-    with pytest.raises(ValueError, match="another fault"), no_foreign_code(tmp_path):
+    with pytest.raises(ValueError, match=r"^It failed: another fault$"), loading_from(tmp_path, "It failed"):
         raise ValueError("another fault")
     assert dynamic_module_utils.TIME_OUT_REMOTE_CODE == patience > 0

@@ -17,7 +17,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from ...described import brief, described, one_line, read_json
-from ...hub import ForeignCodeError, local_folder, no_foreign_code
+from ...hub import loading_from, local_folder
 from ...steering import Steering
 from ...weights import weights_hash
 from .pipelines import PIPELINES, PipelineKind, kind_named, kind_of
@@ -60,13 +60,8 @@ def load_pipeline(source: str | Path, device: str, components: str | Path | None
             f"(docs/models.md)."
         )
     dtype = torch.float32 if torch.device(device).type == "cpu" else kind.dtype
-    try:
-        with no_foreign_code(folder):
-            pipeline = _load(getattr(diffusers, name), kind, folder, index, file, dtype)
-    except ForeignCodeError:
-        raise
-    except Exception as error:  # a damaged configuration ends in whatever its classes make of it
-        raise ValueError(f"{source} cannot be loaded, a file is missing or damaged: {one_line(error)}") from error
+    with loading_from(folder, f"{source} cannot be loaded, a file is missing or damaged"):
+        pipeline = _load(getattr(diffusers, name), kind, folder, index, file, dtype)
     pipeline.set_progress_bar_config(disable=True)
     return pipeline.to(device)
 
