@@ -25,7 +25,7 @@ from .models import (
     try_on_blank,
 )
 from .options import MOST_SEEDS, check_folder, path_told, positive, seed, text, whole
-from .steering import LOSSES, NONE, add_settings, losses_added_up, schedule_of
+from .steering import LOSSES, NONE, add_settings, check_settings, losses_added_up, schedule_of
 
 if TYPE_CHECKING:
     from diffusers import DiffusionPipeline
@@ -136,6 +136,7 @@ def _evaluate(options: argparse.Namespace) -> None:
     from ..evaluation.tables import markdown
 
     check_folder(options.out)
+    check_settings(list(dict.fromkeys(part for name in options.loss for part in name.split(_PLUS))), options)
     _check_judging(options)
     suite = _suite(options)
     _check_variety(options, suite)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import fields
 from pathlib import Path
 
 from ..classifier import CLASSIFIERS_DIR, MINIATURE_CLASSIFIER, load_classifier
@@ -129,17 +130,34 @@ def loss_of(options: argparse.Namespace, model: str) -> SteeringLoss:
     wanted = [name for name in options.loss if name != NONE] or [_CENTROID]
     if len(set(wanted)) < len(options.loss):
         raise ValueError(f"--loss {' '.join(options.loss)}: each loss was expected once, and none by itself.")
-    if options.classifier and _LEARNED not in wanted:
-        raise ValueError(
-            f"--classifier belongs to --loss {_LEARNED}, not to {' '.join(options.loss)}. Leave it out, or add that "
-            f"loss."
-        )
+    check_settings(wanted, options)
     if options.weights and len(wanted) == 1:
         raise ValueError("--weights belong to several losses that add up, not to a single one. Leave them out.")
     weights = options.weights or [1.0] * len(wanted)
     if len(weights) != len(wanted):
         raise ValueError(f"--weights: {len(wanted)} were expected, one for each loss, not {len(weights)}.")
     return losses_added_up(wanted, weights, options, model)
+
+
+def check_settings(names: Collection[str], options: argparse.Namespace) -> None:
+    """Refuse settings that none of the losses with these names reads.
+
+    Raises:
+        ValueError: there is one; names it.
+    """
+    given = [(_LEARNED, "classifier")] if options.classifier else []
+    told = vars(options)
+    given += [
+        (_CENTROID, setting.name)
+        for setting in fields(CentroidLoss)
+        if told.get(setting.name, setting.default) != setting.default
+    ]
+    for owner, setting in given:
+        if owner not in names:
+            raise ValueError(
+                f"--{setting.replace('_', '-')} belongs to --loss {owner}, not to {' '.join(names)}. Leave it out, or "
+                f"add that loss."
+            )
 
 
 def losses_added_up(

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from ..relations import Depth, Relation
 from .network import KINDS, KINDS_OF_ONE, KINDS_OF_TWO, Kind, PromptReader, load_reader, together
+from .sentences import last_alternatives
 
 #: Letters and digits, also of "sci-fi" and "cat's": "hat_on_table" is three words.
 _WORD = re.compile(r"[^\W_]+(?:['’-][^\W_]+)*")
@@ -101,7 +102,7 @@ def inverse_of(kind: Kind) -> Kind:
 @torch.inference_mode()
 def likelihoods(prompt: str) -> Likelihoods | None:
     """Of what a prompt states; none where it has no word."""
-    looked_at, reader = _SURROGATES.sub(" ", prompt[:_LONGEST]), _shipped()
+    looked_at, reader = last_alternatives(_SURROGATES.sub(" ", prompt[:_LONGEST])), _shipped()
     pieces = reader.in_pieces(looked_at, words_of(looked_at))
     if not pieces.words:
         return None

@@ -55,11 +55,19 @@ def written(prompt: str, words: Sequence[Word]) -> list[str]:
     return [word.text if word.text == "," else prompt[word.start : word.end] or word.text for word in words]
 
 
+def last_alternatives(prompt: str) -> str:
+    """A prompt of the same length, in which blanks stand for all but the last alternative of each "{a|b}"."""
+    return _ALTERNATIVES.sub(_blank, prompt)
+
+
+def _blank(match: re.Match[str]) -> str:
+    return " " * len(match.group())
+
+
 def split_into_sentences(prompt: str) -> Iterator[list[Word]]:
     """``sentences``, without tags."""
     words: list[Word] = []
-    for left_out in (_ABREAST, _ALTERNATIVES):
-        prompt = left_out.sub(lambda match: " " * len(match.group()), prompt)
+    prompt = _ABREAST.sub(_blank, last_alternatives(prompt))
     prompt = _LETTERING.sub(lambda match: match.group()[: -len(match[1])] + " " * len(match[1]), prompt)
     for match in _TOKEN.finditer(prompt):
         kind = match.lastgroup

@@ -205,6 +205,8 @@ def test_a_font_that_is_none_is_named(capsys, tmp_path, content):
     [
         (["--classifier", "no.pth"], "--classifier belongs to --loss learned, not to centroid"),
         (["--loss", "presence", "--classifier", "no.pth"], "not to presence"),
+        (["--loss", "presence", "--function", "sigmoid"], "--function belongs to --loss centroid, not to presence"),
+        (["--loss", "learned", "presence", "--balance-weight", "1"], "--balance-weight belongs to --loss centroid"),
         (["--weights", "-1"], "--weights belong to several losses"),
         (["--loss", "learned", "--weights", "1", "2"], "--weights belong to several losses"),
     ],

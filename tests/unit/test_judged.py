@@ -157,3 +157,17 @@ def test_a_long_tail_of_tags_takes_nothing_away(repeated: str) -> None:
 def test_a_prompt_without_words_has_no_likelihoods(prompt: str) -> None:
     assert likelihoods(prompt) is None
     assert parse(prompt).relations == ()
+
+
+def test_of_alternatives_the_network_reads_what_rules_read() -> None:
+    """One of "{a|b}" will stand there; of the others nothing is said."""
+    prompt = "a {cat|parrot|dog} at the top, a {key}"
+    assert [prompt[start:end] for start, end in likelihoods(prompt).words] == [
+        "a",
+        "dog",
+        "at",
+        "the",
+        "top",
+        "a",
+        "key",
+    ]

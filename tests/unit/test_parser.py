@@ -209,6 +209,7 @@ SENTENCES = [
     ("(a dog above a cat:1.3), (best quality:1.2)", "dog above cat"),
     ("a dog \\(animal\\) above \\(a cat\\)", "dog above cat"),
     ("{red|blue} dog above {a cat|a small bird}", "dog above small bird"),
+    ("a {cat|dog} at the top", "dog at_top"),
     ("<lora:style:0.8> a dog, embedding:good.pt a cat above a bird", "cat above bird"),
     ("a dog (to the left of:1.4) a cat", "dog left_of cat"),
     ("a robot (chrome:1.3) above a small (red:1.1) (cat:1.2)", "robot above cat"),

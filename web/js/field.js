@@ -1,5 +1,6 @@
 /** The field of Scene Layout: objects as chips, what is asked of them as lines and words, and the last picture below. */
 
+import { relationNamed } from "./places.js"
 import { labels, texts } from "./text.js"
 import { make } from "./widget.js"
 
@@ -41,9 +42,8 @@ export function makeField({ onGrab, onName }) {
    * @param seen a point for each object where attention saw it, or undefined
    */
   function draw({ vocabulary }, { points, placed, relations }, places, chosen, seen) {
-    const known = (name) => vocabulary.find((one) => one.name === name)
     const percent = points.map(([x, y]) => [100 * x, 100 * y])
-    const placeOf = new Map(places.map(([index, name]) => [index, known(name)]))
+    const placeOf = new Map(places.map(([index, name]) => [index, relationNamed(vocabulary, name)]))
     chips.forEach((chip, index) => {
       const [x, y] = percent[index]
       Object.assign(chip.style, { left: `${x}%`, top: `${y}%` })
@@ -53,7 +53,7 @@ export function makeField({ onGrab, onName }) {
       chip.classList.toggle("chosen", index === chosen)
     })
     const area = placeOf.has(chosen) ? [areaOf(placeOf.get(chosen), colourOf(chosen))] : []
-    const lines = relations.flatMap(([a, name, b]) => lineOf(percent[a], percent[b], known(name), words))
+    const lines = relations.flatMap(([a, name, b]) => lineOf(percent[a], percent[b], relationNamed(vocabulary, name), words))
     const stated = [...placeOf].map(([index, place]) => word(percent[index], words.phrase(place), "place"))
     const marks = (seen ?? []).flatMap((point, index) => (point ? [markOf(point, colourOf(index))] : []))
     drawn.replaceChildren(...area, ...marks, ...lines, ...stated)

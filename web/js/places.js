@@ -48,10 +48,15 @@ export function layoutOf(scene, value) {
   return related(scene, { points, placed: new Set(fixed.keys()), ...told })
 }
 
+/** What the vocabulary says of a relation or place of this name. */
+export function relationNamed(vocabulary, name) {
+  return vocabulary.find((known) => known.name === name)
+}
+
 /** Whether an object was put where it does not have a place; undefined is nowhere. */
 function isElsewhere({ vocabulary }, name, point) {
   if (!point) return false
-  const { direction, reach } = vocabulary.find((known) => known.name === name)
+  const { direction, reach } = relationNamed(vocabulary, name)
   const offset = point.map((along) => along - 0.5)
   if (!direction.some(Boolean)) return Math.hypot(...offset) > reach
   return direction.some((sign, axis) => sign && offset[axis] * sign <= 0)
@@ -176,9 +181,9 @@ function placeOf(vocabulary, [x, y]) {
 }
 
 /** The name of the one whose direction is closest to an offset; of one without a direction within a distance. */
-function likest(known, [dx, dy], close) {
-  if (Math.hypot(dx, dy) < close) return known.find(({ direction }) => !direction.some(Boolean)).name
-  const directed = known.filter(({ direction }) => direction.some(Boolean))
+function likest(choices, [dx, dy], close) {
+  if (Math.hypot(dx, dy) < close) return choices.find(({ direction }) => !direction.some(Boolean)).name
+  const directed = choices.filter(({ direction }) => direction.some(Boolean))
   const likeness = ({ direction: [x, y] }) => (dx * x + dy * y) / Math.hypot(x, y)
   return directed.reduce((best, one) => (likeness(one) > likeness(best) ? one : best)).name
 }
@@ -186,11 +191,11 @@ function likest(known, [dx, dy], close) {
 /** Points of the objects that a scene says the place of; those of one place stand beside each other in it. */
 function stated({ objects, places, vocabulary }) {
   const points = new Map()
-  const isMiddle = ([, name]) => !vocabulary.find((known) => known.name === name).direction.some(Boolean)
+  const isMiddle = ([, name]) => !relationNamed(vocabulary, name).direction.some(Boolean)
   const inMiddle = places.filter(isMiddle).map(([index]) => index)
   inMiddle.forEach((index, at) => points.set(index, [0.5, 0.5 + besideInMiddle(at, inMiddle.length)]))
   for (const [index, name] of places.filter((place) => !isMiddle(place))) {
-    const { direction } = vocabulary.find((known) => known.name === name)
+    const { direction } = relationNamed(vocabulary, name)
     const free = onCircle(index, objects.length)
     const first = direction.map((sign, axis) => (sign ? 0.5 + ASIDE * sign : free[axis]))
     const isIn = (point) => point.every((along, axis) => along === within(along)) && !isElsewhere({ vocabulary }, name, point)
@@ -229,7 +234,7 @@ function arranged({ objects, relations, vocabulary }, fixed) {
 }
 
 function wantedOffset(vocabulary, name) {
-  const { direction: [x, y] } = vocabulary.find((relation) => relation.name === name)
+  const { direction: [x, y] } = relationNamed(vocabulary, name)
   return x || y ? [x * STEP, y * STEP] : TOUCHING
 }
 

@@ -3,7 +3,7 @@
 import { api } from "../../../scripts/api.js"
 import { DamagedValue, faultOfEdits, faultOfLayout, parsed } from "./damage.js"
 import { namedAs, peopled, standing } from "./objects.js"
-import { apart, layoutOf, placesOf } from "./places.js"
+import { apart, layoutOf, placesOf, relationNamed } from "./places.js"
 
 const SPATIAL_PROMPT = "SpatialSteeringSpatialPrompt"
 /** The nodes that read a prompt, which is their widget "text". */
@@ -184,11 +184,11 @@ async function ask(prompt) {
 }
 
 function withRelation(scene, { subject, relation, object }, title) {
-  const known = scene.vocabulary.find(({ name }) => name === relation)
-  if (!known) throw damaged(title, JSON.stringify(relation))
+  const place = relationNamed(scene.vocabulary, relation)?.place
+  if (place === undefined) throw damaged(title, JSON.stringify(relation))
   const objects = [...scene.objects]
   const position = (phrase) => positionOf(String(phrase ?? "").trim(), objects, scene)
-  const [a, b] = [position(subject), known.place ? null : position(object)]
+  const [a, b] = [position(subject), place ? null : position(object)]
   if (a < 0 || (b !== null && b < 0) || a === b) return scene
   return { ...scene, objects, relations: distinct([...scene.relations, [a, relation, b]]) }
 }

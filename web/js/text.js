@@ -1,6 +1,7 @@
 /** What a person reads in the widgets, in the language of the front end. */
 
 import { app } from "../../../scripts/app.js"
+import { relationNamed } from "./places.js"
 
 const en = {
   noParser: "Connect relations to a Spatial Relation Parser.",
@@ -106,8 +107,8 @@ export function texts() {
 /** One relation of a scene in words, given the labels of its objects; a place has no object. */
 export function sentence({ vocabulary }, names, [subject, name, object]) {
   const { inOrder, phrase } = texts()
-  const relation = vocabulary.find((known) => known.name === name)
-  return inOrder(names[subject], phrase(relation), object === null ? undefined : names[object]).join(" ")
+  const words = phrase(relationNamed(vocabulary, name))
+  return inOrder(names[subject], words, object === null ? undefined : names[object]).join(" ")
 }
 
 /** The names of a scene's objects; those that share one are numbered. */
