@@ -19,7 +19,7 @@ from PIL import Image
 from safetensors import safe_open
 from safetensors.torch import save_file
 from test_classifier import published, small
-from test_sources import BOXED, coco, gqa
+from test_sources import BOXED, LEFT, coco, gqa
 
 from steering_core.classifier import load_classifier, save_classifier
 from steering_core.files import save_text
@@ -357,7 +357,7 @@ def test_thousands_of_objects_in_a_picture_take_no_time(tmp_path):
 def test_what_lies_beyond_the_picture_is_cut_off(tmp_path):
     file, folder = coco(tmp_path, [[(0, [-1e300, 40, 1e300, 30]), (1, [150, 40, 1e308, 1e308])]])
     refusal(coco_pictures, file, folder, 0)  # the first lies beyond it altogether
-    file, folder = coco(tmp_path, [[(0, [-20, 40, 60, 30]), (1, [150, 40, 1e308, 30])]])
+    file, folder = coco(tmp_path, [[(0, LEFT), (1, [118, 60, 30, 1e308])]])
     assert len(coco_pictures(file, folder, 0)) == 1
 
 

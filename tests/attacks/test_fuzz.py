@@ -194,7 +194,7 @@ def pictures(tmp_path) -> Path:
     return folder
 
 
-BOXES = [[0, 4, 4, 3], [15, 4, 4, 3], [8, 0, 4, 3]]
+BOXES = [[5, 4, 3, 3], [12, 4, 3, 3], [8, 0, 4, 3]]
 
 
 def test_coco(cases, tmp_path, pictures):

@@ -219,7 +219,10 @@ def test_two_processes_make_the_same_pictures_as_one(evaluated, tmp_path):
         ),
         (["--loss", "none,learned", "--classifier", "other.safetensors"], "other.safetensors"),
         (["--classifier", "other.safetensors"], "--classifier belongs to --loss learned, not to none centroid"),
-        (["--loss", "none,presence+learned", "--margin", "0.1"], "--margin belongs to --loss centroid, not to none pres"),
+        (
+            ["--loss", "none,presence+learned", "--margin", "0.1"],
+            "--margin belongs to --loss centroid, not to none pres",
+        ),
         (["--features", "nowhere"], "nowhere"),
     ],
 )

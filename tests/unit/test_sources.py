@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from PIL import ExifTags, Image
 
 from steering_core.evaluation.boxes import Box
 from steering_core.miniature.detector import GlyphDetector
@@ -104,7 +104,7 @@ def coco(folder, boxes, crowd=()):
     return file, folder / "pictures"
 
 
-LEFT, RIGHT, MIDDLE = [0, 40, 40, 30], [150, 40, 40, 30], [80, 0, 40, 30]
+LEFT, RIGHT, MIDDLE = [52, 40, 30, 30], [118, 40, 30, 30], [85, 0, 30, 30]
 #: Of a picture that has one pair.
 BOXED = [(0, LEFT), (1, RIGHT)]
 
@@ -124,6 +124,40 @@ def test_coco_gives_a_pair_of_each_picture_that_has_one(tmp_path):
 def test_coco_leaves_out_what_occurs_twice_or_as_a_crowd(tmp_path, boxes):
     with pytest.raises(ValueError, match="No picture has a pair"):
         coco_pictures(*coco(tmp_path, [boxes], crowd={2}), seed=0)
+
+
+def test_objects_count_in_the_square_that_is_recorded(tmp_path):
+    """Of 200 pixels the middle hundred; an object of which half lies beyond them is still one of its name."""
+    beyond, cut, whole = [0, 40, 40, 30], [40, 0, 30, 30], [60, 70, 30, 30]
+    for objects in ([(0, beyond), (1, RIGHT)], [(0, LEFT), (0, beyond), (1, RIGHT)]):
+        with pytest.raises(ValueError, match="No picture has a pair"):
+            coco_pictures(*coco(tmp_path, [objects]), seed=0)
+    # By the whole boxes the cut one is as much to the left as above; by what is seen of it, it is above.
+    (example,) = coco_pictures(*coco(tmp_path, [[(0, cut), (1, whole)]]), seed=0)
+    assert {(example.subject, example.relation), (example.object, example.relation.inverse)} == {
+        ("dog", Relation.ABOVE),
+        ("cat", Relation.BELOW),
+    }
+
+
+def photograph(file, size, orientation):
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = orientation
+    Image.new("RGB", size, "white").save(file, exif=exif)
+
+
+def test_a_photograph_is_turned_as_its_annotations_have_it(tmp_path):
+    file, folder = coco(tmp_path, [BOXED])
+    for size, orientation in (((200, 100), 6), ((100, 200), 6), ((400, 201), 1)):  # as stored, upright, a larger copy
+        photograph(folder / "0.png", size, orientation)
+        assert coco_pictures(file, folder, seed=0)[0].picture.size == (size if orientation == 1 else (200, 100))
+
+
+def test_a_photograph_of_another_shape_than_its_annotations_say_is_refused(tmp_path):
+    file, folder = coco(tmp_path, [BOXED])
+    photograph(folder / "0.png", (100, 200), 1)
+    with pytest.raises(ValueError, match=r"0\.png has 100 × 200 pixels, where its annotations have 200 × 100"):
+        coco_pictures(file, folder, seed=0)[0]
 
 
 def test_a_missing_picture_is_named_before_anything_is_recorded(tmp_path):

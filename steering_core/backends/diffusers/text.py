@@ -11,6 +11,7 @@ from ...parser import parse
 from ...relations import Scene
 from ...tokens import GroundedScene, Token, ground, token_texts
 from .pipelines import Segment, has_segment, kind_of, text_tokenizer
+from .textual_inversion import spelled_out
 
 #: In place of a prompt it tells where in a template the prompt stands: a character that no template holds.
 _PLACE = "\ue000"
@@ -51,8 +52,9 @@ def _tokens(pipeline: DiffusionPipeline, prompt: str, segment: Segment, number: 
         first: index of its first key.
     """
     tokenizer = text_tokenizer(pipeline, segment)
-    text, place = segment.template(pipeline, prompt), segment.template(pipeline, _PLACE).index(_PLACE)
-    if text[place : place + len(prompt)] != prompt:
+    own = spelled_out(pipeline, prompt, tokenizer)
+    text, place = segment.template(pipeline, own.text), segment.template(pipeline, _PLACE).index(_PLACE)
+    if text[place : place + len(own.text)] != own.text:
         raise ValueError(f"prompt: the template of {type(tokenizer).__name__} changes it. Leave out its special words.")
     cut = getattr(pipeline, segment.cut) if segment.cut else 0
     most = tokenizer.model_max_length if segment.most is None else segment.most + cut
@@ -68,10 +70,10 @@ def _tokens(pipeline: DiffusionPipeline, prompt: str, segment: Segment, number: 
     ids = encoding["input_ids"]
     first += -cut + (most - len(ids) if segment.padded and tokenizer.padding_side == "left" else 0)
     if not tokenizer.is_fast:
-        texts = _texts(tokenizer, ids, is_templated=text != prompt)
+        texts = _texts(tokenizer, ids, is_templated=text != own.text)
         return (Token(first + index, text, segment=number) for index, text in enumerate(texts))
     spans = [
-        (0, 0) if is_special else (max(start - place, 0), max(min(end - place, len(prompt)), 0))
+        (0, 0) if is_special else own.place(start - place, end - place)
         for is_special, (start, end) in zip(encoding["special_tokens_mask"], encoding["offset_mapping"])
     ]
     return (

@@ -26,7 +26,8 @@ def coco_pictures(annotations: Path, pictures: Path, seed: int, within: Path | N
     """A folder of pictures with boxes in COCO's JSON format.
 
     A pair counts if each of its categories occurs once in the picture, no crowd among them, and
-    ``unambiguous_relation`` finds one. Of more than 100 objects in a picture the first 100 are paired.
+    ``unambiguous_relation`` finds one in the square of its centre, which is what is recorded. Of more than 100
+    objects in a picture the first 100 are paired.
 
     Args:
         annotations: JSON with ``images``, ``annotations`` and ``categories``.
@@ -47,10 +48,10 @@ def coco_pictures(annotations: Path, pictures: Path, seed: int, within: Path | N
         if image is None or name is None:
             unknown = ("image", annotation.image_id) if image is None else ("category", annotation.category_id)
             raise ValueError(f"{annotations}: annotations[{number}]: there is no {unknown[0]} {brief(unknown[1])}.")
-        box = None if annotation.iscrowd else Box.of_pixels(annotation.bbox, image.width, image.height)
+        box = None if annotation.iscrowd else image.in_square(annotation.bbox)
         boxes[annotation.image_id].append((name, box))
     folder = PictureFolder(annotations, pictures, within)
-    annotated = [folder.annotated(image.file_name, clear_pairs(boxes[image.id])) for image in content.images]
+    annotated = [folder.annotated(image.file_name, image, clear_pairs(boxes[image.id])) for image in content.images]
     return AnnotatedPictures(annotated, {"kind": "coco", **told_apart("annotations", annotations)}, seed)
 
 

@@ -22,8 +22,9 @@ def gqa_pictures(scene_graphs: Path, pictures: Path, seed: int, within: Path | N
     """The pictures of GQA with their scene graphs (Hudson and Manning 2019).
 
     A pair counts if the graph states one of the four relations for it, ``unambiguous_relation``
-    finds the same one in the boxes, and no other object of the picture has the name, or the noun
-    at the name's end, of either. Of more than 100 objects in a picture the first 100 are paired.
+    finds the same one in the boxes, as ``coco_pictures`` takes them, and no other object of the
+    picture has the name, or the noun at the name's end, of either. Of more than 100 objects in a
+    picture the first 100 are paired.
 
     Args:
         scene_graphs: such as ``train_sceneGraphs.json``.
@@ -39,8 +40,7 @@ def gqa_pictures(scene_graphs: Path, pictures: Path, seed: int, within: Path | N
     folder, annotated = PictureFolder(scene_graphs, pictures, within), []
     for image, graph in content.graphs.items():
         boxes: list[tuple[str, Box | None]] = [
-            (one.name, Box.of_pixels((one.x, one.y, one.w, one.h), graph.width, graph.height))
-            for one in graph.objects.values()
+            (one.name, graph.in_square((one.x, one.y, one.w, one.h))) for one in graph.objects.values()
         ]
         stated = {
             (subject.name, relation.name, graph.objects[relation.object].name)
@@ -48,7 +48,7 @@ def gqa_pictures(scene_graphs: Path, pictures: Path, seed: int, within: Path | N
             for relation in subject.relations
         }
         pairs = tuple(pair for pair in clear_pairs(boxes) if (pair[0], pair[1].phrase, pair[2]) in stated)
-        annotated.append(folder.annotated(f"{image}.jpg", pairs))
+        annotated.append(folder.annotated(f"{image}.jpg", graph, pairs))
     return AnnotatedPictures(annotated, {"kind": "gqa", **told_apart("scene_graphs", scene_graphs)}, seed)
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageOps
 
 from ...described import brief, one_line
 from ...evaluation.boxes import Box
@@ -25,15 +25,18 @@ from .example import Example
 _MOST_PAIRED = 100
 #: A photograph is in one of these; Pillow reads others by running programs.
 _PICTURE_FORMATS = ("BMP", "GIF", "JPEG", "PNG", "TIFF", "WEBP")
+#: An object of which less than this share lies in the square that is recorded is not seen there.
+_LEAST_WITHIN = 0.5
 #: Left, top, width and height in pixels.
 BoxInPixels = tuple[float, float, float, float]
 
 
 @dataclass(frozen=True)
 class Annotated:
-    """A picture's file and the pairs in it whose relation is beyond dispute."""
+    """A picture's file, its (width, height), and the pairs in it whose relation is beyond dispute."""
 
     file: Path
+    size: tuple[int, int]
     pairs: tuple[tuple[str, Relation, str], ...]
 
 
@@ -44,20 +47,21 @@ class AnnotatedPictures:
     about equally often. Made by ``coco_pictures`` and ``gqa_pictures``.
 
     Raises:
-        ValueError: no picture has such a pair; for an index, its picture is damaged.
+        ValueError: no picture has such a pair; for an index, its picture is damaged, or of another shape than its
+            annotations say.
     """
 
     def __init__(self, pictures: Iterable[Annotated], description: Mapping[str, Any], seed: int) -> None:
         self.description = {**description, "seed": seed}
         rng = np.random.default_rng((seed, 7))
         taken: Counter[Relation] = Counter()
-        self._chosen: list[tuple[Path, tuple[str, Relation, str]]] = []
+        self._chosen: list[tuple[Annotated, tuple[str, Relation, str]]] = []
         for picture in pictures:
             if picture.pairs:
                 ties = rng.permutation(len(picture.pairs))
                 best = min(range(len(ties)), key=lambda index: (taken[picture.pairs[index][1]], ties[index]))
                 taken[picture.pairs[best][1]] += 1
-                self._chosen.append((picture.file, picture.pairs[best]))
+                self._chosen.append((picture, picture.pairs[best]))
         if not self._chosen:
             raise ValueError(f"No picture has a pair of objects whose relation is beyond dispute: {self.description}")
 
@@ -65,8 +69,8 @@ class AnnotatedPictures:
         return len(self._chosen)
 
     def __getitem__(self, index: int) -> Example:
-        file, (subject, relation, object) = self._chosen[index]
-        return Example(f"{index:07d}", _read_picture(file), subject, relation, object)
+        chosen, (subject, relation, object) = self._chosen[index]
+        return Example(f"{index:07d}", _read_picture(chosen.file, chosen.size), subject, relation, object)
 
 
 @dataclass(frozen=True)
@@ -83,6 +87,17 @@ class Sized:
     def __post_init__(self) -> None:
         if self.width < 1 or self.height < 1:
             raise ValueError(f"width and height must be 1 or more, not {self.width} and {self.height}.")
+
+    def in_square(self, box: BoxInPixels) -> Box | None:
+        """A box in the square of the picture's centre, to which a recording cuts it.
+
+        None if less than half of it is there; what lies beyond the picture counts for nothing.
+        """
+        seen = Box.of_pixels(box, self.width, self.height).area * self.width * self.height
+        side = min(self.width, self.height)
+        left, top = box[0] - (self.width - side) / 2, box[1] - (self.height - side) / 2
+        within = Box.of_pixels((left, top, box[2], box[3]), side, side)
+        return within if within.area * side**2 >= _LEAST_WITHIN * seen else None
 
 
 def check_named(name: str) -> None:
@@ -136,8 +151,8 @@ class PictureFolder:
     pictures: Path
     within: Path | None
 
-    def annotated(self, name: str, pairs: tuple[tuple[str, Relation, str], ...]) -> Annotated:
-        """A picture by the name that the annotations have for it.
+    def annotated(self, name: str, size: Sized, pairs: tuple[tuple[str, Relation, str], ...]) -> Annotated:
+        """A picture by the name and the size that the annotations have for it.
 
         Raises:
             ValueError: it has pairs and is missing, or lies where it may not; names the file.
@@ -154,13 +169,29 @@ class PictureFolder:
                 f"{brief(str(file))} was expected: {self.annotations} names it. Give the folder that holds the "
                 f"pictures."
             )
-        return Annotated(file, pairs)
+        return Annotated(file, (size.width, size.height), pairs)
 
 
-def _read_picture(file: Path) -> Image.Image:
-    """A photograph in RGB."""
+def _read_picture(file: Path, size: tuple[int, int]) -> Image.Image:
+    """A photograph in RGB, upright where its annotations have it so.
+
+    Args:
+        size: (width, height) by the annotations; a copy that was scaled will do.
+    """
     try:
-        with Image.open(file, formats=_PICTURE_FORMATS) as picture:
-            return picture.convert("RGB")
+        with Image.open(file, formats=_PICTURE_FORMATS) as opened:
+            upright = opened if _has_shape(opened.size, size) else ImageOps.exif_transpose(opened)
+            picture = upright.convert("RGB")
     except Exception as error:  # Pillow's readers end in whatever a damaged file leads them to
         raise ValueError(f"{file} is no picture that can be read: {one_line(error)}") from error
+    if not _has_shape(picture.size, size):
+        raise ValueError(
+            f"{file} has {picture.width} × {picture.height} pixels, where its annotations have {size[0]} × {size[1]}, "
+            f"so that its boxes do not fit it. Give the picture that was annotated, or a scaled copy."
+        )
+    return picture
+
+
+def _has_shape(size: tuple[int, int], other: tuple[int, int]) -> bool:
+    """Whether one is the other scaled: to a pixel, for sides are rounded."""
+    return abs(size[0] * other[1] - size[1] * other[0]) <= max(*size, *other)
