@@ -101,13 +101,16 @@ def ordinary_weights(guider: comfy.samplers.CFGGuider) -> Iterator[None]:
         for name, tensor in store.items()
         if tensor is not None and _is_inference(tensor)
     ]
-    for store, name, tensor in replaced:
-        store[name] = _ordinary(tensor)
+    aliases = [_ordinary(tensor) for _, _, tensor in replaced]
+    for (store, name, _), alias in zip(replaced, aliases):
+        store[name] = alias
     try:
         yield
     finally:
-        for store, name, tensor in replaced:
-            store[name] = tensor
+        for (store, name, tensor), alias in zip(replaced, aliases):
+            # Where memory ran short meanwhile, ComfyUI has put the weight elsewhere, or another in its place.
+            if store.get(name) is alias and _are_one(alias, tensor):
+                store[name] = tensor
 
 
 def make_cast_weights_ordinary(modules: Iterable[nn.Module]) -> None:
@@ -241,6 +244,12 @@ def _product(forward: Callable[[Tensor], Tensor], input: Tensor, gradient: Tenso
 
 def _is_inference(tensor: Tensor) -> bool:
     return tensor.is_inference() or any(part.is_inference() for part in _parts(tensor).values())
+
+
+def _are_one(alias: Tensor, tensor: Tensor) -> bool:
+    """Whether two tensors of one kind have the same memory."""
+    pairs = list(zip(_parts(alias).values(), _parts(tensor).values(), strict=True)) or [(alias, tensor)]
+    return all(one.data_ptr() == other.data_ptr() for one, other in pairs)
 
 
 def _parts(tensor: Tensor) -> dict[str, Tensor]:

@@ -13,6 +13,8 @@ from torch import Tensor
 
 from ...steering import SteeringError
 
+#: So many seeds there are: of the 64 bits that PyTorch takes, ComfyUI's samplers add 1 to.
+_SEEDS = 2**64 - 1
 #: Of the functions that samplers are made of.
 StateCallback = Callable[[dict[str, Any]], None]
 
@@ -55,7 +57,7 @@ class Intervals:
         # UniPC only looks at the model, and takes no step, where it is given one interval alone.
         alone = last - first == 1 and self.function in (uni_pc.sample_unipc, uni_pc.sample_unipc_bh2)
         # Another seed for each interval, or a sampler that draws noise would draw the same again.
-        seeded = {} if seed is None else {"seed": seed + first + attempt * self.steps}
+        seeded = {} if seed is None else {"seed": (seed + first + attempt * self.steps) % _SEEDS}
         latent = (sample_euler if alone else self.function)(
             self.model,
             x,

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+import itertools
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from copy import copy
 from functools import partial
 from typing import Any
 
@@ -66,6 +68,7 @@ def probe_model(
     transformer_options[OVERRIDE] = choosing_pytorch()
     if _EASYCACHE in transformer_options:  # what it skips hangs on the forwards that it has seen
         transformer_options[_EASYCACHE] = transformer_options[_EASYCACHE].clone()
+    options.pop("context_handler", None)  # of core's context windows: the maps would show the first window only
     # Of a conditioning for an area only, the maps would show the area only.
     condition = {name: value for name, value in condition.items() if name != "area"}
     if "control" in condition:
@@ -81,7 +84,10 @@ def probe_model(
     conditioning = 0 if vectors is None else vectors.shape[1]
     differentiable = partial(_differentiable, diffusion_model)
     try:
-        with reading_with_gradient(network, collector, conditioning, modules, differentiable):
+        with (
+            _kept_from(_with_caches(transformer_options), "cache", {}),
+            reading_with_gradient(network, collector, conditioning, modules, differentiable),
+        ):
             comfy.samplers.calc_cond_batch(
                 guider.inner_model, [[condition]], x, x.new_full((len(x),), sigma, dtype=torch.float32), options
             )
@@ -148,5 +154,35 @@ class _ControlWithoutGradient:
 
     def get_control(self, x: Tensor, *args: Any) -> Any:
         """As the control net's own."""
-        with torch.no_grad():
+        adapters = _with_control_input(self._control)
+        # Gradients end here whoever watches that they go on.
+        with torch._C.DisableTorchFunction(), torch.no_grad(), _kept_from(adapters, "control_input", None):
             return self._control.get_control(x.detach(), *args)
+
+
+def _with_control_input(control: Any) -> Iterator[Any]:
+    """Of a control net and those before it the T2I-Adapters, which keep what they made of a hint for one batch size."""
+    while control is not None:
+        if hasattr(control, "control_input"):
+            yield control
+        control = control.previous_controlnet
+
+
+def _with_caches(transformer_options: Mapping[str, Any]) -> Iterator[Any]:
+    """Patches that keep keys and values of a run, as core's Flux KV Cache does."""
+    for patch in itertools.chain.from_iterable(transformer_options.get("patches", {}).values()):
+        if isinstance(getattr(patch, "cache", None), dict):
+            yield patch
+
+
+@contextmanager
+def _kept_from(holders: Iterable[Any], name: str, nothing: Any) -> Iterator[None]:
+    """In this context the holders have nothing of this name, and after it what they had."""
+    kept = [(holder, getattr(holder, name)) for holder in holders]
+    for holder, _ in kept:
+        setattr(holder, name, copy(nothing))
+    try:
+        yield
+    finally:
+        for holder, value in kept:
+            setattr(holder, name, value)

@@ -19,12 +19,19 @@ import comfy.cldm.cldm
 import comfy.ops
 import folder_paths  # noqa: F401, for the scripts
 import torch
+from comfy import lora as loras  # noqa: F401, for the scripts
 from comfy import model_management, quant_ops, sample, samplers, sd  # noqa: F401, for the scripts
-from comfy.controlnet import ControlNet
+from comfy.controlnet import ControlNet, T2IAdapter  # noqa: F401, for the scripts
 from comfy_api.torch_helpers import set_torch_compile_wrapper  # noqa: F401, for the scripts
 from comfy_extras.nodes_advanced_samplers import SamplerLCMUpscale  # noqa: F401, for the scripts
+from comfy_extras.nodes_context_windows import ContextWindowsManualNode  # noqa: F401, for the scripts
 from comfy_extras.nodes_easycache import EasyCacheNode  # noqa: F401, for the scripts
-from comfy_extras.nodes_flux import FluxGuidance  # noqa: F401, for the scripts
+from comfy_extras.nodes_edit_model import ReferenceLatent  # noqa: F401, for the scripts
+from comfy_extras.nodes_flux import (  # noqa: F401, for the scripts
+    FluxGuidance,
+    FluxKontextMultiReferenceLatentMethod,
+    FluxKVCache,
+)
 from comfy_extras.nodes_freelunch import FreeU_V2  # noqa: F401, for the scripts
 from comfy_extras.nodes_hooks import ConditioningSetProperties  # noqa: F401, for the scripts
 from comfy_extras.nodes_model_advanced import (  # noqa: F401, for the scripts

@@ -1,0 +1,44 @@
+"""What other nodes keep during a run, and what ComfyUI moves in it, is as it would be without steering."""
+
+from __future__ import annotations
+
+import pytest
+
+
+@pytest.fixture(scope="module")
+def result(comfyui):
+    return comfyui.run("node_state.py")
+
+
+@pytest.mark.parametrize("update", ["descent", "guidance"])
+def test_a_look_fills_no_cache_of_references(result, update):
+    told = result["reference cache"][update]
+    assert told["looks"] == [0, 1] and not told["unsteered"]
+    assert told["change"] < 1e-5
+
+
+@pytest.mark.parametrize(("way", "pictures"), [("width", 1), ("batch", 3)])
+def test_a_look_sees_the_whole_picture_and_every_picture_where_a_model_samples_in_windows(result, way, pictures):
+    told = result["windows"][way]
+    assert told["looks"] == [0, 1] and not told["unsteered"]
+    assert told["pictures"] == [pictures] and told["maps"] == [[8, 8]]
+    assert told["change"] < 1e-5
+
+
+@pytest.mark.parametrize("update", ["descent", "guidance"])
+@pytest.mark.parametrize("batch", [1, 2])
+def test_a_model_with_an_adapter_is_looked_at_and_keeps_it(result, update, batch):
+    told = result["adapter"][f"{update} of {batch}"]
+    assert told["looks"] == [0, 1] and not told["unsteered"]
+    assert told["change"] < 1e-5 < 0.05 < told["of the adapter"]
+
+
+def test_weights_that_are_evicted_in_a_run_leave_no_lora_behind(result):
+    told = result["evicted"]
+    assert told["looks"] == 2 and told["of the LoRA"] > 0.01
+    for when in ("this run", "with it afterwards", "without it afterwards"):
+        assert told[when] < 1e-5, when
+
+
+def test_the_largest_seed_is_sampled(result):
+    assert result["largest seed"]
