@@ -5,6 +5,7 @@ import json
 
 import pytest
 import torch
+from diffusers import DDIMScheduler
 from PIL import Image
 from pipelines import probe_unet
 from toy_recording import SETTINGS as TOY_SETTINGS
@@ -48,6 +49,16 @@ def test_every_picture_is_recorded_with_its_true_and_a_false_relation(model):
     for row in rows:
         assert row.maps.shape == (2, 2, 4, 8, 8) and row.maps.dtype == torch.float16
         torch.testing.assert_close(row.maps.float().sum(dim=(-2, -1)), torch.full((2, 2, 4), 64.0), rtol=2e-3, atol=0)
+
+
+@pytest.mark.parametrize("method", [INVERSION, NOISE])
+@pytest.mark.parametrize("prediction", ["epsilon", "v_prediction"])
+def test_a_schedule_that_leaves_nothing_of_the_picture_is_recorded(pipeline, monkeypatch, method, prediction):
+    options = {"rescale_betas_zero_snr": True, "timestep_spacing": "trailing", "prediction_type": prediction}
+    monkeypatch.setattr(pipeline, "scheduler", DDIMScheduler.from_config(pipeline.scheduler.config, **options))
+    settings = dataclasses.replace(SETTINGS, method=method, least_psnr=0.0)
+    rows = records(recordable(pipeline), settings, count=1)
+    assert len(rows) == 2 and all(row.maps.isfinite().all() for row in rows)
 
 
 def test_false_prompts_are_as_many_as_wanted(model):

@@ -15,6 +15,7 @@ from ...probe import MapCollector, MapRequest, ProbeComplete
 from ...run_again import reading_with_gradient
 from ...token_maps import TokenMaps
 from .families import readable_network
+from .layerwise_casting import casting_copies
 
 
 def probe_network(
@@ -79,6 +80,7 @@ def _differentiable(modules: Sequence[nn.Module]) -> Iterator[None]:
         differentiable_attention(),
         native_attention(modules),
         not_trained(modules),
+        casting_copies(modules),
     ):
         yield
 

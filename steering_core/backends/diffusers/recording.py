@@ -38,6 +38,8 @@ _NOISE_IN_PREDICTION = {
     "v_prediction": lambda output, z, alpha, sigma: alpha * output + sigma * z,
     "sample": lambda output, z, alpha, sigma: (z - alpha * output) / sigma,
 }
+#: Of the clean latent's squared share where a schedule leaves nothing of it, as in diffusers' Euler scheduler.
+_LEAST_PRODUCT = 2.0**-24
 #: Side in pixels at which Learn-to-Steer records FLUX.1 dev.
 _FLUX_SIDE = 512
 
@@ -143,7 +145,8 @@ class _StableDiffusion(RecordablePipeline):
         """Those of the pipeline's DDIM schedule."""
         check_steps(self._scheduler, steps)
         self._scheduler.set_timesteps(steps)
-        products, last = self._scheduler.alphas_cumprod, len(self._scheduler.alphas_cumprod) - 1
+        products = self._scheduler.alphas_cumprod.clamp_min(_LEAST_PRODUCT)
+        last = len(products) - 1
         times = self._scheduler.timesteps.flip(0).tolist()
         return [NoiseLevel(((1 - products[t]) / products[t]).sqrt().item(), 1 - t / last) for t in times]
 
