@@ -31,8 +31,12 @@ def export(pipeline: DiffusionPipeline, latent_preview: dict[str, list], out_dir
     Args:
         pipeline: with a CLIP text encoder and tokenizer among its parts; left in fp16.
     """
-    partial = out_dir.with_name(out_dir.name + ".partial")
-    shutil.rmtree(partial, ignore_errors=True)
+    out_dir = out_dir.resolve()  # a link stays one
+    partial, before = (out_dir.with_name(out_dir.name + ending) for ending in (".partial", ".before"))
+    if before.exists() and not out_dir.exists():  # an export was stopped when it was just about to end
+        before.replace(out_dir)
+    for left in (partial, before):
+        shutil.rmtree(left, ignore_errors=True)
     pipeline.to(torch.float16).save_pretrained(partial, safe_serialization=True)
     save_vocabulary(pipeline.tokenizer, partial / "tokenizer")
     restore_text_prefix(partial / "text_encoder" / "model.safetensors")
@@ -45,8 +49,10 @@ def export(pipeline: DiffusionPipeline, latent_preview: dict[str, list], out_dir
     card = out_dir / "README.md"
     if card.exists():
         shutil.copy(card, partial)
-    shutil.rmtree(out_dir, ignore_errors=True)
+    if out_dir.exists():
+        out_dir.replace(before)
     partial.replace(out_dir)
+    shutil.rmtree(before, ignore_errors=True)
 
 
 def _forget_origin(file: Path) -> None:

@@ -12,13 +12,13 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
-from diffusers import AutoencoderKL, FluxPipeline
+from diffusers import AutoencoderKL, FluxPipeline, StableDiffusionPipeline
 from torch import Tensor, nn
 from torch.nn import Linear  # by this name: comfy-test takes nn.Linear for a layer of a node's network
 from torch.utils.data import Dataset
 from transformers import PreTrainedTokenizerBase
 
-from ..backends.diffusers import check_device, load_pipeline
+from ..backends.diffusers import check_device
 from .captions import caption
 from .export import check_replaceable, export
 from .networks import (
@@ -42,7 +42,7 @@ from .pictures import (
 from .precision import half_precision
 from .sheets import draw_sheet
 from .tokenizer import make_t5_tokenizer, train_tokenizer
-from .training import PROMPT_DROPOUT, claim
+from .training import PROMPT_DROPOUT, claim, loaded_start
 from .world import IMAGE_SIZE, OBJECTS, Placement
 
 #: Share of stated relations that are true of the picture: enough for the word to be read, and too few
@@ -100,10 +100,15 @@ def train_flux_miniature(
     """
     check_device(device)
     check_replaceable(out_dir)
-    given = load_pipeline(start, device).to(torch.float32)
+    given = loaded_start(start, device, FluxPipeline, StableDiffusionPipeline)
     is_trained_on = isinstance(given, FluxPipeline)
     if is_trained_on:
         settings = replace(settings, few_objects_steps=0)
+    if settings.few_objects_steps and not len(_pictures_of_few_objects(settings)):
+        raise ValueError(
+            f"Pictures of one or two objects were expected, with which the training begins: of {settings.pictures} "
+            f"with the shares {settings.count_shares} there is none. Give such objects a share, or more pictures."
+        )
     fixed = {name: value for name, value in asdict(settings).items() if name not in _CHANGEABLE}
     claim(work_dir, {"shape": "flux", **fixed}, start)
     latents = encode_pictures(given.vae, settings, work_dir, device)

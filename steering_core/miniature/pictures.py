@@ -64,7 +64,7 @@ def seeded(settings: PictureSettings, stage: int, step: int) -> np.random.Genera
 
 def random_layout(rng: np.random.Generator, shares: tuple[float, ...] = COUNT_SHARES) -> Layout:
     """A layout of 1, 2, … objects by these shares."""
-    count = 1 + rng.choice(MAX_OBJECTS, p=shares)
+    count = 1 + rng.choice(MAX_OBJECTS, p=np.divide(shares, sum(shares)))  # which may differ from 1 by rounding
     return sample_layout(rng, sample_objects(rng, count))
 
 

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
-from diffusers import AutoencoderKL, StableDiffusionPipeline
+from diffusers import AutoencoderKL, DiffusionPipeline, StableDiffusionPipeline
 from diffusers.models.attention_processor import AttnProcessor
 from torch import Tensor, nn
 from torch.utils.data import Dataset
@@ -82,12 +82,13 @@ def train_miniature(
             denoiser are trained on; from nothing when not given.
 
     Raises:
-        ValueError: the device cannot be used, ``start`` is no pipeline's folder, ``out_dir`` holds something else
-            than a pipeline, or ``work_dir`` belongs to a run with other settings, or holds damaged files.
+        ValueError: the device cannot be used, ``start`` is no folder of a miniature of this shape, ``out_dir`` holds
+            something else than a pipeline, or ``work_dir`` belongs to a run with other settings, or holds damaged
+            files.
     """
     check_device(device)
     check_replaceable(out_dir)
-    given = None if start is None else load_pipeline(start, device).to(torch.float32)
+    given = None if start is None else loaded_start(start, device, StableDiffusionPipeline)
     claim(work_dir, asdict(settings), start)  # only now: a wrong start must not mark the folder
     if given is None:
         tokenizer = train_tokenizer(tokenizer_captions(settings.seed))
@@ -101,6 +102,22 @@ def train_miniature(
     latents = latents * pipeline.vae.config.scaling_factor
     _train_denoiser(settings, pipeline, latents, work_dir, device)
     export(pipeline, fit_latent_preview(settings, latents), out_dir)
+
+
+def loaded_start(start: Path, device: str, *kinds: type[DiffusionPipeline]) -> DiffusionPipeline:
+    """The pipeline that a training goes on from, in single precision.
+
+    Raises:
+        ValueError: there is none, or it is of none of these kinds.
+    """
+    pipeline = load_pipeline(start, device)
+    if not isinstance(pipeline, kinds):
+        expected = " or ".join(kind.__name__ for kind in kinds)
+        raise ValueError(
+            f"{start} holds a {type(pipeline).__name__}, from which this shape of miniature is not trained on. The "
+            f"folder of a {expected} was expected."
+        )
+    return pipeline.to(torch.float32)
 
 
 def claim(work_dir: Path, settings: dict[str, Any], start: Path | None) -> None:
