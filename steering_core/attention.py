@@ -8,8 +8,7 @@ the size positions × keys is kept.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from functools import lru_cache
 
 import torch
@@ -21,21 +20,6 @@ from torch import Tensor
 CONTRAST = 1.5
 #: Less than this is what rounding leaves of logits that do not vary.
 _LEAST_CONTRAST = 1e-3
-
-
-@contextmanager
-def differentiable_attention() -> Iterator[None]:
-    """In this context PyTorch attends by kernels whose gradient can be trusted.
-
-    Not by cuDNN's, which it prefers on an H100 or H200 in half precision: there the gradient was not finite, or read
-    memory that is not its own (PyTorch 2.11, H200).
-    """
-    is_enabled = torch.backends.cuda.cudnn_sdp_enabled()
-    torch.backends.cuda.enable_cudnn_sdp(False)
-    try:
-        yield
-    finally:
-        torch.backends.cuda.enable_cudnn_sdp(is_enabled)
 
 
 def token_columns(

@@ -129,7 +129,8 @@ def smoothed(maps: Tensor, sigma: float) -> Tensor:
     offsets = torch.arange(-1, 2, dtype=maps.dtype, device=maps.device)
     weights = torch.exp(-(offsets**2) / (2 * sigma**2))
     kernel = (weights[:, None] * weights) / weights.sum() ** 2
-    padded = F.pad(maps.flatten(0, 1)[:, None], (1, 1, 1, 1), mode="reflect")
+    mode = "reflect" if min(maps.shape[-2:]) > 1 else "replicate"  # in a single row there is nothing to mirror
+    padded = F.pad(maps.flatten(0, 1)[:, None], (1, 1, 1, 1), mode=mode)
     return F.conv2d(padded, kernel[None, None]).view_as(maps)
 
 

@@ -38,7 +38,10 @@ def load_classifier(file: Path, network: str | None = None) -> RelationClassifie
             known here.
         OSError: it cannot be read.
     """
-    classifier = _read_own(file) if file.suffix == ".safetensors" else _read_released(file, network)
+    if file.is_dir():
+        raise ValueError(f"{file} is a folder; a file with a relation classifier was expected.")
+    is_own = file.suffix.lower() == ".safetensors"
+    classifier = _read_own(file) if is_own else _read_released(file, network)
     return classifier.eval().requires_grad_(False)
 
 

@@ -135,7 +135,9 @@ class CentroidLoss:
         difference = centres[:, 0] - (centres.new_tensor(MIDDLE) if is_place else centres[:, 1])
         signs = relation.direction
         if relation is Place.AT_CENTER:
-            distance = (difference.square().sum(dim=-1) + variances(objects)[:, 0]).sqrt()
+            squared = difference.square().sum(dim=-1) + variances(objects)[:, 0]
+            # The root of 0 has no gradient: all mass is one cell in the middle.
+            distance = squared.clamp_min(torch.finfo(squared.dtype).tiny).sqrt()
             return self._penalty(relation.reach - distance)
         if not any(signs):
             return self._penalty(relation.reach - difference.norm(dim=-1))

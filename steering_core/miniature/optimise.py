@@ -16,9 +16,9 @@ from torch.optim.lr_scheduler import LambdaLR, LRScheduler, OneCycleLR
 from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
-from ..attention import differentiable_attention
 from ..described import one_line
 from ..files import written_whole
+from ..process_wide import differentiable_attention
 from .muon import Muon
 
 _ADAMW: dict[str, Any] = {"betas": (0.9, 0.99), "weight_decay": 0.01, "fused": True}

@@ -26,11 +26,11 @@ from torch import Tensor
 from torch.nn import Module
 from torch.utils.data import DataLoader, Dataset
 
-from ..attention import differentiable_attention
 from ..classifier import ClassifierSettings, MapLayout, RelationClassifier
 from ..described import described, differences, parse_json
 from ..files import written_whole
 from ..pickled import read_pickled
+from ..process_wide import differentiable_attention
 from ..relations import CARDINAL_RELATIONS
 from .augmentation import augmented
 from .dataset import Records

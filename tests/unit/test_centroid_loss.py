@@ -89,6 +89,14 @@ def test_the_center_is_scored_by_how_far_the_attention_is_from_the_middle(x, wid
     torch.testing.assert_close(value[0], 0.75 * (0.25 - (CENTER_DISTANCE - distance)), atol=1e-5, rtol=0)
 
 
+@pytest.mark.parametrize("shape", [(1, 1), (3, 3), (5, 7)])
+def test_the_center_has_a_gradient_where_all_attention_is_one_cell_in_the_middle(shape):
+    maps = torch.zeros(1, 2, 1, *shape)
+    maps[..., shape[0] // 2, shape[1] // 2] = 1
+    value = CentroidLoss()(TokenMaps({"up.0": maps.requires_grad_()}), GroundedRelation(0, Place.AT_CENTER), 0.0)
+    assert torch.autograd.grad(value.sum(), maps)[0].isfinite().all()
+
+
 @pytest.mark.parametrize("place", list(Place))
 def test_descent_moves_the_centre_to_its_place(place):
     logits = two_blobs((0.35, 0.6), (0.5, 0.5), width=0.2).layers["up.0"].log().requires_grad_()

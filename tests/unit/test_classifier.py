@@ -225,6 +225,14 @@ def test_a_file_that_is_no_classifier_is_told_apart(tmp_path):
             load_classifier(tmp_path / name)
 
 
+def test_a_folder_is_named_and_an_ending_may_be_in_capitals(tmp_path):
+    (tmp_path / "folder.safetensors").mkdir()
+    with pytest.raises(ValueError, match=r"folder\.safetensors is a folder"):
+        load_classifier(tmp_path / "folder.safetensors")
+    save_classifier(small(), tmp_path / "A.SAFETENSORS")
+    assert load_classifier(tmp_path / "A.SAFETENSORS").relations == small().relations
+
+
 class Planted:
     def __reduce__(self):
         return print, ("this must not run",)

@@ -501,6 +501,17 @@ def test_attention_of_another_backend_is_read_and_put_back(tokenizer):
     assert {str(getattr(backend, "value", backend)) for backend in backends} == {"_native_math"}
 
 
+def test_a_pipeline_that_is_steered_is_steered_by_nothing_else_besides(pipeline):
+    before = state(pipeline)
+    with (
+        steered(pipeline, make_steering(pipeline)),
+        pytest.raises(ValueError, match="StableDiffusionPipeline is being steered already"),
+        steered(pipeline, make_steering(pipeline)),
+    ):
+        pytest.fail("it was")
+    assert state(pipeline) == before
+
+
 def test_a_network_that_keeps_parts_of_earlier_steps_is_refused(tokenizer):
     pipeline = tiny("FLUX.1", tokenizer)
     pipeline.transformer.enable_cache(diffusers.FirstBlockCacheConfig(threshold=0.1))

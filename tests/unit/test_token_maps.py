@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from steering_core.token_maps import TokenMaps, centroids, normalise, resize, threshold_at_mean, variances
+from steering_core.token_maps import TokenMaps, centroids, normalise, resize, smoothed, threshold_at_mean, variances
 
 
 def spot(x: int, y: int, height: int = 8, width: int = 8) -> torch.Tensor:
@@ -70,3 +70,9 @@ def test_detached_maps_are_outside_the_graph():
 def test_no_layer_is_an_error():
     with pytest.raises(ValueError, match="at least one layer"):
         TokenMaps({})
+
+
+@pytest.mark.parametrize("shape", [(1, 6), (6, 1), (1, 1), (2, 6)])
+def test_even_a_map_of_one_row_is_smoothed(shape):
+    ones = torch.ones(1, 2, *shape)
+    torch.testing.assert_close(smoothed(ones, 0.5), ones)

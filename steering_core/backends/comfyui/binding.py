@@ -7,11 +7,11 @@ from contextlib import contextmanager
 from typing import Any
 
 import comfy.samplers
-import torch
 from torch import Tensor
 
 from ...binding import Binding, BoundText
 from ...families import ReadableNetwork
+from ...process_wide import uncompiled_forwards
 from ...steering import Steering
 from .noise import FollowedSteps
 from .probe import OVERRIDE, attending_by_pytorch, choosing_pytorch
@@ -76,7 +76,7 @@ class BoundForwards:
         with (
             self._binding.bound(parts),
             attending_by_pytorch(network),
-            torch.compiler.set_stance("force_eager"),
+            uncompiled_forwards(),
         ):
             predicted = executor(x, t, c_concat, c_crossattn, control, bound_options, **kwargs)
         self._steering.took_bound(step, self._binding.reason)

@@ -17,9 +17,9 @@ from comfy.model_patcher import create_model_options_clone
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend
 
-from ...attention import differentiable_attention
 from ...families import ReadableNetwork, uncompiled
 from ...probe import MapCollector, MapRequest, ProbeComplete
+from ...process_wide import differentiable_attention, uncompiled_forwards
 from ...run_again import reading_with_gradient
 from ...token_maps import TokenMaps
 from .gradients import make_cast_weights_ordinary, make_rope_differentiable, weights_cast_again
@@ -102,7 +102,7 @@ def _differentiable(network: nn.Module, modules: Sequence[nn.Module]) -> Iterato
     with (
         weights_cast_again(modules),
         attending_by_pytorch(network),
-        torch.compiler.set_stance("force_eager"),
+        uncompiled_forwards(),
         differentiable_attention(),
         _without_cudnn(),
     ):

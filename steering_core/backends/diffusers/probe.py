@@ -10,8 +10,8 @@ import torch
 from diffusers.models.attention_dispatch import AttentionBackendName
 from torch import nn
 
-from ...attention import differentiable_attention
 from ...probe import MapCollector, MapRequest, ProbeComplete
+from ...process_wide import differentiable_attention, uncompiled_forwards
 from ...run_again import reading_with_gradient
 from ...token_maps import TokenMaps
 from .families import readable_network
@@ -76,7 +76,7 @@ def _read(
 def _differentiable(modules: Sequence[nn.Module]) -> Iterator[None]:
     """In this context the modules of a network can be run for a gradient to the latent."""
     with (
-        torch.compiler.set_stance("force_eager"),
+        uncompiled_forwards(),
         differentiable_attention(),
         native_attention(modules),
         not_trained(modules),

@@ -17,6 +17,7 @@ from torch import Tensor
 from ...attributes import replaced
 from ...binding import Binding, BoundText
 from ...families import ReadableNetwork, Transformer, uncompiled
+from ...process_wide import uncompiled_forwards
 from ...random_state import keeping_random_state
 from ...schedule import SamplingStep
 from ...steering import Steering, SteeringError, uses_guidance
@@ -82,6 +83,11 @@ def steered_by(
     kind = kind_of(pipeline)
     check_scheduler(pipeline.scheduler)
     network, scheduler = kind.network_of(pipeline), pipeline.scheduler
+    if _is_steered(scheduler):
+        raise ValueError(
+            f"{type(pipeline).__name__} is being steered already. Put all relations into one scene, and add losses up "
+            f"with CombinedLoss."
+        )
     if getattr(network, "is_cache_enabled", False):
         raise ValueError(
             f"{type(network).__name__} leaves out layers whose results it has kept from earlier steps, so that they "
@@ -100,6 +106,12 @@ def steered_by(
     set_timesteps = wraps(scheduler.set_timesteps)(partial(run.set_timesteps))
     with replaced(network, forward=forward), replaced(scheduler, step=step, set_timesteps=set_timesteps):
         yield run
+
+
+def _is_steered(scheduler: Any) -> bool:
+    """Whether a run's step stands in the place of the scheduler's."""
+    step = getattr(vars(scheduler).get("step"), "func", None)
+    return isinstance(getattr(step, "__self__", None), SteeredRun)
 
 
 class SteeredRun:
@@ -189,7 +201,7 @@ class SteeredRun:
             return self._network_forward(**given)
         with (
             self._binding.bound(parts, begun=((), given)),
-            torch.compiler.set_stance("force_eager"),
+            uncompiled_forwards(),
             native_attention(list(self._network.modules())),
         ):
             predicted = self._network_forward(**given)
