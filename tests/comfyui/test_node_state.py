@@ -42,3 +42,10 @@ def test_weights_that_are_evicted_in_a_run_leave_no_lora_behind(result):
 
 def test_the_largest_seed_is_sampled(result):
     assert result["largest seed"]
+
+
+def test_a_batch_that_another_node_draws_in_parts_is_told_and_left_as_it_is(result):
+    told = result["batch in parts"]
+    assert not told["looks"] and told["change"] == 0
+    assert len(told["unsteered"]) == 2
+    assert all("the network was given 1 of 2 pictures at a time" in reason for reason in told["unsteered"])

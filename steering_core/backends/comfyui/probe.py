@@ -58,7 +58,7 @@ def probe_model(
         request: what to read.
 
     Raises:
-        RuntimeError: the network did not come to all of the layers.
+        RuntimeError: the network did not come to all of the layers, or is given a batch in parts.
     """
     make_rope_differentiable()
     collector = MapCollector(request.of(network.layers))
@@ -93,7 +93,11 @@ def probe_model(
             )
     except ProbeComplete:
         pass
-    return collector.token_maps()
+    maps = collector.token_maps()
+    seen = len(next(iter(maps.layers.values())))
+    if seen != len(x):
+        raise RuntimeError(f"the network was given {seen} of {len(x)} pictures at a time, so that not all were seen")
+    return maps
 
 
 @contextmanager
@@ -165,7 +169,7 @@ def _with_control_input(control: Any) -> Iterator[Any]:
     while control is not None:
         if hasattr(control, "control_input"):
             yield control
-        control = control.previous_controlnet
+        control = getattr(control, "previous_controlnet", None)
 
 
 def _with_caches(transformer_options: Mapping[str, Any]) -> Iterator[Any]:

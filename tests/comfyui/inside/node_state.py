@@ -138,6 +138,20 @@ def with_evicted_weights():
     }
 
 
+def with_a_batch_in_parts():
+    """As a node does that saves memory: each picture in a forward of its own."""
+    scene = Scene(batch=2)
+
+    def one_by_one(apply_model, told):
+        parts = zip(told["input"].split(1), told["timestep"].split(1), told["c"]["c_crossattn"].split(1))
+        return torch.cat([apply_model(x, t, **{**told["c"], "c_crossattn": text}) for x, t, text in parts])
+
+    scene.model = scene.model.clone()
+    scene.model.set_model_unet_function_wrapper(one_by_one)
+    model, log = steered(scene, scene.model, target=0.0)
+    return told(log, sampled(scene, model), sampled(scene, scene.model))
+
+
 def with_largest_seed():
     scene = Scene(batch=1)
     model, _ = steered(scene, scene.model, target=0.0)
@@ -156,6 +170,7 @@ with torch.inference_mode():
                 for batch in (1, 2)
             },
             "evicted": with_evicted_weights(),
+            "batch in parts": with_a_batch_in_parts(),
             "largest seed": with_largest_seed(),
         }
     )
