@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from threading import RLock
 
+from .attributes import replaced
 from .described import brief, one_line
 
 #: For what loads a model by its folder: nothing is downloaded, and no code of the folder is run.
@@ -64,9 +65,7 @@ def loading_from(folder: Path, otherwise: str) -> Iterator[None]:
     from transformers import dynamic_module_utils
 
     # The time is the whole library's: a second thread must not put it back before the first is through.
-    with _LOADING:
-        patience = dynamic_module_utils.TIME_OUT_REMOTE_CODE
-        dynamic_module_utils.TIME_OUT_REMOTE_CODE = 0
+    with _LOADING, replaced(dynamic_module_utils, TIME_OUT_REMOTE_CODE=0):
         try:
             yield
         except Exception as error:  # damaged files end in whatever their classes make of them
@@ -77,5 +76,3 @@ def loading_from(folder: Path, otherwise: str) -> Iterator[None]:
                 f"{folder} wants Python of its own to be run (auto_map in a configuration, or a module beside it). "
                 f"That of a folder is never run; give a model of a kind that transformers or diffusers has itself."
             ) from error
-        finally:
-            dynamic_module_utils.TIME_OUT_REMOTE_CODE = patience

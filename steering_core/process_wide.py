@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from threading import Lock
 from typing import Any
 
@@ -15,7 +15,7 @@ def _shared(make: Callable[[], AbstractContextManager[Any]]) -> Callable[[], Abs
 
     Were each to put back what it found, one that ends late would put back what another had set.
     """
-    lock, entered = Lock(), list[AbstractContextManager[Any]]()
+    lock, entered = Lock(), ExitStack()
     inside = 0
 
     @contextmanager
@@ -23,8 +23,7 @@ def _shared(make: Callable[[], AbstractContextManager[Any]]) -> Callable[[], Abs
         nonlocal inside
         with lock:
             if not inside:
-                entered.append(make())
-                entered[0].__enter__()
+                entered.enter_context(make())
             inside += 1
         try:
             yield
@@ -32,7 +31,7 @@ def _shared(make: Callable[[], AbstractContextManager[Any]]) -> Callable[[], Abs
             with lock:
                 inside -= 1
                 if not inside:
-                    entered.pop().__exit__(None, None, None)
+                    entered.close()
 
     return shared
 

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from copy import copy
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from typing import Any
 
@@ -17,6 +16,7 @@ from comfy.model_patcher import create_model_options_clone
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend
 
+from ...attributes import replaced
 from ...families import ReadableNetwork, uncompiled
 from ...probe import MapCollector, MapRequest, ProbeComplete
 from ...process_wide import differentiable_attention, uncompiled_forwards
@@ -71,8 +71,9 @@ def probe_model(
     options.pop("context_handler", None)  # of core's context windows: the maps would show the first window only
     # Of a conditioning for an area only, the maps would show the area only.
     condition = {name: value for name, value in condition.items() if name != "area"}
-    if "control" in condition:
-        condition["control"] = _ControlWithoutGradient(condition["control"])
+    control = condition.get("control")
+    if control is not None:
+        condition["control"] = _ControlWithoutGradient(control)
         # Residuals are added in place to what the next encoder block has saved for backward, if it is not a copy.
         patches = transformer_options.get("patches", {})
         name = "input_block_patch_after_skip"
@@ -85,7 +86,7 @@ def probe_model(
     differentiable = partial(_differentiable, diffusion_model)
     try:
         with (
-            _kept_from(_with_caches(transformer_options), "cache", {}),
+            _nothing_kept(control, transformer_options),
             reading_with_gradient(network, collector, conditioning, modules, differentiable),
         ):
             comfy.samplers.calc_cond_batch(
@@ -158,35 +159,26 @@ class _ControlWithoutGradient:
 
     def get_control(self, x: Tensor, *args: Any) -> Any:
         """As the control net's own."""
-        adapters = _with_control_input(self._control)
         # Gradients end here whoever watches that they go on.
-        with torch._C.DisableTorchFunction(), torch.no_grad(), _kept_from(adapters, "control_input", None):
+        with torch._C.DisableTorchFunction(), torch.no_grad():
             return self._control.get_control(x.detach(), *args)
 
 
-def _with_control_input(control: Any) -> Iterator[Any]:
-    """Of a control net and those before it the T2I-Adapters, which keep what they made of a hint for one batch size."""
-    while control is not None:
-        if hasattr(control, "control_input"):
-            yield control
-        control = getattr(control, "previous_controlnet", None)
-
-
-def _with_caches(transformer_options: Mapping[str, Any]) -> Iterator[Any]:
-    """Patches that keep keys and values of a run, as core's Flux KV Cache does."""
-    for patch in itertools.chain.from_iterable(transformer_options.get("patches", {}).values()):
-        if isinstance(getattr(patch, "cache", None), dict):
-            yield patch
-
-
 @contextmanager
-def _kept_from(holders: Iterable[Any], name: str, nothing: Any) -> Iterator[None]:
-    """In this context the holders have nothing of this name, and after it what they had."""
-    kept = [(holder, getattr(holder, name)) for holder in holders]
-    for holder, _ in kept:
-        setattr(holder, name, copy(nothing))
-    try:
+def _nothing_kept(control: Any, transformer_options: Mapping[str, Any]) -> Iterator[None]:
+    """In this context what is kept from forward to forward of a run is not there, and afterwards it is as before.
+
+    Core's Flux KV Cache keeps keys and values, and a T2I-Adapter what it made of its hint for one batch size.
+
+    Args:
+        control: a control net, with those before it; none where there is none.
+    """
+    with ExitStack() as aside:
+        for patch in itertools.chain.from_iterable(transformer_options.get("patches", {}).values()):
+            if isinstance(getattr(patch, "cache", None), dict):
+                aside.enter_context(replaced(patch, cache={}))
+        while control is not None:
+            if hasattr(control, "control_input"):
+                aside.enter_context(replaced(control, control_input=None))
+            control = getattr(control, "previous_controlnet", None)
         yield
-    finally:
-        for holder, value in kept:
-            setattr(holder, name, value)

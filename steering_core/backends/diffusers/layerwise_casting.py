@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 from diffusers.hooks.layerwise_casting import LayerwiseCastingHook
 from torch import Tensor, nn
+
+from ...attributes import replaced
 
 
 @contextmanager
@@ -16,14 +18,12 @@ def casting_copies(modules: Sequence[nn.Module]) -> Iterator[None]:
 
     By itself diffusers casts the weights in place and back again, and with them what was saved for backward.
     """
-    casts = [_Cast(hook) for module in modules for hook in _hooks_of(module)]
-    for cast in casts:
-        cast.begin()
-    try:
+    with ExitStack() as taken:
+        for hook in (hook for module in modules for hook in _hooks_of(module)):
+            cast = _Cast(hook)
+            taken.callback(cast.put_back)  # where a forward did not come to its end
+            taken.enter_context(replaced(hook.fn_ref, pre_forward=cast.before, post_forward=cast.after))
         yield
-    finally:
-        for cast in casts:
-            cast.end()
 
 
 def _hooks_of(module: nn.Module) -> list[LayerwiseCastingHook]:
@@ -33,23 +33,14 @@ def _hooks_of(module: nn.Module) -> list[LayerwiseCastingHook]:
 
 
 class _Cast:
-    """Stands in for what a hook does before and after its layer's forward."""
+    """What stands in for what a hook does before and after its layer's forward."""
 
     def __init__(self, hook: LayerwiseCastingHook) -> None:
-        self._hook, self._calls = hook, hook.fn_ref
-        self._own = self._calls.pre_forward, self._calls.post_forward
+        self._hook = hook
         self._stored: list[tuple[dict[str, Any], str, Tensor]] = []
 
-    def begin(self) -> None:
-        """Take the hook's place."""
-        self._calls.pre_forward, self._calls.post_forward = self._before, self._after
-
-    def end(self) -> None:
-        """Give it back, and the stored weights where a forward did not come to its end."""
-        self._calls.pre_forward, self._calls.post_forward = self._own
-        self._put_back()
-
-    def _before(self, module: nn.Module, *args: Any, **kwargs: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    def before(self, module: nn.Module, *args: Any, **kwargs: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        """Put copies in the type of the computation in the place of the layer's weights."""
         stores: list[dict[str, Any]] = [
             store for part in module.modules() for store in (part._parameters, part._buffers)
         ]
@@ -61,11 +52,13 @@ class _Cast:
                     store[name] = nn.Parameter(copy, requires_grad=False) if isinstance(tensor, nn.Parameter) else copy
         return args, kwargs
 
-    def _after(self, module: nn.Module, output: Any) -> Any:
-        self._put_back()
+    def after(self, module: nn.Module, output: Any) -> Any:
+        """Put the weights back."""
+        self.put_back()
         return output
 
-    def _put_back(self) -> None:
+    def put_back(self) -> None:
+        """The weights as they are stored."""
         for store, name, tensor in self._stored:
             store[name] = tensor
         self._stored.clear()

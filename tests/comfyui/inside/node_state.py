@@ -1,6 +1,7 @@
 """What other nodes and ComfyUI keep and move during a run, which steering is to leave as it is without it."""
 
 import logging
+from functools import partial
 
 import torch
 from setting import (
@@ -11,17 +12,12 @@ from setting import (
     ReferenceLatent,
     Scene,
     T2IAdapter,
-    backend,
-    common_ksampler,
     loras,
     report,
     sd,
 )
-from spatial_steering.steering_core.losses import CentroidLoss
 from spatial_steering.steering_core.miniature.folder import FLUX_MINIATURE_DIR
-from spatial_steering.steering_core.schedule import DESCENT, GUIDANCE, SteeringSchedule
-from spatial_steering.steering_core.steering import Steering
-from spatial_steering.steering_core.trace import RunLog
+from spatial_steering.steering_core.schedule import DESCENT, GUIDANCE
 from torch import nn
 
 STEPS = 4
@@ -29,16 +25,11 @@ STEPS = 4
 MET = {"target": 10.0, "end": 0.5}
 
 
-def sampled(scene, model, cfg=5.0, sampler="euler", seed=7):
-    return common_ksampler(model, seed, STEPS, cfg, sampler, "normal", scene.positive, scene.negative, scene.latent)[0][
-        "samples"
-    ]
+sampled = partial(Scene.sample, steps=STEPS)
 
 
 def steered(scene, model, **schedule):
-    log = RunLog()
-    steering = Steering(scene.grounded, CentroidLoss(), SteeringSchedule(**{**MET, **schedule}))
-    return backend.steer_model(model, steering, log), log
+    return scene.steered(model, **{**MET, **schedule})
 
 
 def told(log, latent, plain):
@@ -63,9 +54,9 @@ def with_reference_cache(update):
     positive = ReferenceLatent.execute(scene.positive, reference).result[0]
     # The cache's own way of numbering references needs FLUX.2's modulation.
     scene.positive = FluxKontextMultiReferenceLatentMethod.execute(positive, "index").result[0]
-    plain = sampled(scene, FluxKVCache.execute(scene.model).result[0], 1.0)
+    plain = sampled(scene, FluxKVCache.execute(scene.model).result[0], cfg=1.0)
     model, log = steered(scene, FluxKVCache.execute(scene.model).result[0], update=update)
-    return told(log, sampled(scene, model, 1.0), plain)
+    return told(log, sampled(scene, model, cfg=1.0), plain)
 
 
 def with_windows(axis, length, batch):

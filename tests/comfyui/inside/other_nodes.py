@@ -4,14 +4,11 @@ import logging
 from types import SimpleNamespace
 
 import torch
-from setting import EasyCacheNode, Scene, TomePatchModel, backend, load_miniature, report, sample
+from setting import EasyCacheNode, Scene, TomePatchModel, load_miniature, report, sample
 from spatial_steering.nodes.report import _decoded
 from spatial_steering.steering_core.backends.comfyui.gradients import ordinary_weights
-from spatial_steering.steering_core.losses import CentroidLoss
 from spatial_steering.steering_core.miniature.folder import FLUX_MINIATURE_DIR, MINIATURE_DIR
-from spatial_steering.steering_core.schedule import DESCENT, GUIDANCE, SteeringSchedule
-from spatial_steering.steering_core.steering import Steering
-from spatial_steering.steering_core.trace import RunLog
+from spatial_steering.steering_core.schedule import DESCENT, GUIDANCE
 from torch import nn
 
 STEPS = 12
@@ -24,13 +21,6 @@ class Named(torch.Tensor):
         moved = super().to(*arguments, **options)
         moved.meant = self.meant
         return moved
-
-
-def steered(scene, **schedule):
-    log = RunLog()
-    return backend.steer_model(
-        scene.model, Steering(scene.grounded, CentroidLoss(), SteeringSchedule(**schedule)), log
-    ), log
 
 
 def sampled(scene, model, steps=STEPS, skipped=0):
@@ -46,10 +36,10 @@ def sampled(scene, model, steps=STEPS, skipped=0):
 def with_another_network(folder):
     """What a clone without dynamic memory does: the same weights in another module, and the wrappers stay."""
     scene = Scene(folder, batch=1)
-    model, log = steered(scene, bound=0.25)
+    model, log = scene.steered(scene.model, bound=0.25)
     latent = sampled(scene, model.clone(model_override=load_miniature(folder)[0].get_clone_model_override()))
     run = log.run_of(latent)
-    own, own_log = steered(scene, bound=0.25)
+    own, own_log = scene.steered(scene.model, bound=0.25)
     return {
         "probed": [entry.step for entry in run.entries],
         "unsteered": [str(step) for step in run.unsteered],
@@ -60,7 +50,7 @@ def with_another_network(folder):
 def with_easycache():
     scene = Scene(FLUX_MINIATURE_DIR, batch=1)
     scene.model = EasyCacheNode.execute(scene.model, 0.2, 0.15, 0.95, False).result[0]
-    model, log = steered(scene, step_size=0.0, end=0.5)
+    model, log = scene.steered(scene.model, step_size=0.0, end=0.5)
     latent = sampled(scene, model, 25)
     return {
         "same": torch.equal(latent, sampled(scene, scene.model, 25)),
@@ -72,7 +62,7 @@ def with_random_merging(**schedule):
     """ToMe draws from the global random state in every forward, and here every relation is met already."""
     scene = Scene(batch=1)
     scene.model = TomePatchModel.execute(scene.model, 0.5)[0]
-    model, log = steered(scene, target=10.0, **schedule)
+    model, log = scene.steered(scene.model, target=10.0, **schedule)
     latent = sampled(scene, model)
     return {
         "looks": len(log.run_of(latent).entries),
@@ -85,10 +75,10 @@ def with_random_merging_and_restarts():
     """Which picture began again, of two, and whether the other is the same."""
     scene = Scene(batch=2)
     scene.model = TomePatchModel.execute(scene.model, 0.5)[0]
-    model, log = steered(scene, refinements=1)
+    model, log = scene.steered(scene.model, refinements=1)
     plain = log.run_of(sampled(scene, model))
     overlaps = plain.entries[-1].presence.worst_overlap
-    model, log = steered(scene, refinements=1, restarts=1, restart_overlap=overlaps.max().item() - 1e-6)
+    model, log = scene.steered(scene.model, refinements=1, restarts=1, restart_overlap=overlaps.max().item() - 1e-6)
     run = log.run_of(sampled(scene, model))
     other = 1 - int(overlaps.argmax())
     begun_again = [one.image for restarts in run.restarts for one in restarts.restarted]

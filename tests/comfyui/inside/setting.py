@@ -54,11 +54,14 @@ _module = importlib.util.module_from_spec(_spec)
 sys.modules["spatial_steering"] = _module
 _spec.loader.exec_module(_module)
 
-from spatial_steering.steering_core.backends.comfyui import sampling as backend  # noqa: F401, for the scripts
+from spatial_steering.steering_core.backends.comfyui import sampling as backend
 from spatial_steering.steering_core.backends.comfyui import text
 from spatial_steering.steering_core.backends.comfyui.miniature import load_miniature
 from spatial_steering.steering_core.losses import CentroidLoss
 from spatial_steering.steering_core.miniature.folder import MINIATURE_DIR
+from spatial_steering.steering_core.schedule import SteeringSchedule
+from spatial_steering.steering_core.steering import Steering
+from spatial_steering.steering_core.trace import RunLog
 
 PROMPT = "a photo of a giraffe above an airplane"
 
@@ -73,10 +76,15 @@ class Scene:
         self.grounded = text.ground_prompt(self.clip, PROMPT)
         self.latent = {"samples": torch.zeros(batch, 4, 16, 16)}
 
-    def sample(self, model, sampler="euler", steps=8, latent=None):
-        """Samples (batch, 4, 16, 16) of a fixed seed."""
+    def steered(self, model, **schedule):
+        """A model steered by the default loss, and the log of its runs."""
+        log, steering = RunLog(), Steering(self.grounded, CentroidLoss(), SteeringSchedule(**schedule))
+        return backend.steer_model(model, steering, log), log
+
+    def sample(self, model, sampler="euler", steps=8, latent=None, cfg=5.0, seed=7):
+        """Samples (batch, 4, 16, 16)."""
         return common_ksampler(
-            model, 7, steps, 5.0, sampler, "normal", self.positive, self.negative, latent or self.latent
+            model, seed, steps, cfg, sampler, "normal", self.positive, self.negative, latent or self.latent
         )[0]["samples"]
 
 
