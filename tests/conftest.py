@@ -9,13 +9,14 @@ import shutil
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -38,10 +39,24 @@ class Install:
     folder: Path
     python: Path
 
-    def run(self, script: str, *arguments: str, pack: Path = PACK) -> Any:
-        """Run a script of ``inside/`` with this install and a pack; returns the JSON that it prints last."""
+    def run(self, script: str, *arguments: str) -> Any:
+        """Run a script of ``inside/`` with this install and the pack; returns the JSON that it prints last."""
+        if not _forks():
+            return self.run_alone(script, *arguments)
+        with tempfile.TemporaryDirectory() as folder:
+            out, err = Path(folder, "out"), Path(folder, "err")
+            order = {"script": script, "arguments": arguments, "out": str(out), "err": str(err)}
+            assert self._forking.stdin and self._forking.stdout
+            self._forking.stdin.write(json.dumps(order) + "\n")
+            self._forking.stdin.flush()
+            status = self._forking.stdout.readline().strip()
+            assert status == "0", err.read_text()[-4000:] if err.exists() else "ComfyUI or the pack was not imported."
+            return json.loads(out.read_text().splitlines()[-1])
+
+    def run_alone(self, script: str, *arguments: str, pack: Path = PACK) -> Any:
+        """The same in a process that has imported nothing before, and with another pack."""
         done = subprocess.run(
-            [str(self.python), str(_INSIDE / script), str(self.folder), str(pack), *arguments],
+            [*self._command(script, pack), *arguments],
             capture_output=True,
             text=True,
             env=_environment(),
@@ -50,12 +65,37 @@ class Install:
         assert done.returncode == 0, done.stderr[-4000:]
         return json.loads(done.stdout.splitlines()[-1])
 
+    def close(self) -> None:
+        """End the process that forks, if there is one."""
+        if "_forking" in vars(self):
+            self._forking.communicate()
+
+    @cached_property
+    def _forking(self) -> subprocess.Popen[str]:
+        """A process with everything imported: that takes as long as many a script does."""
+        return subprocess.Popen(
+            self._command("forking.py", PACK),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env=_environment(),
+            cwd=self.folder,
+        )
+
+    def _command(self, script: str, pack: Path) -> list[str]:
+        return [str(self.python), str(_INSIDE / script), str(self.folder), str(pack)]
+
     def need_training(self) -> None:
         """Skip the test if recording and training cannot run here."""
         packages = ("accelerate", "matplotlib")
         found = subprocess.run([str(self.python), "-c", f"import {', '.join(packages)}"], capture_output=True)
         if found.returncode:
             pytest.skip(f"training in ComfyUI: its Python lacks one of {', '.join(packages)}")
+
+
+def _forks() -> bool:
+    """Whether a process can be forked here: not on Windows, nor where it may have touched a card."""
+    return hasattr(os, "fork") and os.environ.get("STEER_TEST_DEVICE") != "cuda"
 
 
 def _environment() -> dict[str, str]:
@@ -80,12 +120,14 @@ def _python(folder: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
-def comfyui() -> Install:
+def comfyui() -> Iterator[Install]:
     """The install; tests that use it are skipped where there is none."""
     folder = _folder()
     if folder is None or not (folder / "main.py").exists():
         pytest.skip("no ComfyUI: set COMFYUI_PATH, or comfy-cli's default workspace")
-    return Install(folder, _python(folder))
+    install = Install(folder, _python(folder))
+    yield install
+    install.close()
 
 
 @pytest.fixture(scope="session")

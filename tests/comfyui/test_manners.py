@@ -29,7 +29,7 @@ def test_model_is_as_before(comfyui, sampler, update):
 
 
 def test_importing_the_pack_loads_no_library_and_is_silent(comfyui):
-    result = comfyui.run("importing.py")
+    result = comfyui.run_alone("importing.py")
 
     assert result["nodes"] > 0
     assert result["libraries"] == []  # a library takes seconds, our own files tenths of one

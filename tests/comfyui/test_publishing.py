@@ -40,8 +40,8 @@ def test_what_is_published_can_be_read_on_windows(published):
 
 
 def test_what_is_published_runs(comfyui, published):
-    result = comfyui.run("importing.py", pack=published)
-    assert result["nodes"] == comfyui.run("importing.py")["nodes"] and result["printed"] == ""
+    result = comfyui.run_alone("importing.py", pack=published)
+    assert result["nodes"] == comfyui.run_alone("importing.py")["nodes"] and result["printed"] == ""
     for folder in ("models", "web", "locales", "example_workflows", "subgraphs"):
         files = [file.relative_to(PACK / folder) for file in (PACK / folder).rglob("*") if file.is_file()]
         assert [file for file in files if not (published / folder / file).exists()] == []
