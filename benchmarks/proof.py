@@ -1,6 +1,6 @@
 """What steering is worth, and what it costs: prompts of one relation and of several, on both miniatures, in all ways.
 
-accelerate launch --cpu --num_processes 2 -m benchmarks.proof --out DIR --minutes 30
+torchrun --nproc-per-node 2 -m benchmarks.proof --out DIR --minutes 30
 python -m benchmarks.proof --out DIR --comfyui http://127.0.0.1:8188    core's area conditioning too, in a ComfyUI
 python -m benchmarks.proof --out DIR --minutes 0 --page docs/proof.md   nothing is drawn, and the page is written
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import re
 import subprocess
 import sys
@@ -174,14 +175,17 @@ def test_a_stopped_run_goes_on(evaluated, tmp_path):
 
 
 def test_two_processes_make_the_same_pictures_as_one(evaluated, tmp_path):
-    command = ["-m", "accelerate.commands.launch", "--cpu", "--num_processes", "2", "--main_process_port", "0"]
+    command = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    threads = str(torch.get_num_threads())  # torchrun gives each process one, which rounds otherwise than several
     run = subprocess.run(
         [sys.executable, *command, "-m", "steering_core", *SMALL, "--loss", "none,centroid", "--out", str(tmp_path)],
         capture_output=True,
         text=True,
         check=False,
+        env={**os.environ, "OMP_NUM_THREADS": threads},
     )
     assert run.returncode == 0, run.stderr
+    assert " 1/1 " in run.stderr and "/2 " not in run.stderr  # of two prompts each process had one
     wanted = {name: content for name, content in pictures_in(evaluated).items() if "presence" not in name}
     assert pictures_in(tmp_path) == wanted
     assert json.loads((tmp_path / "results.json").read_text())["arms"][1]["pictures"] == 4
