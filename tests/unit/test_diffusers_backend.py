@@ -22,6 +22,7 @@ from steering_core.backends.diffusers.families import unet_of
 from steering_core.backends.diffusers.text import prompt_tokens
 from steering_core.layers import default_layers
 from steering_core.losses import CentroidLoss
+from steering_core.miniature.networks import build_unet
 from steering_core.schedule import DESCENT, GUIDANCE, SteeringSchedule
 from steering_core.steering import Steering
 
@@ -240,6 +241,17 @@ def test_an_attribute_of_the_network_itself_is_put_back(pipeline):
         assert vars(pipeline.unet)["forward"] is hook
     finally:
         del pipeline.unet.forward
+
+
+def test_every_call_is_steered_where_parts_of_the_pipeline_are_moved_when_they_are_needed(tokenizer):
+    """At the end of each call such a pipeline makes its network's forward anew."""
+    pipeline = pipelines.random_pipeline(build_unet(), tokenizer)
+    steering = make_steering(pipeline)
+    alone, plain = sample(pipeline, steering), sample(pipeline)
+    pipeline.enable_model_cpu_offload(device="cpu")
+    with steered(pipeline, steering):
+        assert all(torch.equal(sample(pipeline), alone) for _ in range(2))
+    assert torch.equal(sample(pipeline), plain)
 
 
 @pytest.mark.parametrize("prediction_type", ["epsilon", "v_prediction", "sample"])

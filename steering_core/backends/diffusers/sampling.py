@@ -99,12 +99,10 @@ def steered_by(
     readable = readable_network(network)
     bound = steering.bound_to(readable.layers, changes_in_place=readable.changes_in_place, spreads=readable.spreads)
     run = make_run(pipeline, kind, readable, bound)
-    # A compiler would otherwise take the steering for a part of the network.
-    forward = torch.compiler.disable(run.forward)
     # The pipeline reads from their signatures what it may pass on, such as the generator.
     step = wraps(scheduler.step)(partial(run.scheduler_step))
     set_timesteps = wraps(scheduler.set_timesteps)(partial(run.set_timesteps))
-    with replaced(network, forward=forward), replaced(scheduler, step=step, set_timesteps=set_timesteps):
+    with run.in_place(), replaced(scheduler, step=step, set_timesteps=set_timesteps):
         yield run
 
 
@@ -131,10 +129,31 @@ class SteeredRun:
     ) -> None:
         self._pipeline, self._kind, self._readable, self._steering = pipeline, kind, readable, steering
         self._network, self._scheduler = kind.network_of(pipeline), pipeline.scheduler
-        self._network_forward = self._network.forward
+        # A compiler would otherwise take the steering for a part of the network.
+        self._steered_forward = torch.compiler.disable(self.forward)
         self._signature = inspect.signature(type(uncompiled(self._network)).forward)
         self._step, self._set_timesteps = self._scheduler.step, self._scheduler.set_timesteps
         self._begin()
+
+    @contextmanager
+    def in_place(self) -> Iterator[None]:
+        """In this context the network's forward is the run's."""
+        self._take_place()
+        own = vars(self._network)
+        try:
+            yield
+        finally:
+            if own.get("forward") is self._steered_forward:
+                del own["forward"]
+                if self._before is not None:
+                    own["forward"] = self._before
+
+    def _take_place(self) -> None:
+        """Stand where the network's forward is, if something else has come there."""
+        own = vars(self._network)
+        if own.get("forward") is not self._steered_forward:
+            self._before, self._network_forward = own.get("forward"), self._network.forward
+            own["forward"] = self._steered_forward
 
     def _begin(self) -> None:
         self._number = 0
@@ -146,6 +165,8 @@ class SteeredRun:
 
     def set_timesteps(self, *args: Any, **kwargs: Any) -> None:
         """A new call of the pipeline begins."""
+        # At the end of a call a pipeline that moves its parts to the processor makes the network's forward anew.
+        self._take_place()
         self._set_timesteps(*args, **kwargs)
         self._steering.begin()
         self._begin()
