@@ -55,7 +55,7 @@ def add_evaluate_command(commands: argparse._SubParsersAction) -> None:
     evaluate = commands.add_parser(
         "evaluate",
         help="draw a suite of prompts in several ways, look for the objects, and score",
-        description="Stages that can be stopped: the same command goes on. torchrun shares the prompts among processes.",
+        description="Stages that can be stopped: the same command goes on. torchrun shares prompts among processes.",
     )
     evaluate.add_argument("--out", type=Path, required=True, help="folder of pictures and results")
     add_model_options(evaluate, single_files=True)

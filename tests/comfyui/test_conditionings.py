@@ -63,6 +63,17 @@ def test_the_empty_prompt_of_perp_neg_is_not_the_positive_one(result):
     assert "it carries no relations" in carried
 
 
+@pytest.mark.parametrize("guider", ["basic", "dual, regular", "dual, nested"])
+def test_every_guider_is_bent_as_far(result, guider):
+    (expected, _), (moved, told) = result["guiders"]["CFG"], result["guiders"][guider]
+    assert moved == pytest.approx(expected, rel=0.02) and not told
+
+
+def test_a_guider_that_cannot_be_bent_is_told_of(result):
+    moved, (told,) = result["guiders"]["past"]
+    assert moved == 0 and "Past hands its predictions past" in told
+
+
 def test_an_encoder_of_another_model_is_told_in_words(result):
     assert "CLIP that does not belong to the model" in result["another encoder"]
     assert "mat1" not in result["another encoder"]

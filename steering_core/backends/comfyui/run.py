@@ -12,7 +12,7 @@ from typing import Any
 import comfy.model_management
 import comfy.samplers
 from comfy.latent_formats import LatentFormat
-from comfy.model_patcher import ModelPatcher, create_model_options_clone, set_model_options_post_cfg_function
+from comfy.model_patcher import ModelPatcher
 from torch import Tensor
 
 from ...families import ReadableNetwork
@@ -65,6 +65,7 @@ class SteeredRun:
         self.forwards: BoundForwards | None = None
         self._steps = 0
         self._predictions: dict[int, Tensor] = {}
+        self._bend: Callable[[Tensor, Tensor, Tensor], Tensor] | None = None
 
     def ended(self, latent: Tensor) -> SteeringRun:
         """What there is to tell of it, with its result."""
@@ -125,15 +126,15 @@ class SteeredRun:
             return executor(guider, sigmas, extra_args, *rest)
         with ordinary_weights(guider):
             if uses_guidance(self._steering):
-                options = create_model_options_clone(extra_args["model_options"])
-                shift = self._prediction_shift(
-                    guider, executor.class_obj, sigmas, extra_args["model_options"], denoise_mask
-                )
-                set_model_options_post_cfg_function(options, shift)
-                latent = executor(guider, sigmas, {**extra_args, "model_options": options}, *rest)
+                options = extra_args["model_options"]
+                self._bend = self._prediction_shift(guider, executor.class_obj, sigmas, options, denoise_mask)
+                try:
+                    latent = executor(guider, sigmas, extra_args, *rest)
+                finally:
+                    self._bend = None
                 if not (self._steering.trace or self._steering.unsteered):
-                    reason = f"{type(guider).__name__} applies no guidance at this cfg, so there was nothing to bend"
-                    self._steering.leave_out(active[0], f"{reason}: steer by latent descent, or set another cfg")
+                    reason = f"{type(guider).__name__} hands its predictions past what would bend them"
+                    self._steering.leave_out(active[0], f"{reason}: steer by latent descent")
                 return latent
             sampler = executor.class_obj
             if not isinstance(sampler, comfy.samplers.KSAMPLER):
@@ -150,6 +151,11 @@ class SteeredRun:
                 return executor(guider, sigmas, extra_args, *rest)
             finally:
                 sampler.sampler_function = function
+
+    def predict_noise(self, executor: Any, x: Tensor, timestep: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+        """Wrapper of ``CFGGuider.predict_noise``: bends what the guider makes of all its predictions."""
+        denoised = executor(x, timestep, *args, **kwargs)
+        return denoised if self._bend is None else self._bend(x, timestep, denoised)
 
     def _watching(self, callback: SamplerCallback | None, guider: comfy.samplers.CFGGuider) -> SamplerCallback:
         """The sampler's callback, and after it what steering has to tell of the step."""
@@ -178,13 +184,13 @@ class SteeredRun:
         sigmas: Tensor,
         model_options: dict[str, Any],
         denoise_mask: Tensor | None,
-    ) -> Callable[[dict[str, Any]], Tensor]:
-        """What moves the denoised latent after classifier-free guidance."""
+    ) -> Callable[[Tensor, Tensor, Tensor], Tensor]:
+        """What moves the denoised latent (batch, channels, H, W) of a latent and a sigma."""
         steps, all_arrives = len(sigmas) - 1, _goes_on_from_prediction(sampler)
         followed = FollowedSteps(sigmas.tolist())
 
-        def shift(args: dict[str, Any]) -> Tensor:
-            x, sigma, denoised = args["input"], float(args["sigma"].flatten()[0]), args["denoised"]
+        def shift(x: Tensor, timestep: Tensor, denoised: Tensor) -> Tensor:
+            sigma = float(timestep.flatten()[0])
             number = followed.at(sigma)
             if not self._steering.is_active(number, steps):
                 return denoised

@@ -63,6 +63,7 @@ def steer_model(
     clone.add_wrapper_with_key(wrappers.OUTER_SAMPLE, _WRAPPER_KEY, steered.outer_sample)
     clone.add_wrapper_with_key(wrappers.PREPARE_SAMPLING, _WRAPPER_KEY, steered.prepare)
     clone.add_wrapper_with_key(wrappers.SAMPLER_SAMPLE, _WRAPPER_KEY, steered.sample)
+    clone.add_wrapper_with_key(wrappers.PREDICT_NOISE, _WRAPPER_KEY, steered.predict_noise)
     if steering.schedule.bound:
         clone.add_wrapper_with_key(wrappers.APPLY_MODEL, _WRAPPER_KEY, steered.apply_model)
     return clone
@@ -114,6 +115,10 @@ class _SteeredModel:
         assert self._run is not None
         with self._run.binding(guider, sigmas):
             return self._run.sample(executor, guider, sigmas, *args, **kwargs)
+
+    def predict_noise(self, executor: Any, *args: Any, **kwargs: Any) -> Tensor:
+        """Wrapper of ``CFGGuider.predict_noise``."""
+        return self._run.predict_noise(executor, *args, **kwargs) if self._run else executor(*args, **kwargs)
 
     def apply_model(self, executor: Any, *args: Any, **kwargs: Any) -> Tensor:
         """Wrapper of ``BaseModel.apply_model``."""

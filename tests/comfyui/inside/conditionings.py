@@ -3,7 +3,9 @@
 import torch
 from setting import (
     PROMPT,
+    BasicGuider,
     ConditioningSetProperties,
+    DualCFGGuider,
     FluxGuidance,
     PerpNegGuider,
     Scene,
@@ -17,7 +19,7 @@ from spatial_steering.steering_core.evaluation.visor import judge
 from spatial_steering.steering_core.losses import CentroidLoss
 from spatial_steering.steering_core.miniature.detector import GlyphDetector
 from spatial_steering.steering_core.relations import Relation
-from spatial_steering.steering_core.schedule import SteeringSchedule
+from spatial_steering.steering_core.schedule import GUIDANCE, SteeringSchedule
 from spatial_steering.steering_core.steering import Steering, SteeringError
 from spatial_steering.steering_core.trace import RunLog
 
@@ -134,6 +136,51 @@ with torch.inference_mode():
     result["Perp-Neg"] = {
         "positive": [by_perp_neg(parsed, calm, wanted) for wanted in (relations, text.CARRIED)],
         "empty": [by_perp_neg(other, parsed, wanted) for wanted in (relations, text.CARRIED)],
+    }
+
+    class Past(samplers.CFGGuider):
+        """A guider whose predictions no wrapper sees."""
+
+        def outer_predict_noise(self, *args, **kwargs):
+            return self.predict_noise(*args, **kwargs)
+
+    def bent(make):
+        """How far a guider's first prediction is bent, as a share of its noise; and what is told of it."""
+        seen = []
+        steering = Steering(relations, CentroidLoss(), SteeringSchedule(GUIDANCE, end=1 / STEPS))
+        for model in (scene.model, backend.steer_model(scene.model, steering, log)):
+            sigmas = samplers.calculate_sigmas(scene.model.get_model_object("model_sampling"), "normal", STEPS)
+            noise = torch.randn(1, 4, 16, 16, generator=torch.Generator().manual_seed(4))
+            told = (lambda step, denoised, x, steps: seen.append(denoised)) if len(seen) < 2 else None
+            latent = make(model).sample(
+                noise, torch.zeros_like(noise), samplers.ksampler("euler"), sigmas[:2], callback=told, seed=4
+            )
+        moved = ((seen[1] - seen[0]).square().mean().sqrt() / sigmas[0]).item()
+        return moved, [str(left_out) for left_out in log.run_of(latent).unsteered]
+
+    def with_cfg(kind):
+        """A maker of guiders of positive and negative conditioning."""
+
+        def make(model):
+            guider = kind(model)
+            guider.set_conds(parsed, scene.negative)
+            guider.set_cfg(5.0)
+            return guider
+
+        return make
+
+    result["guiders"] = {
+        "CFG": bent(with_cfg(samplers.CFGGuider)),
+        "basic": bent(lambda model: BasicGuider.execute(model, parsed)[0]),
+        **{
+            f"dual, {style}": bent(
+                lambda model, style=style: DualCFGGuider.execute(model, parsed, calm, scene.negative, 5.0, 8.0, style)[
+                    0
+                ]
+            )
+            for style in ("regular", "nested")
+        },
+        "past": bent(with_cfg(Past)),
     }
 
     handed_on = {
