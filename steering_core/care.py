@@ -11,7 +11,7 @@ from contextvars import ContextVar
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.autograd.graph import allow_mutation_on_saved_tensors, saved_tensors_hooks
 from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_map_only
@@ -159,7 +159,7 @@ class _Differentiable(_GradientsStayOn):
 
 
 def _made_ordinary(tensor: Tensor) -> Tensor:
-    return ordinary_alias(tensor) if type(tensor) is Tensor and tensor.is_inference() else tensor
+    return ordinary_alias(tensor) if type(tensor) in (Tensor, nn.Parameter) and tensor.is_inference() else tensor
 
 
 #: A device, the stretch of storage that a tensor spans, and its size and strides in there: kernels choose their ways

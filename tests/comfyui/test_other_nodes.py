@@ -16,6 +16,12 @@ def test_a_network_that_a_later_node_puts_in_its_place_is_steered_and_bound(resu
     assert told["probed"] and not told["unsteered"] and told["same"]
 
 
+@pytest.mark.parametrize("family", ["Qwen-Image", "Z-Image"])
+def test_a_model_with_a_control_net_among_its_patches_is_steered(result, family):
+    told = result["control by a patch"][family]
+    assert told == {"steered": [0, 2], "unsteered": [], "acts": True}
+
+
 def test_what_easycache_skips_does_not_hang_on_what_steering_looks_at(result):
     assert result["easycache"] == {"same": True, "unsteered": []}
 

@@ -89,10 +89,11 @@ def _rope_backward(reference: Callable[..., Any], ctx: Any, *gradients: Tensor) 
 def ordinary_weights(guider: comfy.samplers.CFGGuider) -> Iterator[None]:
     """Within this context, weights that were loaded in inference mode can be saved for backward.
 
-    Each such tensor, of the network and of the models that come with its conditioning, is
+    Each such tensor, of the network and of the models that come with its conditioning or by patches of its blocks, is
     replaced by an ordinary one on the same memory: nothing is copied.
     """
-    networks = [guider.inner_model.diffusion_model, *(patcher.model for patcher in guider.loaded_models)]
+    beside = [*guider.loaded_models, *guider.model_patcher.model_patches_models()]
+    networks = [guider.inner_model.diffusion_model, *(patcher.model for patcher in beside)]
     parts = [part for network in networks for part in network.modules()]
     stores = [store for part in parts for store in (part._parameters, part._buffers)]
     replaced = [

@@ -4,14 +4,33 @@ import logging
 from types import SimpleNamespace
 
 import torch
-from setting import EasyCacheNode, Scene, TomePatchModel, load_miniature, report, sample
+from family_models import ROWS, scene_of
+from setting import (
+    EasyCacheNode,
+    QwenImageBlockWiseControlNet,
+    QwenImageDiffsynthControlnet,
+    Scene,
+    TomePatchModel,
+    ZImage_Control,
+    ZImageFunControlnet,
+    backend,
+    comfy,
+    load_miniature,
+    model_management,
+    report,
+    sample,
+)
 from spatial_steering.nodes.report import _decoded
 from spatial_steering.steering_core.backends.comfyui.gradients import ordinary_weights
+from spatial_steering.steering_core.losses import CentroidLoss
 from spatial_steering.steering_core.miniature.folder import FLUX_MINIATURE_DIR, MINIATURE_DIR
-from spatial_steering.steering_core.schedule import DESCENT, GUIDANCE
+from spatial_steering.steering_core.schedule import DESCENT, GUIDANCE, SteeringSchedule
+from spatial_steering.steering_core.steering import Steering
+from spatial_steering.steering_core.trace import RunLog
 from torch import nn
 
 STEPS = 12
+OF_A_PATCH = {"device": torch.device("cpu"), "dtype": torch.float32, "operations": comfy.ops.manual_cast}
 
 
 class Named(torch.Tensor):
@@ -90,7 +109,10 @@ def with_weights_of_a_class():
     weight.meant = "Q8_0"
     layer = nn.Linear(4, 4, bias=False)
     layer._parameters["weight"] = weight
-    guider = SimpleNamespace(inner_model=SimpleNamespace(diffusion_model=layer), loaded_models=[])
+    patcher = SimpleNamespace(model_patches_models=list)
+    guider = SimpleNamespace(
+        inner_model=SimpleNamespace(diffusion_model=layer), loaded_models=[], model_patcher=patcher
+    )
     with ordinary_weights(guider):
         within = layer.weight
         told = {
@@ -100,6 +122,51 @@ def with_weights_of_a_class():
             "moved": within.to(torch.float64).meant,
         }
     return {**told, "is back": layer._parameters["weight"] is weight}
+
+
+def loaded(network):
+    """With random weights, as ModelPatchLoader loads a file."""
+    chance = torch.Generator().manual_seed(5)
+    weights = {name: 0.1 * torch.randn(value.shape, generator=chance) for name, value in network.state_dict().items()}
+    network.load_state_dict(weights)
+    device, offload = model_management.get_torch_device(), model_management.unet_offload_device()
+    return comfy.model_patcher.CoreModelPatcher(network, load_device=device, offload_device=offload)
+
+
+def with_qwen_control(row, model):
+    """A control net that core's nodes put in as a patch of blocks."""
+    network = QwenImageBlockWiseControlNet(num_layers=8, dim=model.model.diffusion_model.inner_dim, **OF_A_PATCH)
+    return QwenImageDiffsynthControlnet().diffsynth_controlnet(model, loaded(network), *hint(row, (1,)), 1.0)[0]
+
+
+def with_z_image_control(row, model):
+    """Likewise."""
+    heads = {"n_heads": 8, "n_kv_heads": 8, "multiple_of": 32, "n_control_layers": 6}
+    network = ZImage_Control(dim=model.model.diffusion_model.dim, **heads, **OF_A_PATCH)
+    return ZImageFunControlnet().diffsynth_controlnet(model, loaded(network), *hint(row, ()), 1.0)[0]
+
+
+def hint(row, frames):
+    """An autoencoder that makes noise of a picture, and a picture of the latent's size."""
+    height, width = (side + side % 2 for side in row.sides)
+    latent = torch.randn(1, 16, *frames, height, width, generator=torch.Generator().manual_seed(2))
+    vae = SimpleNamespace(spacial_compression_encode=lambda: 8, encode=lambda picture: latent)
+    return vae, torch.rand(1, 8 * height, 8 * width, 3)
+
+
+def with_control_by_a_patch(name, patched):
+    """Which steps were steered, and whether the patch does something."""
+    row = ROWS[name]
+    model, conditioning, log = row.model(), row.conditioning(), RunLog()
+    controlled = patched(row, model)
+    steering = Steering(scene_of(conditioning[0][0]), CentroidLoss(), SteeringSchedule(end=0.5, refinements=1))
+    run = log.run_of(row.sample(backend.steer_model(controlled, steering, log), conditioning, steps=4))
+    acts = not torch.equal(row.sample(controlled, conditioning, steps=4), row.sample(model, conditioning, steps=4))
+    return {
+        "steered": [entry.step for entry in run.entries],
+        "unsteered": [str(step) for step in run.unsteered],
+        "acts": acts,
+    }
 
 
 def pictures_of_frames():
@@ -117,6 +184,10 @@ with torch.inference_mode():
             folder.name: with_another_network(folder) for folder in (MINIATURE_DIR, FLUX_MINIATURE_DIR)
         },
         "easycache": with_easycache(),
+        "control by a patch": {
+            "Qwen-Image": with_control_by_a_patch("Qwen-Image", with_qwen_control),
+            "Z-Image": with_control_by_a_patch("Z-Image", with_z_image_control),
+        },
         "random merging": {update: with_random_merging(update=update) for update in (DESCENT, GUIDANCE)},
         "random merging and restarts": with_random_merging_and_restarts(),
         "pictures of frames": pictures_of_frames(),

@@ -22,6 +22,7 @@ import torch
 from comfy import lora as loras  # noqa: F401, for the scripts
 from comfy import model_management, quant_ops, sample, samplers, sd  # noqa: F401, for the scripts
 from comfy.controlnet import ControlNet, T2IAdapter  # noqa: F401, for the scripts
+from comfy.ldm.lumina.controlnet import ZImage_Control  # noqa: F401, for the scripts
 from comfy_api.torch_helpers import set_torch_compile_wrapper  # noqa: F401, for the scripts
 from comfy_extras.nodes_advanced_samplers import SamplerLCMUpscale  # noqa: F401, for the scripts
 from comfy_extras.nodes_context_windows import ContextWindowsManualNode  # noqa: F401, for the scripts
@@ -38,6 +39,11 @@ from comfy_extras.nodes_hooks import ConditioningSetProperties  # noqa: F401, fo
 from comfy_extras.nodes_model_advanced import (  # noqa: F401, for the scripts
     ModelSamplingDiscrete,
     ModelSamplingSD3,
+)
+from comfy_extras.nodes_model_patch import (  # noqa: F401, for the scripts
+    QwenImageBlockWiseControlNet,
+    QwenImageDiffsynthControlnet,
+    ZImageFunControlnet,
 )
 from comfy_extras.nodes_perpneg import PerpNegGuider  # noqa: F401, for the scripts
 from comfy_extras.nodes_tomesd import TomePatchModel  # noqa: F401, for the scripts
