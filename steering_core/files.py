@@ -41,8 +41,8 @@ def written_whole(file: Path, writer: str | None = None) -> Iterator[Path]:
     to every new file, whatever the writer does.
 
     Args:
-        writer: a name that nobody else writes under at the time, so that ``remove_unfinished`` can tell what it
-            has left; one that is like no other when not given.
+        writer: a name that nobody else writes under at the time, so that ``only_writer`` can tell what it has left;
+            one that is like no other when not given.
 
     Raises:
         OSError: the file cannot be written, or not be put in place; names it.
@@ -62,10 +62,37 @@ def written_whole(file: Path, writer: str | None = None) -> Iterator[Path]:
         raise OSError(error.errno or EIO, error.strerror or str(error), str(file)) from error
 
 
-def remove_unfinished(folder: Path, writer: str) -> None:
-    """Remove what a writer of that name has left in a folder when it was killed."""
-    for partial in folder.glob(f"*.{writer}.partial"):
-        partial.unlink(missing_ok=True)
+@contextmanager
+def only_writer(folder: Path, writer: str, what: str) -> Iterator[None]:
+    """In this context a folder, which is made, is written by nobody else of this name.
+
+    What a writer of the name has left unfinished when it was killed is removed. The system gives a lock up when its
+    process ends, however it ends.
+
+    Args:
+        writer: of ``written_whole``.
+        what: such as "recording", for the error.
+
+    Raises:
+        ValueError: somebody is; names the folder.
+    """
+    from filelock import FileLock, Timeout
+
+    folder.mkdir(parents=True, exist_ok=True)
+    # A generator may be closed by another thread than the one that it ran in.
+    lock = FileLock(str(folder / f".{writer}.lock"), thread_local=False)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise ValueError(
+            f"Another {what} is writing into {folder}. Wait until it has ended, or give another folder."
+        ) from None
+    try:
+        for partial in folder.glob(f"*.{writer}.partial"):
+            partial.unlink(missing_ok=True)
+        yield
+    finally:
+        lock.release()
 
 
 def save_picture(picture: Image, file: Path, **options: Any) -> None:

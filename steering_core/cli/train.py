@@ -106,15 +106,15 @@ def _train(options: argparse.Namespace) -> None:
     from tqdm import tqdm
 
     from ..training.dataset import check_alike, read_manifest, read_records, together
-    from ..training.report import make_report, write_report
-    from ..training.train import Progress, train_classifier
+    from ..training.report import CONFUSION, CURVES, REPORT, make_report, write_report
+    from ..training.train import METRICS, Progress, check_owned, train_classifier
 
     for name in ("data", "validation", "out"):
         if getattr(options, name) is None:
             raise ValueError(f"--{name} DIR was expected, or {name} in the file of --config.")
-    check_folder(options.out)
-    if options.leakage_test:
-        check_folder(options.out / _TRUE_ONLY)
+    for folder in (options.out, *([options.out / _TRUE_ONLY] if options.leakage_test else [])):
+        check_folder(folder)
+        check_owned(folder, [CLASSIFIER_FILE, METRICS, REPORT, CONFUSION, CURVES])
     settings = TrainingSettings(**{name: getattr(options, name) for name in _TRAINING_HELP})
     first, test_folder = options.data[0], options.test or options.validation
     manifest = read_manifest(first)

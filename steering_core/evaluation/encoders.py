@@ -39,7 +39,10 @@ class AutoencoderEncoder:
         """See ``Encoder``."""
         weight = next(self._autoencoder.parameters())
         pixels = torch.stack([from_image(picture) for picture in pictures]).to(weight) * 2 - 1
-        latents = self._autoencoder.encode(pixels).latent_dist.mode()
+        if weight.dim() == 5:  # an autoencoder of videos, such as Qwen-Image's
+            latents = self._autoencoder.encode(pixels[:, :, None]).latent_dist.mode()[:, :, 0]
+        else:
+            latents = self._autoencoder.encode(pixels).latent_dist.mode()
         return F.adaptive_avg_pool2d(latents.float(), _CELLS).flatten(1)
 
 

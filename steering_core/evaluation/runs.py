@@ -17,6 +17,7 @@ import json
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import asdict, astuple, dataclass, fields
 from functools import partial
 from pathlib import Path
@@ -27,6 +28,7 @@ from torch import Tensor
 
 from ..described import described, read_json
 from ..files import save_picture, save_text
+from ..pictures import opened_picture
 from ..viz import check_finite, to_image
 from .boxes import Box, Found
 from .boxes_file import BoxesFile
@@ -188,8 +190,8 @@ class EvaluationFolder:
         """Look for the objects of some prompts in their pictures, and yield each one's number when that is done.
 
         Raises:
-            ValueError: what was claimed is another detector's by now.
-            OSError: a picture cannot be read, or a file not be written.
+            ValueError: a picture cannot be read, or what was claimed is another detector's by now.
+            OSError: a picture is not there, or a file cannot be written.
         """
 
         def look(number: int, seed: int) -> _Seen:
@@ -202,8 +204,8 @@ class EvaluationFolder:
         """Refuse boxes that another program cannot have found in the pictures of these arms.
 
         Raises:
-            ValueError: as ``BoxesFile.check``, a picture is not drawn yet, or a box lies beyond its picture.
-            OSError: a picture cannot be read.
+            ValueError: as ``BoxesFile.check``, a picture is not drawn yet or cannot be read, or a box lies beyond it.
+            OSError: a picture is not there.
         """
         boxes.check([name for prompt in self.suite.prompts for name in prompt.objects], self.places(arms))
         places = self._places(arms)
@@ -220,14 +222,14 @@ class EvaluationFolder:
         """As ``detect``, by what another program found.
 
         Raises:
-            ValueError: a box lies beyond its picture, or what was claimed is another detector's by now.
-            OSError: a picture cannot be read, or a file not be written.
+            ValueError: a picture cannot be read, a box lies beyond it, or another detector has claimed this since.
+            OSError: a picture is not there, or a file cannot be written.
         """
         return self._look(self._detector_claim(arm, boxes), arm, numbers, partial(self._by_boxes, boxes, arm))
 
     def _by_boxes(self, boxes: BoxesFile, arm: str, number: int, seed: int) -> _Seen:
         """What another program found in a picture."""
-        with Image.open(self.picture(arm, number, seed), formats=["PNG"]) as picture:
+        with self._opened(arm, number, seed) as picture:
             size = picture.size
         return size, boxes.find(self.place(arm, number, seed), size, self.suite.prompts[number].objects)
 
@@ -292,7 +294,7 @@ class EvaluationFolder:
         """Features of an arm's pictures, prompt by prompt, (seeds, numbers).
 
         Raises:
-            OSError: a picture cannot be read.
+            OSError: a picture is not there.
         """
         for number in numbers:
             yield encoder([self.read_picture(arm, number, seed) for seed in self.suite.seeds])
@@ -301,10 +303,14 @@ class EvaluationFolder:
         """The picture of a prompt with a seed, in RGB.
 
         Raises:
-            OSError: it cannot be read.
+            OSError, ValueError: it cannot be read.
         """
-        with Image.open(self.picture(arm, number, seed), formats=["PNG"]) as picture:
+        with self._opened(arm, number, seed) as picture:
             return picture.convert("RGB")
+
+    def _opened(self, arm: str, number: int, seed: int) -> AbstractContextManager[Image.Image]:
+        instead = "Remove it: it is drawn again by the command that drew it."
+        return opened_picture(self.picture(arm, number, seed), ["PNG"], instead)
 
     def picture(self, arm: str, number: int, seed: int) -> Path:
         """Where the picture of a prompt with a seed stands."""

@@ -32,11 +32,11 @@ def export(pipeline: DiffusionPipeline, latent_preview: dict[str, list], out_dir
         pipeline: with a CLIP text encoder and tokenizer among its parts; left in fp16.
     """
     out_dir = out_dir.resolve()  # a link stays one
-    partial, before = (out_dir.with_name(out_dir.name + ending) for ending in (".partial", ".before"))
+    beside = out_dir.with_name(f".{out_dir.name}.export")  # no name that somebody would give a copy
+    partial, before = beside / "new", beside / "before"
     if before.exists() and not out_dir.exists():  # an export was stopped when it was just about to end
         before.replace(out_dir)
-    for left in (partial, before):
-        shutil.rmtree(left, ignore_errors=True)
+    shutil.rmtree(beside, ignore_errors=True)
     pipeline.to(torch.float16).save_pretrained(partial, safe_serialization=True)
     save_vocabulary(pipeline.tokenizer, partial / "tokenizer")
     restore_text_prefix(partial / "text_encoder" / "model.safetensors")
@@ -52,7 +52,7 @@ def export(pipeline: DiffusionPipeline, latent_preview: dict[str, list], out_dir
     if out_dir.exists():
         out_dir.replace(before)
     partial.replace(out_dir)
-    shutil.rmtree(before, ignore_errors=True)
+    shutil.rmtree(beside, ignore_errors=True)
 
 
 def _forget_origin(file: Path) -> None:

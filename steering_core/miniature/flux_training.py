@@ -42,7 +42,7 @@ from .pictures import (
 from .precision import half_precision
 from .sheets import draw_sheet
 from .tokenizer import make_t5_tokenizer, train_tokenizer
-from .training import PROMPT_DROPOUT, claim, loaded_start
+from .training import PROMPT_DROPOUT, claimed, loaded_start
 from .world import IMAGE_SIZE, OBJECTS, Placement
 
 #: Share of stated relations that are true of the picture: enough for the word to be read, and too few
@@ -110,12 +110,12 @@ def train_flux_miniature(
             f"with the shares {settings.count_shares} there is none. Give such objects a share, or more pictures."
         )
     fixed = {name: value for name, value in asdict(settings).items() if name not in _CHANGEABLE}
-    claim(work_dir, {"shape": "flux", **fixed}, start)
-    latents = encode_pictures(given.vae, settings, work_dir, device)
-    latents = latents * given.vae.config.scaling_factor
-    pipeline = given if is_trained_on else untrained_flux_pipeline(settings.seed, given.vae, device)
-    _train(settings, pipeline, latents, work_dir, device)
-    export(pipeline, fit_latent_preview(settings, latents), out_dir)
+    with claimed(work_dir, {"shape": "flux", **fixed}, start):
+        latents = encode_pictures(given.vae, settings, work_dir, device)
+        latents = latents * given.vae.config.scaling_factor
+        pipeline = given if is_trained_on else untrained_flux_pipeline(settings.seed, given.vae, device)
+        _train(settings, pipeline, latents, work_dir, device)
+        export(pipeline, fit_latent_preview(settings, latents), out_dir)
 
 
 def untrained_flux_pipeline(seed: int, autoencoder: AutoencoderKL, device: str) -> FluxPipeline:

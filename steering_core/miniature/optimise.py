@@ -25,6 +25,8 @@ _ADAMW: dict[str, Any] = {"betas": (0.9, 0.99), "weight_decay": 0.01, "fused": T
 _EMA_DECAY = 0.999
 #: Between two checkpoints with a sample sheet: what a run that is stopped can lose.
 _CHECKPOINT_SECONDS = 600
+#: Of what a training keeps in its work folder, by ``written_whole``.
+WRITER = "training"
 _MOST_PREPARERS = 15
 #: Steps between two looks at the loss, for which a card's work has to be waited for.
 _LOSS_EVERY = 10
@@ -120,7 +122,7 @@ def optimise(
             "cycle": cycle.state_dict(),
             "average": average.state_dict(),
         }
-        with written_whole(checkpoint) as partial, partial.open("wb") as file:
+        with written_whole(checkpoint, WRITER) as partial, partial.open("wb") as file:
             torch.save(state, file)  # given a name instead of a file, it reports a full disk as an error of its own
 
     modules.train()

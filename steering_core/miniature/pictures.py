@@ -21,7 +21,7 @@ from ..described import one_line
 from ..files import written_whole
 from .captions import caption
 from .networks import LATENT_SIZE
-from .optimise import preparers
+from .optimise import WRITER, preparers
 from .precision import half_precision
 from .world import MAX_OBJECTS, Layout, render, sample_layout, sample_objects
 
@@ -116,7 +116,7 @@ def encode_pictures(autoencoder: AutoencoderKL, settings: PictureSettings, work_
         with half_precision(device):
             chunks.append(autoencoder.encode(to_tensor(pictures, device)).latent_dist.mode().float())
     latents = torch.cat(chunks)
-    with written_whole(file) as partial:
+    with written_whole(file, WRITER) as partial:
         save_file({"latents": latents.cpu().contiguous()}, partial)
     return latents
 

@@ -8,6 +8,8 @@ run would have seen.
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -23,11 +25,11 @@ from torch.utils.data import Dataset
 from transformers import CLIPTokenizer
 
 from ..backends.diffusers import check_device, load_pipeline
-from ..files import written_whole
+from ..files import only_writer, written_whole
 from .captions import caption
 from .export import check_replaceable, export
 from .networks import CONTEXT_LENGTH, build_autoencoder, build_scheduler, build_text_encoder, build_unet
-from .optimise import optimise
+from .optimise import WRITER, optimise
 from .pictures import (
     PictureSettings,
     encode_pictures,
@@ -83,25 +85,25 @@ def train_miniature(
 
     Raises:
         ValueError: the device cannot be used, ``start`` is no folder of a miniature of this shape, ``out_dir`` holds
-            something else than a pipeline, or ``work_dir`` belongs to a run with other settings, or holds damaged
-            files.
+            something else than a pipeline, or ``work_dir`` belongs to a run with other settings or one that is going
+            on, or holds damaged files.
     """
     check_device(device)
     check_replaceable(out_dir)
     given = None if start is None else loaded_start(start, device, StableDiffusionPipeline)
-    claim(work_dir, asdict(settings), start)  # only now: a wrong start must not mark the folder
-    if given is None:
-        tokenizer = train_tokenizer(tokenizer_captions(settings.seed))
-        autoencoder = _train_autoencoder(settings, work_dir, device)
-        latents = encode_pictures(autoencoder, settings, work_dir, device)
-        autoencoder.register_to_config(scaling_factor=round(1 / latents.std().item(), 5))
-        pipeline = _untrained_pipeline(settings, tokenizer, autoencoder, device)
-    else:
-        pipeline = given
-        latents = encode_pictures(pipeline.vae, settings, work_dir, device)
-    latents = latents * pipeline.vae.config.scaling_factor
-    _train_denoiser(settings, pipeline, latents, work_dir, device)
-    export(pipeline, fit_latent_preview(settings, latents), out_dir)
+    with claimed(work_dir, asdict(settings), start):  # only now: a wrong start must not mark the folder
+        if given is None:
+            tokenizer = train_tokenizer(tokenizer_captions(settings.seed))
+            autoencoder = _train_autoencoder(settings, work_dir, device)
+            latents = encode_pictures(autoencoder, settings, work_dir, device)
+            autoencoder.register_to_config(scaling_factor=round(1 / latents.std().item(), 5))
+            pipeline = _untrained_pipeline(settings, tokenizer, autoencoder, device)
+        else:
+            pipeline = given
+            latents = encode_pictures(pipeline.vae, settings, work_dir, device)
+        latents = latents * pipeline.vae.config.scaling_factor
+        _train_denoiser(settings, pipeline, latents, work_dir, device)
+        export(pipeline, fit_latent_preview(settings, latents), out_dir)
 
 
 def loaded_start(start: Path, device: str, *kinds: type[DiffusionPipeline]) -> DiffusionPipeline:
@@ -120,11 +122,12 @@ def loaded_start(start: Path, device: str, *kinds: type[DiffusionPipeline]) -> D
     return pipeline.to(torch.float32)
 
 
-def claim(work_dir: Path, settings: dict[str, Any], start: Path | None) -> None:
-    """Mark the work folder as this run's, so that no run goes on from another's checkpoints.
+@contextmanager
+def claimed(work_dir: Path, settings: dict[str, Any], start: Path | None) -> Iterator[None]:
+    """In this context the work folder is this run's alone; afterwards none goes on from it with other settings.
 
     Raises:
-        ValueError: the folder is a run's with other settings.
+        ValueError: the folder is a run's with other settings, or that of one that is going on.
     """
     run = json.dumps({**settings, "start": str(start.resolve()) if start else None})
     file = work_dir / "run.json"
@@ -134,9 +137,10 @@ def claim(work_dir: Path, settings: dict[str, Any], start: Path | None) -> None:
             f"{work_dir} belongs to a run with the settings {there[:1000]}, not {run}: give those, or another --work "
             f"folder."
         )
-    work_dir.mkdir(parents=True, exist_ok=True)
-    with written_whole(file) as partial:
-        partial.write_text(run, encoding="utf-8")
+    with only_writer(work_dir, WRITER, "training"):
+        with written_whole(file, WRITER) as partial:
+            partial.write_text(run, encoding="utf-8")
+        yield
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,8 @@ import io
 import json
 import math
 import random
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
-from accelerate import Accelerator
+from accelerate import Accelerator, PartialState
 from accelerate.utils import set_seed
 from torch import Tensor
 from torch.nn import Module
@@ -28,7 +28,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from ..classifier import ClassifierSettings, MapLayout, RelationClassifier
 from ..described import described, differences, parse_json
-from ..files import written_whole
+from ..files import only_writer, written_whole
 from ..pickled import read_pickled
 from ..process_wide import differentiable_attention
 from ..relations import CARDINAL_RELATIONS
@@ -39,6 +39,7 @@ from .settings import TrainingSettings
 _CHECKPOINT = "checkpoint.pt"
 METRICS = "metrics.csv"
 _EVALUATION_BATCH = 256
+_WRITER = "training"
 
 
 @dataclass
@@ -74,11 +75,12 @@ def train_classifier(
         The classifier of the epoch with the least validation loss, for evaluation, on the CPU.
 
     Raises:
-        ValueError: the folder belongs to a training with other settings, its checkpoint is damaged, the loss is no
-            finite number, or a shard of the data has changed; what was saved before that stays.
+        ValueError: the folder belongs to a training with other settings or one that is running, or has a log of
+            somebody else's; or its checkpoint is damaged, the loss is no finite number, or a shard of the data has
+            changed; what was saved before that stays.
         OSError: the disk is full, or a shard is gone; what was saved before that stays.
     """
-    with _random_state_kept():
+    with _only_training(folder), _random_state_kept():
         return _trained(training, validation, layout, recorded, sizes, settings, folder, on_epoch)
 
 
@@ -123,6 +125,30 @@ def _trained(
     classifier = accelerator.unwrap_model(model).cpu()
     classifier.load_state_dict(state.best_weights)
     return classifier.eval().requires_grad_(False)
+
+
+def check_owned(folder: Path, names: Iterable[str]) -> None:
+    """Refuse a folder in which a training would write over what is none's.
+
+    Args:
+        names: of files that it writes.
+
+    Raises:
+        ValueError: names those that are there.
+    """
+    there = [name for name in names if (folder / name).exists()]
+    if there and not (folder / _CHECKPOINT).exists():
+        raise ValueError(
+            f"{folder} has {', '.join(there)}, which would be replaced, and no {_CHECKPOINT} of the training that they "
+            f"might be of. Give another folder, or remove them."
+        )
+
+
+@contextmanager
+def _only_training(folder: Path) -> Iterator[None]:
+    """In this context nobody else trains in the folder; of processes that train together the first one writes."""
+    with only_writer(folder, _WRITER, "training") if PartialState().is_main_process else nullcontext():
+        yield
 
 
 @contextmanager
@@ -226,7 +252,6 @@ class _State:
         self._history: list[Progress] = []
         self.best_epoch = 0
         self.best_weights: dict[str, Tensor] = {}
-        folder.mkdir(parents=True, exist_ok=True)
 
     @property
     def epoch(self) -> int:
@@ -235,8 +260,8 @@ class _State:
 
     def restore(self, parts: _Parts) -> None:
         """Bring classifier, optimizer and plateau to where a stopped training was."""
+        check_owned(self._file.parent, [METRICS])
         if not self._file.exists():
-            self._metrics.unlink(missing_ok=True)
             return
         try:
             kept = described(_Checkpoint, read_pickled(self._file), str(self._file))
@@ -278,12 +303,12 @@ class _State:
         content = io.BytesIO()
         # Straight to a file, torch reports a full disk as an error of its own.
         torch.save(kept, content)
-        with written_whole(self._file) as partial:
+        with written_whole(self._file, _WRITER) as partial:
             partial.write_bytes(content.getbuffer())
         self._write_metrics()
 
     def _write_metrics(self) -> None:
-        with written_whole(self._metrics) as partial, partial.open("w", encoding="utf-8", newline="") as file:
+        with written_whole(self._metrics, _WRITER) as partial, partial.open("w", encoding="utf-8", newline="") as file:
             writer = csv.DictWriter(file, [field.name for field in fields(Progress)])
             writer.writeheader()
             writer.writerows(asdict(told) for told in self._history)
@@ -291,7 +316,7 @@ class _State:
 
 #: Classifier, optimizer and plateau, as they are or wrapped by accelerate.
 _Parts = tuple[Any, Any, Any]
-_AGAIN = "remove it to start the training again."
+_AGAIN = f"remove it and {METRICS} to start the training again."
 
 
 def _states_after_a_step(parts: _Parts) -> list[Any]:

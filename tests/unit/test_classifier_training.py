@@ -13,6 +13,7 @@ from test_classifier import NETWORK
 
 from steering_core.classifier import ClassifierSettings, MapLayout, RelationClassifier, TransformerSettings
 from steering_core.described import parse_json
+from steering_core.files import only_writer
 from steering_core.relations import CARDINAL_RELATIONS
 from steering_core.training.augmentation import augmented
 from steering_core.training.dataset import Records
@@ -121,6 +122,23 @@ def test_the_folder_of_another_training_is_refused(tmp_path):
         train(tmp_path, rate=1e-4)
 
 
+def test_a_log_of_somebody_else_is_left_alone(tmp_path):
+    (tmp_path / METRICS).write_text("mine")
+    with pytest.raises(ValueError, match=r"has metrics\.csv, which would be replaced, and no checkpoint\.pt"):
+        train(tmp_path)
+    assert (tmp_path / METRICS).read_text() == "mine"
+
+
+def test_a_folder_has_one_training_at_a_time_which_clears_away_what_a_killed_one_left(tmp_path):
+    left = tmp_path / "checkpoint.pt.training.partial"
+    with only_writer(tmp_path, "training", "training"):
+        left.write_bytes(b"half")
+        with pytest.raises(ValueError, match=r"Another training is writing into .*Wait until it has ended, or give"):
+            train(tmp_path, epochs_at_most=1)
+    train(tmp_path, epochs_at_most=1)
+    assert not left.exists()
+
+
 def test_a_damaged_checkpoint_is_named(tmp_path):
     (tmp_path / "checkpoint.pt").write_bytes(b"nothing")
     with pytest.raises(ValueError, match=r"checkpoint\.pt is damaged"):
@@ -181,7 +199,7 @@ def test_a_full_disk_leaves_the_last_checkpoint(tmp_path):
             train(tmp_path, on_epoch=fill, **SHORT)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
-    assert sorted(file.name for file in tmp_path.iterdir()) == ["checkpoint.pt", METRICS]
+    assert sorted(file.name for file in tmp_path.iterdir()) == [".training.lock", "checkpoint.pt", METRICS]
     _, seen = train(tmp_path, **SHORT)
     assert [told.epoch for told in seen] == [2, 3] and epochs_of(tmp_path) == [1, 2, 3]
 
@@ -243,13 +261,13 @@ def test_a_checkpoint_of_anything_else_is_told_on_one_line(checkpoint, tmp_path,
     with pytest.raises(ValueError) as refused:
         train(tmp_path, **SHORT)
     (line,) = str(refused.value).splitlines()
-    assert "checkpoint.pt" in line and "remove it to start the training again" in line
+    assert "checkpoint.pt" in line and "remove it and metrics.csv to start the training again" in line
 
 
 @pytest.mark.parametrize("value", [[1], 7, {}, torch.zeros(3)])
 def test_a_file_that_is_no_checkpoint_is_told_on_one_line(tmp_path, value):
     torch.save(value, tmp_path / "checkpoint.pt")
-    with pytest.raises(ValueError, match=r"checkpoint\.pt: .*remove it to start the training again\.$"):
+    with pytest.raises(ValueError, match=r"checkpoint\.pt: .*remove it and metrics.csv to start the training again\.$"):
         train(tmp_path)
 
 

@@ -24,7 +24,7 @@ from steering_core.layers import default_layers
 from steering_core.losses import CentroidLoss
 from steering_core.miniature.networks import build_unet
 from steering_core.schedule import DESCENT, GUIDANCE, SteeringSchedule
-from steering_core.steering import Steering
+from steering_core.steering import Steering, SteeringError
 
 STEPS = 6
 SCHEDULERS = [
@@ -301,6 +301,13 @@ def test_schedulers_without_noise_levels_are_refused(rescheduled, pipeline):
         pipeline.scheduler = before
 
 
+def test_times_that_are_none_of_the_training_are_refused(rescheduled):
+    options = {"timestep_type": "continuous", "prediction_type": "v_prediction"}
+    pipeline = rescheduled("EulerDiscreteScheduler", **options)
+    with pytest.raises(ValueError, match="timestep type continuous"):
+        sample(pipeline, make_steering(pipeline))
+
+
 def test_predictions_of_another_kind_are_refused(rescheduled):
     pipeline = rescheduled("LCMScheduler", prediction_type="flow_velocity")
     with pytest.raises(ValueError, match="flow_velocity"), steered(pipeline, make_steering(pipeline)):
@@ -321,6 +328,15 @@ def test_tokens_are_where_the_text_encoder_finds_them(pipeline):
     assert [token.index for token in tokens] == list(range(len(ids)))
     assert tokens[0].text == tokens[-1].text == ""
     assert "".join(token.text for token in tokens) == PROMPT.replace(" ", "")
+
+
+@pytest.mark.parametrize("scale", [5.0, 1.0])
+def test_a_call_with_several_prompts_is_refused(pipeline, scale):
+    with pytest.raises(SteeringError, match="several prompts"):
+        sample(pipeline, make_steering(pipeline), prompt=[PROMPT, "a dog and a cat"], guidance_scale=scale)
+    alike = make_steering(pipeline)
+    sample(pipeline, alike, prompt=[PROMPT, PROMPT], guidance_scale=scale)
+    assert alike.trace
 
 
 def test_a_prompt_that_is_cut_off_is_refused(pipeline):

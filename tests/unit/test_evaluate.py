@@ -12,11 +12,12 @@ import sys
 import pytest
 import torch
 from PIL import Image
+from tiny_pipelines import autoencoder, qwen_autoencoder
 from transformers import BitImageProcessor, CLIPConfig, CLIPImageProcessor, CLIPModel, Dinov2Config, Dinov2Model
 
 from steering_core.cli.main import main
 from steering_core.evaluation.boxes import Box, Found
-from steering_core.evaluation.encoders import TransformersEncoder
+from steering_core.evaluation.encoders import AutoencoderEncoder, TransformersEncoder
 from steering_core.evaluation.page import html_page
 from steering_core.evaluation.results import RULES, VISOR, arm_results
 from steering_core.evaluation.runs import Arm, Cost, Drawn, EvaluationFolder
@@ -172,6 +173,26 @@ def test_a_stopped_run_goes_on(evaluated, tmp_path):
     assert main([*SMALL, "--loss", "none,centroid", "--out", str(tmp_path), "--batch", "1"]) == 0
     assert pictures_in(tmp_path) == alone
     assert alone.keys() <= pictures_in(evaluated).keys()
+
+
+@pytest.mark.parametrize("make", [autoencoder, qwen_autoencoder])
+def test_pictures_have_features_by_any_autoencoder(make):
+    torch.manual_seed(0)
+    encoder, pictures = AutoencoderEncoder(make().eval()), [Image.effect_noise((64, 64), 9).convert("RGB")] * 2
+    features = encoder(pictures)
+    assert features.shape[0] == 2 and features.isfinite().all()
+
+
+@pytest.mark.parametrize("kept", [0, 300], ids=["empty", "half"])
+def test_a_damaged_picture_is_named(tmp_path, kept):
+    folder = EvaluationFolder(tmp_path, Suite("mine", (DOG_ABOVE_CAT,), (0,)), {})
+    file = folder.picture("none", 0, 0)
+    file.parent.mkdir(parents=True)
+    Image.effect_noise((64, 64), 50).save(file)
+    file.write_bytes(file.read_bytes()[:kept])
+    with pytest.raises(ValueError, match=r"is no picture that can be read: .*Remove it") as told:
+        folder.read_picture("none", 0, 0)
+    assert str(file) in str(told.value)
 
 
 def test_two_processes_make_the_same_pictures_as_one(evaluated, tmp_path):

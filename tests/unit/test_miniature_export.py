@@ -43,6 +43,16 @@ def test_a_folder_is_replaced_and_its_card_kept(folder, pipeline):
     check_exported(folder)
 
 
+def test_copies_beside_it_are_nobodys_but_the_users(tmp_path, pipeline):
+    copies = [tmp_path / f"miniature{ending}" for ending in (".before", ".partial")]
+    for copy in copies:
+        copy.mkdir()
+        (copy / "kept").touch()
+    for _ in range(2):
+        export(pipeline, PREVIEW, tmp_path / "miniature")
+    assert all((copy / "kept").exists() for copy in copies)
+
+
 def test_a_link_stays_one(folder, pipeline):
     link = folder.with_name("link")
     link.symlink_to(folder.name)

@@ -101,6 +101,8 @@ def test_geneval_gives_its_positions(tmp_path):
         geneval_line(include=[{"class": "cat"}, {"class": "dog", "position": ["behind", 0]}]),
         geneval_line(include=[{"class": "cat"}, {"class": "dog", "position": ["above", 1]}]),
         geneval_line(prompt=3),
+        geneval_line(include=[{"class": "cat"}, {"class": "cat", "position": ["above", 0]}]),
+        geneval_line(include=[{"class": "cat"}, {"class": "bus", "position": ["above", 0]}]),
     ],
 )
 def test_what_is_not_genevals_is_refused_with_its_line(tmp_path, line):
@@ -134,6 +136,11 @@ def test_t2i_compbench_gives_all_its_relations(tmp_path):
     assert suite.seeds == tuple(range(42, 52))
     file.write_text("a girl on the top of a frog\na girl and a frog\n")
     with pytest.raises(ValueError, match=r"spatial_val\.txt: line 2.*on side of"):
+        t2i_compbench_suite(file)
+    file.write_text("a cup on the top of a table.")
+    assert t2i_compbench_suite(file).prompts[0].relations == (("cup", Relation.ABOVE, "table"),)
+    file.write_text("a girl near a frog\na dog near a dog\n")
+    with pytest.raises(ValueError, match=r"line 2: relations between two objects"):
         t2i_compbench_suite(file)
 
 

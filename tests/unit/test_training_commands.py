@@ -62,6 +62,15 @@ def test_options_come_from_a_file_and_the_command_line_wins(tmp_path, capsys):
     assert len((tmp_path / "out" / "metrics.csv").read_text().splitlines()) == 2
 
 
+def test_a_folder_with_files_of_somebody_else_is_refused_before_the_training(tmp_path, capsys):
+    record(tmp_path / "a", 4)
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "report.json").write_text("mine")
+    assert train(tmp_path / "a", tmp_path / "a", tmp_path / "out") == 2
+    assert "has report.json, which would be replaced" in capsys.readouterr().err
+    assert [file.name for file in (tmp_path / "out").iterdir()] == ["report.json"]
+
+
 def test_objects_can_be_left_out_of_training_and_are_told_apart_in_the_report(tmp_path, capsys):
     record(tmp_path / "a", 24)
     shown = {name for pair in read_records(tmp_path / "a", read_manifest(tmp_path / "a")).objects[:2] for name in pair}

@@ -37,6 +37,8 @@ from .schedulers import (
 
 #: Inputs of the network that have the pictures of one adapter in their first axis, or none.
 _NOT_BATCHED = ("ip_adapter_masks",)
+#: Vectors of one prompt that were computed in one batch differ by less than this share.
+_ROUNDING = 0.02
 
 
 @contextmanager
@@ -54,7 +56,8 @@ def steered(pipeline: DiffusionPipeline, steering: Steering) -> Iterator[Steerin
         ValueError: the pipeline or the prediction type is of another kind, the scheduler does not tell its noise
             levels, the network keeps parts of earlier steps, the loss cannot read it, or cannot score one of the
             relations; or the schedule has restarts, for which the pipeline has to be called by ``generate``.
-        SteeringError: by a call, before its first step, when its prompt is shorter than the steering's.
+        SteeringError: by a call, before its first step, when its prompt is shorter than the steering's, or it has
+            several.
     """
     if steering.schedule.restarts and steering.scene.relations:
         raise ValueError(
@@ -236,14 +239,13 @@ class SteeredRun:
             given: the network's arguments in the first call of the step.
         """
         if self._number == 0:
-            self._check_tokens(len(given[self._kind.context][0]))
+            self._check_prompt(given)
         level = noise_level(self._scheduler, given.get("timestep", 0))
         step = SamplingStep(self._number, self._steps(), level.progress)
         if not self._steering.is_active(step.number, step.steps):
             return
         whole = self._latent(given)
-        parts = self._kind.parts(self._pipeline, whole)
-        which = 0 if self._kind.prompted == FIRST_HALF else -1
+        parts, which = self._prompted_part(whole)
         latent = whole.chunk(parts)[which]
 
         is_bound = step.number < self._steering.bound_steps(step.steps)
@@ -314,8 +316,21 @@ class SteeredRun:
         assert isinstance(self._readable, Transformer)
         return slice(None), slice(prod(self._readable.size_in_tokens((), given))), channels
 
-    def _check_tokens(self, keys: int) -> None:
-        """The steering's tokens lie within the prompt that is sampled."""
+    def _prompted_part(self, whole: Tensor) -> tuple[int, int]:
+        """How many parts a batch has, and which of them is the prompt's: 0 or -1."""
+        return self._kind.parts(self._pipeline, whole), 0 if self._kind.prompted == FIRST_HALF else -1
+
+    def _check_prompt(self, given: dict[str, Any]) -> None:
+        """All pictures are of one prompt, and the steering's tokens lie within it."""
+        whole = self._latent(given)
+        parts, which = self._prompted_part(whole)
+        first, *others = _part(given, parts, which, len(whole), self._kind.listed)[self._kind.context]
+        if not all(_are_alike(first, other) for other in others):
+            raise SteeringError(
+                "prompt: this call draws pictures of several prompts, and the relations are those of one. Call the "
+                "pipeline once for each prompt, steered by its own relations."
+            )
+        keys = len(first)
         if max(index for indices in self._steering.request.tokens for index in indices) >= keys:
             raise SteeringError(
                 f"prompt: the steering's relations lie beyond the {keys} tokens that the network is given, so they "
@@ -327,6 +342,14 @@ class SteeredRun:
         if hasattr(self._pipeline, "num_timesteps"):
             return self._pipeline.num_timesteps
         return len(self._scheduler.timesteps)
+
+
+def _are_alike(vectors: Tensor, other: Tensor) -> bool:
+    """Whether two prompts' vectors (tokens, width) are those of one, but for rounding."""
+    if vectors.shape != other.shape:
+        return False
+    difference, size = (one.float().norm() for one in (vectors - other, vectors))
+    return bool(difference <= _ROUNDING * size)
 
 
 def _part(value: Any, parts: int, which: int, batch: int, listed: tuple[str, ...] = ()) -> Any:

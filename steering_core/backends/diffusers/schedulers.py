@@ -62,6 +62,11 @@ def check_scheduler(scheduler: SchedulerMixin) -> None:
             f"{name} is set to the prediction type {predicted}. Set it to one of {', '.join(_PREDICTION_PER_NOISE)}, "
             f"whichever the network was trained for."
         )
+    if scheduler.config.get("timestep_type", "discrete") != "discrete":
+        raise ValueError(
+            f"{name} is set to the timestep type {scheduler.config.timestep_type}, whose times tell no place in "
+            f"alphas_cumprod. Set it to discrete, if the network was trained for that."
+        )
 
 
 def check_steps(scheduler: SchedulerMixin, steps: int) -> None:

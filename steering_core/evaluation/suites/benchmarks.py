@@ -14,7 +14,7 @@ import numpy as np
 from ...described import brief, described, parse_json, unencodable
 from ...relations import CARDINAL_RELATIONS, Relation, with_article
 from ..names import COCO_NAMES
-from .suite import ScenePrompt, Suite, evenly
+from .suite import ScenePrompt, Suite, evenly, stated
 
 #: Four pictures of a prompt, ten for T2I-CompBench, from seed 42 on.
 _FOUR_SEEDS, _TEN_SEEDS = tuple(range(42, 46)), tuple(range(42, 52))
@@ -28,7 +28,7 @@ _T2I_RELATIONS = {
     "near": Relation.NEAR,
     "on side of": Relation.NEAR,
 }
-_T2I_PROMPT = re.compile(rf"an? (?P<subject>.+?) (?P<relation>{'|'.join(_T2I_RELATIONS)}) an? (?P<object>.+)")
+_T2I_PROMPT = re.compile(rf"an? (?P<subject>.+?) (?P<relation>{'|'.join(_T2I_RELATIONS)}) an? (?P<object>.+?)\.?")
 
 
 def visor_suite(count: int | None = None, seed: int = 0) -> Suite:
@@ -95,7 +95,7 @@ def _geneval_prompt(entry: _GenEvalLine, source: str) -> ScenePrompt:
             for text in (entry.prompt, *(one.name for one in wanted)):
                 if told := unencodable(text):
                     raise ValueError(f"{source}: {told}")
-            return ScenePrompt(((wanted[1].name, _GENEVAL_RELATIONS[phrase], wanted[0].name),), entry.prompt)
+            return stated([(wanted[1].name, _GENEVAL_RELATIONS[phrase], wanted[0].name)], entry.prompt, source)
     raise ValueError(
         f"{source}: two objects to include were expected, the second with a position to the first, one of "
         f"{', '.join(_GENEVAL_RELATIONS)}; not {brief(entry.include)}."
@@ -116,7 +116,7 @@ def t2i_compbench_suite(file: Path) -> Suite:
             raise ValueError(
                 f"{source}: two objects with {', '.join(_T2I_RELATIONS)} between them were expected, not {brief(line)}."
             )
-        prompts.append(ScenePrompt(((found["subject"], _T2I_RELATIONS[found["relation"]], found["object"]),), line))
+        prompts.append(stated([(found["subject"], _T2I_RELATIONS[found["relation"]], found["object"])], line, source))
     return Suite("t2i_compbench_spatial", tuple(prompts), _TEN_SEEDS)
 
 

@@ -9,7 +9,7 @@ from ...described import brief, described, parse_json, unencodable
 from ...parser import parse
 from ...relations import Place, Relation
 from .benchmarks import read_lines
-from .suite import ScenePrompt, Suite
+from .suite import ScenePrompt, Suite, stated
 
 #: What the name of a file of JSON lines ends in.
 _OF_JSON = (".jsonl", ".json")
@@ -79,11 +79,4 @@ def _from_json(line: str, source: str) -> ScenePrompt:
         return _parsed(entry.prompt, source)
     if not entry.relations or not entry.prompt.strip():
         raise ValueError(f"{source}: a prompt and one or more relations were expected, not {brief(line)}.")
-    if any(subject == object for subject, _, object in entry.relations):
-        raise ValueError(f"{source}: relations between two objects were expected, not {brief(entry.relations)}.")
-    try:
-        prompt = ScenePrompt(entry.relations, entry.prompt)
-        prompt.scene  # noqa: B018, asked for its error
-    except ValueError as error:
-        raise ValueError(f"{source}: {error}") from error
-    return prompt
+    return stated(entry.relations, entry.prompt, source)

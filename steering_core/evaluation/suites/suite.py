@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from ...described import brief
 from ...editing import find_phrase
 from ...relations import (
     CARDINAL_RELATIONS,
@@ -108,6 +109,27 @@ class PromptsError(ValueError):
     def __init__(self, message: str, repeated: str | None) -> None:
         super().__init__(message)
         self.repeated = repeated
+
+
+def stated(relations: Sequence[Triplet], wording: str, source: str) -> ScenePrompt:
+    """What a line of a file asks for.
+
+    Args:
+        relations: that it states.
+        wording: its prompt.
+        source: the line, for errors.
+
+    Raises:
+        ValueError: a relation is one of an object to itself, or lacks its object, or the prompt does not have a name.
+    """
+    if any(subject == object for subject, _, object in relations):
+        raise ValueError(f"{source}: relations between two objects were expected, not {brief(list(relations))}.")
+    try:
+        prompt = ScenePrompt(tuple(relations), wording)
+        prompt.scene  # noqa: B018, asked for its error
+    except ValueError as error:
+        raise ValueError(f"{source}: {error}") from error
+    return prompt
 
 
 @dataclass(frozen=True)

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Generator, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
-from filelock import FileLock, Timeout
-
 from ...described import parse_json
-from ...files import remove_unfinished
+from ...files import only_writer
 from ..recording import Record, RecordableModel, RecordingSettings, record
 from ..sources import Source
 from .manifest import Manifest, claim, shard_file
@@ -43,8 +40,8 @@ def write_dataset(
             it, or the model's maps are no finite numbers.
         OSError: the disk is full, or the folder is no place to write.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    with _only_writer(folder, process) as writer:
+    writer = f"writer{process}"  # each process has a lock
+    with only_writer(folder, writer, "recording"):
         # What the manifest will be read as, in which there are no tuples.
         described_source = parse_json(json.dumps(dict(source.description), allow_nan=False), "The pictures")
         manifest = Manifest(
@@ -66,25 +63,3 @@ def _recorded(
     for first in range(examples.start, examples.stop, batch):
         chosen = [source[index] for index in range(first, min(first + batch, examples.stop))]
         yield from record(model, chosen, settings, first)
-
-
-@contextmanager
-def _only_writer(folder: Path, process: int) -> Iterator[str]:
-    """The folder is written by one recording at a time, of which each process has a lock; gives the writer's name.
-
-    The system gives a lock up when its process ends, however it ends.
-    """
-    writer = f"writer{process}"
-    # A generator may be closed by another thread than the one that it ran in.
-    lock = FileLock(str(folder / f".{writer}.lock"), thread_local=False)
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        raise ValueError(
-            f"Another recording is writing into {folder}. Wait until it has ended, or give another folder."
-        ) from None
-    try:
-        remove_unfinished(folder, writer)
-        yield writer
-    finally:
-        lock.release()

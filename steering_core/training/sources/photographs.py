@@ -13,9 +13,10 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageOps
 
-from ...described import brief, one_line
+from ...described import brief
 from ...evaluation.boxes import Box
 from ...files import sha256_of
+from ...pictures import opened_picture
 from ...places import path_within
 from ...relations import Relation
 from .clear_relation import unambiguous_relation
@@ -23,7 +24,7 @@ from .example import Example
 
 #: Of a picture with more objects, only so many are paired: there are as many pairs as the square of them.
 _MOST_PAIRED = 100
-#: A photograph is in one of these; Pillow reads others by running programs.
+#: A photograph is in one of these.
 _PICTURE_FORMATS = ("BMP", "GIF", "JPEG", "PNG", "TIFF", "WEBP")
 #: An object of which less than this share lies in the square that is recorded is not seen there.
 _LEAST_WITHIN = 0.5
@@ -178,12 +179,9 @@ def _read_picture(file: Path, size: tuple[int, int]) -> Image.Image:
     Args:
         size: (width, height) by the annotations; a copy that was scaled will do.
     """
-    try:
-        with Image.open(file, formats=_PICTURE_FORMATS) as opened:
-            upright = opened if _has_shape(opened.size, size) else ImageOps.exif_transpose(opened)
-            picture = upright.convert("RGB")
-    except Exception as error:  # Pillow's readers end in whatever a damaged file leads them to
-        raise ValueError(f"{file} is no picture that can be read: {one_line(error)}") from error
+    with opened_picture(file, _PICTURE_FORMATS) as opened:
+        upright = opened if _has_shape(opened.size, size) else ImageOps.exif_transpose(opened)
+        picture = upright.convert("RGB")
     if not _has_shape(picture.size, size):
         raise ValueError(
             f"{file} has {picture.width} × {picture.height} pixels, where its annotations have {size[0]} × {size[1]}, "
