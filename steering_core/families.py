@@ -148,10 +148,12 @@ class NetworkInputs:
     Attributes:
         size: (frames, H, W) of the latent.
         text: how many text tokens the attention sees; more than the conditioning's where the network pads.
+        brought: see ``Spans``.
     """
 
     size: tuple[int, int, int]
     text: int
+    brought: Callable[[], tuple[int, int]] | None = None
 
 
 @dataclass(frozen=True)
@@ -213,6 +215,7 @@ class Family:
             texts=lengths[TEXT],
             first=max(0, inputs.text - conditioning) if self.pads_left else 0,
             references=begins.get(REFERENCES),
+            brought=inputs.brought,
         )
 
     def size_in_tokens(self, network: nn.Module, inputs: NetworkInputs) -> tuple[int, int, int]:

@@ -241,6 +241,7 @@ class Spans:
         texts: how many keys the text has.
         first: where the conditioning begins in the text.
         references: where tokens of reference pictures stand, if there are any; none where there can be none.
+        brought: tells, when a call is read, how many tokens others have put before the text, and how many after it.
     """
 
     size: tuple[int, int, int]
@@ -251,6 +252,7 @@ class Spans:
     texts: int
     first: int = 0
     references: int | None = None
+    brought: Callable[[], tuple[int, int]] | None = None
 
     @property
     def is_joint(self) -> bool:
@@ -258,11 +260,16 @@ class Spans:
         return self.queries > prod(self.size)
 
     def in_call(self, q: Tensor, k: Tensor) -> Spans | None:
-        """The spans with the references of one call of (batch, heads, length, head_dim).
+        """The spans with all that stands in one call of (batch, heads, length, head_dim).
 
         Returns:
             None where it is no call to be read, but a refiner's or a second attention of the image alone.
+
+        Raises:
+            RuntimeError: it cannot be told where the text is.
         """
+        if self.brought is not None:
+            return self._beside(*self.brought()).in_call(q, k)
         queries, keys = q.shape[-2], k.shape[-2]
         if (queries, keys) == (self.queries, self.keys):
             return self
@@ -271,6 +278,23 @@ class Spans:
             return None
         image, text = (begin + more if begin >= self.references else begin for begin in (self.image, self.text))
         return replace(self, queries=queries, keys=keys, image=image, text=text)
+
+    def _beside(self, before: int, after: int) -> Spans:
+        """The spans with so many tokens more before and after the text."""
+        more = before + after
+        image = self.image + (more if self.image > self.text else 0)
+        references = self.references
+        if references is not None and references > self.text:
+            references += more
+        return replace(
+            self,
+            queries=self.queries + (more if self.is_joint else 0),
+            keys=self.keys + more,
+            image=image,
+            text=self.text + before,
+            references=references,
+            brought=None,
+        )
 
 
 class CallWatch(TorchFunctionMode):

@@ -22,6 +22,13 @@ def test_a_model_with_a_control_net_among_its_patches_is_steered(result, family)
     assert told == {"steered": [0, 2], "unsteered": [], "acts": True}
 
 
+def test_tokens_that_a_patch_brings_are_told_from_the_prompts(result):
+    told = result["brought tokens"]
+    assert told["same maps"] and told["looks"] and told["same latent"]
+    assert told["bound"] == [[3, 0], [3, 0]]
+    assert told["changed"] and all("has changed the text's tokens" in step for step in told["changed"])
+
+
 def test_what_easycache_skips_does_not_hang_on_what_steering_looks_at(result):
     assert result["easycache"] == {"same": True, "unsteered": []}
 

@@ -13,6 +13,7 @@ from ...binding import Binding, BoundText
 from ...families import ReadableNetwork
 from ...process_wide import uncompiled_forwards
 from ...steering import Steering
+from .brought import counting_tokens
 from .noise import FollowedSteps
 from .probe import OVERRIDE, attending_by_pytorch, choosing_pytorch
 from .text import tied_conditions
@@ -72,7 +73,7 @@ class BoundForwards:
         if not any(parts):
             return executor(x, t, c_concat, c_crossattn, control, options, **kwargs)
         network = self._guider.inner_model.diffusion_model
-        bound_options = {**options, OVERRIDE: choosing_pytorch(options.get(OVERRIDE))}
+        bound_options = {**counting_tokens(options), OVERRIDE: choosing_pytorch(options.get(OVERRIDE))}
         with (
             self._binding.bound(parts),
             attending_by_pytorch(network),

@@ -7,7 +7,9 @@ rows say was read in ComfyUI 0.33.0 and is held against it by tests/comfyui/test
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from comfy.ldm.modules.attention import BasicTransformerBlock, SpatialTransformer
@@ -33,10 +35,20 @@ from ...families import (
 )
 from ...layers import AttentionLayer
 from ...probe import Projections
+from .brought import brought_tokens
 from .gradients import check_differentiable
 
 _PACKAGE = "comfy.ldm."
 _BLOCKS = (ResBlock, BasicTransformerBlock)
+
+
+def _with_brought(
+    inputs: Callable[[tuple[Any, ...], Mapping[str, Any]], NetworkInputs],
+    args: tuple[Any, ...],
+    kwargs: Mapping[str, Any],
+) -> NetworkInputs:
+    """With the tokens that patches bring."""
+    return replace(inputs(args, kwargs), brought=brought_tokens(kwargs))
 
 
 def _inputs(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> NetworkInputs:
@@ -242,7 +254,8 @@ def _readable(network: nn.Module) -> ReadableNetwork:
             f"steering_core/backends/comfyui/families.py: its blocks, the order of text and image in its attention, "
             f"and its patch (docs/models.md)."
         )
-    return Transformer.of(network, family, _inputs)
+    transformer = Transformer.of(network, family, _inputs)
+    return replace(transformer, inputs=partial(_with_brought, transformer.inputs))
 
 
 def _class_name(kind: type) -> str:

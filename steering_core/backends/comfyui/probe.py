@@ -22,6 +22,7 @@ from ...probe import MapCollector, MapRequest, ProbeComplete
 from ...process_wide import differentiable_attention, uncompiled_forwards
 from ...run_again import reading_with_gradient
 from ...token_maps import TokenMaps
+from .brought import counting_tokens
 from .gradients import make_cast_weights_ordinary, make_rope_differentiable, weights_cast_again
 from .text import Condition
 
@@ -78,6 +79,7 @@ def probe_model(
         patches = transformer_options.get("patches", {})
         name = "input_block_patch_after_skip"
         transformer_options["patches"] = {**patches, name: [*patches.get(name, ()), lambda h, _: h.clone()]}
+    options["transformer_options"] = counting_tokens(transformer_options)
     diffusion_model = guider.inner_model.diffusion_model
     modules = list(diffusion_model.modules())  # one walk: in a large network each takes milliseconds
     make_cast_weights_ordinary(modules)

@@ -169,6 +169,42 @@ def with_control_by_a_patch(name, patched):
     }
 
 
+class Bringing:
+    """A patch like that of core's USO Style Reference, whose tokens stand before the text, or after it."""
+
+    def __init__(self, is_before, changes=False):
+        self.is_before, self.changes = is_before, changes
+
+    def __call__(self, inputs):
+        text = 1.1 * inputs["txt"] if self.changes else inputs["txt"]
+        chance = torch.Generator().manual_seed(3)
+        brought = torch.randn(1, 6, text.shape[2], generator=chance).expand(len(text), -1, -1)
+        places = torch.zeros(len(text), 6, inputs["txt_ids"].shape[2])
+        parts = [(brought, places), (text, inputs["txt_ids"])]
+        tokens, ids = zip(*(parts if self.is_before else parts[::-1]))
+        return {**inputs, "txt": torch.cat(tokens, dim=1), "txt_ids": torch.cat(ids, dim=1)}
+
+
+def with_brought_tokens():
+    """Steered and bound, with tokens on this side of the text and on that: where they stand makes no difference."""
+    scene, runs = Scene(FLUX_MINIATURE_DIR, batch=1), {}
+    for name, patch in {"before": Bringing(True), "after": Bringing(False), "changed": Bringing(True, True)}.items():
+        patched = scene.model.clone()
+        patched.set_model_post_input_patch(patch)
+        model, log = scene.steered(patched, bound=0.25)
+        runs[name] = log.run_of(sampled(scene, model))
+    before, after, changed = runs.values()
+    return {
+        "same maps": all(
+            torch.allclose(one.mean_map, other.mean_map, atol=1e-4) for one, other in zip(before.entries, after.entries)
+        ),
+        "looks": len(before.entries),
+        "same latent": torch.allclose(before.latent, after.latent, atol=1e-2),
+        "bound": [[len(run.binding.bound), len(run.binding.unbound)] for run in (before, after)],
+        "changed": [str(step) for step in (*changed.unsteered, *changed.binding.unbound)],
+    }
+
+
 def pictures_of_frames():
     """What Token Map Preview makes of an autoencoder of videos, and of pictures."""
     return [
@@ -184,6 +220,7 @@ with torch.inference_mode():
             folder.name: with_another_network(folder) for folder in (MINIATURE_DIR, FLUX_MINIATURE_DIR)
         },
         "easycache": with_easycache(),
+        "brought tokens": with_brought_tokens(),
         "control by a patch": {
             "Qwen-Image": with_control_by_a_patch("Qwen-Image", with_qwen_control),
             "Z-Image": with_control_by_a_patch("Z-Image", with_z_image_control),
