@@ -53,12 +53,17 @@ class BroughtTokens:
     def end(self, inputs: dict[str, Any]) -> dict[str, Any]:
         """The last patch."""
         before, after = self._text, inputs.get("txt")
-        if before is not after and before is not None and after is not None:
-            length, more = before.shape[1], after.shape[1] - before.shape[1]
-            begins = [
-                begin for begin in (0, more) if more >= 0 and torch.equal(after[:, begin : begin + length], before)
-            ]
-            # Where no token is added the text may be changed, as long as each stays in its place.
-            self._count = (0, 0) if not more else (begins[0], more - begins[0]) if begins else None
         self._text = None
+        if before is not None and after is not None:
+            self._count = _beside(before, after)
         return inputs
+
+
+def _beside(before: Tensor, after: Tensor) -> tuple[int, int] | None:
+    """How many tokens (batch, tokens, width) stand before and after those of a text; none where it is not found."""
+    length, more = before.shape[1], after.shape[1] - before.shape[1]
+    if not more:  # the text may be changed, as long as each token stays in its place
+        return 0, 0
+    begins = (begin for begin in (more, 0) if torch.equal(after[:, begin : begin + length], before))
+    begin = next(begins, None)
+    return None if begin is None or more < 0 else (begin, more - begin)
