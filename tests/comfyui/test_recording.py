@@ -25,6 +25,10 @@ def test_pictures_become_a_dataset_and_a_classifier_that_steers(result):
     assert [shape[-1] for shape in result["plots"]] == [3, 3]
 
 
+def test_a_steered_model_is_refused_with_what_to_connect(result):
+    assert "Connect the model from before the node that steers it" in result["steered"]
+
+
 def test_the_model_is_as_it_was(result):
     assert result["untouched"]
 

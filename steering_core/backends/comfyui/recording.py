@@ -26,6 +26,7 @@ from .families import readable_network
 from .hashes import patched_hash
 from .noise import progress
 from .probe import probe_model
+from .sampling import is_steered
 from .text import prompt_tokens
 
 
@@ -37,10 +38,15 @@ class RecordableComfyModel:
         size: (width, height) that pictures are cut and scaled to, in pixels.
 
     Raises:
-        ValueError: how the model attends to the prompt is not known.
+        ValueError: how the model attends to the prompt is not known, or it is steered.
     """
 
     def __init__(self, model: ModelPatcher, clip: CLIP, vae: VAE, size: tuple[int, int]) -> None:
+        if is_steered(model):
+            raise ValueError(
+                "model: it is steered, so that its maps would be those of moved latents. Connect the model from before "
+                "the node that steers it."
+            )
         self._model, self._clip, self._vae, self._size = model, clip, vae, size
         self._readable = readable_network(model)
         self.network: tuple[AttentionLayer, ...] = self._readable.layers

@@ -53,7 +53,7 @@ def steer_model(
             gradient, or the loss cannot read it, or cannot score one of the relations.
     """
     wrappers = comfy.patcher_extension.WrappersMP
-    if model.get_wrappers(wrappers.SAMPLER_SAMPLE, _WRAPPER_KEY):
+    if is_steered(model):
         raise ValueError(
             "model: it is steered already. Give the model itself to one steering node only, with all relations: "
             "chain them with Spatial Relation, and add losses up with Combine Losses."
@@ -67,6 +67,11 @@ def steer_model(
     if steering.schedule.bound:
         clone.add_wrapper_with_key(wrappers.APPLY_MODEL, _WRAPPER_KEY, steered.apply_model)
     return clone
+
+
+def is_steered(model: ModelPatcher) -> bool:
+    """Whether it is what ``steer_model`` gives, or made of that."""
+    return bool(model.get_wrappers(comfy.patcher_extension.WrappersMP.SAMPLER_SAMPLE, _WRAPPER_KEY))
 
 
 class _SteeredModel:

@@ -49,7 +49,12 @@ with torch.inference_mode():
     result["plots"] = [list(curves.shape), list(confusion.shape)]
     result["saved"] = (folder / "classifiers" / "mine.safetensors").exists()
     steering = Steering(scene.grounded, LearnedLoss(classifier))
-    moved = scene.sample(backend.steer_model(scene.model, steering))
+    steered = backend.steer_model(scene.model, steering)
+    try:
+        RecordableComfyModel(steered, scene.clip, scene.vae, (128, 128))
+    except ValueError as error:
+        result["steered"] = str(error)
+    moved = scene.sample(steered)
     result["steers"] = bool(moved.isfinite().all()) and not torch.equal(moved, plain)
     result["untouched"] = torch.equal(scene.sample(scene.model), plain)
 report(result)
