@@ -39,10 +39,12 @@ def test_a_look_draws_no_random_numbers_that_a_node_would_draw_in_sampling(resul
     assert told["looks"] and told["same"] and told["draws"]
 
 
-def test_a_picture_beside_one_that_begins_again_draws_what_it_would_alone(result):
-    told = result["random merging and restarts"]
-    assert told["begun again"] == [1 - told["other"]]
-    assert told["same"]
+@pytest.mark.parametrize("node", ["random merging", "EasyCache", "LazyCache"])
+def test_pictures_begin_again_beside_other_nodes_and_the_one_beside_them_stays(result, node):
+    told = result["restarts"][node]
+    assert told["begun again"] == [image for image in range(3) if image != told["other"]]
+    assert told["failures"] == [""]
+    assert told["same"] or node != "random merging"  # what a cache skips hangs on the whole batch
 
 
 def test_weights_of_a_class_of_their_own_stay_of_it(result):

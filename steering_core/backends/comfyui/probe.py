@@ -28,8 +28,8 @@ from .text import Condition
 
 #: The transformer option by which ComfyUI asks what attends.
 OVERRIDE = "optimized_attention_override"
-#: The one in which core's EasyCache keeps what it has seen of a run.
-_EASYCACHE = "easycache"
+#: The one in which core's EasyCache and LazyCache keep what they have seen of a run.
+EASYCACHE = "easycache"
 
 try:
     from comfy.ldm.ernie import model as ernie
@@ -67,8 +67,8 @@ def probe_model(
     transformer_options = options.setdefault("transformer_options", {})
     # Of the attention kernels that may be chosen, this one is known to have a backward.
     transformer_options[OVERRIDE] = choosing_pytorch()
-    if _EASYCACHE in transformer_options:  # what it skips hangs on the forwards that it has seen
-        transformer_options[_EASYCACHE] = transformer_options[_EASYCACHE].clone()
+    if EASYCACHE in transformer_options:  # what it skips hangs on the forwards that it has seen
+        transformer_options[EASYCACHE] = transformer_options[EASYCACHE].clone()
     options.pop("context_handler", None)  # of core's context windows: the maps would show the first window only
     # Of a conditioning for an area only, the maps would show the area only.
     condition = {name: value for name, value in condition.items() if name != "area"}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -12,8 +13,28 @@ from torch import Tensor
 from ...outcomes import Restarts
 from ...restarts import Attempt, begin_again, new_noise
 from ...steering import Steering
+from .probe import EASYCACHE
 
 T = TypeVar("T")
+
+
+@contextmanager
+def cache_of_its_own(transformer_options: dict[str, Any], sampling: Any) -> Iterator[None]:
+    """In this context core's EasyCache and LazyCache begin anew: they know a batch by all of its pictures.
+
+    Args:
+        transformer_options: of the sampler that is run in the context.
+        sampling: the model's ``model_sampling``.
+    """
+    cache = transformer_options.get(EASYCACHE)
+    if cache is None:
+        yield
+        return
+    transformer_options[EASYCACHE] = cache.clone().prepare_timesteps(sampling)
+    try:
+        yield
+    finally:
+        transformer_options[EASYCACHE] = cache
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,7 @@ from .gradients import ordinary_weights
 from .intervals import Intervals, StateCallback, changes_size, resizing
 from .noise import FollowedSteps, input_scale, mask_at, noise_shares, progress, with_kept_region
 from .probe import probe_model
-from .restarting import Beginning
+from .restarting import Beginning, cache_of_its_own
 from .room import loaded_with_room
 from .text import Condition, acting
 
@@ -271,7 +271,8 @@ class SteeredRun:
             for first, last in itertools.pairwise(cuts):
                 x = moved(self, x, first)
                 if schedule.restarts and first == active[-1]:
-                    with keeping_random_state(x.device):
+                    options, sampling = extra_args["model_options"], guider.inner_model.model_sampling
+                    with keeping_random_state(x.device), cache_of_its_own(options["transformer_options"], sampling):
                         begun_again = beginning.begin_again(self._steering, look, sigmas, attempt)
                     x = self._with_attempts(x, begun_again)
                 x = sampled(x, first, last, callback)

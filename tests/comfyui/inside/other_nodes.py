@@ -7,6 +7,7 @@ import torch
 from family_models import ROWS, scene_of
 from setting import (
     EasyCacheNode,
+    LazyCacheNode,
     QwenImageBlockWiseControlNet,
     QwenImageDiffsynthControlnet,
     Scene,
@@ -90,18 +91,22 @@ def with_random_merging(**schedule):
     }
 
 
-def with_random_merging_and_restarts():
-    """Which picture began again, of two, and whether the other is the same."""
-    scene = Scene(batch=2)
-    scene.model = TomePatchModel.execute(scene.model, 0.5)[0]
+def with_restarts(node, *settings):
+    """Which pictures began again, of three that are sampled with a node, and whether the other is the same."""
+    scene = Scene(batch=3)
+    scene.model = node.execute(scene.model, *settings)[0]
     model, log = scene.steered(scene.model, refinements=1)
     plain = log.run_of(sampled(scene, model))
     overlaps = plain.entries[-1].presence.worst_overlap
-    model, log = scene.steered(scene.model, refinements=1, restarts=1, restart_overlap=overlaps.max().item() - 1e-6)
+    model, log = scene.steered(scene.model, refinements=1, restarts=1, restart_overlap=overlaps.min().item() + 1e-6)
     run = log.run_of(sampled(scene, model))
-    other = 1 - int(overlaps.argmax())
-    begun_again = [one.image for restarts in run.restarts for one in restarts.restarted]
-    return {"begun again": begun_again, "other": other, "same": torch.equal(run.latent[other], plain.latent[other])}
+    other = int(overlaps.argmin())
+    return {
+        "begun again": [one.image for restarts in run.restarts for one in restarts.restarted],
+        "failures": [restarts.failure for restarts in run.restarts],
+        "other": other,
+        "same": torch.equal(run.latent[other], plain.latent[other]),
+    }
 
 
 def with_weights_of_a_class():
@@ -226,7 +231,11 @@ with torch.inference_mode():
             "Z-Image": with_control_by_a_patch("Z-Image", with_z_image_control),
         },
         "random merging": {update: with_random_merging(update=update) for update in (DESCENT, GUIDANCE)},
-        "random merging and restarts": with_random_merging_and_restarts(),
+        "restarts": {
+            "random merging": with_restarts(TomePatchModel, 0.5),
+            "EasyCache": with_restarts(EasyCacheNode, 0.2, 0.15, 0.95, False),
+            "LazyCache": with_restarts(LazyCacheNode, 0.2, 0.15, 0.95, False),
+        },
         "pictures of frames": pictures_of_frames(),
         "weights of a class": with_weights_of_a_class(),
     }

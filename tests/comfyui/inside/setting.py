@@ -27,7 +27,7 @@ from comfy_api.torch_helpers import set_torch_compile_wrapper  # noqa: F401, for
 from comfy_extras.nodes_advanced_samplers import SamplerLCMUpscale  # noqa: F401, for the scripts
 from comfy_extras.nodes_context_windows import ContextWindowsManualNode  # noqa: F401, for the scripts
 from comfy_extras.nodes_custom_sampler import BasicGuider, DualCFGGuider  # noqa: F401, for the scripts
-from comfy_extras.nodes_easycache import EasyCacheNode  # noqa: F401, for the scripts
+from comfy_extras.nodes_easycache import EasyCacheNode, LazyCacheNode  # noqa: F401, for the scripts
 from comfy_extras.nodes_edit_model import ReferenceLatent  # noqa: F401, for the scripts
 from comfy_extras.nodes_flux import (  # noqa: F401, for the scripts
     FluxGuidance,
