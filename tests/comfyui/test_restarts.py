@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-SAMPLERS = ["euler", "dpmpp_2m", "euler_ancestral", "dpmpp_sde", "uni_pc"]
+#: Plain, with noise of its own, with two looks at each step, and with history.
+SAMPLERS = ["euler", "euler_ancestral", "dpmpp_sde", "uni_pc"]
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +34,7 @@ def test_the_others_are_as_without_restarts_to_the_bit(result, sampler):
     assert all(same == expected for same in told["predictions"].values())
 
 
-@pytest.mark.parametrize("sampler", SAMPLERS)
+@pytest.mark.parametrize("sampler", ["euler_ancestral", "dpmpp_sde"])
 def test_the_seed_decides(result, sampler):
     assert result["samplers"][sampler]["deterministic"]
 

@@ -202,6 +202,7 @@ def test_the_ways_have_the_settings_that_they_are_named_for(model):
     assert ways["best of 4"].draw.args == (4,)
 
 
+@pytest.mark.parametrize("model", ["miniature", pytest.param("flux_miniature", marks=pytest.mark.slow)], indirect=True)
 def test_all_ways_draw_and_none_as_another(model):
     """Detection chooses the same pictures for the best of 2 and of 4 where none is right."""
     name = "flux_miniature" if isinstance(model, FluxPipeline) else "miniature"

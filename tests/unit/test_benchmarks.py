@@ -467,6 +467,7 @@ def test_places_are_measured(monkeypatch, capsys):
     assert all(row["objects"] == 8 for row in told if row["places"] == "all")
 
 
+@pytest.mark.slow
 def test_inversion_comes_back_to_the_picture():
     model = recordable(load_pipeline(MINIATURE_DIR, "cpu"))
     plain, refined = (coming_back(model, first=0, count=2, steps=50, refinements=refinements) for refinements in (0, 1))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 from functools import partial
 
@@ -81,12 +82,26 @@ def run(monkeypatch, *options):
     proof.main()
 
 
-def test_sessions_add_up_and_the_page_is_of_what_all_ways_have_drawn(tmp_path, monkeypatch, capsys):
+@pytest.fixture(scope="module")
+def one_prompt(tmp_path_factory):
+    """What a session leaves that draws a prompt, and its page beside."""
+    out = tmp_path_factory.mktemp("proof") / "out"
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.setattr(proof, "miniature_settings", partial(miniature_settings, steps=2))
+        page = out.with_name("page.md")
+        run(monkeypatch, "--out", str(out), "--prompts", "1", "--several", "0", "--page", str(page))
+    return out
+
+
+def test_a_session_without_time_draws_nothing(tmp_path, monkeypatch, capsys):
+    run(monkeypatch, "--out", str(tmp_path), "--minutes", "0")
+    assert "unseen pairs: 0 of 384 prompts" in capsys.readouterr().out and not list(tmp_path.rglob("*.png"))
+
+
+def test_sessions_add_up_and_the_page_is_of_what_all_ways_have_drawn(one_prompt, tmp_path, monkeypatch):
     monkeypatch.setattr(proof, "miniature_settings", partial(miniature_settings, steps=2))
+    shutil.copytree(one_prompt.parent, tmp_path, dirs_exist_ok=True)
     out, page = tmp_path / "out", tmp_path / "page.md"
-    run(monkeypatch, "--out", str(out), "--minutes", "0")
-    assert "unseen pairs: 0 of 384 prompts" in capsys.readouterr().out and not list(out.rglob("*.png"))
-    run(monkeypatch, "--out", str(out), "--prompts", "1", "--several", "0", "--page", str(page))
     told = page.read_text()
     assert "### unseen pairs: 1 of 384 prompts" in told and "### 5 objects 3 relations: 0 of 300 prompts" in told
     for way in WAYS:
@@ -114,10 +129,8 @@ def test_other_settings_are_noticed(tmp_path, monkeypatch, capsys):
     assert "run.json was made with other settings: sampling.steps: 2 there, 3 here" in capsys.readouterr().err
 
 
-def test_the_best_of_two_is_one_of_the_two(tmp_path, monkeypatch):
-    monkeypatch.setattr(proof, "miniature_settings", partial(miniature_settings, steps=3))
-    run(monkeypatch, "--out", str(tmp_path), "--prompts", "1", "--several", "0", "--page", str(tmp_path / "page.md"))
-    pictures = tmp_path / "miniature" / "unseen_pairs" / "arms"
+def test_the_best_of_two_is_one_of_the_two(one_prompt):
+    pictures = one_prompt / "miniature" / "unseen_pairs" / "arms"
 
     def of(way: str, seed: int) -> bytes:
         return (pictures / way / "pictures" / f"000000_{seed}.png").read_bytes()

@@ -36,7 +36,7 @@ from nodes import (
 STEPS = 12
 
 with torch.inference_mode():
-    scene, many, detector, result = Scene(batch=1), Scene(batch=8), GlyphDetector(), {}
+    scene, many, detector, result = Scene(batch=1), Scene(batch=4), GlyphDetector(), {}
     parsed, relations = text.encode_prompt(scene.clip, PROMPT)
     _, others = text.encode_prompt(scene.clip, "a photo of a dog to the left of a cat")
     calm, _ = text.encode_prompt(scene.clip, "a photo")
@@ -58,7 +58,7 @@ with torch.inference_mode():
         return common_ksampler(model, 5, STEPS, 5.0, "euler", "normal", positive, negative, scene.latent)[0]["samples"]
 
     def right(latent):
-        """How many of the eight pictures show the relation."""
+        """How many of the pictures show the relation."""
         pictures = scene.vae.decode(latent).movedim(-1, 1)
         triplet = ("giraffe", Relation.ABOVE, "airplane")
         return sum(judge([triplet], found).correct for found in detector.detect(pictures))
