@@ -186,6 +186,14 @@ def test_fused_projections_give_the_same_maps(tiny):
     assert_same_maps(probe_unet(tiny.unet, **inputs()), expected, rtol=1e-4, atol=1e-6)
 
 
+def test_projections_that_are_fused_no_more_give_the_same_maps(tiny):
+    expected = probe_unet(tiny.unet, **inputs())
+    with torch.no_grad():
+        tiny.fuse_qkv_projections(vae=False)
+    tiny.unfuse_qkv_projections(vae=False)
+    assert_same_maps(probe_unet(tiny.unet, **inputs()), expected)
+
+
 def test_a_probe_walks_through_the_network_once(tiny, monkeypatch):
     """In a large network each walk takes milliseconds."""
     walks, named_modules = [], torch.nn.Module.named_modules

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from diffusers import UNet2DConditionModel
 from diffusers.models.attention import BasicTransformerBlock
-from diffusers.models.attention_processor import Attention
+from diffusers.models.attention_processor import Attention, FusedAttnProcessor2_0
 from diffusers.models.resnet import ResnetBlock2D
 from diffusers.models.transformers.transformer_2d import Transformer2DModel
 from torch import Tensor, nn
@@ -183,11 +183,13 @@ def _projections(transformer: Transformer2DModel, attention: Attention) -> Proje
     # Custom Diffusion trains projections of the processor's own in place of the layer's.
     to_q = getattr(attention.processor, "to_q_custom_diffusion", attention.to_q)
     to_k = getattr(attention.processor, "to_k_custom_diffusion", attention.to_k)
+    if isinstance(attention.processor, FusedAttnProcessor2_0):  # what was fused once is said to be ever after
+        to_k = attention.to_kv
     return Projections(
         image=transformer,
         attention=attention,
         q=attention.norm_q or to_q,
-        k=attention.norm_k or (attention.to_kv if attention.fused_projections else to_k),
+        k=attention.norm_k or to_k,
         heads=attention.heads,
         bias=lambda inputs: _bias(attention, inputs),
     )
