@@ -153,7 +153,7 @@ class SteeredKSampler(io.ComfyNode):
             return f"update must be one of {', '.join(UPDATES)}."
         if start_percent is None or end_percent is None:  # linked: known only when it runs
             return True
-        return complaint(lambda: SteeringSchedule(start=start_percent, end=end_percent))
+        return complaint(lambda: SteeringSchedule(start=float(start_percent), end=float(end_percent)))
 
     @classmethod
     def execute(

@@ -88,11 +88,9 @@ class SteeringScheduleNode(io.ComfyNode):
             *_with_values(_optional_inputs(), optional),
         ]
         for one, value in values:
-            if (
-                isinstance(one, (io.Float.Input, io.Int.Input))
-                and value is not None
-                and not one.min <= value <= one.max
-            ):
+            if not isinstance(one, (io.Float.Input, io.Int.Input)) or value is None:
+                continue
+            if not isinstance(value, (int, float)) or not one.min <= value <= one.max:
                 return f"{one.id} must be from {one.min} to {one.max}, not {value}."
         if order is None or any(value is None for _, value in values):
             return True  # linked, so known only when it runs; or missing, which ComfyUI says itself

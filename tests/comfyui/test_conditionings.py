@@ -47,6 +47,12 @@ def test_steps_at_which_the_prompt_does_not_act_are_left_alone(result):
     assert all("does not act at this step" in told for told in result["late steps"])
 
 
+def test_a_default_conditioning_is_steered_where_others_leave_it_room(result):
+    same, told = result["default"]
+    assert same and len(told) == 3 and all("does not act at this step" in one for one in told)
+    assert sorted(set(result["default of a half"])) == [0, 1, 2]
+
+
 @pytest.mark.parametrize("case", ["another prompt", "relations of another prompt"])
 def test_another_prompt_is_refused_with_what_to_connect(result, case):
     assert "Connect the conditioning of the Spatial Relation Parser" in result[case]

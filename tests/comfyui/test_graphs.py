@@ -412,6 +412,7 @@ def test_pictures_begin_again_by_the_schedule_and_the_report_says_so(server, ste
         (_spatial_prompt(strength=-1.0)["prompt"], "smaller than min"),
         (schedule_node(start_percent=0.5), "start < end"),
         (schedule_node(decay=2.0), "decay must be from 0.0 to 1.0"),
+        (schedule_node(decay="slow"), "decay must be from 0.0 to 1.0, not slow"),
         (schedule_node(**{"update.refinements": 1000}), "refinements must be from 0 to 50"),
         (schedule_node(**{"update.step_size": 1e9}), "step_size must be from 0.0 to 10.0"),
         (pack_node("SteeringSchedule", preset="wild", order="together"), "preset must be one of"),

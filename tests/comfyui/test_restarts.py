@@ -59,8 +59,16 @@ def test_pictures_with_conditions_of_their_own_keep_them(result):
     assert result["with conditions of their own"] < 1e-3
 
 
-@pytest.mark.parametrize(("what", "reason"), [("mask", "by a mask"), ("denoise", "denoise below 1")])
-def test_where_a_part_of_a_picture_is_kept_none_begins_again(result, what, reason):
+@pytest.mark.parametrize(
+    ("what", "reason"),
+    [
+        ("mask", "by a mask"),
+        ("denoise", "denoise below 1"),
+        ("keyframes", "keyframes, once passed"),
+        ("momentum", "APG's momentum"),
+    ],
+)
+def test_where_something_of_a_run_is_kept_none_begins_again(result, what, reason):
     told = result["kept"][what]
     assert told["same"] and reason in told["told"][0]
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from types import CellType
 from typing import Any, TypeVar
 
+import comfy.hooks
 import comfy.samplers
 from torch import Tensor
 
@@ -16,6 +18,9 @@ from ...steering import Steering
 from .probe import EASYCACHE
 
 T = TypeVar("T")
+
+#: Of a variable that a function has not set yet.
+_EMPTY_CELL = CellType()
 
 
 @contextmanager
@@ -47,6 +52,8 @@ class Beginning:
         noise: of each picture, (batch, …).
         latent_image: what is denoised, likewise.
         denoise_mask: the part that is, if not all.
+        model_options: of the run.
+        remembered: see ``remembered_by``, before the first step.
     """
 
     guider: comfy.samplers.CFGGuider
@@ -54,6 +61,8 @@ class Beginning:
     noise: Tensor
     latent_image: Tensor | None
     denoise_mask: Tensor | None
+    model_options: Mapping[str, Any]
+    remembered: Sequence[Tensor]
 
     def again(self, sigmas: Tensor, images: Sequence[int], attempt: int) -> Tensor:
         """The sampler's first latent of some pictures, from other noise; see ``restarts.new_noise``."""
@@ -79,7 +88,33 @@ class Beginning:
         empty = self.latent_image is None or not self.latent_image.any()
         if not empty and not self.sampler.max_denoise(self.guider, sigmas):
             return "the run begins with a picture (denoise below 1)"
+        if any(len(hook.hook_keyframe.keyframes) > 1 for hook in self._hooks()):
+            return "the weights' keyframes, once passed, do not come again"
+        known = {id(tensor) for tensor in self.remembered}
+        if any(id(tensor) not in known for tensor in remembered_by(self.model_options)):
+            return "a patch of the guidance goes on from what it saw in earlier steps (APG's momentum does)"
         return ""
+
+    def _hooks(self) -> Iterator[comfy.hooks.Hook]:
+        """Those of all conditionings."""
+        for listed in self.guider.conds.values():
+            for condition in listed:
+                if group := condition.get("hooks"):
+                    yield from group.hooks
+
+
+def remembered_by(model_options: Mapping[str, Any]) -> list[Tensor]:
+    """What functions around the network's calls hold between them, if it may have a row for each picture."""
+    cells = [cell for function in _around_calls(model_options) for cell in getattr(function, "__closure__", None) or ()]
+    held = [cell.cell_contents for cell in cells if cell != _EMPTY_CELL]
+    return [value for value in held if isinstance(value, Tensor) and value.dim()]
+
+
+def _around_calls(model_options: Mapping[str, Any]) -> Iterator[Callable[..., Any] | None]:
+    """The functions of a model's options that patches of the guidance are."""
+    yield from (model_options.get(name) for name in ("model_function_wrapper", "sampler_cfg_function"))
+    for name in ("sampler_pre_cfg_function", "sampler_post_cfg_function"):
+        yield from model_options.get(name, ())
 
 
 def _alike(conds: Mapping[str, Sequence[Mapping[str, Any]]]) -> bool:

@@ -26,7 +26,7 @@ from .gradients import ordinary_weights
 from .intervals import Intervals, StateCallback, changes_size, resizing
 from .noise import FollowedSteps, input_scale, mask_at, noise_shares, progress, with_kept_region
 from .probe import probe_model
-from .restarting import Beginning, cache_of_its_own
+from .restarting import Beginning, cache_of_its_own, remembered_by
 from .room import loaded_with_room
 from .text import Condition, acting
 
@@ -145,7 +145,9 @@ class SteeredRun:
             if changes_size(sampler):
                 raise resizing("SamplerLCMUpscale")
             function = sampler.sampler_function
-            beginning = Beginning(guider, sampler, noise, latent_image, denoise_mask)
+            options = extra_args["model_options"]
+            remembered = remembered_by(options)
+            beginning = Beginning(guider, sampler, noise, latent_image, denoise_mask, options, remembered)
             sampler.sampler_function = self._by_intervals(function, guider, beginning)
             try:
                 return executor(guider, sigmas, extra_args, *rest)

@@ -26,6 +26,8 @@ from .encoders import Encoders, encoders_of
 RELATIONS_ENTRY = "spatial_steering_relations"
 #: Where the tokens of the relations begin in a conditioning of a run.
 _FIRST_TOKEN = "spatial_steering_first_token"
+#: The entry of a conditioning that acts where no other of its list does (Cond Set Default Combine).
+_DEFAULT = "default"
 #: The lists of a guider's conditionings that no picture is to show: what it is pushed away from, and what Perp-Neg
 #: Guider measures from, each by its name in a sentence.
 _NOT_POSITIVE = {"negative": "negative", "empty_negative_prompt": "empty"}
@@ -240,11 +242,23 @@ def acting(conditions: Mapping[str, Sequence[Condition]], sigma: float) -> tuple
         conditions: of a guider while it samples.
         sigma: noise level.
     """
-    for condition, first in tied_conditions(conditions):
-        # Where a timestep range is set, ComfyUI has turned it into noise levels.
-        if condition.get("timestep_end", 0.0) <= sigma <= condition.get("timestep_start", torch.inf):
-            return condition, first
+    for name, listed in conditions.items():
+        acting_now = [condition for condition in listed if _acts(condition, sigma)]
+        covered = any(map(_covers, acting_now))
+        for condition in acting_now if name not in _NOT_POSITIVE else ():
+            if _FIRST_TOKEN in condition and not (covered and _DEFAULT in condition):
+                return condition, condition[_FIRST_TOKEN]
     return None
+
+
+def _acts(condition: Condition, sigma: float) -> bool:
+    # Where a timestep range is set, ComfyUI has turned it into noise levels.
+    return bool(condition.get("timestep_end", 0.0) <= sigma <= condition.get("timestep_start", torch.inf))
+
+
+def _covers(condition: Condition) -> bool:
+    """Whether it acts on the whole picture, so that a default one of its list acts nowhere."""
+    return not {_DEFAULT, "area", "mask"} & condition.keys() and condition.get("strength", 1.0) >= 1
 
 
 def tied_conditions(conditions: Mapping[str, Sequence[Condition]]) -> Iterator[tuple[Condition, int]]:

@@ -4,6 +4,7 @@ import torch
 from setting import (
     PROMPT,
     BasicGuider,
+    ConditioningSetDefaultAndCombine,
     ConditioningSetProperties,
     DualCFGGuider,
     FluxGuidance,
@@ -110,6 +111,16 @@ with torch.inference_mode():
     lately = run(late)
     result["late"] = torch.equal(lately.latent, sampled(scene.model, late).cpu())
     result["late steps"] = [str(step) for step in lately.unsteered]
+    by_default = ConditioningSetDefaultAndCombine().set_default_and_combine(style, parsed)[0]
+    run_by_default = run(by_default)
+    result["default"] = [
+        torch.equal(run_by_default.latent, sampled(scene.model, style).cpu()),
+        [str(step) for step in run_by_default.unsteered],
+    ]
+    half = ConditioningSetDefaultAndCombine().set_default_and_combine(
+        ConditioningSetArea().append(style, 64, 128, 0, 0, 1.0)[0], parsed
+    )[0]
+    result["default of a half"] = [entry.step for entry in run(half).entries]
 
     result["another prompt"] = run(other)
     result["relations of another prompt"] = run(parsed, others)

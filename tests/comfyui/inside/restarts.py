@@ -3,7 +3,19 @@
 import logging
 
 import torch
-from setting import FailingLoss, Scene, backend, model_management, report, sample
+from setting import (
+    APG,
+    ConditioningSetProperties,
+    CreateHookKeyframe,
+    FailingLoss,
+    Scene,
+    SetHookKeyframes,
+    backend,
+    hooks,
+    model_management,
+    report,
+    sample,
+)
 from spatial_steering.steering_core.losses import CentroidLoss
 from spatial_steering.steering_core.miniature.folder import FLUX_MINIATURE_DIR
 from spatial_steering.steering_core.schedule import SteeringSchedule
@@ -30,12 +42,22 @@ with torch.inference_mode():
     look = SteeringSchedule(restarts=1).look_before_restart(STEPS)
     noise = sample.prepare_noise(scene.latent["samples"], 7)
 
-    def run_of(loss=None, sampler="euler", told=None, denoise=1.0, latent=None, mask=None, positive=None, **schedule):
+    def run_of(
+        loss=None,
+        sampler="euler",
+        told=None,
+        denoise=1.0,
+        latent=None,
+        mask=None,
+        positive=None,
+        model=scene.model,
+        **schedule,
+    ):
         """A steered run, told of by a callback."""
         log, given = RunLog(), scene.latent["samples"] if latent is None else latent
         steering = Steering(scene.grounded, loss or CentroidLoss(), SteeringSchedule(refinements=1, **schedule))
         latent = sample.sample(
-            backend.steer_model(scene.model, steering, log),
+            backend.steer_model(model, steering, log),
             noise,
             STEPS,
             5.0,
@@ -121,10 +143,16 @@ with torch.inference_mode():
     picture = torch.randn(PICTURES, 4, 16, 16, generator=torch.Generator().manual_seed(1))
     half = torch.zeros(1, 1, 16, 16)
     half[..., 8:] = 1
+    (first,) = CreateHookKeyframe().create_hook_keyframe(1.0, 0.0)
+    (keyframes,) = CreateHookKeyframe().create_hook_keyframe(0.0, 0.08, first)
+    (changing,) = SetHookKeyframes().set_hook_keyframes(hooks.create_hook_lora({}, 1.0, 0.0), keyframes)
+    (by_keyframes,) = ConditioningSetProperties().set_properties(scene.positive, 1.0, "default", hooks=changing)
     result["kept"] = {}
     for name, given in {
         "mask": {"latent": picture, "mask": half},
         "denoise": {"latent": picture, "denoise": 0.7},
+        "keyframes": {"positive": by_keyframes},
+        "momentum": {"model": APG.execute(scene.model, 1.0, 15.0, 0.5).args[0]},
     }.items():
         run = run_of(restarts=2, restart_overlap=0.0, **given)
         result["kept"][name] = {

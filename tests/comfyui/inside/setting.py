@@ -19,12 +19,14 @@ import comfy.cldm.cldm
 import comfy.ops
 import folder_paths  # noqa: F401, for the scripts
 import torch
+from comfy import hooks  # noqa: F401, for the scripts
 from comfy import lora as loras  # noqa: F401, for the scripts
 from comfy import model_management, quant_ops, sample, samplers, sd  # noqa: F401, for the scripts
 from comfy.controlnet import ControlNet, T2IAdapter  # noqa: F401, for the scripts
 from comfy.ldm.lumina.controlnet import ZImage_Control  # noqa: F401, for the scripts
 from comfy_api.torch_helpers import set_torch_compile_wrapper  # noqa: F401, for the scripts
 from comfy_extras.nodes_advanced_samplers import SamplerLCMUpscale  # noqa: F401, for the scripts
+from comfy_extras.nodes_apg import APG  # noqa: F401, for the scripts
 from comfy_extras.nodes_context_windows import ContextWindowsManualNode  # noqa: F401, for the scripts
 from comfy_extras.nodes_custom_sampler import BasicGuider, DualCFGGuider  # noqa: F401, for the scripts
 from comfy_extras.nodes_easycache import EasyCacheNode, LazyCacheNode  # noqa: F401, for the scripts
@@ -35,7 +37,12 @@ from comfy_extras.nodes_flux import (  # noqa: F401, for the scripts
     FluxKVCache,
 )
 from comfy_extras.nodes_freelunch import FreeU_V2  # noqa: F401, for the scripts
-from comfy_extras.nodes_hooks import ConditioningSetProperties  # noqa: F401, for the scripts
+from comfy_extras.nodes_hooks import (  # noqa: F401, for the scripts
+    ConditioningSetDefaultAndCombine,
+    ConditioningSetProperties,
+    CreateHookKeyframe,
+    SetHookKeyframes,
+)
 from comfy_extras.nodes_model_advanced import (  # noqa: F401, for the scripts
     ModelSamplingDiscrete,
     ModelSamplingSD3,
