@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import shutil
 from functools import partial
 
 import diffusers
@@ -9,6 +10,7 @@ import torch
 from diffusers import UNet2DConditionModel
 from diffusers.models.attention_processor import Attention
 from pipelines import WatchedLoss, attentions, make_steering, probe_unet, state
+from safetensors.torch import load_file, save_file
 from toys import PROMPT
 
 from steering_core.attention import split_heads
@@ -348,6 +350,35 @@ def test_a_folder_is_loaded_as_it_was_saved(pipeline, tmp_path):
     pipeline.save_pretrained(tmp_path / "folder")
     loaded = load_pipeline(tmp_path / "folder", "cpu")
     torch.testing.assert_close(sample(loaded), sample(pipeline))
+
+
+@pytest.mark.parametrize(
+    ("part", "lacks"),
+    [
+        ("text_encoder", "text_model.encoder.layers.0.mlp.fc1.weight"),
+        ("unet", "conv_in.weight"),
+        ("vae", "decoder.conv_out.weight"),
+    ],
+)
+def test_a_network_that_lacks_weights_is_refused(pipeline, tmp_path, part, lacks):
+    """They would be random numbers."""
+    pipeline.save_pretrained(tmp_path)
+    (file,) = (tmp_path / part).glob("*.safetensors")
+    weights = load_file(file)
+    del weights[next(name for name in weights if lacks.endswith(name))]
+    save_file(weights, file, metadata={"format": "pt"})
+    with pytest.raises(ValueError, match=rf"{part} lacks 1 of its network's weights, .*{lacks.split('.')[-2]}"):
+        load_pipeline(tmp_path, "cpu")
+
+
+@pytest.mark.parametrize("folder", ["empty", "none"])
+def test_a_tokenizer_without_words_is_refused(pipeline, tmp_path, folder):
+    pipeline.save_pretrained(tmp_path)
+    shutil.rmtree(tmp_path / "tokenizer")
+    if folder == "empty":
+        (tmp_path / "tokenizer").mkdir()
+    with pytest.raises(ValueError, match=r"tokenizer has no vocabulary: .*tokenizer\.json was expected"):
+        load_pipeline(tmp_path, "cpu")
 
 
 @pytest.mark.parametrize("kind", ["nothing", "file", "other pipeline"])

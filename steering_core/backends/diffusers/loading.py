@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,13 +11,15 @@ from typing import Any
 
 import diffusers
 import torch
-from diffusers import DiffusionPipeline
+import transformers
+from diffusers import DiffusionPipeline, ModelMixin
 from diffusers.utils import is_accelerate_available
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from ...described import brief, described, one_line, read_json
-from ...hub import loading_from, local_folder
+from ...hub import HERE, loading_from, local_folder
 from ...steering import Steering
 from ...weights import weights_hash
 from .pipelines import PIPELINES, PipelineKind, kind_named, kind_of
@@ -85,7 +87,49 @@ def _load(
         options[kind.network] = network.from_single_file(
             str(file), config=str(folder), subfolder=kind.network, local_files_only=True, dtype=dtype
         )
-    return of.from_pretrained(folder, low_cpu_mem_usage=is_accelerate_available(), trust_remote_code=False, **options)
+    options |= _networks(folder, index, options)
+    pipeline = of.from_pretrained(folder, trust_remote_code=False, **options)
+    for name, part in pipeline.components.items():
+        _check_tokens(folder / name, getattr(part, "tokenizer", part))
+    return pipeline
+
+
+def _networks(folder: Path, index: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, nn.Module]:
+    """The networks of a pipeline's folder, each with all of its weights.
+
+    Loaded as a part of the pipeline, one whose file lacks some would draw by random numbers in their place.
+
+    Args:
+        index: of each part its library and class.
+        given: parts that are not to be loaded, by their names, and the ``dtype``.
+
+    Raises:
+        ValueError: a file lacks weights.
+    """
+    networks = {}
+    for name, named in index.items():
+        library, kind = named if isinstance(named, list) and len(named) == 2 else (None, None)
+        of = getattr({"diffusers": diffusers, "transformers": transformers}.get(library), str(kind), None)
+        if name in given or not (isinstance(of, type) and issubclass(of, (ModelMixin, PreTrainedModel))):
+            continue
+        options = HERE if library == "transformers" else {"low_cpu_mem_usage": is_accelerate_available()}
+        options = {**options, "local_files_only": True, "dtype": given["dtype"], "output_loading_info": True}
+        networks[name], told = of.from_pretrained(folder / name, **options)
+        if missing := sorted(told["missing_keys"]):
+            raise ValueError(f"{folder / name} lacks {len(missing)} of its network's weights, {missing[0]} first")
+    return networks
+
+
+def _check_tokens(folder: Path, tokenizer: Any) -> None:
+    """Refuse a tokenizer whose folder has no vocabulary: transformers makes one without words of it.
+
+    Raises:
+        ValueError: names the files, one of which was expected.
+    """
+    if isinstance(tokenizer, PreTrainedTokenizerBase):
+        files = tokenizer.vocab_files_names.values()
+        if not any((folder / file).is_file() for file in files):
+            raise ValueError(f"{folder} has no vocabulary: {' or '.join(files)} was expected there")
 
 
 def _components_of(file: Path, components: str | Path | None) -> str | Path:

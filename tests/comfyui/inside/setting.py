@@ -19,9 +19,15 @@ import comfy.cldm.cldm
 import comfy.ops
 import folder_paths  # noqa: F401, for the scripts
 import torch
-from comfy import hooks  # noqa: F401, for the scripts
+from comfy import (  # noqa: F401, for the scripts
+    hooks,
+    model_management,
+    quant_ops,
+    sample,
+    samplers,
+    sd,
+)
 from comfy import lora as loras  # noqa: F401, for the scripts
-from comfy import model_management, quant_ops, sample, samplers, sd  # noqa: F401, for the scripts
 from comfy.controlnet import ControlNet, T2IAdapter  # noqa: F401, for the scripts
 from comfy.ldm.lumina.controlnet import ZImage_Control  # noqa: F401, for the scripts
 from comfy_api.torch_helpers import set_torch_compile_wrapper  # noqa: F401, for the scripts
