@@ -140,10 +140,15 @@ Steered = TypeVar("Steered", Relation, Place)
 def _displacement(relation: Relation | Place, offset: tuple[float, float]) -> float:
     """How far an offset (dx, dy) goes in a relation's direction; without one, how far it falls short of its reach."""
     if not any(relation.direction):
-        return relation.reach - math.hypot(*offset)
-    return min(part * sign for part, sign in zip(offset, relation.direction) if sign)
+        far = relation.reach - math.hypot(*offset)
+    else:
+        far = min(part * sign for part, sign in zip(offset, relation.direction) if sign)
+    return round(far, _DIGITS)
 
 
+#: Decimals of a share of the picture's width beyond which there is but what rounding has left: centres of pixels that
+#: are the same must not differ.
+_DIGITS = 10
 #: Of the picture, (x, y).
 MIDDLE = (0.5, 0.5)
 

@@ -12,6 +12,11 @@ def fault(error: BaseException) -> str:
     return " ".join(f"{type(error).__name__}: {error}".split())
 
 
+def sentence(error: BaseException) -> str:
+    """What an error says, with a full stop, so that another sentence can follow."""
+    return f"{str(error).rstrip('.')}."
+
+
 def several(items: Sequence[str], separator: str = "; ", most: int = _MOST) -> str:
     """The items one after the other; of many the first few, and how many more there are."""
     left = len(items) - most

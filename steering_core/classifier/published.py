@@ -14,6 +14,7 @@ from ..described import brief, described
 from ..layers import PUBLISHED_NETWORKS, published_order
 from ..pickled import read_pickled
 from ..relations import Relation
+from ..wording import sentence
 from .layout import MapLayout
 from .network import UP, ClassifierDescription
 from .settings import ClassifierSettings, TransformerSettings
@@ -144,7 +145,7 @@ def read_published(file: Path, network_name: str | None) -> tuple[ClassifierDesc
         checkpoint = read_pickled(file)
     except ValueError as error:
         raise ValueError(
-            f"{error} A released relation classifier or a .safetensors file of ours was expected."
+            f"{sentence(error)} A released relation classifier or a .safetensors file of ours was expected."
         ) from error
     needed = [field.name for field in fields(_Published) if field.default is MISSING]
     if not isinstance(checkpoint, Mapping) or not checkpoint.keys() >= set(needed):

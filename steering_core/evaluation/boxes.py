@@ -7,6 +7,9 @@ from dataclasses import dataclass
 #: x to the right and y downward, in shares of the picture's sides.
 Point = tuple[float, float]
 
+#: Decimals of a pixel beyond which there is but what rounding has left.
+_DIGITS = 5
+
 
 @dataclass(frozen=True)
 class Box:
@@ -37,7 +40,7 @@ class Box:
     def offset_from(self, other: Box, size: tuple[int, int]) -> Point:
         """From the other's centre to this one's, in pixels of a picture of this (width, height)."""
         (x, y), (other_x, other_y) = self.centre, other.centre
-        return (x - other_x) * size[0], (y - other_y) * size[1]
+        return round((x - other_x) * size[0], _DIGITS), round((y - other_y) * size[1], _DIGITS)
 
     @property
     def area(self) -> float:

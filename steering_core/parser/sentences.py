@@ -12,6 +12,8 @@ from .tagger import tags_of
 from .verbs import COPULAS
 from .words import DETERMINERS, HEADINGS, PREPOSITIONS, X, Y
 
+#: A word's letters; accents can stand apart from theirs, as in decomposed Unicode.
+_LETTERS = r"(?:\w[\u0300-\u036f]*)+"
 _LINE_ALONE = rf"(?:\*\*[^*\n]*\*\*:?|(?:{'|'.join(sorted(HEADINGS))}))"
 _TOKEN = re.compile(
     rf"""(?P<weight>:\s*[-+]?(?:\d+(?:\.\d*)?|\.\d+)\s*(?=[)\]}}]))
@@ -22,7 +24,7 @@ _TOKEN = re.compile(
     | (?P<line>\n(?![^\S\n]*of\b))
     | (?P<pause>(?:^|(?<=\n))\#+\ [^\n]*(?=\n) | (?:^|(?<=\n))[^\S\n]*{_LINE_ALONE}[^\S\n]*(?=\n)
         | [,:|\uff0c\u3001–—] | [-/](?=\s) | \[\s?\] | <[^<>]*> | embedding:\S+ | __\w+?__)
-    | (?P<word>\bw/(?=\ )|\b(?:st|mr|mrs|ms|dr)\.(?=\ \w)|\d+(?:[.,]\d+)*\w*|\w+(?:['’-]\w+)*|&|\\\()""",
+    | (?P<word>\bw/(?=\ )|\b(?:st|mr|mrs|ms|dr)\.(?=\ \w)|\d+(?:[.,]\d+)*\w*|{_LETTERS}(?:['’-]{_LETTERS})*|&|\\\()""",
     re.VERBOSE | re.IGNORECASE,
 )
 _ENDS = ("end", "item", "telling")

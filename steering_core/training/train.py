@@ -32,6 +32,7 @@ from ..files import only_writer, written_whole
 from ..pickled import read_pickled
 from ..process_wide import differentiable_attention
 from ..relations import CARDINAL_RELATIONS
+from ..wording import sentence
 from .augmentation import augmented
 from .dataset import Records
 from .settings import TrainingSettings
@@ -267,7 +268,7 @@ class _State:
             kept = described(_Checkpoint, read_pickled(self._file), str(self._file))
             run = parse_json(kept.run, f"{self._file}: run")
         except ValueError as error:
-            raise ValueError(f"{error} It is damaged, or of another version: {_AGAIN}") from error
+            raise ValueError(f"{sentence(error)} It is of no training of this version: {_AGAIN}") from error
         if told := differences(run, json.loads(self._run)):
             raise ValueError(
                 f"{self._file} belongs to a training with other settings or other data: {told}. Give the same as "

@@ -341,6 +341,31 @@ def test_a_call_with_several_prompts_is_refused(pipeline, scale):
     assert alike.trace
 
 
+@pytest.mark.parametrize("when", ["before a call", "after a call"])
+@pytest.mark.parametrize("part", ["scheduler", "unet"])
+def test_another_part_in_a_pipeline_that_is_steered_is_refused(pipeline, part, when):
+    before = getattr(pipeline, part)
+    other = type(before).from_config(before.config)
+    with steered(pipeline, make_steering(pipeline)):
+        if when == "after a call":
+            sample(pipeline)
+        setattr(pipeline, part, other)
+        try:
+            with pytest.raises(SteeringError, match=f"{type(other).__name__} has come into the pipeline"):
+                sample(pipeline)
+        finally:
+            setattr(pipeline, part, before)
+
+
+@pytest.mark.parametrize(
+    ("asked", "told"), [({"steps": 0}, "steps: 1 or more"), ({"steps": -1}, "not -1"), ({"seeds": []}, "seeds: one")]
+)
+def test_nothing_to_draw_is_refused(pipeline, asked, told):
+    options = {"seeds": [0], "steps": 3, **asked}
+    with pytest.raises(ValueError, match=told):
+        generate(pipeline, PROMPT, steering=None, guidance_scale=5.0, **options)
+
+
 def test_a_prompt_that_is_cut_off_is_refused(pipeline):
     with pytest.raises(ValueError, match="too long for the model"):
         ground_prompt(pipeline, "a photo, " * 60 + "of a giraffe above an airplane")

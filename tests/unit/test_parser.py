@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import unicodedata
 
 import pytest
 
@@ -307,6 +308,13 @@ def test_a_pronoun_has_the_span_of_its_phrase() -> None:
 
 def test_lower_casing_that_lengthens_the_text_keeps_spans() -> None:
     assert read("\u0130\u0130\u0130, an \u0130ris above a cat") == "\u0130ris above cat"
+
+
+def test_letters_whose_accents_stand_apart_are_of_their_word() -> None:
+    prompt = "a crème brûlée to the left of a jalapeño"
+    apart = unicodedata.normalize("NFD", prompt)
+    (composed,), (decomposed,) = parse(prompt).relations, parse(apart).relations
+    assert unicodedata.normalize("NFC", str(decomposed)) == str(composed)
 
 
 def test_only_strings_are_parsed() -> None:

@@ -177,6 +177,14 @@ def test_t2i_compbench_measures_in_pixels():
     )
 
 
+@pytest.mark.parametrize("side", [768, 1000, 1328])
+def test_t2i_compbench_counts_no_diagonal_of_equal_pixels(side):
+    for offset in range(1, 300, 7):
+        upper, lower = ((5, 9, 30, 30), (5 + offset, 9 + offset, 30, 30))
+        subject, object = (Box.of_pixels(box, side, side) for box in (upper, lower))
+        assert relation_score(Relation.LEFT_OF, subject, object, (side, side)) == 0.0
+
+
 def test_an_interval_covers_what_resampling_prompts_covers():
     pictures = [4] * 50
     alike = estimate(ratio, [4, 0] * 25, pictures)

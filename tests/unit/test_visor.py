@@ -36,6 +36,22 @@ def test_judges_presence_before_relation(found: list[Found], verdict: Trial) -> 
     assert judge(CAT_LEFT_OF_DOG, found) == verdict
 
 
+@pytest.mark.parametrize("side", [768, 1000, 1328])
+def test_centres_of_equal_pixels_are_equal(side: int) -> None:
+    """Shares of such sides are no numbers that a computer has."""
+    for left in range(0, 300, 7):
+        wide, narrow = ((left, 0, 99, 10), (left + 40, 20, 19, 10))
+        found = [
+            Found("dog", Box.of_pixels(wide, side, side)),
+            Found("cat", Box.of_pixels(narrow, side, side)),
+            Found("bird", Box.of_pixels((side // 2 - left - 1, 0, 2 * left + 2, 10), side, side)),
+        ]
+        for relation in (Relation.LEFT_OF, Relation.RIGHT_OF):
+            assert not judge_any([("dog", relation, "cat")], found).correct
+        for place in (Place.AT_LEFT, Place.AT_RIGHT):
+            assert not judge_any([("bird", place, None)], found).correct
+
+
 def test_every_relation_must_hold() -> None:
     relations = [*CAT_LEFT_OF_DOG, ("dog", Relation.ABOVE, "cow")]
     cat, dog = at("cat", 10, 50), at("dog", 60, 50)

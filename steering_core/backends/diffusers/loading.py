@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import diffusers
 import torch
@@ -28,6 +28,8 @@ from .sampling import steered
 from .schedulers import check_steps
 
 _INDEX = "model_index.json"
+#: Whose networks a pipeline's folder names.
+_LIBRARIES = {"diffusers": diffusers, "transformers": transformers}
 #: Names of tensors that ComfyUI's quantised files have beside their weights.
 _SCALES = (".scale_weight", ".weight_scale", ".comfy_quant")
 
@@ -108,13 +110,13 @@ def _networks(folder: Path, index: Mapping[str, Any], given: Mapping[str, Any]) 
     """
     networks = {}
     for name, named in index.items():
-        library, kind = named if isinstance(named, list) and len(named) == 2 else (None, None)
-        of = getattr({"diffusers": diffusers, "transformers": transformers}.get(library), str(kind), None)
+        library, kind = named if isinstance(named, list) and len(named) == 2 else ("", "")
+        of: Any = getattr(_LIBRARIES.get(str(library)), str(kind), None)
         if name in given or not (isinstance(of, type) and issubclass(of, (ModelMixin, PreTrainedModel))):
             continue
-        options = HERE if library == "transformers" else {"low_cpu_mem_usage": is_accelerate_available()}
+        options = HERE if issubclass(of, PreTrainedModel) else {"low_cpu_mem_usage": is_accelerate_available()}
         options = {**options, "local_files_only": True, "dtype": given["dtype"], "output_loading_info": True}
-        networks[name], told = of.from_pretrained(folder / name, **options)
+        networks[name], told = cast(Any, of).from_pretrained(folder / name, **options)
         if missing := sorted(told["missing_keys"]):
             raise ValueError(f"{folder / name} lacks {len(missing)} of its network's weights, {missing[0]} first")
     return networks
@@ -201,9 +203,12 @@ def generate(
         size: (width, height) in pixels; the pipeline's own when not given.
 
     Raises:
-        ValueError: the pipeline's guidance knows no negative prompt, or its scheduler not so many steps.
+        ValueError: there is no seed, the pipeline's guidance knows no negative prompt, or its scheduler not so many
+            steps.
         See ``steered``; restarts are no fault here.
     """
+    if not seeds:
+        raise ValueError("seeds: one or more were expected, one for each picture.")
     kind = kind_of(pipeline)
     guidance = kind.guidance_of(pipeline)
     options: dict[str, Any] = {guidance.argument: guidance_scale, **kind.text_options(pipeline)}

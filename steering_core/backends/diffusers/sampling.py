@@ -47,7 +47,8 @@ def steered(pipeline: DiffusionPipeline, steering: Steering) -> Iterator[Steerin
 
     Works with any prompt arguments of the pipeline and any scheduler that tells its noise levels, and with what is
     hung on the network: LoRAs, IP-Adapters, ControlNets, T2I-Adapters, FreeU. All images of a call belong to the
-    steering's one prompt. Each call begins the steering's trace anew.
+    steering's one prompt. Each call begins the steering's trace anew. Another pipeline of the same network and
+    scheduler (``from_pipe``) is not to be called within.
 
     Args:
         pipeline: of one of the kinds in ``pipelines.PIPELINES``.
@@ -57,7 +58,7 @@ def steered(pipeline: DiffusionPipeline, steering: Steering) -> Iterator[Steerin
             levels, the network keeps parts of earlier steps, the loss cannot read it, or cannot score one of the
             relations; or the schedule has restarts, for which the pipeline has to be called by ``generate``.
         SteeringError: by a call, before its first step, when its prompt is shorter than the steering's, or it has
-            several.
+            several; or when another network or scheduler has come into the pipeline since the context was entered.
     """
     if steering.schedule.restarts and steering.scene.relations:
         raise ValueError(
@@ -168,6 +169,7 @@ class SteeredRun:
 
     def set_timesteps(self, *args: Any, **kwargs: Any) -> None:
         """A new call of the pipeline begins."""
+        self._check_parts()
         # At the end of a call a pipeline that moves its parts to the processor makes the network's forward anew.
         self._take_place()
         self._set_timesteps(*args, **kwargs)
@@ -176,6 +178,7 @@ class SteeredRun:
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         """The network's forward, from the moved latent, and bound."""
+        self._check_parts()  # another scheduler has not told that the call began
         if self._number == 0:
             self._lay_window()
         is_first = not self._is_looked_at
@@ -320,6 +323,19 @@ class SteeredRun:
         """How many parts a batch has, and which of them is the prompt's: 0 or -1."""
         return self._kind.parts(self._pipeline, whole), 0 if self._kind.prompted == FIRST_HALF else -1
 
+    def _check_parts(self) -> None:
+        """The pipeline still samples by what this run stands in the place of."""
+        parts = (
+            ("scheduler", self._pipeline.scheduler, self._scheduler),
+            ("network", self._kind.network_of(self._pipeline), self._network),
+        )
+        for name, part, own in parts:
+            if part is not own:
+                raise SteeringError(
+                    f"{name}: {type(part).__name__} has come into the pipeline while it is steered. Put it there "
+                    f"before steered(…) is entered."
+                )
+
     def _check_prompt(self, given: dict[str, Any]) -> None:
         """All pictures are of one prompt, and the steering's tokens lie within it."""
         whole = self._latent(given)
@@ -334,7 +350,8 @@ class SteeredRun:
         if max(index for indices in self._steering.request.tokens for index in indices) >= keys:
             raise SteeringError(
                 f"prompt: the steering's relations lie beyond the {keys} tokens that the network is given, so they "
-                f"belong to another prompt. Make the steering with ground_prompt and the prompt that is sampled."
+                f"belong to another prompt, or to this one in another length. Make the steering with ground_prompt and "
+                f"the prompt that is sampled, and leave max_sequence_length out."
             )
 
     def _steps(self) -> int:

@@ -70,11 +70,13 @@ def check_scheduler(scheduler: SchedulerMixin) -> None:
 
 
 def check_steps(scheduler: SchedulerMixin, steps: int) -> None:
-    """Refuse a number of steps with which a diffusion schedule would begin beyond the noise that it has.
+    """Refuse no steps, and a number with which a diffusion schedule would begin beyond the noise that it has.
 
     Raises:
         ValueError: names the number and the scheduler.
     """
+    if steps < 1:
+        raise ValueError(f"steps: 1 or more were expected, not {steps}.")
     if is_flow(scheduler):
         return
     trial = type(scheduler).from_config(scheduler.config)
