@@ -44,13 +44,13 @@ class SeparationLoss:
         return False
 
     @property
-    def standardised(self) -> bool:
-        """Never: it is as published."""
-        return False
+    def standardised_layers(self) -> tuple[str, ...]:
+        """None: it is as published."""
+        return ()
 
     @property
     def follows_own(self) -> bool:
-        """Always: see ``standardised``."""
+        """Always: see ``standardised_layers``."""
         return True
 
     def bound_to(self, network: Sequence[AttentionLayer], relations: Sequence[Relation | Place]) -> SeparationLoss:

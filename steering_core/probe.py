@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from .attention import split_heads, standardised_queries, token_columns
+from .attention import logit_variance, split_heads, standardised_queries, token_columns
 from .care import end_gradients
 from .layers import AttentionLayer, check_layers, default_layers
 from .token_maps import TokenMaps
@@ -36,7 +36,8 @@ class MapRequest:
         tokens: for each object the indices of its tokens in the conditioning.
         layers: names of the wanted layers, in running order; the network's ``default_layers`` when none is named.
         over_all_keys: the softmax runs over all keys of a joint attention, not over those of the text alone.
-        standardised: of the first so many objects the maps are read of standardised logits too.
+        objects: how many of them, from the first on, are objects; the rest are single words.
+        standardised: names of the layers of which the objects' maps are read of standardised logits too.
         follows_own: a gradient passes through the maps of the network's own logits; else they are only told of, and
             keep nothing for it.
     """
@@ -44,7 +45,8 @@ class MapRequest:
     tokens: Sequence[Sequence[int]]
     layers: Sequence[str] = ()
     over_all_keys: bool = False
-    standardised: int = 0
+    objects: int = 0
+    standardised: Sequence[str] = ()
     follows_own: bool = True
 
     def from_token(self, first: int) -> MapRequest:
@@ -75,6 +77,7 @@ class MapCollector:
         self.request = request
         self._goes_on = goes_on
         self.maps: dict[tuple[str, bool], Tensor] = {}
+        self._variances: dict[str, Tensor] = {}
 
     def add(
         self,
@@ -103,13 +106,20 @@ class MapCollector:
         tokens = self.request.from_token(first).tokens
         own_q, own_k = (q, k) if self.request.follows_own else (q.detach(), k.detach())
         self.maps[name, False] = _of_positions(token_columns(own_q, own_k, tokens, bias, scale), size)
-        if objects := tokens[: self.request.standardised]:
-            q = standardised_queries(q, k, objects, bias, scale)
+        if name in self.request.standardised:
+            objects = tokens[: self.request.objects]
+            self._variances[name] = logit_variance(q, k, objects, bias, scale)
+            q = standardised_queries(q, self._variances_up_to(name))
             self.maps[name, True] = _of_positions(token_columns(q, k, objects, bias, scale), size)
         if name == self.request.layers[-1]:
             if not self._goes_on:
                 raise ProbeComplete
             end_gradients()
+
+    def _variances_up_to(self, name: str) -> list[Tensor]:
+        """Of a layer and those before it: where it is run again, the later ones are there already."""
+        layers = self.request.layers
+        return [self._variances[one] for one in layers[: layers.index(name) + 1] if one in self._variances]
 
     def token_maps(self) -> TokenMaps:
         """What was gathered, in running order.

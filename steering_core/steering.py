@@ -113,7 +113,8 @@ class Steering:
             tokens=(*self.scene.tokens, *((word,) for word in self._words)),
             layers=self.loss.layers,
             over_all_keys=self.loss.over_all_keys,
-            standardised=len(self.scene.tokens) if self.loss.standardised else 0,
+            objects=len(self.scene.tokens),
+            standardised=self.loss.standardised_layers,
             follows_own=self.loss.follows_own,
         )
 

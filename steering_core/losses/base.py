@@ -29,8 +29,8 @@ class SteeringLoss(Protocol):
         """Whether it reads the maps of all of the prompt's words (``TokenMaps.words``)."""
 
     @property
-    def standardised(self) -> bool:
-        """Whether it reads maps of standardised logits (``TokenMaps.standardised``)."""
+    def standardised_layers(self) -> tuple[str, ...]:
+        """Names of those layers whose maps it reads of standardised logits (``TokenMaps.standardised``)."""
 
     @property
     def follows_own(self) -> bool:

@@ -103,6 +103,11 @@ class CentroidLoss:
         return False
 
     @property
+    def standardised_layers(self) -> tuple[str, ...]:
+        """All that it reads, or none."""
+        return self.layers if self.standardised else ()
+
+    @property
     def follows_own(self) -> bool:
         """Where it does not read standardised maps."""
         return not self.standardised

@@ -63,9 +63,9 @@ class CombinedLoss:
         return any(loss.reads_words for loss, _ in self.terms)
 
     @property
-    def standardised(self) -> bool:
-        """Whether a term does; each reads its own."""
-        return any(loss.standardised for loss, _ in self.terms)
+    def standardised_layers(self) -> tuple[str, ...]:
+        """Those of every term, once."""
+        return tuple(dict.fromkeys(name for loss, _ in self.terms for name in loss.standardised_layers))
 
     @property
     def follows_own(self) -> bool:

@@ -46,13 +46,13 @@ class LearnedLoss:
         return False
 
     @property
-    def standardised(self) -> bool:
-        """Never: the classifiers are trained on the network's own attention."""
-        return False
+    def standardised_layers(self) -> tuple[str, ...]:
+        """None: the classifiers are trained on the network's own attention."""
+        return ()
 
     @property
     def follows_own(self) -> bool:
-        """Always: see ``standardised``."""
+        """Always: see ``standardised_layers``."""
         return True
 
     def bound_to(self, network: Sequence[AttentionLayer], relations: Sequence[Relation | Place]) -> LearnedLoss:

@@ -43,13 +43,13 @@ class PresenceLoss:
         return True
 
     @property
-    def standardised(self) -> bool:
-        """Never: its sharpness is that of published attention."""
-        return False
+    def standardised_layers(self) -> tuple[str, ...]:
+        """None: its sharpness is that of published attention."""
+        return ()
 
     @property
     def follows_own(self) -> bool:
-        """Always: see ``standardised``."""
+        """Always: see ``standardised_layers``."""
         return True
 
     def bound_to(self, network: Sequence[AttentionLayer], relations: Sequence[Relation | Place]) -> PresenceLoss:

@@ -135,7 +135,7 @@ def attentions(unet) -> dict:
     return {name: layer.attention for name, layer in unet_of(unet).projections.items()}
 
 
-def probe_unet(unet, latent, timestep, context, tokens, layers=(), standardised=0, **inputs):
+def probe_unet(unet, latent, timestep, context, tokens, layers=(), standardised=(), **inputs):
     """Token maps of a forward of a UNet."""
     given = {"sample": latent, "timestep": timestep, "encoder_hidden_states": context, **inputs}
-    return probe_network(unet, given, MapRequest(tokens, layers, standardised=standardised))
+    return probe_network(unet, given, MapRequest(tokens, layers, objects=len(tokens), standardised=standardised))

@@ -4,7 +4,7 @@ import pytest
 import torch
 from toys import Calls
 
-from steering_core.attention import CONTRAST, split_heads, standardised_queries, token_columns
+from steering_core.attention import CONTRAST, logit_variance, split_heads, standardised_queries, token_columns
 
 TOKENS = ((1,), (2, 3), (9,))
 
@@ -57,15 +57,29 @@ def test_a_token_beyond_the_keys_is_named():
         token_columns(q, k, [(11,)])
 
 
+def standardised_alone(q, k, bias=None, scale=None):
+    """The queries of a layer that is read by itself."""
+    return standardised_queries(q, [logit_variance(q, k, TOKENS, bias, scale)])
+
+
 @pytest.mark.parametrize("scale", [None, 0.3])
 def test_standardised_logits_vary_by_the_contrast(scale):
     """Less the mean key's, over the positions, in all heads and tokens of an image together."""
     q, k = queries_and_keys()
     q = q * torch.tensor([0.2, 5.0])[:, None, None, None] + 1
-    standardised = standardised_queries(q, k, TOKENS, scale=scale)
+    standardised = standardised_alone(q, k, scale=scale)
     logits = standardised @ (k - k.mean(dim=-2, keepdim=True)).transpose(-1, -2) * (scale or q.shape[-1] ** -0.5)
     variance = logits[..., [1, 2, 3, 9]].var(dim=-2, correction=0)
     torch.testing.assert_close(variance.mean(dim=(1, 2)).sqrt(), torch.full((2,), CONTRAST))
+
+
+def test_layers_that_are_read_together_have_one_factor():
+    """So that a layer that hardly tells objects apart is not made to."""
+    q, _ = queries_and_keys()
+    faint, strong = torch.tensor([0.02, 0.5]), torch.tensor([1.98, 1.5])
+    torch.testing.assert_close(standardised_queries(q, [strong, faint]), CONTRAST * q)
+    alone = standardised_queries(q, [strong])
+    torch.testing.assert_close(alone, q * (CONTRAST / strong.sqrt())[:, None, None, None])
 
 
 @pytest.mark.parametrize("times", [0.01, 0.25, 4.0])
@@ -73,7 +87,7 @@ def test_standardised_columns_do_not_depend_on_the_scale_of_the_logits(times):
     q, k = queries_and_keys()
 
     def columns(q, k):
-        return token_columns(standardised_queries(q, k, TOKENS), k, TOKENS)
+        return token_columns(standardised_alone(q, k), k, TOKENS)
 
     torch.testing.assert_close(columns(times * q, k), columns(q, k))
     torch.testing.assert_close(columns(q, times * k), columns(q, k))
@@ -86,8 +100,8 @@ def test_standardised_columns_do_not_depend_on_the_scale_of_the_logits(times):
 def test_what_all_keys_share_does_not_count_as_contrast():
     """A softmax does not see it."""
     q, k = queries_and_keys()
-    standardised = standardised_queries(q, k, TOKENS)
-    torch.testing.assert_close(standardised_queries(q, k + 7 * k[:, :, :1], TOKENS), standardised, rtol=1e-4, atol=1e-4)
+    standardised = standardised_alone(q, k)
+    torch.testing.assert_close(standardised_alone(q, k + 7 * k[:, :, :1]), standardised, rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize("least", [float("-inf"), -1e4])
@@ -95,15 +109,15 @@ def test_masked_keys_do_not_count_in_the_contrast(least):
     q, k = queries_and_keys()
     bias = torch.zeros(1, 1, 1, 11)
     bias[..., 10:] = least
-    masked = standardised_queries(q, torch.cat([k[..., :10, :], 100 * k[..., 10:, :]], dim=-2), TOKENS, bias)
-    torch.testing.assert_close(masked, standardised_queries(q, k[..., :10, :], TOKENS))
+    masked = standardised_alone(q, torch.cat([k[..., :10, :], 100 * k[..., 10:, :]], dim=-2), bias)
+    torch.testing.assert_close(masked, standardised_alone(q, k[..., :10, :]))
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
 def test_logits_that_do_not_vary_stay_finite_and_flat(dtype):
     q, k = queries_and_keys()
     leaf = q[..., :1, :].expand_as(q).to(dtype).clone().requires_grad_()
-    columns = token_columns(standardised_queries(leaf, k.to(dtype), TOKENS), k, TOKENS)
+    columns = token_columns(standardised_alone(leaf, k.to(dtype)), k, TOKENS)
     torch.testing.assert_close(columns, columns[..., :1].expand_as(columns), rtol=1e-2, atol=1e-2)
     assert torch.autograd.grad((columns**2).sum(), leaf)[0].isfinite().all()
 

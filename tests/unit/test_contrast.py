@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import cache, partial
+from functools import cache
 
 import pytest
 import torch
@@ -10,7 +10,9 @@ from toys import PROMPT
 
 from benchmarks.logits import scaled_logits
 from steering_core.backends.diffusers import ground_prompt, load_pipeline
+from steering_core.backends.diffusers.families import unet_of
 from steering_core.classifier import MINIATURE_CLASSIFIER, load_classifier
+from steering_core.layers import default_layers
 from steering_core.losses import CentroidLoss, CombinedLoss, LearnedLoss, PresenceLoss
 from steering_core.miniature.folder import SHIPPED
 from steering_core.miniature.score import sampled
@@ -65,17 +67,19 @@ def test_each_loss_of_a_combination_reads_its_own_maps():
 
 def test_maps_are_standardised_for_a_loss_that_reads_them():
     pipeline = load_pipeline(SHIPPED["miniature"], "cpu")
-    make = partial(Steering, ground_prompt(pipeline, PROMPT))
+    network = unet_of(pipeline.unet).layers
+    scene = ground_prompt(pipeline, PROMPT)
     standardised, published, presence = (
         CentroidLoss(standardised=True),
         CentroidLoss(standardised=False),
         PresenceLoss(),
     )
-    for loss, objects, follows_own in (
-        (standardised, 2, False),
-        (CombinedLoss(((standardised, 1.0), (presence, 1.0))), 2, True),
-        (published, 0, True),
-        (CombinedLoss(((published, 1.0), (presence, 1.0))), 0, True),
+    read = tuple(default_layers(network))
+    for loss, layers, follows_own in (
+        (standardised, read, False),
+        (CombinedLoss(((standardised, 1.0), (presence, 1.0))), read, True),
+        (published, (), True),
+        (CombinedLoss(((published, 1.0), (presence, 1.0))), (), True),
     ):
-        request = make(loss).request
-        assert (request.standardised, request.follows_own) == (objects, follows_own)
+        request = Steering(scene, loss).bound_to(network).request
+        assert (request.objects, request.standardised, request.follows_own) == (2, layers, follows_own)

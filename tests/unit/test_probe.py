@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
+
 import pytest
 import torch
 import torch.nn.functional as F
 from torch import nn
 
-from steering_core.attention import standardised_queries, token_columns
+from steering_core.attention import logit_variance, standardised_queries, token_columns
 from steering_core.families import CROSS, IMAGE, REFERENCES, REGISTERS, TEXT, Blocks, Family, NetworkInputs, Transformer
 from steering_core.layers import default_layers
 from steering_core.probe import MapCollector, MapRequest, ProbeComplete
@@ -35,22 +37,37 @@ def test_collector_reads_the_first_objects_standardised_too():
     generator = torch.Generator().manual_seed(0)
     q, k = torch.randn(2, 3, 12, 4, generator=generator), torch.randn(2, 3, 7, 4, generator=generator)
     read = {}
-    for standardised in (0, 2):
-        collector = MapCollector(MapRequest([*TOKENS, (5,)], ["up.0"], standardised=standardised))
+    for standardised in ((), ("up.0",)):
+        collector = MapCollector(MapRequest([*TOKENS, (5,)], ["up.0"], objects=2, standardised=standardised))
         with pytest.raises(ProbeComplete):
             collector.add("up.0", q, k, (2, 3, 2), first=1)
         read[standardised] = collector.token_maps()
     tokens = [(2,), (3, 4)]
-    expected = token_columns(standardised_queries(q, k, tokens), k, tokens).unflatten(-1, (2, 3, 2)).mean(dim=-3)
-    assert torch.equal(read[2].layers["up.0"], read[0].layers["up.0"])
-    assert read[0].standardised is None and read[2].layers["up.0"].shape == (2, 3, 3, 3, 2)
-    assert torch.equal(read[2].standardised["up.0"], expected)
+    queries = standardised_queries(q, [logit_variance(q, k, tokens)])
+    expected = token_columns(queries, k, tokens).unflatten(-1, (2, 3, 2)).mean(dim=-3)
+    assert torch.equal(read["up.0",].layers["up.0"], read[()].layers["up.0"])
+    assert read[()].standardised is None and read["up.0",].layers["up.0"].shape == (2, 3, 3, 3, 2)
+    assert torch.equal(read["up.0",].standardised["up.0"], expected)
+
+
+def test_a_layer_that_is_run_again_has_the_factor_that_it_had():
+    """As a block has in the backward pass, where memory is short."""
+    layers = {name: (torch.randn(2, 3, 6, 4), torch.randn(2, 3, 7, 4)) for name in ("up.0", "up.1", "up.2")}
+    collector = MapCollector(MapRequest(TOKENS, list(layers), objects=2, standardised=list(layers)))
+    for name, (q, k) in layers.items():
+        with pytest.raises(ProbeComplete) if name == "up.2" else nullcontext():
+            collector.add(name, q, k, (2, 3))
+    before = collector.token_maps()
+    for name in ("up.1", "up.0"):
+        collector.add(name, *layers[name], (2, 3))
+    for name, maps in collector.token_maps().standardised.items():
+        assert torch.equal(maps, before.standardised[name])
 
 
 @pytest.mark.parametrize("follows_own", [True, False])
 def test_maps_that_are_only_told_of_keep_nothing_for_a_gradient(follows_own):
     q = torch.randn(2, 3, 6, 4, requires_grad=True)
-    collector = MapCollector(MapRequest(TOKENS, ["up.0"], standardised=2, follows_own=follows_own))
+    collector = MapCollector(MapRequest(TOKENS, ["up.0"], objects=2, standardised=["up.0"], follows_own=follows_own))
     with pytest.raises(ProbeComplete):
         collector.add("up.0", q, torch.randn(2, 3, 7, 4), (2, 3))
     maps = collector.token_maps()

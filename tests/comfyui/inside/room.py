@@ -23,7 +23,8 @@ def kept(model, sample):
     """Bytes that a probe keeps in a run of the model, over its estimate."""
     readable, told = readable_network(model), {}
     layers = default_layers(readable.layers)
-    request = MapRequest(OBJECTS, layers, standardised=len(OBJECTS), follows_own=False)  # as the loss by default
+    # As the loss by default.
+    request = MapRequest(OBJECTS, layers, objects=len(OBJECTS), standardised=layers, follows_own=False)
 
     def look(executor, guider, sigmas, extra_args, callback, noise, *rest, **named):
         (condition,) = guider.conds["positive"]

@@ -128,8 +128,8 @@ class FailingLoss:
         return self.loss.reads_words
 
     @property
-    def standardised(self):
-        return self.loss.standardised
+    def standardised_layers(self):
+        return self.loss.standardised_layers
 
     @property
     def follows_own(self):
