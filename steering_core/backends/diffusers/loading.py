@@ -90,6 +90,7 @@ def _load(
             str(file), config=str(folder), subfolder=kind.network, local_files_only=True, dtype=dtype
         )
     options |= _networks(folder, index, options)
+    options["low_cpu_mem_usage"] = is_accelerate_available()
     pipeline = of.from_pretrained(folder, trust_remote_code=False, **options)
     for name, part in pipeline.components.items():
         _check_tokens(folder / name, getattr(part, "tokenizer", part))
