@@ -95,7 +95,7 @@ def standardised_queries(q: Tensor, variances: Sequence[Tensor]) -> Tensor:
     Returns:
         As q, in float32. Each image of the batch has a factor of its own.
     """
-    variance = torch.stack(list(variances)).mean(dim=0).clamp_min(_LEAST_CONTRAST**2)
+    variance = torch.stack([one.to(q.device) for one in variances]).mean(dim=0).clamp_min(_LEAST_CONTRAST**2)
     return q.float() * (CONTRAST / variance.sqrt()).view(-1, 1, 1, 1)
 
 
