@@ -73,9 +73,9 @@ def logit_variance(
         q, k, tokens, bias, scale: see ``token_columns``. Keys that the bias leaves no attention do not count.
 
     Returns:
-        (batch,), in float32, outside the graph.
+        (batch,), in float32.
     """
-    q, k = q.detach().float(), k.detach().float()
+    q, k = q.float(), k.float()
     chosen = k[..., [index for indices in tokens for index in indices], :]
     logits = (q - q.mean(dim=-2, keepdim=True)) @ (chosen - _mean_key(k, bias)).transpose(-1, -2)
     logits = logits * (k.shape[-1] ** -0.5 if scale is None else scale)

@@ -108,18 +108,20 @@ class MapCollector:
         self.maps[name, False] = _of_positions(token_columns(own_q, own_k, tokens, bias, scale), size)
         if name in self.request.standardised:
             objects = tokens[: self.request.objects]
-            self._variances[name] = logit_variance(q, k, objects, bias, scale)
-            q = standardised_queries(q, self._variances_up_to(name))
+            variance = logit_variance(q, k, objects, bias, scale)
+            q = standardised_queries(q, [*self._variances_before(name), variance])
+            # Later layers take it as it is: a block that is run again by itself has no way back to this one.
+            self._variances[name] = variance.detach()
             self.maps[name, True] = _of_positions(token_columns(q, k, objects, bias, scale), size)
         if name == self.request.layers[-1]:
             if not self._goes_on:
                 raise ProbeComplete
             end_gradients()
 
-    def _variances_up_to(self, name: str) -> list[Tensor]:
-        """Of a layer and those before it: where it is run again, the later ones are there already."""
+    def _variances_before(self, name: str) -> list[Tensor]:
+        """Of the layers before this one; where it is run again, those after it have theirs already."""
         layers = self.request.layers
-        return [self._variances[one] for one in layers[: layers.index(name) + 1] if one in self._variances]
+        return [self._variances[one] for one in layers[: layers.index(name)] if one in self._variances]
 
     def token_maps(self) -> TokenMaps:
         """What was gathered, in running order.

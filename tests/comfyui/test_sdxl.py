@@ -25,7 +25,5 @@ def test_the_probe_reads_the_coarsest_decoder_block(result):
 def test_a_network_of_its_layout_is_steered(result, update):
     assert result[update]["moved"]
     assert result[update]["maps"] == [2, 4, 8, 12]
-    gradients = result[update]["gradients"]
-    # The last move of descent is looked at, and not followed by another.
-    assert all(norm > 0 for norm in (gradients[:-1] if update == "descent" else gradients))
+    assert min(result[update]["gradients"]) > 0
     assert result["untouched"]

@@ -35,6 +35,7 @@ from toys import PROMPT
 
 from steering_core.backends.diffusers import sampling as backend
 from steering_core.backends.diffusers import steered
+from steering_core.backends.diffusers.families import unet_of
 from steering_core.backends.diffusers.probe import probe_network
 from steering_core.backends.diffusers.schedulers import is_flow, noise_level, prediction_per_noise, removed_share
 from steering_core.losses import CentroidLoss
@@ -287,9 +288,9 @@ def test_a_control_net_steers_with_the_guided_half(tiny, monkeypatch, update, gu
     for residual, part in zip(whole, probe["down_block_additional_residuals"]):
         assert torch.equal(part, residual[-images:]) and part.any()
     # As the guided half by itself, without any batching.
-    alone = probe_network(pipeline.unet, probe, steering.request)
-    loss = CentroidLoss("gelu", layers=tuple(alone.layers))(alone, steering.scene.relations[0], 0.0)
-    torch.testing.assert_close(steering.trace[0].loss[0], loss)
+    bound = steering.bound_to(unet_of(pipeline.unet).layers)
+    alone = probe_network(pipeline.unet, probe, bound.request)
+    torch.testing.assert_close(steering.trace[0].loss[0], bound.loss(alone, steering.scene.relations[0], 0.0))
 
 
 def test_steering_lowers_the_loss_with_a_control_net(tiny):

@@ -5,7 +5,7 @@ import logging
 import torch
 from family_models import patcher
 from quantising import quantised_weights
-from setting import FreeU_V2, Scene, backend, comfy, model_management, report, samplers
+from setting import FreeU_V2, Scene, backend, comfy, followed_gradients, model_management, report, samplers
 from spatial_steering.steering_core.backends.comfyui.gradients import check_differentiable
 from spatial_steering.steering_core.losses import CentroidLoss
 from spatial_steering.steering_core.schedule import DESCENT, GUIDANCE, SteeringSchedule
@@ -106,7 +106,7 @@ with torch.inference_mode():
         return {
             "probed": [entry.step for entry in run.entries],
             "unsteered": [str(step) for step in run.unsteered],
-            "gradients": [entry.gradient_norm.min().item() for entry in run.entries],
+            "gradients": followed_gradients(run.entries),
             "finite": bool(run.latent.isfinite().all()),
         }
 

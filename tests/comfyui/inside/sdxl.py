@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import torch
 from family_models import SDXL_UNET, patcher
-from setting import backend, comfy, common_ksampler, report, text
+from setting import backend, comfy, common_ksampler, followed_gradients, report, text
 from spatial_steering.steering_core.backends.comfyui.families import readable_network
 from spatial_steering.steering_core.layers import default_layers
 from spatial_steering.steering_core.losses import CentroidLoss
@@ -52,7 +52,8 @@ with torch.inference_mode():
         moved = sample(backend.steer_model(model, steering))
         result[update] = {
             "moved": bool(moved.isfinite().all()) and not torch.equal(moved, plain),
-            "gradients": [entry.gradient_norm.min().item() for entry in steering.trace],
+            # The last move of descent is looked at, and not followed by another.
+            "gradients": followed_gradients(steering.trace[:-1] if update == DESCENT else steering.trace),
             "maps": list(steering.trace[0].mean_map.shape),
         }
     result["untouched"] = torch.equal(sample(model), plain)

@@ -156,6 +156,16 @@ def random_control_net(model):
     return ControlNet(network, load_device=model_management.get_torch_device())
 
 
+def followed_gradients(entries):
+    """The norms of the gradients of pictures in which some relation misses the target, in the looks of a run."""
+    return [
+        norm
+        for entry in entries
+        for norm, holds in zip(entry.gradient_norm.tolist(), entry.met.all(dim=0).tolist())
+        if not holds
+    ]
+
+
 def report(result):
     """Hand the result to the test."""
     print()
