@@ -205,8 +205,8 @@ def _optional_inputs() -> list[io.Input]:
         optional=True,
         tooltip="How often a picture may begin again from new noise, decided by its seed, where two of its objects "
         "share too much of the model's attention in the last steered step: one of them may go missing then. The best "
-        "attempt is kept. On the miniature no gain was found. 0: never. Not by noise guidance, and not where a part of "
-        "an input picture is kept.",
+        "attempt is kept. On the miniatures no gain was found with two objects, and some with three. 0: never. Not by "
+        "noise guidance, and not where a part of an input picture is kept.",
     )
     overlap = io.Float.Input(
         "restart_overlap",

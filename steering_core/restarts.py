@@ -2,7 +2,8 @@
 
 After some steered steps the overlap of two objects' maps tells a little of which pictures will lack an object. So the
 steps up to the last steered one are sampled again for these pictures alone, and of all attempts the one with the least
-overlap goes on. On the miniature that brought no gain (docs/measured.md), and it is off by default.
+overlap goes on. On the miniatures that brought no gain with two objects and some with three (docs/measured.md). It is
+off by default.
 """
 
 from __future__ import annotations
