@@ -36,18 +36,19 @@ def test_collector_ends_the_forward_after_the_last_layer():
 def test_collector_reads_the_first_objects_standardised_too():
     generator = torch.Generator().manual_seed(0)
     q, k = torch.randn(2, 3, 12, 4, generator=generator), torch.randn(2, 3, 7, 4, generator=generator)
-    read = {}
+    read = []
     for standardised in ((), ("up.0",)):
         collector = MapCollector(MapRequest([*TOKENS, (5,)], ["up.0"], objects=2, standardised=standardised))
         with pytest.raises(ProbeComplete):
             collector.add("up.0", q, k, (2, 3, 2), first=1)
-        read[standardised] = collector.token_maps()
+        read.append(collector.token_maps())
+    own, both = read
     tokens = [(2,), (3, 4)]
     queries = standardised_queries(q, [logit_variance(q, k, tokens)])
     expected = token_columns(queries, k, tokens).unflatten(-1, (2, 3, 2)).mean(dim=-3)
-    assert torch.equal(read["up.0",].layers["up.0"], read[()].layers["up.0"])
-    assert read[()].standardised is None and read["up.0",].layers["up.0"].shape == (2, 3, 3, 3, 2)
-    assert torch.equal(read["up.0",].standardised["up.0"], expected)
+    assert torch.equal(both.layers["up.0"], own.layers["up.0"])
+    assert own.standardised is None and both.layers["up.0"].shape == (2, 3, 3, 3, 2)
+    assert torch.equal(both.standardised["up.0"], expected)
 
 
 def test_a_layer_that_is_run_again_has_the_factor_that_it_had():

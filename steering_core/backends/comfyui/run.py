@@ -124,9 +124,9 @@ class SteeredRun:
         active = self._steering.schedule.steered_steps(steps)
         if not (self._steering.scene.relations and active):
             return executor(guider, sigmas, extra_args, *rest)
+        options = extra_args["model_options"]
         with ordinary_weights(guider):
             if uses_guidance(self._steering):
-                options = extra_args["model_options"]
                 self._bend = self._prediction_shift(guider, executor.class_obj, sigmas, options, denoise_mask)
                 try:
                     latent = executor(guider, sigmas, extra_args, *rest)
@@ -145,7 +145,6 @@ class SteeredRun:
             if changes_size(sampler):
                 raise resizing("SamplerLCMUpscale")
             function = sampler.sampler_function
-            options = extra_args["model_options"]
             remembered = remembered_by(options)
             beginning = Beginning(guider, sampler, noise, latent_image, denoise_mask, options, remembered)
             sampler.sampler_function = self._by_intervals(function, guider, beginning)

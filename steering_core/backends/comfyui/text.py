@@ -242,18 +242,15 @@ def acting(conditions: Mapping[str, Sequence[Condition]], sigma: float) -> tuple
         conditions: of a guider while it samples.
         sigma: noise level.
     """
-    for name, listed in conditions.items():
-        acting_now = [condition for condition in listed if _acts(condition, sigma)]
-        covered = any(map(_covers, acting_now))
-        for condition in acting_now if name not in _NOT_POSITIVE else ():
-            if _FIRST_TOKEN in condition and not (covered and _DEFAULT in condition):
-                return condition, condition[_FIRST_TOKEN]
-    return None
+    return next(tied_conditions({name: _acting(listed, sigma) for name, listed in conditions.items()}), None)
 
 
-def _acts(condition: Condition, sigma: float) -> bool:
+def _acting(listed: Sequence[Condition], sigma: float) -> list[Condition]:
+    """Those of one list that act somewhere in the picture."""
     # Where a timestep range is set, ComfyUI has turned it into noise levels.
-    return bool(condition.get("timestep_end", 0.0) <= sigma <= condition.get("timestep_start", torch.inf))
+    in_range = [one for one in listed if one.get("timestep_end", 0.0) <= sigma <= one.get("timestep_start", torch.inf)]
+    covered = any(map(_covers, in_range))
+    return [one for one in in_range if not (covered and _DEFAULT in one)]
 
 
 def _covers(condition: Condition) -> bool:

@@ -66,6 +66,8 @@ def load_pipeline(source: str | Path, device: str, components: str | Path | None
     dtype = torch.float32 if torch.device(device).type == "cpu" else kind.dtype
     with loading_from(folder, f"{source} cannot be loaded, a file is missing or damaged"):
         pipeline = _load(getattr(diffusers, name), kind, folder, index, file, dtype)
+        for part, made in pipeline.components.items():
+            _check_tokens(folder / part, getattr(made, "tokenizer", made))
     pipeline.set_progress_bar_config(disable=True)
     return pipeline.to(device)
 
@@ -90,11 +92,7 @@ def _load(
             str(file), config=str(folder), subfolder=kind.network, local_files_only=True, dtype=dtype
         )
     options |= _networks(folder, index, options)
-    options["low_cpu_mem_usage"] = is_accelerate_available()
-    pipeline = of.from_pretrained(folder, trust_remote_code=False, **options)
-    for name, part in pipeline.components.items():
-        _check_tokens(folder / name, getattr(part, "tokenizer", part))
-    return pipeline
+    return of.from_pretrained(folder, low_cpu_mem_usage=is_accelerate_available(), trust_remote_code=False, **options)
 
 
 def _networks(folder: Path, index: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, nn.Module]:
@@ -112,7 +110,7 @@ def _networks(folder: Path, index: Mapping[str, Any], given: Mapping[str, Any]) 
     networks = {}
     for name, named in index.items():
         library, kind = named if isinstance(named, list) and len(named) == 2 else ("", "")
-        of: Any = getattr(_LIBRARIES.get(str(library)), str(kind), None)
+        of = getattr(_LIBRARIES.get(str(library)), str(kind), None)
         if name in given or not (isinstance(of, type) and issubclass(of, (ModelMixin, PreTrainedModel))):
             continue
         options = HERE if issubclass(of, PreTrainedModel) else {"low_cpu_mem_usage": is_accelerate_available()}
