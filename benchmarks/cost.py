@@ -157,7 +157,7 @@ def probes_of(case: Case) -> tuple[Callable[[], object], Callable[[], object]]:
 def _our_probe(case: Case) -> Callable[[], object]:
     """One descent at the defaults from the first step's latent."""
     network, inputs, name = case.network, case.network_inputs(), kind_of(case.pipeline).latent
-    steering = Steering(case.scene, CentroidLoss(), _SCHEDULE).bound_to(readable_network(network).layers)
+    steering = Steering(case.scene, CentroidLoss(), _SCHEDULE).for_network(readable_network(network).layers)
     latent = torch.stack(inputs[name]) if case.shape.listed else inputs[name]
 
     def probe(moved: torch.Tensor) -> TokenMaps:

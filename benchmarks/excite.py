@@ -40,7 +40,7 @@ class ExciteSteering(Steering):
         return Steering.descend(replace(self, schedule=once), latent, probe, noise_level, step, mask)
 
 
-def exciting(scene: GroundedScene, step_size: float = _STEP_SIZE) -> ExciteSteering:
+def exciting(scene: GroundedScene) -> ExciteSteering:
     """Steering for one prompt."""
-    schedule = SteeringSchedule(end=0.5, step_size=step_size, normalize=False, rest=0)
+    schedule = SteeringSchedule(end=0.5, step_size=_STEP_SIZE, normalize=False, rest=0)
     return ExciteSteering(scene, PresenceLoss(), schedule)

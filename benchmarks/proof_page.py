@@ -13,10 +13,9 @@ from steering_core.backends.diffusers import load_pipeline
 from steering_core.evaluation.encoders import AutoencoderEncoder
 from steering_core.evaluation.results import RULES, VISOR, ArmResult, arm_results, prompt_counts
 from steering_core.evaluation.runs import EvaluationFolder
-from steering_core.evaluation.statistics import Estimate, estimate
+from steering_core.evaluation.statistics import Estimate, estimate, wilson_interval
 from steering_core.evaluation.tables import markdown_table, percent, points
 from steering_core.evaluation.variety import Moments, frechet_distance
-from steering_core.evaluation.visor import interval
 from steering_core.miniature.folder import SHIPPED
 
 _STEERED = (CENTROID, LEARNED, COMBINED)
@@ -147,7 +146,7 @@ def in_equal_time(
     told, more = estimate(of_seeds, first, best, counts), estimate(by_more, first, best, steered, counts)
     # Where all prompts agree, resampling tells nothing: as ``share`` and ``difference`` do.
     if not told.has_width:
-        told = Estimate(told.value, *interval(told.value, len(first)))
+        told = Estimate(told.value, *wilson_interval(told.value, len(first)))
     return told, more if more.has_width else Estimate(more.value, math.nan, math.nan)
 
 

@@ -13,9 +13,9 @@ from server import PromptServer
 from torch import Tensor
 
 from ..steering_core.editing import NamedObject, numbered
+from ..steering_core.how_far import best_how_far
 from ..steering_core.parser import objects
 from ..steering_core.plan import plan
-from ..steering_core.standing import best_standing
 from ..steering_core.steering import Steering
 from ..steering_core.trace import TraceEntry
 from ..steering_core.viz import mark_path, object_colour
@@ -71,7 +71,7 @@ class LiveView:
             return
         last = next((entry for entry in reversed(steering.trace) if entry.step == step), None)
         told = [
-            f"{steering.scene.describe(relation)}: {best_standing(last.stands(relation), last.met_by(number).tolist())}"
+            f"{steering.scene.describe(relation)}: {best_how_far(last.stands(relation), last.met_by(number).tolist())}"
             for number, relation in enumerate(steering.scene.relations)
             if last and number in last.relations
         ]

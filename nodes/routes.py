@@ -8,7 +8,7 @@ from aiohttp import web
 from server import PromptServer
 
 from ..steering_core.backends.comfyui.text import without_embeddings
-from ..steering_core.editing import described, vocabulary
+from ..steering_core.editing import prompt_as_json, vocabulary
 
 #: Answers {"objects", "relations", "vocabulary"} for {"prompt": TEXT}, or {"error": TEXT}.
 DESCRIBE = "/spatial_steering/describe"
@@ -30,7 +30,7 @@ async def _describe(request: web.Request) -> web.Response:
         prompt = (await request.json())["prompt"]
         if len(prompt) > MOST_LETTERS:
             return _refusal(413, f"a prompt of at most {MOST_LETTERS} letters was expected, and has {len(prompt)}.")
-        answer = await asyncio.to_thread(described, without_embeddings(prompt))
+        answer = await asyncio.to_thread(prompt_as_json, without_embeddings(prompt))
     except (ValueError, LookupError, TypeError, RecursionError) as error:
         return _refusal(400, f'{{"prompt": TEXT}} was expected: {error!r}')
     return web.json_response({**answer, "vocabulary": vocabulary()})

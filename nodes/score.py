@@ -9,7 +9,7 @@ from comfy_api.latest import io, ui
 from torch import Tensor
 
 from ..steering_core.evaluation.boxes import Found
-from ..steering_core.evaluation.look import Standing, label_of, read_boxes, standing
+from ..steering_core.evaluation.look import PlacedRelation, label_of, placed_relations, read_boxes
 from ..steering_core.evaluation.ranking import ScoredPictures, score_pictures
 from ..steering_core.miniature.look import look_at
 from ..steering_core.tokens import GroundedScene
@@ -108,14 +108,14 @@ class SpatialScore(io.ComfyNode):
         look = read_boxes(boxes, len(images), width, height)
         scored = score_pictures(relations, look)
         numbers = {label_of(name, look.labels): number for number, name in enumerate(relations.names)}
-        stood = standing(relations, look, scored.relations)
+        stood = placed_relations(relations, look, scored.relations)
         marked = torch.stack([_marked(*one, numbers) for one in zip(images, look.found, stood)])
         mean = sum(score.share for score in scored.scores) / len(scored.scores)
         return io.NodeOutput(marked, scored, mean, scored.told, ui=ui.PreviewImage(marked, cls=cls))
 
 
 def _marked(
-    picture: Tensor, found: Sequence[Found], stood: Sequence[Standing], numbers: Mapping[str | None, int]
+    picture: Tensor, found: Sequence[Found], stood: Sequence[PlacedRelation], numbers: Mapping[str | None, int]
 ) -> Tensor:
     """A picture (H, W, channels) with the boxes of the scene's objects and its relations, (H, W, 3).
 

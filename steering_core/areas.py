@@ -34,7 +34,7 @@ def place_at(point: Point) -> Place:
 def area_of(place: Place) -> Box:
     """The part of the picture in which an object is at a place: a half, a quarter, or a square about the middle."""
     if not any(place.direction):
-        left, top = (along - CENTER_DISTANCE for along in MIDDLE)
+        left, top = (middle - CENTER_DISTANCE for middle in MIDDLE)
         return Box(left, top, 2 * CENTER_DISTANCE, 2 * CENTER_DISTANCE)
     return part_towards(*place.direction)
 

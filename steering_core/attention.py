@@ -15,8 +15,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-#: How much the logits of objects vary over the image where they are standardised, root mean square: by about what they
-#: do in the miniature of FLUX's shape, which twice as much spoils. The first one's, of 2 to 3, bears a quarter as well.
+#: Root mean square variation over the image to which the objects' logits are scaled. It is about that of the miniature
+#: of FLUX's shape, whose pictures twice as much spoils. The first miniature's own is 2 to 3; a quarter steers it as
+#: well.
 CONTRAST = 0.75
 #: Less than this is what rounding leaves of logits that do not vary.
 _LEAST_CONTRAST = 1e-3

@@ -1,7 +1,7 @@
 """Attention in which objects are bound to their regions: what Stitch (arXiv 2509.26644) does in the first steps.
 
-After the paper, of which its abstract and others' summaries could be read here and its code not, and simpler: regions
-are what relations ask for and not a language model's boxes, and the prompt is sampled once as a whole. In every layer
+A simpler version, written from the paper's abstract and summaries of it, without its code. Regions are what relations
+ask for and not a language model's boxes, and the prompt is sampled once as a whole. In every layer
 an image position outside of an object's region does not see the object's text tokens; in a joint attention these do
 not see that position either. No gradient is asked for.
 """
@@ -18,13 +18,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from .attention_calls import CallWatch, Spans, as_bias
 from .families import ReadableNetwork
-from .probe import CallWatch, Spans, as_bias
 from .regions import Region
 from .wording import fault
 
-#: Added to the logit of a key that is not to be seen: its weight is 0 in every precision, but where nothing else is
-#: left to be seen, and then all are seen as they were.
+#: Added to the logit of a hidden key, whose weight it rounds to 0 in every precision. Where all keys of a query are
+#: hidden it cancels, and attention is as without it.
 _HIDDEN = -1e4
 
 

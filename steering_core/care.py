@@ -90,7 +90,7 @@ def sparing() -> Iterator[None]:
         yield
 
 
-def settled(care: Care) -> Care:
+def care_after_success(care: Care) -> Care:
     """With what to go on after a probe that went well."""
     return care.usual if isinstance(care, Watchful) and not care.noticed else care
 

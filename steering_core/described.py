@@ -8,7 +8,6 @@ may be is for its ``__post_init__`` to say, by a ValueError.
 from __future__ import annotations
 
 import json
-import reprlib
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import MISSING, fields, is_dataclass
@@ -18,13 +17,12 @@ from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, NoReturn, TypeVar, Union, get_args, get_origin, get_type_hints
 
+from .wording import brief, one_line, shortened
+
 T = TypeVar("T")
 
 #: Of 64 bits, with or without a sign: seeds are without one.
 _LEAST_WHOLE, _LARGEST_WHOLE = -(2**63), 2**64 - 1
-_brief = reprlib.Repr()
-_brief.maxstring = _brief.maxother = 200
-_brief.maxlevel = 2
 #: So many settings that differ are told.
 _MOST_DIFFERENCES = 6
 
@@ -71,37 +69,6 @@ def described(kind: type[T], value: Any, source: str, strict: bool = True) -> T:
         return reader(value)
     except _UnfitError as unfit:
         raise ValueError(f"{source}: {''.join(unfit.path).lstrip('.') or 'its content'}: {unfit}") from None
-
-
-def unencodable(text: str) -> str | None:
-    """Why a text cannot be in UTF-8, in words; none where it can be.
-
-    What a terminal hands over in another encoding cannot, nor half of a pair of surrogates, which JSON can spell.
-    """
-    try:
-        text.encode()
-    except UnicodeEncodeError as error:
-        return (
-            f"text in UTF-8 was expected; {brief(text)} has {brief(text[error.start : error.end])}, which is no "
-            f"character"
-        )
-    return None
-
-
-def brief(value: Any) -> str:
-    """A value in a few words, on one line, however long or deep it is."""
-    return _brief.repr(value)
-
-
-def one_line(error: BaseException) -> str:
-    """What an exception says, on one line of at most 300 characters; its name if it says nothing."""
-    return shortened(str(error)) or type(error).__name__
-
-
-def shortened(text: str, most: int = 300) -> str:
-    """A text on one line, of at most so many characters."""
-    text = " ".join(text[: 2 * most].split())
-    return text if len(text) <= most else f"{text[:most]}…"
 
 
 def differences(there: Any, wanted: Any) -> str:

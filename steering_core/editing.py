@@ -8,10 +8,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
-from .described import shortened
 from .parser import objects, parse
 from .parts import Part
 from .relations import STEERED_NAMES, Place, Relation, Scene, Span, SpatialRelation, check_object, ends, relation_named
+from .wording import shortened
 
 #: Most letters of a name that is looked for letter by letter.
 LONGEST_NAME = 300
@@ -165,7 +165,7 @@ def edited(scene: Scene, edits: Iterable[RelationEdit]) -> Scene:
     return replace(scene, relations=distinct(*kept))
 
 
-def described(prompt: str) -> dict[str, Any]:
+def prompt_as_json(prompt: str) -> dict[str, Any]:
     """What a front end needs of a prompt, as JSON: its objects, its relations by their positions among these, and what
     was read and is not steered, in words.
 

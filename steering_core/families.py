@@ -14,18 +14,9 @@ from typing import Any, Protocol, TypeVar
 
 from torch import Tensor, nn
 
+from .attention_calls import CallWatch, Projections, Reading, Spans, watching_calls, watching_projected
 from .layers import AttentionLayer
-from .probe import (
-    CallReader,
-    CallWatch,
-    MapCollector,
-    Projections,
-    Reading,
-    Spans,
-    reading_projections,
-    watching_calls,
-    watching_projected,
-)
+from .probe import CallReader, MapCollector, reading_projections
 
 Row = TypeVar("Row")
 
@@ -131,7 +122,7 @@ class Blocks:
     Attributes:
         stage: what they are called in a layer's name, such as ``double``.
         path: of their list in the network; names of attributes with dots between.
-        heads: of the number of query heads in a block.
+        heads: path of the attribute in a block that has the number of its query heads.
         attention: of the module in a block in whose forward the call is; the block itself when empty.
     """
 

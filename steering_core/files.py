@@ -59,6 +59,8 @@ def written_whole(file: Path, writer: str | None = None) -> Iterator[Path]:
             partial.unlink(missing_ok=True)
     # A write that fails does not say of what; and where nothing can be written, nothing can be removed.
     except OSError as error:
+        if error.filename not in (None, str(partial)):  # another file, which it names
+            raise
         raise OSError(error.errno or EIO, error.strerror or str(error), str(file)) from error
 
 
@@ -110,11 +112,14 @@ def save_picture(picture: Image, file: Path, **options: Any) -> None:
         picture.save(partial, Image.registered_extensions()[file.suffix.lower()], **options)
 
 
-def save_text(content: str, file: Path) -> None:
+def save_text(content: str, file: Path, writer: str | None = None) -> None:
     """Write a text in UTF-8, whole or not at all.
+
+    Args:
+        writer: of ``written_whole``.
 
     Raises:
         OSError: it cannot be written; names the file.
     """
-    with written_whole(file) as partial:
+    with written_whole(file, writer) as partial:
         partial.write_text(content, encoding="utf-8")

@@ -8,7 +8,7 @@ from pathlib import Path
 from threading import RLock
 
 from .attributes import replaced
-from .described import brief, one_line
+from .wording import brief, one_line
 
 #: For what loads a model by its folder: nothing is downloaded, and no code of the folder is run.
 HERE = {"local_files_only": True, "trust_remote_code": False}
@@ -54,7 +54,7 @@ def loading_from(folder: Path, otherwise: str) -> Iterator[None]:
 
     ``trust_remote_code=False`` says so of what is loaded by name. Parts that its configuration leads to, such as a
     backbone in another folder or the image processor of a processor, are loaded without it, and transformers asks on
-    the terminal. It asks nothing, and refuses, where no time is left for an answer.
+    the terminal. With a time-out of 0 it refuses without asking.
 
     Args:
         otherwise: names what was given and says what was expected, for whatever else ends the loading.
@@ -62,12 +62,15 @@ def loading_from(folder: Path, otherwise: str) -> Iterator[None]:
     Raises:
         ValueError: the folder wants its Python to be run, or the loading ended in an error.
     """
+    from torch import OutOfMemoryError
     from transformers import dynamic_module_utils
 
     # The time is the whole library's: a second thread must not put it back before the first is through.
     with _LOADING, replaced(dynamic_module_utils, TIME_OUT_REMOTE_CODE=0):
         try:
             yield
+        except (MemoryError, OutOfMemoryError):  # no fault of a file
+            raise
         except Exception as error:  # damaged files end in whatever their classes make of them
             # Both libraries refuse by a plain ValueError, which advises an argument that no command here has.
             if not (isinstance(error, ValueError) and "trust_remote_code" in str(error)):

@@ -7,12 +7,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
-from .described import shortened
 from .editing import NamedObject, between, distinct, find_phrases, numbered
 from .evaluation.boxes import Point
 from .parser import objects
 from .parts import Part
 from .relations import STEERED_NAMES, Place, Relation, Scene, Span, SpatialRelation, along, ends, relation_named
+from .wording import shortened
 
 #: Most objects of a layout: each pair of them can be related.
 MOST_PLACED = 64
@@ -120,9 +120,9 @@ def _found(prompt: str, placed: Sequence[PlacedObject], known: Sequence[Span]) -
     """
     spans = dict[int, Span]()
     for at, one in enumerate(placed):
-        standing = find_phrases(prompt, one.name, known)
-        if one.occurrence < len(standing) and standing[one.occurrence] not in spans.values():
-            spans[at] = standing[one.occurrence]
+        occurrences = find_phrases(prompt, one.name, known)
+        if one.occurrence < len(occurrences) and occurrences[one.occurrence] not in spans.values():
+            spans[at] = occurrences[one.occurrence]
     return spans, [shortened(str(NamedObject(*one[:2]))) for at, one in enumerate(placed) if at not in spans]
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from .described import brief, one_line
+from .wording import brief, one_line
 
 #: Names that torch.save needs for a dict of plain values and tensors.
 _NAMES = re.compile(r"collections OrderedDict|torch \w+Storage|torch Size|torch\._utils _rebuild_(tensor_v2|parameter)")

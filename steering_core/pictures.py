@@ -8,7 +8,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from .described import one_line
+from .wording import one_line
 
 
 @contextmanager

@@ -9,7 +9,7 @@ import os
 import unicodedata
 from pathlib import Path
 
-from .described import brief
+from .wording import brief
 
 #: Of a name in UTF-8, so that file systems take it with what is put around it.
 LONGEST_NAME = 150

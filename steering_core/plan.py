@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from .described import shortened
 from .steering import Steering
+from .wording import shortened
 
 #: Letters of a prompt, and of all relations together, that are shown.
 _PROMPT_SHOWN, _RELATIONS_SHOWN = 80, 200

@@ -28,6 +28,11 @@ class Relation(str, Enum):
     BELOW_RIGHT = "below_right"
     NEAR = "near"
 
+    @classmethod
+    def of(cls, direction: tuple[int, int]) -> Relation:
+        """The relation of a direction."""
+        return _BY_DIRECTION[direction]
+
     @property
     def direction(self) -> tuple[int, int]:
         """Signs (dx, dy) of subject minus object; 0 where the relation leaves an axis free."""
@@ -37,13 +42,13 @@ class Relation(str, Enum):
     def directions(self) -> tuple[Relation, ...]:
         """The one or two of left, right, above and below that it is made of; none for ``NEAR``."""
         dx, dy = self.direction
-        return tuple(_BY_DIRECTION[part] for part, sign in (((0, dy), dy), ((dx, 0), dx)) if sign)
+        return tuple(Relation.of(part) for part, sign in (((0, dy), dy), ((dx, 0), dx)) if sign)
 
     @property
     def inverse(self) -> Relation:
         """The relation of the object to the subject."""
         dx, dy = self.direction
-        return _BY_DIRECTION[-dx, -dy]
+        return Relation.of((-dx, -dy))
 
     @property
     def phrase(self) -> str:
@@ -86,6 +91,11 @@ class Place(str, Enum):
     AT_TOP_RIGHT = "at_top_right"
     AT_BOTTOM_LEFT = "at_bottom_left"
     AT_BOTTOM_RIGHT = "at_bottom_right"
+
+    @classmethod
+    def of(cls, direction: tuple[int, int]) -> Place:
+        """The place of a direction."""
+        return _PLACE_BY_DIRECTION[direction]
 
     @property
     def direction(self) -> tuple[int, int]:
@@ -132,6 +142,11 @@ class Depth(str, Enum):
     def phrase(self) -> str:
         """In words, to be put after a noun phrase, and before another where it relates two."""
         return _DEPTH_PHRASES[self]
+
+    @property
+    def inverse(self) -> Depth:
+        """Of what relates two: the depth of the object to the subject."""
+        return Depth.BEHIND if self is Depth.IN_FRONT_OF else Depth.IN_FRONT_OF
 
 
 Steered = TypeVar("Steered", Relation, Place)
@@ -194,6 +209,7 @@ _PLACE_DIRECTIONS = {
     Place.AT_BOTTOM_LEFT: (-1, 1),
     Place.AT_BOTTOM_RIGHT: (1, 1),
 }
+_PLACE_BY_DIRECTION = {direction: place for place, direction in _PLACE_DIRECTIONS.items()}
 
 _PLACE_PHRASES = {
     Place.AT_LEFT: "on the left",

@@ -157,9 +157,9 @@ class SteeringSchedule:
     def along(self, noise: Sequence[float]) -> SteeringSchedule:
         """The same for one run, its window in shares of the noise where moves are to be spread.
 
-        A flow whose noise is shifted keeps most of it through many of its steps, and the layout open as long. So the
-        window is there of all steps that begin with as much noise as it leaves, and as many of them are steered as
-        would be if the noise fell evenly, as evenly over it as they lie.
+        A shifted flow keeps most of its noise, and with it an open layout, for many steps. So the window is measured in
+        noise: it holds all steps that begin with more of it than is left where the window ends. Of these as many are
+        steered as in an even schedule, spread evenly over the window's noise.
 
         Args:
             noise: share of noise in the network's input before each step of the run, in [0, 1].

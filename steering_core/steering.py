@@ -17,7 +17,7 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from .care import Care, Watchful, frugal, more_careful, mutable, plain, settled
+from .care import Care, Watchful, care_after_success, frugal, more_careful, mutable, plain
 from .layers import AttentionLayer, check_layers
 from .losses import SteeringLoss
 from .outcomes import BoundSteps, Restarts, UnsteeredStep
@@ -37,8 +37,8 @@ Probe = Callable[[Tensor], TokenMaps]
 _GRADIENT_SCALES = (2.0**10, 2.0**4, 2.0**-2)
 
 #: How much signal a latent alpha·x0 + sigma·epsilon is taken to hold at least when its noise is bent. Schedules
-#: rescaled to zero terminal signal start at alpha = 0, where no shift of the noise has an end; Stable Diffusion's
-#: own start at 0.068.
+#: rescaled to zero terminal signal start at alpha = 0, where what a shift of the noise does is unbounded; Stable
+#: Diffusion's own start at 0.068.
 LEAST_ALPHA = 0.05
 
 #: What a step is taken to remove of the noise at least when its prediction is bent by a strength: where it hardly
@@ -58,7 +58,7 @@ class Steering:
 
     Attributes:
         scene: what is wanted.
-        loss: scores one relation; ``bound_to`` ties it to a network.
+        loss: scores one relation; ``for_network`` ties it to a network.
         schedule: when and how strongly to steer.
         trace: what was seen so far in this run, in order.
         unsteered: steps of this run's window that could not be steered, in order.
@@ -82,7 +82,7 @@ class Steering:
     #: By relations that met the target together, the turn at which they are looked at again.
     _looked_at_again: dict[tuple[int, ...], int] = field(default_factory=dict)
 
-    def bound_to(
+    def for_network(
         self,
         network: Sequence[AttentionLayer],
         stops: Sequence[type[Exception]] = (),
@@ -99,7 +99,7 @@ class Steering:
         Raises:
             ValueError: the loss cannot read this network, or cannot score one of the relations.
         """
-        loss = self.loss.bound_to(network, [relation.relation for relation in self.scene.relations])
+        loss = self.loss.for_network(network, [relation.relation for relation in self.scene.relations])
         check_layers(loss.layers, network)
         words = self.scene.words if loss.reads_words else ()
         schedule = replace(self.schedule, spread=spreads if self.schedule.spread is None else self.schedule.spread)
@@ -364,7 +364,7 @@ class Steering:
         while True:
             try:
                 seen = self._maps_and_gradient(latent, probe, relations, progress)
-                self._care = settled(self._care)
+                self._care = care_after_success(self._care)
                 return seen
             except self._stops:
                 raise

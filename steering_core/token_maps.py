@@ -57,16 +57,13 @@ class TokenMaps:
         layers = self.standardised if standardised and self.standardised is not None else self.layers
         return [layers[name] for name in names or layers]
 
-    def mean_map(self, size: tuple[int, int] | None = None) -> Tensor:
+    def mean_map(self) -> Tensor:
         """One map for each object: the mean over heads and layers of maps that each sum to 1.
 
-        Args:
-            size: (H, W); the largest layer's own when not given.
-
         Returns:
-            (batch, objects, H, W), each map summing to 1.
+            (batch, objects, H, W), in the size of the largest layer, each map summing to 1.
         """
-        height, width = size or largest_size(self.layers.values())
+        height, width = largest_size(self.layers.values())
         resized = [normalise(resize(maps.mean(dim=2), (height, width))) for maps in self.layers.values()]
         return torch.stack(resized).mean(dim=0)
 

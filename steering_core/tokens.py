@@ -11,9 +11,9 @@ from itertools import accumulate, pairwise
 
 from torch import Tensor
 
-from .described import shortened
 from .relations import Place, Relation, Scene, Span, ends, in_words
 from .search import occurrences
+from .wording import shortened
 
 _INCOMPLETE = "\N{REPLACEMENT CHARACTER}"
 #: So many ids at least, and nearly always at most, are decoded together; a character takes four at most.

@@ -12,10 +12,10 @@ import torch
 from torch import Tensor
 
 from .evaluation.look import Look, seen_relations
+from .how_far import how_far
 from .outcomes import BoundSteps, Restarts, UnsteeredStep
 from .presence import Presence
 from .relations import in_words
-from .standing import standing
 from .tokens import GroundedRelation, GroundedScene
 from .wording import several
 
@@ -134,8 +134,8 @@ class Settled:
             where = f"{self.relation} in {stand} of {pictures} pictures"
         else:
             where = self.relation if stand else in_words(self.subject, f"not {self.phrase}", self.object)
-        how_far = standing(self.stands.tolist(), self.met.tolist())
-        return f"attention: {where} at the last look, step {self.step + 1} of {steps}: {how_far}"
+        come = how_far(self.stands.tolist(), self.met.tolist())
+        return f"attention: {where} at the last look, step {self.step + 1} of {steps}: {come}"
 
     def as_json(self) -> dict[str, Any]:
         """In plain lists and numbers."""

@@ -11,7 +11,7 @@ import torch
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
-from .evaluation.look import Standing
+from .evaluation.look import PlacedRelation
 from .evaluation.visor import VERDICTS
 from .token_maps import resize
 from .tokens import GroundedScene
@@ -188,9 +188,7 @@ def mark_boxes(picture: Image.Image, boxes: Sequence[tuple[str, Sequence[float],
     Args:
         boxes: name, (left, top, width, height) in shares of the picture's sides, and colour of each.
     """
-    pen = ImageDraw.Draw(picture)
-    width = max(1, round(min(picture.size) / 128))
-    font = ImageFont.load_default(max(_LEAST_TEXT_SIZE, round(min(picture.size) / 32)))
+    pen, width, font = _pen(picture)
     for name, (left, top, wide, high), colour in boxes:
         x, y = left * picture.width, top * picture.height
         far = x + wide * picture.width, y + high * picture.height
@@ -200,11 +198,9 @@ def mark_boxes(picture: Image.Image, boxes: Sequence[tuple[str, Sequence[float],
         pen.text(corner, name, fill=colour, font=font)
 
 
-def mark_relations(picture: Image.Image, relations: Sequence[Standing]) -> None:
+def mark_relations(picture: Image.Image, relations: Sequence[PlacedRelation]) -> None:
     """Draw relations: a line between their objects and the words on it, green where one is seen, else red."""
-    pen = ImageDraw.Draw(picture)
-    width = max(1, round(min(picture.size) / 128))
-    font = ImageFont.load_default(max(_LEAST_TEXT_SIZE, round(min(picture.size) / 32)))
+    pen, width, font = _pen(picture)
     for one in relations:
         colour = RIGHT if one.seen else WRONG
         points = [(x * picture.width, y * picture.height) for x, y in one.centres]
@@ -218,6 +214,13 @@ def mark_relations(picture: Image.Image, relations: Sequence[Standing]) -> None:
         at, anchor = (middle[0], middle[1] + below), "mt" if below else "mm"
         pen.rectangle(pen.textbbox(at, one.relation, font=font, anchor=anchor), fill=DARK)
         pen.text(at, one.relation, fill=colour, font=font, anchor=anchor)
+
+
+def _pen(picture: Image.Image) -> tuple[ImageDraw.ImageDraw, int, ImageFont.FreeTypeFont | ImageFont.ImageFont]:
+    """What draws on a picture, with a width of lines and a font that suit its size."""
+    width = max(1, round(min(picture.size) / 128))
+    font = ImageFont.load_default(max(_LEAST_TEXT_SIZE, round(min(picture.size) / 32)))
+    return ImageDraw.Draw(picture), width, font
 
 
 def object_colour(number: int) -> Colour:

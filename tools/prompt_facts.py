@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
-from steering_core.parser.likelihood import inverse_of
 from steering_core.parser.network import KINDS, KINDS_OF_TWO
 from steering_core.relations import Scene, Statement
 
@@ -18,7 +17,7 @@ SINCE = LEARNED.with_name("artists_prompts_since.txt")
 HELD_OUT = LEARNED.with_name("artists_prompts_held_out.txt")
 
 #: By the names of kinds, what relates two said the other way round.
-INVERSES = {kind.value: inverse_of(kind).value for kind in KINDS_OF_TWO}
+INVERSES = {kind.value: kind.inverse.value for kind in KINDS_OF_TWO}
 #: What is held against facts: a statement of the parser, or another reader's fact.
 Read = TypeVar("Read")
 
@@ -35,7 +34,7 @@ class Fact(NamedTuple):
         """Whether it is what was read; a relation says the same of both objects the other way round."""
         ways = [(read.subject, read.relation, read.object)]
         if read.object:
-            ways.append((read.object, inverse_of(read.relation), read.subject))
+            ways.append((read.object, read.relation.inverse, read.subject))
         return any(
             kind == self.kind
             and is_one_of(subject.text, self.subjects)

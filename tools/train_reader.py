@@ -28,7 +28,6 @@ from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer
 from torch import Tensor, nn
 
-from steering_core.described import one_line
 from steering_core.files import save_text, written_whole
 from steering_core.parser.judged import Thresholds, judged
 from steering_core.parser.likelihood import words_of
@@ -46,6 +45,7 @@ from steering_core.parser.network import (
     together,
 )
 from steering_core.parser.rules import read_by_rules
+from steering_core.wording import one_line
 from tools.prompt_facts import INVERSES, LEARNED, SINCE, Fact, Score, prompts_of
 from tools.simple_prompts import simple_prompts
 

@@ -1,1 +1,1 @@
-"""The libraries whose models can be steered, one file each."""
+"""The libraries whose models can be steered, one folder each."""

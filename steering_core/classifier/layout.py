@@ -9,9 +9,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..described import brief
 from ..layers import AttentionLayer, describe_network
 from ..token_maps import TokenMaps, resize
+from ..wording import brief
 from .settings import MOST_LAYERS, MOST_MAP_SIZE, MOST_WIDTH, check_range
 
 #: Added to a map's sum before it divides, as in the published code: a map of nearly nothing stays small, and so does

@@ -28,7 +28,7 @@ from torch.nn import (
     TransformerEncoderLayer,
 )
 
-from ..described import brief
+from ..wording import brief
 from .layout import MapLayout
 from .settings import MOST_RELATIONS, ClassifierSettings, TransformerSettings
 

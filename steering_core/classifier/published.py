@@ -10,11 +10,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..described import brief, described
+from ..described import described
 from ..layers import PUBLISHED_NETWORKS, published_order
 from ..pickled import read_pickled
 from ..relations import Relation
-from ..wording import sentence
+from ..wording import brief, sentence
 from .layout import MapLayout
 from .network import UP, ClassifierDescription
 from .settings import ClassifierSettings, TransformerSettings

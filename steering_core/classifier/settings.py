@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ..described import brief
+from ..wording import brief
 
 #: Sizes beyond these are no classifier of attention maps; the published ones are a hundredth of them.
 MOST_LAYERS, MOST_WIDTH, _MOST_STEPS, MOST_MAP_SIZE, MOST_RELATIONS = 64, 2**14, 10_000, 256, 1000

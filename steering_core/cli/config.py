@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from ..described import brief, one_line
+from ..wording import brief, one_line
 
 #: Of the file, in bytes: it holds a line an option.
 _LARGEST_CONFIG = 2**16

@@ -9,10 +9,10 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..described import brief
 from ..evaluation.suites import CHAINS
 from ..evaluation.visor import LEAST_SCORE
 from ..files import save_text
+from ..wording import brief
 from .models import (
     add_detector_option,
     add_model_options,

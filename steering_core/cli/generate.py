@@ -7,10 +7,10 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from ..described import brief
 from ..files import save_picture, save_text
 from ..steering import Steering
 from ..trace import trace_as_json
+from ..wording import brief
 from .models import add_model_options, add_sampling_options, load_model, scale_of, size_of
 from .options import (
     MOST_SEEDS,

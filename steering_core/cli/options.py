@@ -10,8 +10,8 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from ..described import brief, one_line, unencodable
 from ..training.recording import MOST_STEPS
+from ..wording import brief, one_line, unencodable
 
 #: A picture each, all in memory at once.
 MOST_SEEDS = 64

@@ -133,7 +133,7 @@ def _drawn(
     schedule: SteeringSchedule,
 ) -> Iterator[_Tried]:
     from ..backends.diffusers import generate, ground_prompt
-    from ..evaluation.visor import judge_any
+    from ..evaluation.visor import judge
     from ..steering import Steering
     from ..viz import check_finite, to_image
 
@@ -151,7 +151,7 @@ def _drawn(
         trials = None
         if detector is not None:
             found = (detector.find(to_image(picture), prompt.objects) for picture in pictures)
-            first, second = (judge_any(prompt.relations, one) for one in found)
+            first, second = (judge(prompt.relations, one) for one in found)
             trials = first, second
         yield _Tried(prompt, (pictures[0], pictures[1]), (seconds[0], seconds[1]), steering, trials)
 
@@ -173,7 +173,7 @@ def _report(
     yield "on", torch.cuda.get_device_name(options.device) if on_card else f"the CPU, {platform.machine()}"
     yield "with", ", ".join(f"{name} {version(name)}" for name in _LIBRARIES)
     yield "sampling", f"{options.steps} steps, {len(tried)} prompts, seed {options.seed}"
-    bound = tried[0].steering.bound_to(readable_network(network).layers)
+    bound = tried[0].steering.for_network(readable_network(network).layers)
     yield "layers read", " ".join(bound.loss.layers)
     yield "tokens", "; ".join(_tokens(one) for one in tried[:2])
     if tried[0].steering.schedule.steered_steps(options.steps):

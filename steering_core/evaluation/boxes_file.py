@@ -6,8 +6,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..described import brief, described, parse_json
+from ..described import described, parse_json
 from ..files import sha256_of
+from ..wording import brief
 from .boxes import Box, Found
 from .detectors import names_for
 

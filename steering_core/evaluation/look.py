@@ -79,7 +79,7 @@ def seen_relations(scene: GroundedScene, look: Look) -> list[SeenRelation]:
 
 
 @dataclass(frozen=True)
-class Standing:
+class PlacedRelation:
     """How a relation's objects stand in a picture in which all of them were found.
 
     Attributes:
@@ -93,7 +93,7 @@ class Standing:
     seen: bool
 
 
-def standing(scene: GroundedScene, look: Look, relations: Sequence[SeenRelation]) -> list[list[Standing]]:
+def placed_relations(scene: GroundedScene, look: Look, relations: Sequence[SeenRelation]) -> list[list[PlacedRelation]]:
     """For each picture those of its relations whose objects were found and that somebody can judge.
 
     Args:
@@ -107,7 +107,7 @@ def standing(scene: GroundedScene, look: Look, relations: Sequence[SeenRelation]
         for one, relation in zip(scene.relations, relations):
             found = [centre for centre in (centres[end] for end in one.ends) if centre is not None]
             if not relation.unjudged and len(found) == len(one.ends):
-                of_picture.append(Standing(one.relation.phrase, tuple(found), relation.failures[at] is None))
+                of_picture.append(PlacedRelation(one.relation.phrase, tuple(found), relation.failures[at] is None))
         told.append(of_picture)
     return told
 

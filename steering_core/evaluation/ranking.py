@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ..described import shortened
 from ..tokens import GroundedRelation, GroundedScene
+from ..wording import shortened
 from .boxes import Found
 from .look import Look, SeenRelation, label_of, seen_relations, surest_centres
 

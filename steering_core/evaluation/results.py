@@ -18,7 +18,7 @@ from .statistics import Estimate, difference, share
 from .suites import ScenePrompt, Suite, Triplet
 from .t2i_compbench import t2i_compbench_score
 from .variety import spread_over_seeds
-from .visor import Trial, judge_any
+from .visor import Trial, judge
 
 VISOR, GENEVAL, T2I_COMPBENCH = "visor", "geneval", "t2i_compbench"
 
@@ -35,7 +35,7 @@ Rule = Callable[[Sequence[Triplet], Sequence[Found], tuple[int, int]], Verdict]
 
 
 def _visor(relations: Sequence[Triplet], found: Sequence[Found], size: tuple[int, int]) -> Verdict:
-    trial = judge_any(relations, found)
+    trial = judge(relations, found)
     return Verdict(trial, float(trial.correct))
 
 
@@ -53,7 +53,7 @@ def _t2i_compbench(relations: Sequence[Triplet], found: Sequence[Found], size: t
         sum(t2i_compbench_score(triplet, list(choice.values()), size) for triplet in relations) / len(relations)
         for choice in surest_choices(names_of(relations), found)
     )
-    return Verdict(judge_any(relations, found), score)
+    return Verdict(judge(relations, found), score)
 
 
 #: How a picture is judged …

@@ -138,8 +138,9 @@ class EvaluationFolder:
         self._run_claim = Claim.of(folder / "run.json", told, tuple(f"arms/*/{one}" for one in _MADE))
 
     def claim(self, arms: Sequence[Arm], detector: ObjectDetector | BoxesFile | None) -> None:
-        """Before anything is drawn: that the folder has nothing of another suite or sampling, of other arms of these
-        names, or by another detector. Of what has neither pictures nor findings yet it is no matter what it was for.
+        """Check that the folder holds nothing of another suite, sampling, arm or detector, and note these in it.
+
+        To be called before anything is drawn. What has neither pictures nor findings yet may be claimed anew.
 
         Args:
             detector: none where nobody looks yet.

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .visor import interval
-
 _RESAMPLES, _AT_ONCE, _SEED = 2000, 100, 0
+#: The 97.5 % quantile of the standard normal distribution.
+_Z = 1.959964
 #: What sums of shares are rounded by, and more; what prompts differ by is far more than this.
 _ROUNDING = 1e-9
 #: Sums over prompts, each (…,), to a figure (…,).
@@ -74,7 +74,7 @@ def share(counted: Sequence[float], out_of: Sequence[float]) -> Estimate:
     told = estimate(ratio, counted, out_of)
     if told.has_width or math.isnan(told.value):
         return told
-    return Estimate(told.value, *interval(min(told.value, 1.0), sum(count > 0 for count in out_of)))
+    return Estimate(told.value, *wilson_interval(min(told.value, 1.0), sum(count > 0 for count in out_of)))
 
 
 def difference(first: Sequence[float], second: Sequence[float], pictures: Sequence[float]) -> Estimate:
@@ -89,3 +89,20 @@ def difference(first: Sequence[float], second: Sequence[float], pictures: Sequen
     """
     told = estimate(lambda one, other, all_: (other - one) / all_, first, second, pictures)
     return told if told.has_width else Estimate(told.value, math.nan, math.nan)
+
+
+def wilson_interval(share: float, count: float) -> tuple[float, float]:
+    """The 95 % interval of a share observed in ``count`` independent trials (Wilson 1927).
+
+    Args:
+        share: in [0, 1].
+
+    Raises:
+        ValueError: the count is not positive, or the share not within [0, 1].
+    """
+    if count <= 0 or not 0 <= share <= 1:
+        raise ValueError(f"Expected a share in [0, 1] of at least one trial, got {share} of {count}.")
+    spread = _Z**2 / count
+    middle = (share + spread / 2) / (1 + spread)
+    reach = math.sqrt(spread * (share * (1 - share) + spread / 4)) / (1 + spread)
+    return max(middle - reach, 0.0), min(middle + reach, 1.0)

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from ..relations import ends
-from .assignment import choices, names_of, whole_choices
+from .assignment import choices, names_of
 from .boxes import Found
 from .suites.suite import Triplet
 
@@ -21,8 +21,6 @@ VERDICTS = ("right", "wrong", "missing")
 LEAST_SCORE = 0.1
 #: … and of what is found oftener than this, the surest are tried.
 _MOST_OF_A_NAME = 8
-#: The 97.5 % quantile of the standard normal distribution.
-_Z = 1.959964
 
 
 @dataclass(frozen=True)
@@ -66,18 +64,6 @@ class VisorScores:
 
 
 def judge(relations: Sequence[Triplet], found: Sequence[Found]) -> Trial:
-    """Compare a picture with the relations of its prompt.
-
-    Args:
-        relations: with the objects by the detector's names.
-        found: what the detector found; of several objects of one name the best counts, see ``surest_choices``. Where
-            names are alike, one choice in which all relations hold is enough.
-    """
-    whole = whole_choices(relations, found)
-    return Trial(bool(whole), any(_all_hold(relations, choice) for choice in whole))
-
-
-def judge_any(relations: Sequence[Triplet], found: Sequence[Found]) -> Trial:
     """As VISOR's published evaluation: what is found with a score of 0.1 counts, whichever object of a name fits.
 
     With several relations one object of each name has to fit them all.
@@ -112,23 +98,6 @@ def visor_scores(trials: Sequence[Sequence[Trial]]) -> VisorScores:
         visor_uncond=correct / images,
         visor_n=tuple(sum(count >= n for count in correct_of_prompt) / len(trials) for n in range(1, per_prompt + 1)),
     )
-
-
-def interval(share: float, count: float) -> tuple[float, float]:
-    """The 95 % interval of a share observed in ``count`` independent trials (Wilson 1927).
-
-    Args:
-        share: in [0, 1].
-
-    Raises:
-        ValueError: the count is not positive, or the share not within [0, 1].
-    """
-    if count <= 0 or not 0 <= share <= 1:
-        raise ValueError(f"Expected a share in [0, 1] of at least one trial, got {share} of {count}.")
-    spread = _Z**2 / count
-    middle = (share + spread / 2) / (1 + spread)
-    reach = math.sqrt(spread * (share * (1 - share) + spread / 4)) / (1 + spread)
-    return max(middle - reach, 0.0), min(middle + reach, 1.0)
 
 
 def _all_hold(relations: Sequence[Triplet], choice: Mapping[str, Found]) -> bool:

@@ -36,7 +36,7 @@ class SteeringLoss(Protocol):
     def follows_own(self) -> bool:
         """Whether it reads maps of the network's own logits, so that a gradient is to pass through those."""
 
-    def bound_to(self, network: Sequence[AttentionLayer], relations: Sequence[Relation | Place]) -> SteeringLoss:
+    def for_network(self, network: Sequence[AttentionLayer], relations: Sequence[Relation | Place]) -> SteeringLoss:
         """The loss for a run: with its layers chosen among the network's.
 
         Raises:

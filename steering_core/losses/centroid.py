@@ -112,7 +112,7 @@ class CentroidLoss:
         """Where it does not read standardised maps."""
         return not self.standardised
 
-    def bound_to(self, network: Sequence[AttentionLayer], relations: Sequence[Relation | Place]) -> CentroidLoss:
+    def for_network(self, network: Sequence[AttentionLayer], relations: Sequence[Relation | Place]) -> CentroidLoss:
         """See ``SteeringLoss``; every relation can be scored."""
         return replace(self, layers=check_layers(self.layers or default_layers(network), network))
 

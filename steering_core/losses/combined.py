@@ -72,11 +72,14 @@ class CombinedLoss:
         """Whether a term does."""
         return any(loss.follows_own for loss, _ in self.terms)
 
-    def bound_to(self, network: Sequence[AttentionLayer], relations: Sequence[Relation | Place]) -> CombinedLoss:
+    def for_network(self, network: Sequence[AttentionLayer], relations: Sequence[Relation | Place]) -> CombinedLoss:
         """See ``SteeringLoss``."""
         return CombinedLoss(
             tuple(
-                (loss.bound_to(network, [relation for relation in relations if self._scores(loss, relation)]), weight)
+                (
+                    loss.for_network(network, [one for one in relations if self._scores(loss, one)]),
+                    weight,
+                )
                 for loss, weight in self.terms
             )
         )

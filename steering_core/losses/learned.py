@@ -55,7 +55,7 @@ class LearnedLoss:
         """Always: see ``standardised_layers``."""
         return True
 
-    def bound_to(self, network: Sequence[AttentionLayer], relations: Sequence[Relation | Place]) -> LearnedLoss:
+    def for_network(self, network: Sequence[AttentionLayer], relations: Sequence[Relation | Place]) -> LearnedLoss:
         """See ``SteeringLoss``; only the very network that the classifier was made for can be read."""
         layout = self.classifier.layout
         if tuple(network) != layout.network:

@@ -52,7 +52,7 @@ class PresenceLoss:
         """Always: see ``standardised_layers``."""
         return True
 
-    def bound_to(self, network: Sequence[AttentionLayer], relations: Sequence[Relation | Place]) -> PresenceLoss:
+    def for_network(self, network: Sequence[AttentionLayer], relations: Sequence[Relation | Place]) -> PresenceLoss:
         """See ``SteeringLoss``; the kind of relation does not matter."""
         return replace(self, layers=check_layers(self.layers or presence_layers(network), network))
 

@@ -16,9 +16,9 @@ from torch.optim.lr_scheduler import LambdaLR, LRScheduler, OneCycleLR
 from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
-from ..described import one_line
 from ..files import written_whole
 from ..process_wide import differentiable_attention
+from ..wording import one_line
 from .muon import Muon
 
 _ADAMW: dict[str, Any] = {"betas": (0.9, 0.99), "weight_decay": 0.01, "fused": True}
@@ -87,7 +87,7 @@ def optimise(
     Args:
         name: of the checkpoint in the work folder, from which a stopped run goes on.
         batches: what each step learns from, by its number; prepared beside a card by further processes.
-        loss_of: of such a batch and torch's generator, which is seeded by the step.
+        loss_of: loss of such a batch; what it draws from torch's global generator is seeded by the step.
         rate: the highest.
         on_sheet: draws a sample sheet, at each checkpoint; called with the step, while the modules have the averaged
             weights.

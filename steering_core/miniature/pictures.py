@@ -17,8 +17,8 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
-from ..described import one_line
 from ..files import written_whole
+from ..wording import one_line
 from .captions import caption
 from .networks import LATENT_SIZE
 from .optimise import WRITER, preparers

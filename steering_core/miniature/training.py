@@ -25,7 +25,8 @@ from torch.utils.data import Dataset
 from transformers import CLIPTokenizer
 
 from ..backends.diffusers import check_device, load_pipeline
-from ..files import only_writer, written_whole
+from ..described import differences, read_json
+from ..files import only_writer, save_text
 from .captions import caption
 from .export import check_replaceable, export
 from .networks import CONTEXT_LENGTH, build_autoencoder, build_scheduler, build_text_encoder, build_unet
@@ -131,15 +132,10 @@ def claimed(work_dir: Path, settings: dict[str, Any], start: Path | None) -> Ite
     """
     run = json.dumps({**settings, "start": str(start.resolve()) if start else None})
     file = work_dir / "run.json"
-    there = file.read_bytes().decode(errors="replace") if file.exists() else run
-    if there != run:
-        raise ValueError(
-            f"{work_dir} belongs to a run with the settings {there[:1000]}, not {run}: give those, or another --work "
-            f"folder."
-        )
+    if file.exists() and (told := differences(read_json(file), json.loads(run))):
+        raise ValueError(f"{work_dir} belongs to another run ({told}). Give its settings, or another --work folder.")
     with only_writer(work_dir, WRITER, "training"):
-        with written_whole(file, WRITER) as partial:
-            partial.write_text(run, encoding="utf-8")
+        save_text(run, file, WRITER)
         yield
 
 

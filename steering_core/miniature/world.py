@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from ..described import one_line
+from ..wording import one_line
 
 #: Side of a picture, in pixels.
 IMAGE_SIZE = 128

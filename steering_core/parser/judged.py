@@ -9,7 +9,7 @@ from typing import NamedTuple, TypeVar
 
 from ..relations import Depth, DepthRelation, Place, Relation, Scene, Span, SpatialRelation, Statement, said_of
 from .kinds import is_placeless
-from .likelihood import Guess, Likelihoods, inverse_of, likelihoods
+from .likelihood import Guess, Likelihoods, likelihoods
 from .network import Kind
 from .phrases import Phrase
 from .rules import Reading
@@ -119,7 +119,8 @@ class _Names:
         """Keep what was said of things, as it is said of the subject and of the object."""
         self._said[things].append(kind)
         if things[1] is not None:
-            self._said[things[1], things[0]].append(inverse_of(kind))
+            assert not isinstance(kind, Place)
+            self._said[things[1], things[0]].append(kind.inverse)
 
     def kept(self, statements: Sequence[Stated], least: float) -> list[Stated]:
         """What the network finds at least so likely, with the names that it finds; and what it does not read.

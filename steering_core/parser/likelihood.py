@@ -11,7 +11,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from ..relations import Depth, Relation
+from ..relations import Place
 from .network import KINDS, KINDS_OF_ONE, KINDS_OF_TWO, Kind, PromptReader, load_reader, together
 from .sentences import last_alternatives
 
@@ -64,8 +64,9 @@ class Likelihoods:
         if kind in KINDS_OF_ONE:
             stated = self._stated[KINDS.index(kind), list(subjects)]
             return Guess(kind, subjects[int(stated.argmax())], None, float(stated.max()))
+        assert not isinstance(kind, Place)
         one = self._one_way(kind, subjects, objects)
-        object, subject, likelihood = self._one_way(inverse_of(kind), objects, subjects)
+        object, subject, likelihood = self._one_way(kind.inverse, objects, subjects)
         return Guess(kind, *max(one, (subject, object, likelihood), key=lambda way: way[2]))
 
     def _one_way(self, kind: Kind, subjects: Words, objects: Words) -> tuple[int, int, float]:
@@ -89,13 +90,6 @@ class Likelihoods:
             likelihood *= min(1.0, float(shares[object]) / _SURE_SHARE)
             if likelihood >= least and object != subject:
                 yield Guess(kind, subject, object, likelihood)
-
-
-def inverse_of(kind: Kind) -> Kind:
-    """What relates two, said of the object and the subject."""
-    if isinstance(kind, Relation):
-        return kind.inverse
-    return Depth.BEHIND if kind is Depth.IN_FRONT_OF else Depth.IN_FRONT_OF
 
 
 @lru_cache(maxsize=4)  # a long prompt's are 1 MB

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from ..relations import DepthRelation, Scene, SpatialRelation
+from ..relations import DepthRelation, Scene, SpatialRelation, Statement
 from .clauses import (
     MOST_CONJUNCTS,
     Before,
@@ -26,7 +26,7 @@ from .phrases import Phrase
 from .referents import Discourse, Mention, is_about_subject
 from .segments import Segment, heads_of, marks_of, segments_of
 from .sentences import sentences
-from .statements import Statement, neighbours, placed, related, without_contradictions
+from .statements import neighbours, placed, related, without_contradictions
 from .words import FRAMES, LINKS, OWNERS, PERCHES, REFERRING
 
 #: Words between the phrases of a plain prompt: "a photo of a cat above a dog, and a bird".

@@ -6,16 +6,12 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from itertools import pairwise, product
 
-from ..relations import Depth, DepthRelation, Place, Relation, Span, SpatialRelation, said_of
+from ..relations import Depth, DepthRelation, Place, Relation, Span, SpatialRelation, Statement, said_of
 from .kinds import is_person, is_placeless, is_plural, qualifies
 from .marks import Mark
 from .phrases import Phrase, is_creature
 from .words import BODY, BONDS, FRAMES, MARKINGS, MEASURES, MOUTH, NO_SUPPORTS, PERCHES, UNPLACED
 
-Statement = SpatialRelation | DepthRelation
-
-_BY_DIRECTION = {relation.direction: relation for relation in Relation}
-_PLACES = {place.direction: place for place in Place}
 _BETWEEN = (Relation.RIGHT_OF, Relation.LEFT_OF)
 #: What ties a companion to a head that it stands beside: "a house with a tree".
 _WITH = (("with",), (",", "with"))
@@ -31,7 +27,7 @@ def related(mark: Mark, subjects: Sequence[Phrase], objects: Sequence[Phrase]) -
     else:
         for subject, thing in product(subjects, objects):
             if mark.kind != "on" or _rests_on(subject, thing):
-                yield from _relate(subject, mark.depth or _BY_DIRECTION[mark.x or 0, mark.y or 0], thing)
+                yield from _relate(subject, mark.depth or Relation.of((mark.x or 0, mark.y or 0)), thing)
 
 
 def placed(subject: Phrase, mark: Mark, companion: Phrase | None) -> Iterator[Statement]:
@@ -44,7 +40,7 @@ def placed(subject: Phrase, mark: Mark, companion: Phrase | None) -> Iterator[St
         if mark.depth and not (_is_nowhere(named) or qualifies(named.noun)):
             yield DepthRelation(named.span, mark.depth, None)
     elif mark.kind != "aside" and not (_is_nowhere(subject) or subject.noun in UNPLACED | BODY):
-        place = _PLACES[mark.x or 0, mark.y or 0]
+        place = Place.of((mark.x or 0, mark.y or 0))
         if companion and companion.joints[-2:] in _WITH and (scene or (mark.x and mark.y)):
             yield SpatialRelation(companion.span, place, None)
         elif companion is None or not (beside or mark.y is not None or place is Place.AT_CENTER):
@@ -58,7 +54,7 @@ def neighbours(*both: tuple[Phrase, Mark]) -> Iterator[Statement]:
         return
     x, y = (0 if p is None or q is None else (p > q) - (p < q) for p, q in ((a.x, b.x), (a.y, b.y)))
     if x or y:
-        yield from _relate(first, _BY_DIRECTION[x, y], second)
+        yield from _relate(first, Relation.of((x, y)), second)
 
 
 def without_contradictions(relations: Sequence[SpatialRelation]) -> Iterator[SpatialRelation]:

@@ -17,11 +17,11 @@ from PIL import Image
 from torch import Tensor
 
 from ..classifier import MapLayout
-from ..described import brief
 from ..layers import AttentionLayer
 from ..relations import CARDINAL_RELATIONS, Relation, Scene, relation_scene
 from ..token_maps import TokenMaps
 from ..tokens import Token, ground
+from ..wording import brief
 from .inversion import invert, psnr, reconstruct
 from .sources import Example
 

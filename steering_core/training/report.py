@@ -17,7 +17,7 @@ from PIL import Image
 from torch import Tensor
 
 from ..classifier import RelationClassifier
-from ..files import written_whole
+from ..files import save_text, written_whole
 from ..relations import CARDINAL_RELATIONS
 from .dataset import Records
 from .train import METRICS, evaluate
@@ -103,8 +103,7 @@ def write_report(report: Report, folder: Path) -> None:
 
     In the JSON, what was not measured is null.
     """
-    with written_whole(folder / REPORT) as partial:
-        partial.write_text(json.dumps(asdict(report), indent=1, allow_nan=False) + "\n", encoding="utf-8")
+    save_text(json.dumps(asdict(report), indent=1, allow_nan=False) + "\n", folder / REPORT)
     for name, plot in {CONFUSION: confusion_plot(report), CURVES: curves_plot(folder / METRICS)}.items():
         with written_whole(folder / name) as partial:
             plot.savefig(partial, format="png")

@@ -177,8 +177,8 @@ class Wrong:
     def follows_own(self):
         return self.loss.follows_own
 
-    def bound_to(self, network, relations):
-        return Wrong(self.fault, self.loss.bound_to(network, relations))
+    def for_network(self, network, relations):
+        return Wrong(self.fault, self.loss.for_network(network, relations))
 
     def __call__(self, maps, relation, progress):
         return self.fault(self.loss(maps, relation, progress))

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from toy_recording import SETTINGS, ToyModel, ToySource
 
-from steering_core.editing import described, edited, find_phrase, read_edits
+from steering_core.editing import edited, find_phrase, prompt_as_json, read_edits
 from steering_core.layout import laid_out, read_layout
 from steering_core.parser import parse
 from steering_core.regions import regions_of
@@ -80,7 +80,7 @@ def test_where_objects_are_bound(prompt):
 
 @pytest.mark.parametrize("prompt", PROMPTS.values(), ids=PROMPTS)
 def test_what_a_front_end_is_told(prompt):
-    assert growth(lambda size: lambda: described(prompt(size)), 40) < _MOST
+    assert growth(lambda size: lambda: prompt_as_json(prompt(size)), 40) < _MOST
 
 
 def _tokens(prompt: str, by_offset: bool) -> list[Token]:

@@ -141,9 +141,6 @@ def test_boxes_of_fewer_pictures_are_refused_with_what_to_connect():
         read_boxes([[], []], 3, 100, 100)
 
 
-REPORT = {"latent": ["sampler", 0], "steering_trace": ["steer", 1]}
-
-
 def reported(latent: str = "sampler", **inputs) -> dict:
     """A report, a preview of the maps, and their outputs as text and pictures."""
     of = {"latent": [latent, 0], "steering_trace": ["steer", 1]}

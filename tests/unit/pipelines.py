@@ -64,8 +64,8 @@ class WatchedLoss(CentroidLoss):
 
     seen: ClassVar[list[tuple[TokenMaps, float]]] = []
 
-    def bound_to(self, network, relations):
-        return WatchedLoss(layers=super().bound_to(network, relations).layers)
+    def for_network(self, network, relations):
+        return WatchedLoss(layers=super().for_network(network, relations).layers)
 
     def __call__(self, maps, relation, progress):
         self.seen.append((maps.detach(), progress))

@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from functools import partial
 
 import pytest
@@ -163,8 +164,9 @@ def test_the_best_of_one_is_the_seeds_own_picture_and_more_are_drawn_for_each():
 
 def test_attend_and_excite_refines_up_to_its_thresholds_and_moves_once_in_all_other_steps():
     """Of two words each has at least half of every cell, so that the first two thresholds are met at once."""
-    steering = exciting(pair_scene(Relation.LEFT_OF), step_size=1e-6)
-    steering = steering.bound_to([AttentionLayer("up", 0, 0, 1)])
+    steering = exciting(pair_scene(Relation.LEFT_OF))
+    steering = replace(steering, schedule=replace(steering.schedule, step_size=1e-6))
+    steering = steering.for_network([AttentionLayer("up", 0, 0, 1)])
     latent = torch.zeros(1, 4, 4, 4)
 
     def probe(latent):

@@ -11,11 +11,11 @@ from tiny_pipelines import TINY, sample, tiny
 from torch.overrides import TorchFunctionMode
 
 from steering_core import binding
+from steering_core.attention_calls import Spans
 from steering_core.backends.diffusers import ground_prompt
 from steering_core.backends.diffusers.pipelines import FIRST_CALL, FIRST_HALF, kind_of
 from steering_core.binding import BoundText, region_bias
 from steering_core.losses import CentroidLoss
-from steering_core.probe import Spans
 from steering_core.regions import Region
 from steering_core.schedule import SteeringSchedule
 from steering_core.steering import Steering

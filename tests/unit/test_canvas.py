@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from steering_core.editing import described, numbered, vocabulary
+from steering_core.editing import numbered, prompt_as_json, vocabulary
 from steering_core.layout import laid_out, read_layout
 from steering_core.parser import objects, parse
 
@@ -30,7 +30,7 @@ def _prompt(rng: random.Random) -> str:
 
 
 def _scene(prompt: str) -> dict:
-    return {"prompt": prompt, **described(prompt), "vocabulary": vocabulary()}
+    return {"prompt": prompt, **prompt_as_json(prompt), "vocabulary": vocabulary()}
 
 
 def _case(rng: random.Random) -> dict:

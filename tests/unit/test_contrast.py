@@ -81,5 +81,5 @@ def test_maps_are_standardised_for_a_loss_that_reads_them():
         (published, (), True),
         (CombinedLoss(((published, 1.0), (presence, 1.0))), (), True),
     ):
-        request = Steering(scene, loss).bound_to(network).request
+        request = Steering(scene, loss).for_network(network).request
         assert (request.objects, request.standardised, request.follows_own) == (2, layers, follows_own)

@@ -350,8 +350,8 @@ def test_without_other_parts_one_forward_serves_the_look_and_the_prediction(made
 
 def test_where_the_look_of_both_fails_the_prediction_is_the_networks_own(made):
     class Failing(CentroidLoss):
-        def bound_to(self, network, relations):
-            return Failing(layers=super().bound_to(network, relations).layers)
+        def for_network(self, network, relations):
+            return Failing(layers=super().for_network(network, relations).layers)
 
         def __call__(self, maps, relation, progress):
             raise ArithmeticError("deliberate")
@@ -366,8 +366,8 @@ def test_where_the_look_of_both_fails_the_prediction_is_the_networks_own(made):
 class Ramp(CentroidLoss):
     """No threshold breaks its slope: what objects get of the attention, from side to side of the picture."""
 
-    def bound_to(self, network, relations):
-        return Ramp(layers=super().bound_to(network, relations).layers, standardised=False)
+    def for_network(self, network, relations):
+        return Ramp(layers=super().for_network(network, relations).layers, standardised=False)
 
     def __call__(self, maps, relation, progress):
         layers = maps.layers.values()

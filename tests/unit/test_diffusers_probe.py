@@ -288,7 +288,7 @@ def test_a_control_net_steers_with_the_guided_half(tiny, monkeypatch, update, gu
     for residual, part in zip(whole, probe["down_block_additional_residuals"]):
         assert torch.equal(part, residual[-images:]) and part.any()
     # As the guided half by itself, without any batching.
-    bound = steering.bound_to(unet_of(pipeline.unet).layers)
+    bound = steering.for_network(unet_of(pipeline.unet).layers)
     alone = probe_network(pipeline.unet, probe, bound.request)
     torch.testing.assert_close(steering.trace[0].loss[0], bound.loss(alone, steering.scene.relations[0], 0.0))
 
@@ -410,8 +410,8 @@ def test_half_precision_is_steered_by_full_steps(tiny, update, dtype):
     class Small(CentroidLoss):
         """Of which gradients are smaller than half precision's smallest number."""
 
-        def bound_to(self, network, relations):
-            return Small("gelu", layers=super().bound_to(network, relations).layers)
+        def for_network(self, network, relations):
+            return Small("gelu", layers=super().for_network(network, relations).layers)
 
         def __call__(self, maps, relation, progress):
             return 1e-5 * super().__call__(maps, relation, progress)

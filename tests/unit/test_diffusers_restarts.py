@@ -115,8 +115,8 @@ class _BrokenLater(CentroidLoss):
 
     calls = 0
 
-    def bound_to(self, network, relations):
-        return _BrokenLater(layers=super().bound_to(network, relations).layers)
+    def for_network(self, network, relations):
+        return _BrokenLater(layers=super().for_network(network, relations).layers)
 
     def __call__(self, maps, relation, progress):
         _BrokenLater.calls += 1

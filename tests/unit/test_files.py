@@ -7,7 +7,7 @@ import os
 
 import pytest
 
-from steering_core.files import save_text
+from steering_core.files import save_text, written_whole
 
 
 def test_where_nothing_can_be_written_the_file_is_named_that_was_to_be(tmp_path, monkeypatch):
@@ -21,3 +21,11 @@ def test_where_nothing_can_be_written_the_file_is_named_that_was_to_be(tmp_path,
     with pytest.raises(OSError, match="Read-only") as refused:
         save_text("{}", tmp_path / "results.json")
     assert refused.value.filename == str(tmp_path / "results.json")
+
+
+def test_another_file_that_fails_meanwhile_is_named_itself(tmp_path):
+    photograph = tmp_path / "gone.jpg"
+    with pytest.raises(FileNotFoundError) as refused, written_whole(tmp_path / "shard.tar"):
+        photograph.read_bytes()
+    assert refused.value.filename == str(photograph)
+    assert not list(tmp_path.iterdir())

@@ -11,8 +11,8 @@ from steering_core.miniature.networks import build_unet
 
 
 class FailingLoss(CentroidLoss):
-    def bound_to(self, network, relations):
-        return FailingLoss(layers=super().bound_to(network, relations).layers)
+    def for_network(self, network, relations):
+        return FailingLoss(layers=super().for_network(network, relations).layers)
 
     def __call__(self, maps, relation, progress):
         raise ArithmeticError("deliberate")

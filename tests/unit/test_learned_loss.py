@@ -55,18 +55,18 @@ def test_the_gradient_reaches_the_maps_that_are_read_and_no_weight():
 
 def test_another_network_is_refused_with_both_named():
     loss = LearnedLoss(small())
-    assert loss.bound_to(NETWORK, [Relation.ABOVE]) is loss
+    assert loss.for_network(NETWORK, [Relation.ABOVE]) is loss
     message = (
         r"6 maps of 4×4 from mid\.0.*3 attention layers.*this model is a network with 16 attention layers: down\.0 \(8"
     )
     with pytest.raises(ValueError, match=message):
-        loss.bound_to(PUBLISHED_NETWORKS["sd14"], [Relation.ABOVE])
+        loss.for_network(PUBLISHED_NETWORKS["sd14"], [Relation.ABOVE])
 
 
 def test_a_relation_it_does_not_know_is_refused_before_sampling_with_what_to_do():
     refusal = 'does not know "next to", only above, below, left_of, right_of. Combine it with the centroid loss'
     with pytest.raises(ValueError, match=refusal):
-        LearnedLoss(small()).bound_to(NETWORK, [Relation.ABOVE, Relation.NEAR])
+        LearnedLoss(small()).for_network(NETWORK, [Relation.ABOVE, Relation.NEAR])
 
 
 @pytest.mark.parametrize("file", sorted(CLASSIFIERS_DIR.glob("*.safetensors")), ids=lambda file: file.stem)
@@ -77,14 +77,14 @@ def test_no_classifier_that_ships_knows_next_to(file):
 
 def test_a_place_is_refused_before_sampling_with_what_to_do():
     with pytest.raises(ValueError, match=r'does not know "on the left", a place .* Combine it with the centroid loss'):
-        LearnedLoss(small()).bound_to(NETWORK, [Relation.ABOVE, Place.AT_LEFT])
+        LearnedLoss(small()).for_network(NETWORK, [Relation.ABOVE, Place.AT_LEFT])
 
 
 @pytest.mark.parametrize("unknown", [GroundedRelation(1, Place.AT_TOP), GroundedRelation(0, Relation.NEAR, 1)])
 def test_a_combination_leaves_what_is_not_learned_to_its_other_losses(unknown):
     learned, centroid = (LearnedLoss(small()), 1.0), (CentroidLoss(layers=("up.0",)), 2.0)
     maps = token_maps()
-    combined = CombinedLoss((learned, centroid)).bound_to(NETWORK, [Relation.ABOVE, unknown.relation])
+    combined = CombinedLoss((learned, centroid)).for_network(NETWORK, [Relation.ABOVE, unknown.relation])
     torch.testing.assert_close(combined(maps, unknown, 0.0), 2 * centroid[0](maps, unknown, 0.0))
     whole = learned[0](maps, relation(), 0.0) + 2 * centroid[0](maps, relation(), 0.0)
     torch.testing.assert_close(combined(maps, relation(), 0.0), whole)
@@ -94,7 +94,7 @@ def test_combinations_within_a_combination_count_by_their_weights_as_nodes_make_
     learned, centroid = LearnedLoss(small()), CentroidLoss(layers=("up.0",))
     nested = CombinedLoss(((CombinedLoss(((learned, 0.5),)), 1.0), (CombinedLoss(((centroid, 2.0),)), 3.0)))
     assert nested == CombinedLoss(((learned, 0.5), (centroid, 6.0)))
-    bound, maps = nested.bound_to(NETWORK, [Place.AT_TOP]), token_maps()
+    bound, maps = nested.for_network(NETWORK, [Place.AT_TOP]), token_maps()
     place = GroundedRelation(1, Place.AT_TOP)
     torch.testing.assert_close(bound(maps, place, 0.0), 6 * centroid(maps, place, 0.0))
 
@@ -103,12 +103,12 @@ def test_combinations_within_a_combination_count_by_their_weights_as_nodes_make_
 def test_a_combination_without_a_centroid_loss_refuses_what_is_not_learned(unknown, named):
     combined = CombinedLoss(((LearnedLoss(small()), 1.0), (PresenceLoss(), 1.0)))
     with pytest.raises(ValueError, match=named):
-        combined.bound_to(NETWORK, [unknown])
+        combined.for_network(NETWORK, [unknown])
 
 
 def test_combined_losses_add_up_by_weight_each_on_its_own_layers():
     maps, centroid, presence = token_maps(), CentroidLoss(), SeparationLoss(layers=("mid.0",))
-    combined = CombinedLoss(((centroid, 2.0), (presence, 0.5))).bound_to(NETWORK, [Relation.ABOVE])
+    combined = CombinedLoss(((centroid, 2.0), (presence, 0.5))).for_network(NETWORK, [Relation.ABOVE])
     assert combined.layers == ("up.0", "mid.0")
     alone = TokenMaps({"up.0": maps.layers["up.0"]}), TokenMaps({"mid.0": maps.layers["mid.0"]})
     expected = 2 * centroid(alone[0], relation(), 0.0) + 0.5 * presence(alone[1], relation(), 0.0)
@@ -118,7 +118,7 @@ def test_combined_losses_add_up_by_weight_each_on_its_own_layers():
 def test_a_combination_refuses_what_one_of_its_losses_refuses():
     combined = CombinedLoss(((CentroidLoss(), 1.0), (LearnedLoss(small()), 1.0)))
     with pytest.raises(ValueError, match="another loss"):
-        combined.bound_to(PUBLISHED_NETWORKS["sd14"], [Relation.NEAR])
+        combined.for_network(PUBLISHED_NETWORKS["sd14"], [Relation.NEAR])
 
 
 @pytest.mark.parametrize("terms", [(), ((CentroidLoss(), 0.0),), ((CentroidLoss(), float("nan")),)])

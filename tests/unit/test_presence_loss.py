@@ -65,7 +65,7 @@ def test_a_word_that_is_nowhere_strongest_is_pulled_up_by_the_gradient():
 @pytest.mark.parametrize("loss", [PresenceLoss(), CombinedLoss(((CentroidLoss(), 1.0), (PresenceLoss(), 0.5)))])
 def test_a_bound_steering_probes_the_words_and_keeps_them_out_of_the_trace(loss):
     scene = pair_scene(Relation.LEFT_OF)
-    steering = Steering(scene, loss, SteeringSchedule(refinements=1)).bound_to(NETWORK)
+    steering = Steering(scene, loss, SteeringSchedule(refinements=1)).for_network(NETWORK)
     assert steering.request.tokens == ((1,), (2,), (1,), (2,))
 
     def probe(latent):
@@ -80,7 +80,7 @@ def test_a_bound_steering_probes_the_words_and_keeps_them_out_of_the_trace(loss)
 
 
 def test_other_losses_probe_the_objects_alone():
-    steering = Steering(pair_scene(Relation.LEFT_OF), CentroidLoss()).bound_to(NETWORK)
+    steering = Steering(pair_scene(Relation.LEFT_OF), CentroidLoss()).for_network(NETWORK)
     assert steering.request.tokens == ((1,), (2,))
 
 

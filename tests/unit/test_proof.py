@@ -14,7 +14,7 @@ from benchmarks.measuring import miniature_settings
 from benchmarks.proof_page import in_equal_time
 from benchmarks.proof_ways import OTHER_SEEDS, RENDERED, UNSTEERED, WAYS, rendered
 from steering_core.evaluation.suites import ScenePrompt
-from steering_core.evaluation.visor import judge_any
+from steering_core.evaluation.visor import judge
 from steering_core.miniature.look import MiniatureDetector
 from steering_core.miniature.prompts import chained_prompts
 from steering_core.miniature.world import is_unseen_pair
@@ -38,9 +38,7 @@ def test_rendered_scenes_show_what_a_prompt_says():
     for prompt in chained_prompts(2, (2, 3), seed=5):
         pictures = rendered(prompt, (0, 1))
         assert pictures.shape == (2, 3, 128, 128) and not pictures[0].equal(pictures[1])
-        assert all(
-            judge_any(prompt.relations, detector.find(to_image(one), prompt.objects)).correct for one in pictures
-        )
+        assert all(judge(prompt.relations, detector.find(to_image(one), prompt.objects)).correct for one in pictures)
 
 
 def test_steering_is_held_against_as_many_seeds_as_its_time_pays_for():

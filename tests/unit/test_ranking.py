@@ -7,7 +7,7 @@ import re
 import pytest
 
 from steering_core.evaluation.boxes import Box, Found
-from steering_core.evaluation.look import Look, Standing, seen_relations, standing
+from steering_core.evaluation.look import Look, PlacedRelation, placed_relations, seen_relations
 from steering_core.evaluation.ranking import PictureScore, score_pictures
 from steering_core.parser import parse
 from steering_core.tokens import GroundedScene, Token, ground
@@ -96,13 +96,13 @@ def test_relations_stand_where_all_of_their_objects_were_found():
         [at("dog", 0.5, 0.9), at("cat", 0.2, 0.1)],
     ]
     look = Look("it", pictures)
-    first, second, third = standing(both, look, seen_relations(both, look))
+    first, second, third = placed_relations(both, look, seen_relations(both, look))
     assert first == [
-        Standing("above", (pytest.approx((0.6, 0.3)), pytest.approx((0.7, 0.9))), True),
-        Standing("on the left", (pytest.approx((0.7, 0.9)),), False),
+        PlacedRelation("above", (pytest.approx((0.6, 0.3)), pytest.approx((0.7, 0.9))), True),
+        PlacedRelation("on the left", (pytest.approx((0.7, 0.9)),), False),
     ]
     assert second == []
     assert [(one.relation, one.seen) for one in third] == [("above", False), ("on the left", True)]
     ignorant = Look("it", pictures, frozenset({"cat"}))
-    told = standing(both, ignorant, seen_relations(both, ignorant))
+    told = placed_relations(both, ignorant, seen_relations(both, ignorant))
     assert [[one.relation for one in of_picture] for of_picture in told] == [["on the left"], [], ["on the left"]]

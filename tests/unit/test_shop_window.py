@@ -13,7 +13,6 @@ from PIL import Image
 from tools import shop_pictures
 
 ROOT = Path(__file__).resolve().parents[2]
-_PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 _PROJECT = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
 _REPOSITORY = re.search(r'^Repository = "(.+)"$', _PROJECT, re.MULTILINE)[1]
 _PLACE = _REPOSITORY.removeprefix("https://github.com/")

@@ -334,7 +334,7 @@ def test_what_ends_a_run_is_not_swallowed():
     def cancelled(latent):
         raise Cancelled
 
-    run = steering().bound_to([AttentionLayer("up", 0, 1, 2)], stops=[Cancelled])
+    run = steering().for_network([AttentionLayer("up", 0, 1, 2)], stops=[Cancelled])
     with pytest.raises(Cancelled):
         run.descend(latents(), cancelled, 1.0, at(0))
     assert run.unsteered == []
@@ -427,7 +427,7 @@ def test_a_loss_sees_the_progress_of_the_diffusion():
     ("asked", "spreads", "spread"), [(None, True, True), (None, False, False), (False, True, False)]
 )
 def test_a_network_says_whether_few_steps_are_spread_unless_the_schedule_does(asked, spreads, spread):
-    bound = steering(spread=asked).bound_to(NETWORK, spreads=spreads)
+    bound = steering(spread=asked).for_network(NETWORK, spreads=spreads)
     assert bound.schedule.spread is spread and steering(spread=asked).schedule.spread is asked
 
 
@@ -437,7 +437,7 @@ NETWORK = [AttentionLayer("down", 0, 0, 2), AttentionLayer("up", 0, 1, 2), Atten
 def test_binding_gives_the_loss_its_layers_and_leaves_the_original_as_it_was():
     loss = CombinedLoss(((CentroidLoss(), 1.0), (PresenceLoss(layers=("down.0",)), 1.0)))
     run = steering(loss=loss)
-    bound = run.bound_to(NETWORK)
+    bound = run.for_network(NETWORK)
     assert check_layers(bound.loss.layers, NETWORK) == ("down.0", "up.0")
     assert bound.loss.terms[0][0].layers == ("up.0",)
     assert run.loss is loss
@@ -445,9 +445,11 @@ def test_binding_gives_the_loss_its_layers_and_leaves_the_original_as_it_was():
 
 def test_one_steering_is_bound_to_one_network_after_the_other():
     run = steering()
-    assert run.bound_to(NETWORK).loss.layers == ("up.0",)
-    assert run.bound_to([AttentionLayer("up", 0, 0, 2)]).loss.layers == ("up.0",)
-    assert run.bound_to([AttentionLayer("mid", 0, 1, 2), *NETWORK[1:], AttentionLayer("up", 2, 2, 2)]).loss.layers == (
+    assert run.for_network(NETWORK).loss.layers == ("up.0",)
+    assert run.for_network([AttentionLayer("up", 0, 0, 2)]).loss.layers == ("up.0",)
+    assert run.for_network(
+        [AttentionLayer("mid", 0, 1, 2), *NETWORK[1:], AttentionLayer("up", 2, 2, 2)]
+    ).loss.layers == (
         "up.0",
         "up.2",
     )
@@ -455,7 +457,7 @@ def test_one_steering_is_bound_to_one_network_after_the_other():
 
 def test_the_bound_one_writes_the_same_trace_and_begins_it_anew():
     run = steering()
-    bound = run.bound_to(NETWORK)
+    bound = run.for_network(NETWORK)
     bound.descend(latents(), toy_probe, 1.0, at(0))
     bound.leave_out(1, "no reason")
     assert (len(run.trace), len(run.unsteered)) == (1, 1)
@@ -465,7 +467,7 @@ def test_the_bound_one_writes_the_same_trace_and_begins_it_anew():
 
 def test_a_layer_that_the_network_lacks_is_refused():
     with pytest.raises(ValueError, match=r"unknown: up\.7"):
-        steering(loss=CentroidLoss(layers=("up.7",))).bound_to([AttentionLayer("up", 0, 0, 2)])
+        steering(loss=CentroidLoss(layers=("up.7",))).for_network([AttentionLayer("up", 0, 0, 2)])
 
 
 def test_what_a_probe_saw_is_brought_to_main_memory_at_once():

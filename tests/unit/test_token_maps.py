@@ -55,11 +55,6 @@ def test_mean_map_weighs_layers_alike_whatever_their_size():
     torch.testing.assert_close(mean, (normalise(resize(spot(0, 0, 4, 4), (8, 8))) + normalise(spot(7, 7))) / 2)
 
 
-def test_mean_map_at_a_wanted_size():
-    maps = TokenMaps({"up.0": torch.rand(2, 3, 4, 8, 8)})
-    assert maps.mean_map((5, 9)).shape == (2, 3, 5, 9)
-
-
 def test_detached_maps_are_outside_the_graph():
     values = torch.rand(1, 1, 1, 2, 2, requires_grad=True)
     kept = TokenMaps({"up.0": values}).detach().layers["up.0"]

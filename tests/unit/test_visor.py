@@ -7,7 +7,8 @@ import math
 import pytest
 
 from steering_core.evaluation.boxes import Box, Found
-from steering_core.evaluation.visor import Trial, interval, judge, judge_any, visor_scores
+from steering_core.evaluation.statistics import wilson_interval
+from steering_core.evaluation.visor import Trial, judge, visor_scores
 from steering_core.relations import Place, Relation
 
 RIGHT, WRONG, ABSENT = Trial(True, True), Trial(True, False), Trial(False, False)
@@ -47,9 +48,9 @@ def test_centres_of_equal_pixels_are_equal(side: int) -> None:
             Found("bird", Box.of_pixels((side // 2 - left - 1, 0, 2 * left + 2, 10), side, side)),
         ]
         for relation in (Relation.LEFT_OF, Relation.RIGHT_OF):
-            assert not judge_any([("dog", relation, "cat")], found).correct
+            assert not judge([("dog", relation, "cat")], found).correct
         for place in (Place.AT_LEFT, Place.AT_RIGHT):
-            assert not judge_any([("bird", place, None)], found).correct
+            assert not judge([("bird", place, None)], found).correct
 
 
 def test_every_relation_must_hold() -> None:
@@ -61,8 +62,8 @@ def test_every_relation_must_hold() -> None:
 
 
 @pytest.mark.parametrize("reverse", [False, True])
-def test_best_of_several_detections_counts(reverse: bool) -> None:
-    found = [at("cat", 10, 0, 0.9), at("cat", 100, 0, 0.8), at("dog", 50, 0)]
+def test_any_of_several_detections_that_fits_counts(reverse: bool) -> None:
+    found = [at("cat", 10, 0, 0.8), at("cat", 100, 0, 0.9), at("dog", 50, 0)]
     assert judge(CAT_LEFT_OF_DOG, found[::-1] if reverse else found) == RIGHT
 
 
@@ -87,10 +88,9 @@ def test_nearness_is_measured_in_widths_of_the_image() -> None:
     ],
 )
 def test_a_place_is_judged_by_the_middle_of_the_picture(place: Place, right: tuple, wrong: tuple) -> None:
-    for rule in (judge, judge_any):
-        assert rule([("cat", place, None)], [at("cat", *right), at("dog", *wrong)]) == RIGHT
-        assert rule([("cat", place, None)], [at("cat", *wrong), at("dog", *right)]) == WRONG
-        assert rule([("cat", place, None)], [at("dog", *right)]) == ABSENT
+    assert judge([("cat", place, None)], [at("cat", *right), at("dog", *wrong)]) == RIGHT
+    assert judge([("cat", place, None)], [at("cat", *wrong), at("dog", *right)]) == WRONG
+    assert judge([("cat", place, None)], [at("dog", *right)]) == ABSENT
 
 
 def test_places_and_relations_must_all_hold() -> None:
@@ -99,12 +99,11 @@ def test_places_and_relations_must_all_hold() -> None:
     assert judge(relations, [at("cat", 10, 10), at("dog", 60, 90)]) == WRONG
 
 
-def test_visors_own_evaluation_takes_any_pair_that_fits() -> None:
+def test_what_is_found_less_surely_than_a_tenth_does_not_count() -> None:
     found = [at("cat", 100, 0, 0.9), at("cat", 10, 0, 0.1), at("dog", 50, 0, 0.5)]
-    assert judge(CAT_LEFT_OF_DOG, found) == WRONG
-    assert judge_any(CAT_LEFT_OF_DOG, found) == RIGHT
-    assert judge_any(CAT_LEFT_OF_DOG, [found[0], at("cat", 10, 0, 0.09), found[2]]) == WRONG
-    assert judge_any(CAT_LEFT_OF_DOG, found[:2]) == ABSENT
+    assert judge(CAT_LEFT_OF_DOG, found) == RIGHT
+    assert judge(CAT_LEFT_OF_DOG, [found[0], at("cat", 10, 0, 0.09), found[2]]) == WRONG
+    assert judge(CAT_LEFT_OF_DOG, found[:2]) == ABSENT
 
 
 def test_one_object_under_two_names_is_not_two() -> None:
@@ -112,33 +111,31 @@ def test_one_object_under_two_names_is_not_two() -> None:
     relations = [("girl", Relation.NEAR, "woman")]
     one, other = (10, 10), (20, 10)
     both = [at(name, *place) for place in (one, other) for name in ("girl", "woman")]
-    for rule in (judge, judge_any):
-        assert rule(relations, [at("girl", *one), at("woman", *one)]) == ABSENT
-        assert rule(relations, both) == RIGHT
-        assert rule([("girl", Relation.RIGHT_OF, "woman")], both) == RIGHT
-        assert rule([("girl", Relation.ABOVE, "woman")], both) == WRONG
+    assert judge(relations, [at("girl", *one), at("woman", *one)]) == ABSENT
+    assert judge(relations, both) == RIGHT
+    assert judge([("girl", Relation.RIGHT_OF, "woman")], both) == RIGHT
+    assert judge([("girl", Relation.ABOVE, "woman")], both) == WRONG
 
 
-@pytest.mark.parametrize("rule", [judge, judge_any])
-def test_two_different_objects_may_share_a_centre(rule) -> None:
+def test_two_different_objects_may_share_a_centre() -> None:
     near = [("dog", Relation.NEAR, "cat")]
     dog, cat = (Box.of_pixels(box, 100, 100) for box in ((10, 10, 30, 30), (0, 0, 50, 50)))
-    assert rule(near, [Found("dog", dog), Found("cat", cat)]) == RIGHT
+    assert judge(near, [Found("dog", dog), Found("cat", cat)]) == RIGHT
     persons = [Found(name, box) for box in (dog, cat) for name in ("girl", "woman")]
-    assert rule([("girl", Relation.NEAR, "woman")], persons) == RIGHT
+    assert judge([("girl", Relation.NEAR, "woman")], persons) == RIGHT
 
 
 def test_one_place_under_two_names_that_differ_is_found_and_stands_in_no_relation() -> None:
     """An open-vocabulary detector, asked for one name after the other, may give both to one patch."""
-    assert judge_any([("dog", Relation.NEAR, "cat")], [at("dog", 10, 10), at("cat", 10, 10)]) == WRONG
+    assert judge([("dog", Relation.NEAR, "cat")], [at("dog", 10, 10), at("cat", 10, 10)]) == WRONG
 
 
 def test_of_each_name_the_same_object_has_to_fit_all_relations() -> None:
     relations = [*CAT_LEFT_OF_DOG, ("dog", Relation.ABOVE, "cow")]
     cat, cow = at("cat", 50, 50), at("cow", 51, 50)
     left_but_above, right_but_below = at("dog", 10, 10), at("dog", 90, 90)
-    assert judge_any(relations, [cat, cow, left_but_above, right_but_below]) == WRONG
-    assert judge_any(relations, [cat, cow, left_but_above, at("dog", 90, 10)]) == RIGHT
+    assert judge(relations, [cat, cow, left_but_above, right_but_below]) == WRONG
+    assert judge(relations, [cat, cow, left_but_above, at("dog", 90, 10)]) == RIGHT
 
 
 def test_scores_of_hand_counted_trials() -> None:
@@ -183,10 +180,10 @@ def test_malformed_trials_are_refused(trials: list[list[Trial]], message: str) -
     [(81, 263, 0.2553, 0.3662), (15, 148, 0.0624, 0.1605), (0, 20, 0.0, 0.1611), (1, 29, 0.0061, 0.1718)],
 )
 def test_interval_agrees_with_published_values(successes: int, count: int, low: float, high: float) -> None:
-    assert interval(successes / count, count) == pytest.approx((low, high), abs=5e-5)
+    assert wilson_interval(successes / count, count) == pytest.approx((low, high), abs=5e-5)
 
 
 @pytest.mark.parametrize(("share", "count"), [(0.5, 0), (1.1, 10), (-0.1, 10), (math.nan, 10)])
 def test_interval_refuses_impossible_input(share: float, count: int) -> None:
     with pytest.raises(ValueError, match="share in"):
-        interval(share, count)
+        wilson_interval(share, count)

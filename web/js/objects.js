@@ -21,7 +21,7 @@ export function namedAs(objects, phrase) {
 }
 
 /** All places of words in a prompt, as they stand there: of whole words, or of letters where no words are set apart. */
-export function standing(prompt, words) {
+export function occurrences(prompt, words) {
   const wanted = words.trim()
   if (!wanted) return []
   const escaped = wanted.replace(/[\\^$.*+?()[\]{}|/]/g, "\\$&")
@@ -63,7 +63,7 @@ export function peopled(scene, { objects: placed = [], removed: off = [] }) {
 function meantBy({ objects, prompt }, { name, occurrence }) {
   const known = namedAs(objects, name)
   if (known.length) return known[occurrence]
-  const words = standing(prompt, name)[occurrence]
+  const words = occurrences(prompt, name)[occurrence]
   return words && { name: words, occurrence }
 }
 

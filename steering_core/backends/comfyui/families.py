@@ -17,6 +17,7 @@ from comfy.ldm.modules.diffusionmodules.openaimodel import Downsample, ResBlock,
 from comfy.model_patcher import ModelPatcher
 from torch import nn
 
+from ...attention_calls import Projections
 from ...families import (
     CROSS,
     IMAGE,
@@ -34,7 +35,6 @@ from ...families import (
     uncompiled,
 )
 from ...layers import AttentionLayer
-from ...probe import Projections
 from .brought import brought_tokens
 from .gradients import check_differentiable
 

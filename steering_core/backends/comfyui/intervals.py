@@ -13,7 +13,7 @@ from torch import Tensor
 
 from ...steering import SteeringError
 
-#: So many seeds there are: of the 64 bits that PyTorch takes, ComfyUI's samplers add 1 to.
+#: Number of seeds: PyTorch takes 64 bits, and ComfyUI's samplers add 1 to the one that they get.
 _SEEDS = 2**64 - 1
 #: Of the functions that samplers are made of.
 StateCallback = Callable[[dict[str, Any]], None]
@@ -68,14 +68,14 @@ class Intervals:
             **({} if alone else self.options),
         )
         if latent.shape != x.shape:
-            raise resizing(_name_of(self.function))
+            raise resizing(name_of(self.function))
         return latent
 
 
 def changes_size(sampler: comfy.samplers.KSAMPLER) -> bool:
     """Whether a sampler is known to give back a latent of another size than it was given."""
     # Of comfy_extras' SamplerLCMUpscale.
-    is_upscale = _name_of(sampler.sampler_function) == "sample_lcm_upscale"
+    is_upscale = name_of(sampler.sampler_function) == "sample_lcm_upscale"
     return is_upscale and sampler.extra_options.get("total_upscale") != 1
 
 
@@ -91,6 +91,6 @@ def resizing(sampler: str) -> SteeringError:
     )
 
 
-def _name_of(function: Callable[..., Tensor]) -> str:
+def name_of(function: Callable[..., Tensor]) -> str:
     """Of a sampler function; another callable, such as a partial one, goes by its class."""
     return getattr(function, "__name__", type(function).__name__)

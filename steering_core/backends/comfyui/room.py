@@ -73,7 +73,11 @@ def loaded_with_room(
     try:
         room = room_for_probes(network, steering.loss.layers, patcher.model, shape, conds)
     except Exception as error:  # an estimate is not worth the picture
-        _log.warning("Spatial Steering: no room is asked for, the memory it needs cannot be told: %s", fault(error))
+        _log.warning(
+            "Spatial Steering: no room is asked for, the memory it needs cannot be told: %s",
+            fault(error),
+            exc_info=True,
+        )
         return loading()
     with asked_for(room, patcher.model, shape[0]):
         loaded = loading()
@@ -106,8 +110,8 @@ def room_for_probes(
 def asked_for(room: Room, model: BaseModel, pictures: int) -> Iterator[None]:
     """In this context ComfyUI takes the model to need so much more memory while it samples.
 
-    It unloads other models for the whole of it, as for a batch with what guidance leads away from, and for no more
-    than what a frugal probe needs it loads the model in part.
+    ComfyUI asks twice. For the doubled batch of guidance the answer is what a whole probe needs, so that other models
+    are unloaded. For the batch itself it is what a frugal one needs, so that this model is not loaded in part for more.
 
     Args:
         pictures: of the batch.

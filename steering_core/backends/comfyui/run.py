@@ -23,7 +23,7 @@ from ...token_maps import TokenMaps
 from ...trace import SteeringRun
 from .binding import BoundForwards
 from .gradients import ordinary_weights
-from .intervals import Intervals, StateCallback, changes_size, resizing
+from .intervals import Intervals, StateCallback, changes_size, name_of, resizing
 from .noise import FollowedSteps, input_scale, mask_at, noise_shares, progress, with_kept_region
 from .probe import probe_model
 from .restarting import Beginning, cache_of_its_own, remembered_by
@@ -64,7 +64,7 @@ class SteeredRun:
         self._on_begin, self._on_step = on_begin, on_step
         self.forwards: BoundForwards | None = None
         self._steps = 0
-        self._predictions: dict[int, Tensor] = {}
+        self._predictions: _Predictions = {}
         self._bend: Callable[[Tensor, Tensor, Tensor], Tensor] | None = None
 
     def ended(self, latent: Tensor) -> SteeringRun:
@@ -353,4 +353,4 @@ def _goes_on_from_prediction(sampler: comfy.samplers.Sampler) -> bool:
 
     So does ``lcm``, which draws new noise besides and forgets a small bend in it; it is bent as other samplers are.
     """
-    return getattr(getattr(sampler, "sampler_function", None), "__name__", "").endswith("_cfg_pp")
+    return name_of(getattr(sampler, "sampler_function", sampler)).endswith("_cfg_pp")

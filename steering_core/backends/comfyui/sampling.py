@@ -88,7 +88,7 @@ class _SteeredModel:
         self._steering, self._log = steering, log
         self._on_begin, self._on_step = on_begin, on_step
         if steering.scene is not CARRIED:
-            self._bound(steering, model)  # what cannot be steered is said before the sampler's node runs
+            self._for_model(steering, model)  # what cannot be steered is said before the sampler's node runs
         self._run: SteeredRun | None = None
 
     def outer_sample(self, executor: Any, *args: Any, **kwargs: Any) -> Tensor:
@@ -98,7 +98,7 @@ class _SteeredModel:
         if steering.scene is CARRIED:
             steering = replace(steering, scene=carried_relations(conditions))
         # The sampler's own: a node behind the one that steers may have given the model another network.
-        bound, network = self._bound(steering, executor.class_obj.model_patcher)
+        bound, network = self._for_model(steering, executor.class_obj.model_patcher)
         bound.begin()
         if network is not None:
             check_width(conditions, network.text_width)
@@ -131,12 +131,12 @@ class _SteeredModel:
         return forwards.apply_model(executor, *args, **kwargs) if forwards else executor(*args, **kwargs)
 
     @staticmethod
-    def _bound(steering: Steering, model: ModelPatcher) -> tuple[Steering, ReadableNetwork | None]:
+    def _for_model(steering: Steering, model: ModelPatcher) -> tuple[Steering, ReadableNetwork | None]:
         """The steering tied to the model, and the network that a probe reads; none where nothing is steered."""
         if not steering.scene.relations:
             return steering, None
         network = readable_network(model)
-        bound = steering.bound_to(
+        bound = steering.for_network(
             network.layers, stops=STOPS, changes_in_place=network.changes_in_place, spreads=network.spreads
         )
         return bound, network

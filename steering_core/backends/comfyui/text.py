@@ -14,11 +14,11 @@ from comfy.sd import CLIP
 from comfy.sd1_clip import SDTokenizer
 from torch import Tensor
 
-from ...described import shortened
 from ...parser import parse
 from ...relations import Scene
 from ...steering import SteeringError
 from ...tokens import GroundedScene, Token, ground, token_texts
+from ...wording import shortened
 from .encoders import Encoders, encoders_of
 
 #: The entry of a conditioning that carries the relations of its prompt. Combine, SetArea, SetMask and

@@ -21,7 +21,7 @@ from .loading import generate, pipeline_hash
 from .pipelines import kind_of
 from .text import ground_prompt
 
-#: Of losses, as folders of evaluations have them; another goes by its class.
+#: Names of losses in folders of evaluations; any other loss goes by its class.
 _NAMES: dict[type, str] = {CentroidLoss: "centroid", PresenceLoss: "presence"}
 
 

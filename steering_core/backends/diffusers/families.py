@@ -18,6 +18,7 @@ from diffusers.models.resnet import ResnetBlock2D
 from diffusers.models.transformers.transformer_2d import Transformer2DModel
 from torch import Tensor, nn
 
+from ...attention_calls import Projections
 from ...families import (
     IMAGE,
     REFERENCES,
@@ -33,7 +34,6 @@ from ...families import (
     uncompiled,
 )
 from ...layers import AttentionLayer
-from ...probe import Projections
 
 #: Side of a token in cells of the latent, where a pipeline hands the network tokens in place of cells.
 _PACKED = 2

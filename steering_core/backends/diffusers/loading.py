@@ -18,10 +18,11 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from ...described import brief, described, one_line, read_json
+from ...described import described, read_json
 from ...hub import HERE, loading_from, local_folder
 from ...steering import Steering
 from ...weights import weights_hash
+from ...wording import brief, one_line
 from .pipelines import PIPELINES, PipelineKind, kind_named, kind_of
 from .restarting import called_with_restarts
 from .sampling import steered

@@ -101,7 +101,7 @@ def steered_by(
         yield None
         return
     readable = readable_network(network)
-    bound = steering.bound_to(readable.layers, changes_in_place=readable.changes_in_place, spreads=readable.spreads)
+    bound = steering.for_network(readable.layers, changes_in_place=readable.changes_in_place, spreads=readable.spreads)
     run = make_run(pipeline, kind, readable, bound)
     # The pipeline reads from their signatures what it may pass on, such as the generator.
     step = wraps(scheduler.step)(partial(run.scheduler_step))

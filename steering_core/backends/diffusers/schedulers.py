@@ -17,8 +17,8 @@ from torch import Tensor
 from ...steering import LEAST_ALPHA, bounded_shift
 
 #: How a prediction follows a shift of d = (x - x0)/sigma, x = z/alpha on a diffusion schedule and z on a flow, at a
-#: fixed z (Salimans and Ho 2022, section 4). Each moves the clean image by the same, and has an end where alpha has
-#: none.
+#: fixed z (Salimans and Ho 2022, section 4). Each moves the clean image by the same, and is bounded where alpha
+#: vanishes.
 _PREDICTION_PER_NOISE = {
     "epsilon": lambda alpha, sigma: bounded_shift(alpha),
     "v_prediction": lambda alpha, sigma: 1 / max(alpha, LEAST_ALPHA),
@@ -31,7 +31,7 @@ _SAME_TIME = 1e-3
 
 
 @dataclass(frozen=True)
-class NoiseLevel:
+class StepLevel:
     """Of the network's input at one step.
 
     Attributes:
@@ -100,7 +100,7 @@ def predicted_by(scheduler: SchedulerMixin) -> str:
     return "flow_prediction" if is_flow(scheduler) else scheduler.config.prediction_type
 
 
-def noise_level(scheduler: SchedulerMixin, timestep: Tensor | float) -> NoiseLevel:
+def noise_level(scheduler: SchedulerMixin, timestep: Tensor | float) -> StepLevel:
     """Of the step that the scheduler takes next.
 
     Args:
@@ -110,10 +110,10 @@ def noise_level(scheduler: SchedulerMixin, timestep: Tensor | float) -> NoiseLev
         index = scheduler.step_index or scheduler.begin_index or 0
         sigma = float(scheduler.sigmas[index])
         # Pipelines divide the time evenly; where a schedule is shifted, sigma is no measure of it.
-        return NoiseLevel(1 - sigma, sigma, index / (len(scheduler.sigmas) - 1))
+        return StepLevel(1 - sigma, sigma, index / (len(scheduler.sigmas) - 1))
     power = _signal_power(scheduler, float(timestep))
     progress = 1 - float(timestep) / (scheduler.config.num_train_timesteps - 1)
-    return NoiseLevel(power**0.5, (1 - power) ** 0.5, progress)
+    return StepLevel(power**0.5, (1 - power) ** 0.5, progress)
 
 
 def noise_shares(scheduler: SchedulerMixin, steps: int) -> list[float]:
@@ -161,7 +161,7 @@ def _noise_per_signal(power: float) -> float:
     return ((1 - power) / power) ** 0.5 if power > 0 else math.inf
 
 
-def prediction_per_noise(scheduler: SchedulerMixin, level: NoiseLevel) -> float:
+def prediction_per_noise(scheduler: SchedulerMixin, level: StepLevel) -> float:
     """What a shift of the noise is multiplied with to become one of the prediction."""
     return _PREDICTION_PER_NOISE[predicted_by(scheduler)](level.alpha, level.sigma)
 

@@ -9,7 +9,7 @@ from diffusers import DiffusionPipeline
 from diffusers.loaders import TextualInversionLoaderMixin
 from transformers import PreTrainedTokenizerBase
 
-from ...described import brief
+from ...wording import brief
 
 
 class SpelledOut(NamedTuple):

@@ -11,8 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from ...described import brief, described, parse_json, unencodable
+from ...described import described, parse_json
 from ...relations import CARDINAL_RELATIONS, Relation, with_article
+from ...wording import brief, unencodable
 from ..names import COCO_NAMES
 from .suite import ScenePrompt, Suite, evenly, stated
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from ...described import brief, described, parse_json, unencodable
+from ...described import described, parse_json
 from ...parser import parse
 from ...relations import Place, Relation
+from ...wording import brief, unencodable
 from .benchmarks import read_lines
 from .suite import ScenePrompt, Suite, stated
 

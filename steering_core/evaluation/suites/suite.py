@@ -7,7 +7,6 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from ...described import brief
 from ...editing import find_phrase
 from ...relations import (
     CARDINAL_RELATIONS,
@@ -20,6 +19,7 @@ from ...relations import (
     ends,
     with_article,
 )
+from ...wording import brief
 
 #: (subject, relation, object), the objects by their names; of a place in the picture no object.
 Triplet = tuple[str, Relation | Place, str | None]

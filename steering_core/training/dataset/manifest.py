@@ -11,8 +11,9 @@ from typing import Any
 from filelock import FileLock
 
 from ...classifier import MapLayout
-from ...described import brief, described, differences, read_json
-from ...files import written_whole
+from ...described import described, differences, read_json
+from ...files import save_text
+from ...wording import brief
 from ..recording import RecordingSettings
 
 MANIFEST = "manifest.json"
@@ -189,5 +190,4 @@ def _check_same(folder: Path, there: Manifest, manifest: Manifest) -> None:
 
 
 def _write_manifest(folder: Path, manifest: Manifest, writer: str) -> None:
-    with written_whole(folder / MANIFEST, writer) as partial:
-        partial.write_text(json.dumps({"format": _FORMAT, **asdict(manifest)}, indent=1), encoding="utf-8")
+    save_text(json.dumps({"format": _FORMAT, **asdict(manifest)}, indent=1), folder / MANIFEST, writer)

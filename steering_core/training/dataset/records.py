@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import torch
 
-from ...described import one_line
+from ...wording import one_line
 from .manifest import Manifest, shard_file, shard_name
 from .shards import read_shard
 from .stored import StoredMaps

@@ -15,9 +15,10 @@ from typing import BinaryIO
 
 import numpy as np
 
-from ...described import brief, described, one_line, parse_json
+from ...described import described, parse_json
 from ...files import sha256_of, written_whole
 from ...relations import CARDINAL_RELATIONS, Relation
+from ...wording import brief, one_line
 from ..recording import Record
 from .manifest import Manifest, Shard, note
 from .stored import StoredMaps

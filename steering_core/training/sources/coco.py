@@ -6,8 +6,9 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
-from ...described import brief, described, read_json
+from ...described import described, read_json
 from ...evaluation.boxes import Box
+from ...wording import brief
 from .photographs import (
     AnnotatedPictures,
     BoxInPixels,

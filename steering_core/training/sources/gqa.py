@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from ...described import brief, described, read_json
+from ...described import described, read_json
 from ...evaluation.boxes import Box
+from ...wording import brief
 from .photographs import (
     AnnotatedPictures,
     PictureFolder,
@@ -18,7 +19,7 @@ from .photographs import (
 )
 
 
-def gqa_pictures(scene_graphs: Path, pictures: Path, seed: int, within: Path | None = None) -> AnnotatedPictures:
+def gqa_pictures(scene_graphs: Path, pictures: Path, seed: int) -> AnnotatedPictures:
     """The pictures of GQA with their scene graphs (Hudson and Manning 2019).
 
     A pair counts if the graph states one of the four relations for it, ``unambiguous_relation``
@@ -29,15 +30,13 @@ def gqa_pictures(scene_graphs: Path, pictures: Path, seed: int, within: Path | N
     Args:
         scene_graphs: such as ``train_sceneGraphs.json``.
         pictures: folder with ``IMAGE_ID.jpg``.
-        within: a folder that the pictures may not lie outside of, links followed.
 
     Raises:
-        ValueError: the file is not of this format, names the entry; a picture is missing or lies elsewhere; or no
-            pair is left.
+        ValueError: the file is not of this format, names the entry; a picture is missing; or no pair is left.
         OSError: the file cannot be read.
     """
     content = described(_Gqa, {"graphs": read_json(scene_graphs)}, str(scene_graphs), strict=False)
-    folder, annotated = PictureFolder(scene_graphs, pictures, within), []
+    folder, annotated = PictureFolder(scene_graphs, pictures, None), []
     for image, graph in content.graphs.items():
         boxes: list[tuple[str, Box | None]] = [
             (one.name, graph.in_square((one.x, one.y, one.w, one.h))) for one in graph.objects.values()

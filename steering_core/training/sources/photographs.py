@@ -13,12 +13,12 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageOps
 
-from ...described import brief
 from ...evaluation.boxes import Box
 from ...files import sha256_of
 from ...pictures import opened_picture
 from ...places import path_within
 from ...relations import Relation
+from ...wording import brief
 from .clear_relation import unambiguous_relation
 from .example import Example
 

@@ -135,8 +135,8 @@ class FailingLoss:
     def follows_own(self):
         return self.loss.follows_own
 
-    def bound_to(self, network, relations):
-        self.loss = self.loss.bound_to(network, relations)
+    def for_network(self, network, relations):
+        self.loss = self.loss.for_network(network, relations)
         return self
 
     def __call__(self, maps, relation, progress):

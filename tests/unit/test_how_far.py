@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from steering_core.standing import best_standing, standing
+from steering_core.how_far import best_how_far, how_far
 
 
 @pytest.mark.parametrize(
@@ -22,5 +22,5 @@ from steering_core.standing import best_standing, standing
     ],
 )
 def test_how_far_a_relation_has_come_is_said_in_words(stands, met, told, in_short):
-    assert standing(stands, met) == told
-    assert best_standing(stands, met) == in_short
+    assert how_far(stands, met) == told
+    assert best_how_far(stands, met) == in_short

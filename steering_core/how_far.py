@@ -9,7 +9,7 @@ from collections.abc import Sequence
 _THERE, _NEARLY, _NOT = "there", "nearly there", "not there yet"
 
 
-def standing(stands: Sequence[bool], met: Sequence[bool]) -> str:
+def how_far(stands: Sequence[bool], met: Sequence[bool]) -> str:
     """How far a relation has come in each picture of a batch: as one word where it is the same in all.
 
     Args:
@@ -22,8 +22,8 @@ def standing(stands: Sequence[bool], met: Sequence[bool]) -> str:
     return f"{', '.join(f'{word} in {count}' for word, count in counts.items())} of {len(stands)} pictures"
 
 
-def best_standing(stands: Sequence[bool], met: Sequence[bool]) -> str:
-    """``standing`` where there is little room: of several words the best, and in how many pictures."""
+def best_how_far(stands: Sequence[bool], met: Sequence[bool]) -> str:
+    """``how_far`` where there is little room: of several words the best, and in how many pictures."""
     counts = _counts(stands, met)
     word, count = next(iter(counts.items()))
     return word if len(counts) == 1 else f"{word} in {count} of {len(stands)}"
