@@ -11,7 +11,7 @@ from typing import Any
 from diffusers import DiffusionPipeline
 from torch import Tensor
 
-from steering_core.backends.diffusers.pipelines import FIRST_CALL, FIRST_HALF, kind_of
+from steering_core.backends.diffusers.pipelines import kind_of
 
 
 @dataclass(frozen=True)
@@ -50,12 +50,7 @@ def answered(pipeline: DiffusionPipeline, answer: Answer) -> Iterator[None]:
         is_first = now != time
         if is_first:
             step, time = step + 1, now
-        if kind.prompted == FIRST_CALL:
-            prompted: tuple[bool, ...] = (is_first,)
-        elif kind.parts(pipeline, inputs[kind.latent]) == 1:
-            prompted = (True,)
-        else:
-            prompted = (True, False) if kind.prompted == FIRST_HALF else (False, True)
+        prompted = kind.prompted_parts(pipeline, inputs[kind.latent], is_first)
         return answer(Call(inputs, step, prompted), forward)
 
     network.forward = answering

@@ -149,60 +149,60 @@ def main() -> None:
 
 def _ways(options: argparse.Namespace, pipeline: DiffusionPipeline) -> Iterator[Way]:
     """Every combination of the settings."""
-    for (
-        loss,
-        layers,
-        keys,
-        step_size,
-        strength,
-        end,
-        refinements,
-        target,
-        rest,
-        bound,
-        contrast,
-        logits,
-        restarts,
-        overlap,
-    ) in itertools.product(
-        options.losses,
-        _sets_of_layers(options.layers, pipeline),
-        options.softmax_over,
-        options.step_sizes,
-        options.strengths,
-        options.ends,
-        options.refinements,
-        options.targets,
-        options.rests,
-        options.bound,
-        options.contrasts,
-        options.logit_scales,
-        options.restarts,
-        options.restart_overlaps,
-    ):
-        schedule = SteeringSchedule(
-            update=options.update,
-            step_size=step_size,
-            strength=strength,
-            end=SteeringSchedule.end if end is None else end,
-            spread=None if end is None else False,
-            refinements=refinements,
-            target=target,
-            rest=rest,
-            bound=bound,
-            restarts=restarts,
-            restart_overlap=overlap,
+    settings = {
+        "loss": options.losses,
+        "layers": list(_sets_of_layers(options.layers, pipeline)),
+        "softmax_over": options.softmax_over,
+        "step_size": options.step_sizes,
+        "strength": options.strengths,
+        "end": options.ends,
+        "refinements": options.refinements,
+        "target": options.targets,
+        "rest": options.rests,
+        "bound": options.bound,
+        "contrast": options.contrasts,
+        "logit_scale": options.logit_scales,
+        "restarts": options.restarts,
+        "restart_overlap": options.restart_overlaps,
+    }
+    for values in itertools.product(*settings.values()):
+        yield _way(argparse.Namespace(**dict(zip(settings, values))), options)
+
+
+def _way(one: argparse.Namespace, options: argparse.Namespace) -> Way:
+    """One combination."""
+    schedule = SteeringSchedule(
+        update=options.update,
+        step_size=one.step_size,
+        strength=one.strength,
+        end=SteeringSchedule.end if one.end is None else one.end,
+        spread=None if one.end is None else False,
+        refinements=one.refinements,
+        target=one.target,
+        rest=one.rest,
+        bound=one.bound,
+        restarts=one.restarts,
+        restart_overlap=one.restart_overlap,
+    )
+    name = ", ".join(
+        (
+            one.loss,
+            f"strength {one.strength}" if one.step_size is None else f"step size {one.step_size}",
+            f"end {'by default' if one.end is None else one.end}",
+            f"target {one.target}",
+            f"rest {one.rest}",
+            f"refinements {one.refinements or 'by default'}",
+            f"bound {one.bound}",
+            f"layers {' '.join(one.layers) or 'by default'}",
+            f"softmax over {one.softmax_over}",
+            f"{one.contrast} contrast",
+            f"logits times {one.logit_scale}",
+            *([f"at most {one.restarts} restarts above {one.restart_overlap}"] if one.restarts else []),
         )
-        size = f"strength {strength}" if step_size is None else f"step size {step_size}"
-        name = f"{loss}, {size}, end {'by default' if end is None else end}, target {target}, rest {rest}"
-        name += f", refinements {refinements or 'by default'}, bound {bound}"
-        name += f", layers {' '.join(layers) or 'by default'}, softmax over {keys}"
-        name += f", {contrast} contrast, logits times {logits}"
-        if restarts:
-            name += f", at most {restarts} restarts above {overlap}"
-        reading = {"over_all_keys": keys == _ALL, "standardised": contrast == _ONE}
-        make_loss = partial(named_loss, loss, options.classifier, layers, **reading)
-        yield Way(name, make_loss, schedule, logits)
+    )
+    reading = {"over_all_keys": one.softmax_over == _ALL, "standardised": one.contrast == _ONE}
+    make_loss = partial(named_loss, one.loss, options.classifier, one.layers, **reading)
+    return Way(name, make_loss, schedule, one.logit_scale)
 
 
 def _sets_of_layers(sets: Sequence[str], pipeline: DiffusionPipeline) -> Iterator[tuple[str, ...]]:

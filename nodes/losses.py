@@ -218,8 +218,8 @@ def weight_input() -> io.Float.Input:
         min=0.01,
         max=100.0,
         step=0.05,
-        tooltip="How much this loss counts where Combine Losses adds several, 0.01 to 100. Alone it changes nothing: "
-        "strength or step size say how far the latent moves.",
+        tooltip="How much this loss counts where Combine Losses adds several, 0.01 to 100. Alone it changes "
+        "nothing at a target of 0: strength or step size say how far the latent moves.",
     )
 
 

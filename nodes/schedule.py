@@ -303,7 +303,7 @@ def _target() -> io.Input:
         min=-10.0,
         max=10.0,
         step=0.01,
-        tooltip="A relation is left alone when its loss is at most this. 0: when it holds by the margin; less: "
-        "GELU and leaky ReLU go on beyond that.",
+        tooltip="A relation is left alone when its loss is at most this. 0: when it holds by the margin, a diagonal by "
+        "both axes together; less: GELU and leaky ReLU go on beyond that.",
     )
     return advanced(target)

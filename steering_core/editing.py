@@ -17,6 +17,8 @@ from .wording import shortened
 LONGEST_NAME = 300
 #: Letters of scripts that set no words apart, or no particles: Thai, Lao, Burmese, Khmer, Kana, Han and Hangul.
 _UNSPACED = re.compile("[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af\uf900-\ufaff]")
+#: What stands before a phrase, and how many letters that may be.
+_ARTICLE, _ARTICLE_LETTERS = re.compile(r"(?<!\w)(?:an?|the)\s+$", re.IGNORECASE), 20
 _RELATIONS = tuple(relation.value for relation in Relation)
 _PLACES = tuple(place.value for place in Place)
 
@@ -80,7 +82,8 @@ def _times(count: int) -> str:
 
 def find_phrases(prompt: str, phrase: str, known: Sequence[Span]) -> list[Span]:
     """All that a phrase can stand for in a prompt, in any language, in their order: the objects with this very name,
-    else the words, else the letters, where it is of a script that sets no words apart.
+    else the described things whose names end with it ("giraffe" for the red giraffe), else the words, else the letters,
+    where it is of a script that sets no words apart.
 
     Args:
         known: the prompt's ``objects``. Elsewhere a name of more than ``LONGEST_NAME`` letters is not looked for.
@@ -90,6 +93,8 @@ def find_phrases(prompt: str, phrase: str, known: Sequence[Span]) -> list[Span]:
     # By the very letters first, as they are counted: "Dog on the left, dog on the right" names two.
     named = [span for span in known if span.text == wanted]
     named = named or [span for span in known if span.text.casefold() == wanted.casefold()]
+    nouns = described_things(prompt, known)
+    named = named or [span for span in nouns if span.text.casefold().endswith(f" {wanted.casefold()}")]
     if len(wanted) > LONGEST_NAME:
         return named
     # "hat" is not in "that".
@@ -97,6 +102,14 @@ def find_phrases(prompt: str, phrase: str, known: Sequence[Span]) -> list[Span]:
     for pattern in patterns:
         named = named or [Span(m.group(), *m.span()) for m in re.finditer(pattern, prompt, re.IGNORECASE) if m.group()]
     return named
+
+
+def described_things(prompt: str, known: Sequence[Span]) -> list[Span]:
+    """The objects that can be meant by the end of their names: those of English, which an article tells.
+
+    In other languages what is read as one phrase may be a whole clause.
+    """
+    return [span for span in known if _ARTICLE.search(prompt[max(0, span.start - _ARTICLE_LETTERS) : span.start])]
 
 
 def with_relation(scene: Scene, subject: str, relation: Relation | Place, object: str | None = None) -> Scene:
@@ -166,8 +179,8 @@ def edited(scene: Scene, edits: Iterable[RelationEdit]) -> Scene:
 
 
 def prompt_as_json(prompt: str) -> dict[str, Any]:
-    """What a front end needs of a prompt, as JSON: its objects, its relations by their positions among these, and what
-    was read and is not steered, in words.
+    """What a front end needs of a prompt, as JSON: its objects, the names of its ``described_things``, its relations by
+    the objects' positions, and what was read and is not steered, in words.
 
     The object of a place is null.
 
@@ -179,6 +192,7 @@ def prompt_as_json(prompt: str) -> dict[str, Any]:
     scene = parse(prompt)
     return {
         "objects": [one._asdict() for one in named.values()],
+        "described": sorted({span.text for span in described_things(prompt, list(named))}),
         "unsteered": [str(depth) for depth in scene.depth],
         "relations": [
             [

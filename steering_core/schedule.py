@@ -71,7 +71,8 @@ class SteeringSchedule:
         spread: in fewer than 16 steps, rather move in more of them than more often in each: the window ends later
             (``end_in``). When not given, as suits the network: transformers lose fewer objects so, UNets more.
         target: a relation whose loss is at most this is left alone. At 0 that is one that holds by the
-            margin, seen by ReLU, leaky ReLU and GELU; these last two go on below 0 with a negative target.
+            margin, a diagonal by the sum of both axes, seen by ReLU, leaky ReLU and GELU without further terms; these
+            last two go on below 0 with a negative target.
         order: relations ``together`` in each step, or ``in_turn``.
         bound: share of the sampling schedule, from its first step on, in which objects are bound to their regions
             (``steering_core.regions``), whatever the window and the strength are: one step at least. 0 binds none.

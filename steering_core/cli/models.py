@@ -55,16 +55,19 @@ def add_sampling_options(parser: argparse._ActionsContainer) -> None:
     )
 
 
-def add_detector_option(parser: argparse._ActionsContainer, more: str = "") -> None:
+def add_detector_option(
+    parser: argparse._ActionsContainer, more: str = "", otherwise: str = f"default: {_MINIATURE}"
+) -> None:
     """``--detector``.
 
     Args:
         more: what else it takes.
+        otherwise: what looks where it is not given.
     """
     parser.add_argument(
         "--detector",
         metavar="DIR",
-        help=f"{_MINIATURE}, or the folder or the cached name of {DETECTORS}{more} (default: {_MINIATURE})",
+        help=f"{_MINIATURE}, or the folder or the cached name of {DETECTORS}{more} ({otherwise})",
     )
 
 

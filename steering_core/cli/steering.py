@@ -130,7 +130,7 @@ def loss_of(options: argparse.Namespace, model: str) -> SteeringLoss:
     wanted = [name for name in options.loss if name != NONE] or [_CENTROID]
     if len(set(wanted)) < len(options.loss):
         raise ValueError(f"--loss {' '.join(options.loss)}: each loss was expected once, and none by itself.")
-    check_settings(wanted, options)
+    check_settings(options.loss, options)
     if options.weights and len(wanted) == 1:
         raise ValueError("--weights belong to several losses that add up, not to a single one. Leave them out.")
     weights = options.weights or [1.0] * len(wanted)
@@ -140,11 +140,12 @@ def loss_of(options: argparse.Namespace, model: str) -> SteeringLoss:
 
 
 def check_settings(names: Collection[str], options: argparse.Namespace) -> None:
-    """Refuse settings that none of the losses with these names reads.
+    """Refuse settings that none of the losses with these names reads, and those that want another beside them.
 
     Raises:
         ValueError: there is one; names it.
     """
+    _check_beside(options)
     given = [(_LEARNED, "classifier")] if options.classifier else []
     told = vars(options)
     given += [
@@ -158,6 +159,24 @@ def check_settings(names: Collection[str], options: argparse.Namespace) -> None:
                 f"--{setting.replace('_', '-')} belongs to --loss {owner}, not to {' '.join(names)}. Leave it out, or "
                 f"add that loss."
             )
+
+
+def _check_beside(options: argparse.Namespace) -> None:
+    """Refuse settings that are read only beside another.
+
+    Raises:
+        ValueError: there is one without it; names both.
+    """
+    read = {
+        "leaky_slope": (options.function == "leaky_relu", "--function leaky_relu"),
+        "orthogonal_weight": (options.orthogonal != "none", "--orthogonal l1 or l2"),
+        "refinements": (options.update == DESCENT, f"--update {DESCENT}"),
+        "restart_overlap": (options.restarts > 0, "--restarts"),
+    }
+    for setting, (is_read, other) in read.items():
+        default = getattr(CentroidLoss if hasattr(CentroidLoss, setting) else SteeringSchedule, setting)
+        if not is_read and getattr(options, setting) != default:
+            raise ValueError(f"--{setting.replace('_', '-')} is read beside {other} only. Leave it out, or add that.")
 
 
 def losses_added_up(

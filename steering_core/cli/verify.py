@@ -66,7 +66,7 @@ def add_verify_command(commands: argparse._SubParsersAction) -> None:
     )
     verify.add_argument("--out", type=Path, default=Path("verify.png"), help="pictures to write (default: %(default)s)")
     add_model_options(verify, single_files=True)
-    add_detector_option(verify)
+    add_detector_option(verify, otherwise="default: miniature for the miniatures, none for other models")
     add_sampling_options(verify)
     verify.add_argument("--seed", type=seed, default=42, help="(default: %(default)s)")
     verify.add_argument(

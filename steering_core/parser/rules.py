@@ -101,8 +101,7 @@ def read_by_rules(prompt: str) -> Reading:
     - Tags that the parser can tell for words of quality or style are no objects, nor are headings
       ("foreground:"), wildcards and LoRAs; "barcode: bottom right" and "behind it: a wall" are statements.
 
-    Spans hold adjectives, compounds and possessives, but no determiners and no prompt weights; of a
-    phrase that emphasis divides, as in "(red:1.2) dog" or "robot (chrome:1.3)", the part with the noun.
+    What spans hold is told in ``parse``.
 
     Raises:
         TypeError: the prompt is not a string.

@@ -209,10 +209,19 @@ def test_a_font_that_is_none_is_named(capsys, tmp_path, content):
         (["--loss", "learned", "presence", "--balance-weight", "1"], "--balance-weight belongs to --loss centroid"),
         (["--weights", "-1"], "--weights belong to several losses"),
         (["--loss", "learned", "--weights", "1", "2"], "--weights belong to several losses"),
+        (["--leaky-slope", "0.5"], "--leaky-slope is read beside --function leaky_relu only"),
+        (["--orthogonal-weight", "2"], "--orthogonal-weight is read beside --orthogonal l1 or l2 only"),
+        (["--restart-overlap", "0.7"], "--restart-overlap is read beside --restarts only"),
+        (["--update", "guidance", "--refinements", "2"], "--refinements is read beside --update descent only"),
     ],
 )
 def test_options_of_losses_that_are_not_asked_for_are_refused(capsys, tmp_path, unloaded, command, options, named):
     check_refusal(capsys, [*command, "--out", str(tmp_path / "x.png"), *options], named)
+
+
+def test_settings_of_a_loss_are_refused_where_nothing_is_steered(capsys, tmp_path, unloaded):
+    options = ["--loss", "none", "--margin", "0.4", "--out", str(tmp_path / "x.png")]
+    check_refusal(capsys, [*GENERATE, *options], "--margin belongs to --loss centroid, not to none")
 
 
 def test_a_picture_that_is_no_picture_is_an_error(capsys, tmp_path, monkeypatch):

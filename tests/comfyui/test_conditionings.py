@@ -102,3 +102,8 @@ def test_relations_that_a_node_has_dropped_are_told_with_the_node(result):
 def test_relations_that_are_not_carried_or_are_several_are_told(result):
     assert "it carries no relations" in result["carries none"]
     assert "several prompts" in result["carries those of two"]
+    assert 'several layouts of "a photo of a giraffe above an airplane"' in result["carries two layouts of one"]
+
+
+def test_a_prompt_of_which_zeroing_has_left_nothing_is_told(result):
+    assert ["it was not encoded from the prompt of the relations" in told for told in result["zeroed"]] == [True] * 2

@@ -14,6 +14,11 @@ import pytest
 import tomllib
 from PIL import Image
 
+from steering_core.evaluation.suites.suite import Triplet
+from steering_core.evaluation.visor import judge
+from steering_core.miniature.look import look_at
+from steering_core.parser import parse
+from steering_core.viz import from_image
 from tools import comfy_test
 from tools.locales import schema_inputs
 
@@ -37,6 +42,13 @@ _TITLE, _RUN_ROOM = 30, 290
 _SAMPLERS = {"KSampler", "KSamplerAdvanced", "SamplerCustomAdvanced", "SpatialSteeringSteeredKSampler"}
 #: Recording and training need packages that ComfyUI has not.
 TRAINS = "13 Train (needs packages)"
+_PROMPTS = {"SpatialSteeringSpatialPrompt", "SpatialSteeringRelationParser"}
+#: What is asked for where the prompt alone does not say it.
+ASKED = {
+    "05 Objects on a canvas": "a cat to the right of a dog and a bus below and to the left of the cat",
+    "06 Relations by hand": "a cat to the right of a dog, and a boat above the dog",
+    "23 Boxes": "a dog in the upper left corner and a boat in the lower right corner",
+}
 
 
 @pytest.fixture(scope="module")
@@ -52,8 +64,8 @@ def stand_ins(start_server, tmp_path_factory):
     shutil.rmtree(base / "models")
 
 
-def _run(comfy: str, server, workflow: Path) -> tuple[dict, list[np.ndarray]]:
-    """What ComfyUI tells of the run, and the pictures that it saved."""
+def _run(comfy: str, server, workflow: Path) -> tuple[dict, dict[str, np.ndarray]]:
+    """What ComfyUI tells of the run, and the pictures that it saved, by their names."""
     before = set(server.output.rglob("*.png"))
     address = ["--host", "127.0.0.1", "--port", str(server.port)]
     done = subprocess.run(
@@ -64,7 +76,15 @@ def _run(comfy: str, server, workflow: Path) -> tuple[dict, list[np.ndarray]]:
     assert done.returncode == 0, done.stdout + done.stderr
     pictures = sorted(set(server.output.rglob("*.png")) - before)
     (entry,) = server.get("/history?max_items=1").values()
-    return entry, [np.asarray(Image.open(picture)) for picture in pictures]
+    return entry, {picture.name: np.asarray(Image.open(picture)) for picture in pictures}
+
+
+def _asked(workflow: Path) -> list[Triplet]:
+    """The relations that an example's pictures are to have."""
+    nodes = json.loads(workflow.read_text())["nodes"]
+    texts = [node["widgets_values_named"]["text"] for node in nodes if node["type"] in _PROMPTS]
+    (text,) = [ASKED[workflow.stem]] if workflow.stem in ASKED else texts
+    return [(one.subject.text, one.relation, one.object_text) for one in parse(text).relations]
 
 
 @pytest.mark.parametrize("workflow", WORKFLOWS, ids=lambda file: file.stem)
@@ -92,9 +112,16 @@ def test_workflow_runs(comfyui, server, comfy, workflow):
             assert inputs == {**inputs, **values}, node["type"]
     expected = sum(node["type"] == "SaveImage" for node in json.loads(workflow.read_text())["nodes"])
     assert len(pictures) == 4 * expected
-    for pixels in pictures:
+    for pixels in pictures.values():
         assert pixels.shape == (128, 128, 3)
         assert pixels.std() > 5
+    if workflow.stem == TRAINS:
+        return
+    firsts = {name: pixels for name, pixels in pictures.items() if "_00001_" in name and "unsteered" not in name}
+    assert firsts
+    for name, pixels in firsts.items():
+        (found,) = look_at(from_image(Image.fromarray(pixels))[None]).found
+        assert judge(_asked(workflow), found).correct, name
 
 
 def _small(workflow: dict) -> dict:
@@ -130,7 +157,8 @@ def test_workflow_runs_and_steers_on_stand_ins_for_its_files(stand_ins, comfy, t
     (workflow,) = (file for file in WORKFLOWS if file.stem == name)
     small = tmp_path / workflow.name
     small.write_text(json.dumps(_small(json.loads(workflow.read_text()))))
-    entry, (pixels,) = _run(comfy, stand_ins, small)
+    entry, pictures = _run(comfy, stand_ins, small)
+    (pixels,) = pictures.values()
     assert pixels.shape == (SIDE, SIDE, 3)
     assert pixels.std() > 1
     texts = [text for output in entry["outputs"].values() for text in output.get("text", ())]

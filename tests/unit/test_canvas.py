@@ -15,7 +15,7 @@ from steering_core.layout import laid_out, read_layout
 from steering_core.parser import objects, parse
 
 _SCRIPT = Path(__file__).with_name("canvas.mjs")
-_NAMES = ("cat", "dog", "bird", "red car", "tree", "Lamp", "lamp", "dog house")
+_NAMES = ("cat", "dog", "bird", "red car", "tree", "Lamp", "lamp", "dog house", "car", "house")
 _RELATIONS = ("to the left of", "above", "below", "next to", "above and to the right of")
 _PLACES = ("on the left", "in the center", "at the top", "in the lower right corner")
 

@@ -6,9 +6,9 @@ import re
 import pytest
 
 from steering_core.editing import (
-    described,
     edited,
     find_phrase,
+    prompt_as_json,
     read_edits,
     vocabulary,
     with_relation,
@@ -47,6 +47,9 @@ def test_objects_are_the_heads_related_or_not(prompt, names):
         ("a catalog and a cat", "cat", 0, 16),
         ("a dog above a dog", "dog", 1, 14),
         ("a red dog above a dog", "dog", 0, 18),
+        ("a red dog above a cat", "dog", 0, 2),
+        ("the big red dog, a dog house", "Red dog", 0, 4),
+        ("Hund und Katze, a tree", "katze", 0, 9),
         ("Dog on the left, dog on the right", "dog", 0, 17),
     ],
 )
@@ -152,7 +155,7 @@ def test_a_name_that_is_too_long_to_be_looked_for():
 
 
 def test_a_front_end_is_told_objects_and_relations_by_position():
-    told = described("a dog above a cat and a dog near a bird")
+    told = prompt_as_json("a dog above a cat and a dog near a bird")
     assert told["objects"] == [
         {"name": "dog", "occurrence": 0},
         {"name": "cat", "occurrence": 0},
@@ -163,7 +166,7 @@ def test_a_front_end_is_told_objects_and_relations_by_position():
 
 
 def test_a_front_end_is_told_places_without_an_object():
-    told = described("a dog on the left, a cat above a bird behind a house")
+    told = prompt_as_json("a dog on the left, a cat above a bird behind a house")
     assert [named["name"] for named in told["objects"]] == ["dog", "cat", "bird", "house"]
     assert told["relations"] == [[0, "at_left", None], [1, "above", 2]]
     assert told["unsteered"] == ["bird behind house"]
@@ -185,6 +188,6 @@ _WORDS += ["under", "not", "sky", "rain", "photo", "of", "on", "dog", "cat"]
     ],
 )
 def test_every_relation_is_between_objects_that_the_front_end_is_told(prompt):
-    told = described(prompt)
+    told = prompt_as_json(prompt)
     assert len(told["relations"]) == len(parse(prompt).relations)
     assert {named["name"] for named in told["objects"]}.isdisjoint({"it", "them", "her", "he", "sky", "rain"})

@@ -152,3 +152,14 @@ def test_nothing_is_asked_of_what_was_taken_off():
     assert texts(laid_out(parse(prompt), read_layout({"removed": removed}))) == ["bird at the top"]
     value = {"objects": placed("cat"), "relations": [[0, "at_right", None]], "removed": removed}
     assert texts(laid_out(parse(prompt), read_layout(value))) == ["bird at the top", "cat on the right"]
+
+
+@pytest.mark.parametrize("drawn", ["red", "blue"])
+def test_an_object_by_its_noun_is_the_one_that_a_wildcard_has_described(drawn):
+    """Of "a {red|blue} giraffe" the canvas shows the giraffe."""
+    points = {"giraffe": (0.5, 0.05), "airplane": (0.5, 0.4)}
+    objects = [{"name": name, "occurrence": 0, "x": x, "y": y} for name, (x, y) in points.items()]
+    value = {"objects": objects, "relations": [[0, "at_top", None]]}
+    scene = laid_out(parse(f"a {drawn} giraffe below an airplane"), read_layout(value))
+    assert texts(scene) == [f"{drawn} giraffe above airplane", f"{drawn} giraffe at the top"]
+    assert not scene.absent

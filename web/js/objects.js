@@ -14,10 +14,17 @@ export function told({ name, occurrence }) {
   return occurrence ? `${name} ${occurrence + 1}` : name
 }
 
-/** All that a phrase stands for among objects: those with this very name, else those whose letters are alike. */
-export function namedAs(objects, phrase) {
+/**
+ * All that a phrase stands for among objects: those with this very name, else those whose letters are alike, else those
+ * whose names end with it, of the names that are told to be of described things.
+ */
+export function namedAs(objects, phrase, described = []) {
   const exact = objects.filter(({ name }) => name === phrase)
-  return exact.length ? exact : objects.filter(isAlike({ name: phrase }))
+  if (exact.length) return exact
+  const alike = objects.filter(isAlike({ name: phrase }))
+  if (alike.length) return alike
+  const ending = ` ${phrase.toLowerCase()}`
+  return objects.filter(({ name }) => described.includes(name) && name.toLowerCase().endsWith(ending))
 }
 
 /** All places of words in a prompt, as they stand there: of whole words, or of letters where no words are set apart. */
@@ -60,8 +67,8 @@ export function peopled(scene, { objects: placed = [], removed: off = [] }) {
 }
 
 /** The object that a layout's object stands for: the scene's own, or one of the prompt's words; undefined if neither. */
-function meantBy({ objects, prompt }, { name, occurrence }) {
-  const known = namedAs(objects, name)
+function meantBy({ objects, prompt, described }, { name, occurrence }) {
+  const known = namedAs(objects, name, described)
   if (known.length) return known[occurrence]
   const words = occurrences(prompt, name)[occurrence]
   return words && { name: words, occurrence }

@@ -2,7 +2,7 @@
 
 import { api } from "../../../scripts/api.js"
 import { DamagedValue, faultOfEdits, faultOfLayout, parsed } from "./damage.js"
-import { namedAs, peopled, occurrences } from "./objects.js"
+import { namedAs, occurrences, peopled } from "./objects.js"
 import { apart, layoutOf, placesOf, relationNamed } from "./places.js"
 
 const SPATIAL_PROMPT = "SpatialSteeringSpatialPrompt"
@@ -194,8 +194,8 @@ function withRelation(scene, { subject, relation, object }, title) {
 }
 
 /** Where an object is among others; one that only the prompt names, or that was taken off, is added to them. */
-function positionOf(phrase, objects, { prompt, removed = [] }) {
-  const known = namedAs([...objects, ...removed], phrase).toSorted((a, b) => a.occurrence - b.occurrence)[0]
+function positionOf(phrase, objects, { prompt, removed = [], described }) {
+  const known = namedAs([...objects, ...removed], phrase, described).toSorted((a, b) => a.occurrence - b.occurrence)[0]
   const [words] = known ? [] : occurrences(prompt, phrase)
   if (known) return objects.includes(known) ? objects.indexOf(known) : objects.push(known) - 1
   return words ? objects.push({ name: words, occurrence: 0 }) - 1 : -1

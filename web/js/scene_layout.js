@@ -5,7 +5,7 @@ import { faultOfLayout, MOST_PLACED } from "./damage.js"
 import { makeField } from "./field.js"
 import { followRuns } from "./last_run.js"
 import { makeNaming } from "./naming.js"
-import { namedAs, peopled, occurrences, told } from "./objects.js"
+import { namedAs, occurrences, peopled, told } from "./objects.js"
 import { apart, layoutOf, moved, placesOf, valueOf, withName, withObject, withoutObject } from "./places.js"
 import { labels, sentence, texts } from "./text.js"
 import { addSceneWidget, make } from "./widget.js"
@@ -153,7 +153,7 @@ function layoutView(node, change) {
       const off = scene.removed.find((one) => isWritten(one.name) || isWritten(told(one)))
       const [found] = occurrences(scene.prompt, written)
       if (!off && !found) return words.notInPrompt(written)
-      if (!off && namedAs(scene.objects, written).length) return words.there(written)
+      if (!off && namedAs(scene.objects, written, scene.described).length) return words.there(written)
       if (!text && scene.objects.length >= MOST_PLACED) return words.tooMany(MOST_PLACED)
       use(off ?? { name: found, occurrence: 0 })
     })

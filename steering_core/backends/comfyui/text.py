@@ -151,7 +151,7 @@ def carried_relations(conditions: Mapping[str, Sequence[Condition]]) -> Grounded
     """The relations that the conditionings of a guider carry; of several prompts, those of the one that has any.
 
     Raises:
-        SteeringError: none carries any, or those of several prompts do.
+        SteeringError: none carries any, or several carry relations that differ.
     """
     found = [
         condition[RELATIONS_ENTRY]
@@ -167,11 +167,12 @@ def carried_relations(conditions: Mapping[str, Sequence[Condition]]) -> Grounded
             "node between has dropped them: Conditioning (Concat) keeps those of its conditioning_to alone, and "
             "Conditioning (Average) likewise."
         )
-    stated = {scene.scene.prompt: scene for scene in found if scene.relations}
+    stated = {(scene.scene.prompt, scene.scene.relations): scene for scene in found if scene.relations}
     if len(stated) > 1:
-        prompts = " and ".join(f'"{shortened(one.scene.as_written, _PROMPT_SHOWN)}"' for one in stated.values())
+        prompts = dict.fromkeys(f'"{shortened(one.scene.as_written, _PROMPT_SHOWN)}"' for one in stated.values())
+        of = "several prompts," if len(prompts) > 1 else "several layouts of"
         raise SteeringError(
-            f"positive: it carries the relations of several prompts, {prompts}. Connect those that are meant to the "
+            f"positive: it carries the relations of {of} {' and '.join(prompts)}. Connect those that are meant to the "
             f"relations input of the node that steers."
         )
     return next(iter(stated.values()), found[0])
@@ -273,6 +274,8 @@ def _first_token(condition: Condition, scene: GroundedScene) -> int | None:
     """Where the scene's prompt begins among a conditioning's tokens; none where it is not in there."""
     vectors, encoded = condition.get("cross_attn"), scene.conditioning
     if vectors is None or encoded is None or vectors.shape[1] < encoded.shape[1]:
+        return None
+    if encoded.any() and not vectors.any():  # zeroed out: nothing of the prompt is left
         return None
     carried = condition.get(RELATIONS_ENTRY)
     if carried is not None and (carried.scene.prompt, carried.sequence) == (scene.scene.prompt, scene.sequence):

@@ -127,6 +127,19 @@ class PipelineKind:
             return 1
         return 2 if torch.equal(*latent.chunk(2)) else 1
 
+    def prompted_parts(self, pipeline: DiffusionPipeline, latent: Tensor, is_first: bool) -> tuple[bool, ...]:
+        """For each of a call's ``parts`` whether it holds the prompt, or what guidance leads away from.
+
+        Args:
+            latent: (batch, …), as the network is given it.
+            is_first: whether it is the first call of its step.
+        """
+        if self.prompted == FIRST_CALL:
+            return (is_first,)
+        if self.parts(pipeline, latent) == 1:
+            return (True,)
+        return (True, False) if self.prompted == FIRST_HALF else (False, True)
+
 
 def has_segment(pipeline: DiffusionPipeline, segment: Segment) -> bool:
     """Whether the pipeline has the encoder of a segment."""

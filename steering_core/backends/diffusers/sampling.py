@@ -23,7 +23,7 @@ from ...schedule import SamplingStep
 from ...steering import Steering, SteeringError, uses_guidance
 from ...token_maps import TokenMaps
 from .families import readable_network
-from .pipelines import FIRST_CALL, FIRST_HALF, PipelineKind, kind_of
+from .pipelines import PipelineKind, kind_of
 from .probe import native_attention, predicted_and_probed, probe_network
 from .schedulers import (
     check_scheduler,
@@ -219,15 +219,11 @@ class SteeredRun:
             is_first: of the step's calls.
         """
         prompt = BoundText(self._steering.scene.tokens)
-        parts: list[BoundText | None] = [prompt]
-        if self._kind.prompted == FIRST_CALL:
-            parts = [prompt if is_first else None]
-        elif self._kind.parts(self._pipeline, self._latent(given)) == 2:
-            parts = [prompt, None] if self._kind.prompted == FIRST_HALF else [None, prompt]
-        if not any(parts):
+        prompted = self._kind.prompted_parts(self._pipeline, self._latent(given), is_first)
+        if not any(prompted):
             return self._network_forward(**given)
         with (
-            self._binding.bound(parts, begun=((), given)),
+            self._binding.bound([prompt if is_its else None for is_its in prompted], begun=((), given)),
             uncompiled_forwards(),
             native_attention(list(self._network.modules())),
         ):
@@ -320,8 +316,9 @@ class SteeredRun:
         return slice(None), slice(prod(self._readable.size_in_tokens((), given))), channels
 
     def _prompted_part(self, whole: Tensor) -> tuple[int, int]:
-        """How many parts a batch has, and which of them is the prompt's: 0 or -1."""
-        return self._kind.parts(self._pipeline, whole), 0 if self._kind.prompted == FIRST_HALF else -1
+        """How many parts the batch of a step's first call has, and which of them is the prompt's."""
+        prompted = self._kind.prompted_parts(self._pipeline, whole, is_first=True)
+        return len(prompted), prompted.index(True)
 
     def _check_parts(self) -> None:
         """The pipeline still samples by what this run stands in the place of."""
@@ -373,7 +370,7 @@ def _part(value: Any, parts: int, which: int, batch: int, listed: tuple[str, ...
     """One part of every batched tensor, in containers of their own: a forward may empty those that it gets.
 
     Args:
-        which: part, 0 or -1.
+        which: part, from 0.
         batch: of all parts together.
         listed: keys of lists with an item for each picture.
     """

@@ -16,10 +16,11 @@ from setting import (
     samplers,
     text,
 )
+from spatial_steering.steering_core.editing import with_relation
 from spatial_steering.steering_core.evaluation.visor import judge
 from spatial_steering.steering_core.losses import CentroidLoss
 from spatial_steering.steering_core.miniature.detector import GlyphDetector
-from spatial_steering.steering_core.relations import Relation
+from spatial_steering.steering_core.relations import Place, Relation
 from spatial_steering.steering_core.schedule import GUIDANCE, SteeringSchedule
 from spatial_steering.steering_core.steering import Steering, SteeringError
 from spatial_steering.steering_core.trace import RunLog
@@ -32,6 +33,7 @@ from nodes import (
     ConditioningSetAreaPercentage,
     ConditioningSetMask,
     ConditioningSetTimestepRange,
+    ConditioningZeroOut,
 )
 
 STEPS = 12
@@ -209,5 +211,10 @@ with torch.inference_mode():
     result["carries none"] = run(style, text.CARRIED)
     both = combined(parsed, text.encode_prompt(scene.clip, "a photo of a dog to the left of a cat")[0])
     result["carries those of two"] = run(both, text.CARRIED)
+    dragged = with_relation(text.read_prompt(PROMPT), "giraffe", Place.AT_LEFT)
+    both = combined(parsed, text.encode_prompt(scene.clip, PROMPT, dragged)[0])
+    result["carries two layouts of one"] = run(both, text.CARRIED)
+    zeroed = ConditioningZeroOut().zero_out(parsed)[0]
+    result["zeroed"] = [run(zeroed), run(zeroed, text.CARRIED)]
     result["carries a prompt without"] = torch.equal(run(calm, text.CARRIED).latent, sampled(scene.model, calm))
 report(result)
