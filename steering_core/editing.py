@@ -16,7 +16,7 @@ from .wording import shortened
 #: Most letters of a name that is looked for letter by letter.
 LONGEST_NAME = 300
 #: Letters of scripts that set no words apart, or no particles: Thai, Lao, Burmese, Khmer, Kana, Han and Hangul.
-_UNSPACED = re.compile("[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af\uf900-\ufaff]")
+UNSPACED = re.compile("[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af\uf900-\ufaff]")
 #: What stands before a phrase, and how many letters that may be.
 _ARTICLE, _ARTICLE_LETTERS = re.compile(r"(?<!\w)(?:an?|the)\s+$", re.IGNORECASE), 20
 _RELATIONS = tuple(relation.value for relation in Relation)
@@ -98,7 +98,7 @@ def find_phrases(prompt: str, phrase: str, known: Sequence[Span]) -> list[Span]:
     if len(wanted) > LONGEST_NAME:
         return named
     # "hat" is not in "that".
-    patterns = [rf"(?<!\w){escaped}(?!\w)", *([escaped] if _UNSPACED.search(wanted) else [])]
+    patterns = [rf"(?<!\w){escaped}(?!\w)", *([escaped] if UNSPACED.search(wanted) else [])]
     for pattern in patterns:
         named = named or [Span(m.group(), *m.span()) for m in re.finditer(pattern, prompt, re.IGNORECASE) if m.group()]
     return named

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import json
 import random
+import re
 import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
 
-from steering_core.editing import numbered, prompt_as_json, vocabulary
-from steering_core.layout import laid_out, read_layout
+from steering_core.editing import LONGEST_NAME, UNSPACED, numbered, prompt_as_json, vocabulary
+from steering_core.layout import MOST_PLACED, laid_out, read_layout
 from steering_core.parser import objects, parse
+from steering_core.viz import object_colour
 
 _SCRIPT = Path(__file__).with_name("canvas.mjs")
 _NAMES = ("cat", "dog", "bird", "red car", "tree", "Lamp", "lamp", "dog house", "car", "house")
@@ -65,6 +67,22 @@ def test_the_server_asks_what_the_canvas_says(node):
     told = subprocess.run([node, str(_SCRIPT)], input=lines, capture_output=True, text=True, check=True)
     differing = [case for case, line in zip(cases, told.stdout.splitlines(), strict=True) if not _agree(case, line)]
     assert differing == []
+
+
+def _constant(module: str, name: str) -> str:
+    """The value of a constant of a module in web/js, as it is written there."""
+    text = (_SCRIPT.parents[2] / "web" / "js" / f"{module}.js").read_text(encoding="utf-8")
+    (value,) = re.findall(rf"^(?:export )?const {name} = (.*)$", text, re.MULTILINE)
+    return value
+
+
+def test_the_canvas_has_the_servers_limits_and_colours():
+    assert int(_constant("damage", "MOST_PLACED")) == MOST_PLACED
+    assert int(_constant("naming", "LONGEST")) == LONGEST_NAME
+    letters = _constant("objects", "UNSPACED").removeprefix("/").removesuffix("/u")
+    assert letters.encode().decode("unicode_escape") == UNSPACED.pattern
+    colours = ["#{:02X}{:02X}{:02X}".format(*object_colour(number)) for number in range(8)]
+    assert json.loads(_constant("field", "COLOURS")) == colours and object_colour(8) == object_colour(0)
 
 
 def _agree(case: dict, line: str) -> bool:

@@ -15,6 +15,7 @@ from comfy.latent_formats import LatentFormat
 from comfy.model_patcher import ModelPatcher
 from torch import Tensor
 
+from ...attributes import replaced
 from ...families import ReadableNetwork
 from ...random_state import keeping_random_state
 from ...schedule import SamplingStep
@@ -124,34 +125,22 @@ class SteeredRun:
         active = self._steering.schedule.steered_steps(steps)
         if not (self._steering.scene.relations and active):
             return executor(guider, sigmas, extra_args, *rest)
-        options = extra_args["model_options"]
+        sampler, options = executor.class_obj, extra_args["model_options"]
+        sampling = partial(executor, guider, sigmas, extra_args, *rest)
         with ordinary_weights(guider):
             if uses_guidance(self._steering):
-                self._bend = self._prediction_shift(guider, executor.class_obj, sigmas, options, denoise_mask)
-                try:
-                    latent = executor(guider, sigmas, extra_args, *rest)
-                finally:
-                    self._bend = None
+                bend = self._prediction_shift(guider, sampler, sigmas, options, denoise_mask)
+                with replaced(self, _bend=bend):
+                    latent = sampling()
                 if not (self._steering.trace or self._steering.unsteered):
                     reason = f"{type(guider).__name__} hands its predictions past what would bend them"
                     self._steering.leave_out(active[0], f"{reason}: steer by latent descent")
                 return latent
-            sampler = executor.class_obj
-            if not isinstance(sampler, comfy.samplers.KSAMPLER):
-                raise SteeringError(
-                    f"sampler: latent descent cannot stand between the steps of {type(sampler).__name__}, which is "
-                    f"not made of a sampler function. Steer it by noise guidance."
-                )
-            if changes_size(sampler):
-                raise resizing("SamplerLCMUpscale")
-            function = sampler.sampler_function
+            _check_can_be_moved(sampler)
             remembered = remembered_by(options)
             beginning = Beginning(guider, sampler, noise, latent_image, denoise_mask, options, remembered)
-            sampler.sampler_function = self._by_intervals(function, guider, beginning)
-            try:
-                return executor(guider, sigmas, extra_args, *rest)
-            finally:
-                sampler.sampler_function = function
+            with replaced(sampler, sampler_function=self._by_intervals(sampler.sampler_function, guider, beginning)):
+                return sampling()
 
     def predict_noise(self, executor: Any, x: Tensor, timestep: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         """Wrapper of ``CFGGuider.predict_noise``: bends what the guider makes of all its predictions."""
@@ -346,6 +335,21 @@ def _tell(listener: Callable[..., None] | None, *told: Any) -> None:
         raise
     except Exception:
         _log.warning("Spatial Steering: what is steered cannot be shown. The picture is sampled on.", exc_info=True)
+
+
+def _check_can_be_moved(sampler: comfy.samplers.Sampler) -> None:
+    """Refuse a sampler between whose steps the latent cannot be moved.
+
+    Raises:
+        SteeringError: names it, and what to do.
+    """
+    if not isinstance(sampler, comfy.samplers.KSAMPLER):
+        raise SteeringError(
+            f"sampler: latent descent cannot stand between the steps of {type(sampler).__name__}, which is not made of "
+            f"a sampler function. Steer it by noise guidance."
+        )
+    if changes_size(sampler):
+        raise resizing("SamplerLCMUpscale")
 
 
 def _goes_on_from_prediction(sampler: comfy.samplers.Sampler) -> bool:
