@@ -10,7 +10,7 @@ from server import PromptServer
 from ..steering_core.backends.comfyui.text import without_embeddings
 from ..steering_core.editing import prompt_as_json, vocabulary
 
-#: Answers {"objects", "relations", "vocabulary"} for {"prompt": TEXT}, or {"error": TEXT}.
+#: Answers what ``prompt_as_json`` tells, and the vocabulary, for {"prompt": TEXT}, or {"error": TEXT}.
 DESCRIBE = "/spatial_steering/describe"
 #: Most letters of a prompt that is described; the widgets show a line or a chip for each object in it.
 MOST_LETTERS = 50_000

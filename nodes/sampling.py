@@ -110,7 +110,8 @@ class SteeredKSampler(io.ComfyNode):
                 io.Combo.Input(
                     "sampler_name",
                     options=comfy.samplers.SAMPLER_NAMES,
-                    tooltip="The sampling algorithm. All can be steered; lcm only by noise guidance.",
+                    tooltip="The sampling algorithm. All can be steered; lcm only by automatic_guidance or "
+                    "noise_guidance.",
                 ),
                 io.Combo.Input(
                     "scheduler",

@@ -15,9 +15,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-#: Root mean square variation over the image to which the objects' logits are scaled. It is about that of the miniature
-#: of FLUX's shape, whose pictures twice as much spoils. The first miniature's own is 2 to 3; a quarter steers it as
-#: well.
+#: Root mean square variation over the image to which the objects' logits are scaled. It is about that of FLUX's
+#: miniature, and twice as much spoils its pictures. The first miniature's own is 2 to 3, and a quarter of that steers
+#: it as well.
 CONTRAST = 0.75
 #: Less than this is what rounding leaves of logits that do not vary.
 _LEAST_CONTRAST = 1e-3

@@ -1,9 +1,9 @@
 """Attention in which objects are bound to their regions: what Stitch (arXiv 2509.26644) does in the first steps.
 
 A simpler version, written from the paper's abstract and summaries of it, without its code. Regions are what relations
-ask for and not a language model's boxes, and the prompt is sampled once as a whole. In every layer
-an image position outside of an object's region does not see the object's text tokens; in a joint attention these do
-not see that position either. No gradient is asked for.
+ask for and not a language model's boxes, and the prompt is sampled once as a whole. In every layer an image position
+outside of an object's region does not see the object's text tokens; in a joint attention these do not see that
+position either. No gradient is asked for.
 """
 
 from __future__ import annotations

@@ -17,8 +17,8 @@ from .wording import shortened
 LONGEST_NAME = 300
 #: Letters of scripts that set no words apart, or no particles: Thai, Lao, Burmese, Khmer, Kana, Han and Hangul.
 UNSPACED = re.compile("[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af\uf900-\ufaff]")
-#: What stands before a phrase, and how many letters that may be.
-_ARTICLE, _ARTICLE_LETTERS = re.compile(r"(?<!\w)(?:an?|the)\s+$", re.IGNORECASE), 20
+#: An article before a phrase, and brackets of emphasis; and how many letters before it are looked at.
+_ARTICLE, _ARTICLE_LETTERS = re.compile(r"(?<!\w)(?:an?|the)\s+[(\[]*$", re.IGNORECASE), 20
 _RELATIONS = tuple(relation.value for relation in Relation)
 _PLACES = tuple(place.value for place in Place)
 
@@ -93,8 +93,7 @@ def find_phrases(prompt: str, phrase: str, known: Sequence[Span]) -> list[Span]:
     # By the very letters first, as they are counted: "Dog on the left, dog on the right" names two.
     named = [span for span in known if span.text == wanted]
     named = named or [span for span in known if span.text.casefold() == wanted.casefold()]
-    nouns = described_things(prompt, known)
-    named = named or [span for span in nouns if span.text.casefold().endswith(f" {wanted.casefold()}")]
+    named = named or by_noun(prompt, wanted, known)
     if len(wanted) > LONGEST_NAME:
         return named
     # "hat" is not in "that".
@@ -104,12 +103,23 @@ def find_phrases(prompt: str, phrase: str, known: Sequence[Span]) -> list[Span]:
     return named
 
 
-def described_things(prompt: str, known: Sequence[Span]) -> list[Span]:
-    """The objects that can be meant by the end of their names: those of English, which an article tells.
+def by_noun(prompt: str, noun: str, known: Sequence[Span]) -> list[Span]:
+    """The described things whose names end with a noun, in their order.
+
+    Args:
+        known: the prompt's ``objects``.
+    """
+    names, ending = described_names(prompt, known), f" {noun.casefold()}"
+    return [span for span in known if span.text in names and span.text.casefold().endswith(ending)]
+
+
+def described_names(prompt: str, known: Iterable[Span]) -> set[str]:
+    """The names of objects that can be meant by their ends: those that stand after an English article somewhere.
 
     In other languages what is read as one phrase may be a whole clause.
     """
-    return [span for span in known if _ARTICLE.search(prompt[max(0, span.start - _ARTICLE_LETTERS) : span.start])]
+    before = {span: prompt[max(0, span.start - _ARTICLE_LETTERS) : span.start] for span in known}
+    return {span.text for span, text in before.items() if _ARTICLE.search(text)}
 
 
 def with_relation(scene: Scene, subject: str, relation: Relation | Place, object: str | None = None) -> Scene:
@@ -179,7 +189,7 @@ def edited(scene: Scene, edits: Iterable[RelationEdit]) -> Scene:
 
 
 def prompt_as_json(prompt: str) -> dict[str, Any]:
-    """What a front end needs of a prompt, as JSON: its objects, the names of its ``described_things``, its relations by
+    """What a front end needs of a prompt, as JSON: its objects, its ``described_names``, its relations by
     the objects' positions, and what was read and is not steered, in words.
 
     The object of a place is null.
@@ -192,7 +202,7 @@ def prompt_as_json(prompt: str) -> dict[str, Any]:
     scene = parse(prompt)
     return {
         "objects": [one._asdict() for one in named.values()],
-        "described": sorted({span.text for span in described_things(prompt, list(named))}),
+        "described": sorted(described_names(prompt, named)),
         "unsteered": [str(depth) for depth in scene.depth],
         "relations": [
             [

@@ -45,7 +45,8 @@ def written_whole(file: Path, writer: str | None = None) -> Iterator[Path]:
             one that is like no other when not given.
 
     Raises:
-        OSError: the file cannot be written, or not be put in place; names it.
+        OSError: the file cannot be written, or not be put in place; names it. One that is raised in the context for
+            another file names that one.
     """
     partial = file.with_name(f"{file.name}.{writer or uuid4().hex}.partial")
     try:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
-from .editing import NamedObject, between, distinct, find_phrases, numbered
+from .editing import NamedObject, between, by_noun, distinct, find_phrases, numbered
 from .evaluation.boxes import Point
 from .parser import objects
 from .parts import Part
@@ -143,5 +143,10 @@ def _relation_at(subject: Point, object: Point) -> Relation:
 
 
 def _taken_off(scene: Scene, removed: Sequence[NamedObject], known: Sequence[Span]) -> set[Span]:
-    """The objects of a scene that were taken off; one that the prompt names no more is passed over."""
-    return {span for span, named in numbered({*known, *scene.objects}).items() if named in removed}
+    """The objects of a scene that were taken off, by their names or nouns; one that it has no more is passed over."""
+    spans = {named: span for span, named in numbered({*known, *scene.objects}).items()}
+    found = set[Span]()
+    for one in removed:
+        meant = [spans[one]] if one in spans else by_noun(scene.prompt, one.name, known)[one.occurrence :][:1]
+        found.update(meant)
+    return found

@@ -145,7 +145,6 @@ def check_settings(names: Collection[str], options: argparse.Namespace) -> None:
     Raises:
         ValueError: there is one; names it.
     """
-    _check_beside(options)
     given = [(_LEARNED, "classifier")] if options.classifier else []
     told = vars(options)
     given += [
@@ -159,6 +158,7 @@ def check_settings(names: Collection[str], options: argparse.Namespace) -> None:
                 f"--{setting.replace('_', '-')} belongs to --loss {owner}, not to {' '.join(names)}. Leave it out, or "
                 f"add that loss."
             )
+    _check_beside(options)
 
 
 def _check_beside(options: argparse.Namespace) -> None:

@@ -17,7 +17,7 @@ from .suites.suite import Triplet
 
 #: On a trial, the best first.
 VERDICTS = ("right", "wrong", "missing")
-#: What is found less surely counts as not found, in VISOR's own evaluation …
+#: What is found less surely counts as not found …
 LEAST_SCORE = 0.1
 #: … and of what is found oftener than this, the surest are tried.
 _MOST_OF_A_NAME = 8
@@ -64,7 +64,7 @@ class VisorScores:
 
 
 def judge(relations: Sequence[Triplet], found: Sequence[Found]) -> Trial:
-    """As VISOR's published evaluation: what is found with a score of 0.1 counts, whichever object of a name fits.
+    """Judge a picture by VISOR's published rule: what is found with a score of 0.1 counts, and any object that fits.
 
     With several relations one object of each name has to fit them all.
 

@@ -128,7 +128,8 @@ def claimed(work_dir: Path, settings: dict[str, Any], start: Path | None) -> Ite
     """In this context the work folder is this run's alone; afterwards none goes on from it with other settings.
 
     Raises:
-        ValueError: the folder is a run's with other settings, or that of one that is going on.
+        ValueError: the folder is a run's with other settings, or that of one that is going on; or its run.json is
+            damaged.
     """
     run = json.dumps({**settings, "start": str(start.resolve()) if start else None})
     file = work_dir / "run.json"

@@ -397,7 +397,7 @@ def test_what_was_watched_in_vain_is_watched_no_longer():
     watched = care.Watchful()
     with watched():
         torch.ones(2) + 1
-    assert care.settled(watched) is care.plain
+    assert care.care_after_success(watched) is care.plain
     with watched(), torch.no_grad():
         assert torch.is_grad_enabled()
-    assert care.settled(watched) is watched
+    assert care.care_after_success(watched) is watched

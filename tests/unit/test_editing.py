@@ -49,6 +49,9 @@ def test_objects_are_the_heads_related_or_not(prompt, names):
         ("a red dog above a dog", "dog", 0, 18),
         ("a red dog above a cat", "dog", 0, 2),
         ("the big red dog, a dog house", "Red dog", 0, 4),
+        ("a red dog, a brown dog", "dog", 1, 13),
+        ("a (red dog:1.2) above a cat", "dog", 0, 3),
+        ("red dog above a cat", "dog", 0, 4),
         ("Hund und Katze, a tree", "katze", 0, 9),
         ("Dog on the left, dog on the right", "dog", 0, 17),
     ],
@@ -163,6 +166,8 @@ def test_a_front_end_is_told_objects_and_relations_by_position():
         {"name": "bird", "occurrence": 0},
     ]
     assert told["relations"] == [[0, "above", 1], [2, "near", 3]]
+    assert told["described"] == ["bird", "cat", "dog"]
+    assert prompt_as_json("a red dog above green car")["described"] == ["red dog"]
 
 
 def test_a_front_end_is_told_places_without_an_object():

@@ -163,3 +163,5 @@ def test_an_object_by_its_noun_is_the_one_that_a_wildcard_has_described(drawn):
     scene = laid_out(parse(f"a {drawn} giraffe below an airplane"), read_layout(value))
     assert texts(scene) == [f"{drawn} giraffe above airplane", f"{drawn} giraffe at the top"]
     assert not scene.absent
+    removed = {"removed": [{"name": "giraffe", "occurrence": 0}]}
+    assert not laid_out(parse(f"a {drawn} giraffe below an airplane"), read_layout(removed)).relations

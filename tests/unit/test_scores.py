@@ -11,11 +11,11 @@ import torch
 from steering_core.evaluation.boxes import Box, Found
 from steering_core.evaluation.geneval import judge_geneval, positions
 from steering_core.evaluation.results import GENEVAL, RULES, T2I_COMPBENCH, VISOR, check_rule
-from steering_core.evaluation.statistics import difference, estimate, ratio, share
+from steering_core.evaluation.statistics import difference, estimate, ratio, share, wilson_interval
 from steering_core.evaluation.suites import ScenePrompt, Suite
 from steering_core.evaluation.t2i_compbench import relation_score, t2i_compbench_score
 from steering_core.evaluation.variety import Moments, frechet_distance, spread_over_seeds
-from steering_core.evaluation.visor import Trial, interval
+from steering_core.evaluation.visor import Trial
 from steering_core.relations import Place, Relation
 
 SQUARE = (100, 100)
@@ -200,7 +200,7 @@ def test_where_all_prompts_agree_the_interval_is_that_of_as_many_pictures():
     assert share([2, 0], [4, 4]) == estimate(ratio, [2, 0], [4, 4])
     for counted, value in ((4, 1.0), (0, 0.0), (1, 0.25)):
         told = share([counted] * 10, [4] * 10)
-        assert (told.value, told.low, told.high) == (value, *interval(value, 10))
+        assert (told.value, told.low, told.high) == (value, *wilson_interval(value, 10))
     assert share([1, 0, 0], [2, 0, 0]).high > 0.9
     assert math.isnan(share([0], [0]).low)
 
@@ -211,7 +211,7 @@ def test_where_all_prompts_agree_the_interval_is_that_of_as_many_pictures():
 )
 def test_prompts_agree_whatever_their_sums_are_rounded_to(counted, out_of):
     told = share(counted, out_of)
-    assert (told.low, told.high) == pytest.approx(interval(told.value, len(counted)))
+    assert (told.low, told.high) == pytest.approx(wilson_interval(told.value, len(counted)))
     gain = difference([0.0] * len(counted), counted, out_of)
     assert gain.value == pytest.approx(told.value) and math.isnan(gain.low) and math.isnan(gain.high)
 

@@ -6,7 +6,7 @@ from PIL import Image
 from toys import pair_scene, toy_probe
 
 from steering_core.curves import run_curves
-from steering_core.evaluation.look import Standing
+from steering_core.evaluation.look import PlacedRelation
 from steering_core.losses import CentroidLoss
 from steering_core.relations import Relation, Scene
 from steering_core.schedule import SamplingStep
@@ -94,8 +94,8 @@ def test_long_summaries_are_wrapped():
 
 def test_relations_are_drawn_between_their_objects_by_whether_they_are_seen():
     picture = Image.new("RGB", (128, 128))
-    seen = Standing("above", ((0.2, 0.1), (0.2, 0.9)), True)
-    mark_relations(picture, [seen, Standing("on the left", ((0.8, 0.5),), False)])
+    seen = PlacedRelation("above", ((0.2, 0.1), (0.2, 0.9)), True)
+    mark_relations(picture, [seen, PlacedRelation("on the left", ((0.8, 0.5),), False)])
     assert picture.getpixel((25, 30)) == picture.getpixel((25, 100)) == RIGHT
     assert {RIGHT, WRONG} <= _colours(picture)
     assert WRONG not in _colours(picture.crop((0, 0, 64, 128)))

@@ -23,7 +23,11 @@ export function namedAs(objects, phrase, described = []) {
   if (exact.length) return exact
   const alike = objects.filter(isAlike({ name: phrase }))
   if (alike.length) return alike
-  const ending = ` ${phrase.toLowerCase()}`
+  return byNoun(objects, phrase, described)
+}
+
+function byNoun(objects, noun, described) {
+  const ending = ` ${noun.toLowerCase()}`
   return objects.filter(({ name }) => described.includes(name) && name.toLowerCase().endsWith(ending))
 }
 
@@ -45,7 +49,8 @@ export function occurrences(prompt, words) {
  *   and ``absent``, the names of those that the prompt does not name
  */
 export function peopled(scene, { objects: placed = [], removed: off = [] }) {
-  const [removed, own] = [true, false].map((is) => scene.objects.filter((one) => off.some(isSame(one)) === is))
+  const gone = off.map((one) => takenOff(scene, one))
+  const [removed, own] = [true, false].map((is) => scene.objects.filter((one) => gone.includes(one) === is))
   const objects = [...own]
   const taken = []
   const absent = []
@@ -64,6 +69,11 @@ export function peopled(scene, { objects: placed = [], removed: off = [] }) {
     .map(([a, name, b]) => [at[a], name, b === null ? null : at[b]])
     .filter(([a, , b]) => a >= 0 && (b === null || b >= 0))
   return { ...scene, objects, relations, own: own.length, removed, held, absent }
+}
+
+/** The object that was taken off by its name, or by its noun; undefined where the scene has it no more. */
+function takenOff({ objects, described = [] }, one) {
+  return objects.find(isSame(one)) ?? byNoun(objects, one.name, described)[one.occurrence]
 }
 
 /** The object that a layout's object stands for: the scene's own, or one of the prompt's words; undefined if neither. */

@@ -55,12 +55,14 @@ export function upstream(node) {
  * The scene that comes of what is upstream.
  *
  * @returns {Promise<{prompt: string, objects: object[], relations: [number, string, number | null][],
- *   unsteered: string[], vocabulary: object[]}>} the object of a place is null; what was read and is not steered
+ *   unsteered: string[], described: string[], read: object[], vocabulary: object[]}>} the object of a place is null;
+ *   what was read and is not steered; names that can be meant by their ends; the objects of the prompt as it was read
  * @throws {DamagedValue} a node between holds what makes no scene
  */
 export async function read({ prompt, steps }) {
   const described = await describe(prompt)
-  return steps.reduce((scene, { type, title, values }) => STEPS[type](scene, values, title), { prompt, ...described })
+  const scene = { prompt, ...described, read: described.objects }
+  return steps.reduce((before, { type, title, values }) => STEPS[type](before, values, title), scene)
 }
 
 /** For each relation of a scene the edit that it has, or undefined, as steering_core.editing finds them. */
@@ -194,9 +196,11 @@ function withRelation(scene, { subject, relation, object }, title) {
 }
 
 /** Where an object is among others; one that only the prompt names, or that was taken off, is added to them. */
-function positionOf(phrase, objects, { prompt, removed = [], described }) {
-  const known = namedAs([...objects, ...removed], phrase, described).toSorted((a, b) => a.occurrence - b.occurrence)[0]
-  const [words] = known ? [] : occurrences(prompt, phrase)
+function positionOf(phrase, objects, { prompt, read, described }) {
+  const [words] = occurrences(prompt, phrase)
+  // What a canvas has added by the same words is the same object.
+  const added = namedAs(objects.filter((one) => !read.includes(one) && !one.occurrence), phrase)[0]
+  const known = namedAs(read, phrase, described)[0] ?? added
   if (known) return objects.includes(known) ? objects.indexOf(known) : objects.push(known) - 1
   return words ? objects.push({ name: words, occurrence: 0 }) - 1 : -1
 }

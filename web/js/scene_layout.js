@@ -150,10 +150,13 @@ function layoutView(node, change) {
     entry.ask(scene.prompt, text, (written) => {
       if (written && written === text) return undefined
       const isWritten = (name) => name.toLowerCase() === written.toLowerCase()
-      const off = scene.removed.find((one) => isWritten(one.name) || isWritten(told(one)))
+      const isThere = namedAs(scene.objects, written, scene.described).length > 0
+      const off =
+        scene.removed.find((one) => isWritten(one.name) || isWritten(told(one))) ??
+        (isThere ? undefined : namedAs(scene.removed, written, scene.described)[0])
       const [found] = occurrences(scene.prompt, written)
       if (!off && !found) return words.notInPrompt(written)
-      if (!off && namedAs(scene.objects, written, scene.described).length) return words.there(written)
+      if (!off && isThere) return words.there(written)
       if (!text && scene.objects.length >= MOST_PLACED) return words.tooMany(MOST_PLACED)
       use(off ?? { name: found, occurrence: 0 })
     })

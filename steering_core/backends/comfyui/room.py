@@ -111,7 +111,8 @@ def asked_for(room: Room, model: BaseModel, pictures: int) -> Iterator[None]:
     """In this context ComfyUI takes the model to need so much more memory while it samples.
 
     ComfyUI asks twice. For the doubled batch of guidance the answer is what a whole probe needs, so that other models
-    are unloaded. For the batch itself it is what a frugal one needs, so that this model is not loaded in part for more.
+    are unloaded. For the batch itself it is what a frugal one needs, so that this model is not loaded only in part to
+    make room for more than that.
 
     Args:
         pictures: of the batch.

@@ -167,10 +167,10 @@ def carried_relations(conditions: Mapping[str, Sequence[Condition]]) -> Grounded
             "node between has dropped them: Conditioning (Concat) keeps those of its conditioning_to alone, and "
             "Conditioning (Average) likewise."
         )
-    stated = {(scene.scene.prompt, scene.scene.relations): scene for scene in found if scene.relations}
+    stated = {(scene.scene.prompt, frozenset(scene.scene.relations)): scene for scene in found if scene.relations}
     if len(stated) > 1:
         prompts = dict.fromkeys(f'"{shortened(one.scene.as_written, _PROMPT_SHOWN)}"' for one in stated.values())
-        of = "several prompts," if len(prompts) > 1 else "several layouts of"
+        of = "several prompts," if len({prompt for prompt, _ in stated}) > 1 else "several layouts of"
         raise SteeringError(
             f"positive: it carries the relations of {of} {' and '.join(prompts)}. Connect those that are meant to the "
             f"relations input of the node that steers."
@@ -275,7 +275,7 @@ def _first_token(condition: Condition, scene: GroundedScene) -> int | None:
     vectors, encoded = condition.get("cross_attn"), scene.conditioning
     if vectors is None or encoded is None or vectors.shape[1] < encoded.shape[1]:
         return None
-    if encoded.any() and not vectors.any():  # zeroed out: nothing of the prompt is left
+    if encoded.any() and not vectors[:, : encoded.shape[1]].any():  # zeroed out: nothing of the prompt is left
         return None
     carried = condition.get(RELATIONS_ENTRY)
     if carried is not None and (carried.scene.prompt, carried.sequence) == (scene.scene.prompt, scene.sequence):
