@@ -118,8 +118,7 @@ def described_names(prompt: str, known: Iterable[Span]) -> set[str]:
 
     In other languages what is read as one phrase may be a whole clause.
     """
-    before = {span: prompt[max(0, span.start - _ARTICLE_LETTERS) : span.start] for span in known}
-    return {span.text for span, text in before.items() if _ARTICLE.search(text)}
+    return {span.text for span in known if _ARTICLE.search(prompt[max(0, span.start - _ARTICLE_LETTERS) : span.start])}
 
 
 def with_relation(scene: Scene, subject: str, relation: Relation | Place, object: str | None = None) -> Scene:

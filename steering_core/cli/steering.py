@@ -167,15 +167,14 @@ def _check_beside(options: argparse.Namespace) -> None:
     Raises:
         ValueError: there is one without it; names both.
     """
-    read = {
-        "leaky_slope": (options.function == "leaky_relu", "--function leaky_relu"),
-        "orthogonal_weight": (options.orthogonal != "none", "--orthogonal l1 or l2"),
-        "refinements": (options.update == DESCENT, f"--update {DESCENT}"),
-        "restart_overlap": (options.restarts > 0, "--restarts"),
-    }
-    for setting, (is_read, other) in read.items():
-        default = getattr(CentroidLoss if hasattr(CentroidLoss, setting) else SteeringSchedule, setting)
-        if not is_read and getattr(options, setting) != default:
+    beside = (
+        (CentroidLoss, "leaky_slope", "--function leaky_relu", options.function == "leaky_relu"),
+        (CentroidLoss, "orthogonal_weight", "--orthogonal l1 or l2", options.orthogonal != "none"),
+        (SteeringSchedule, "refinements", f"--update {DESCENT}", options.update == DESCENT),
+        (SteeringSchedule, "restart_overlap", "--restarts", options.restarts > 0),
+    )
+    for owner, setting, other, is_there in beside:
+        if not is_there and getattr(options, setting) != getattr(owner, setting):
             raise ValueError(f"--{setting.replace('_', '-')} is read beside {other} only. Leave it out, or add that.")
 
 

@@ -173,8 +173,8 @@ def _report(
     yield "on", torch.cuda.get_device_name(options.device) if on_card else f"the CPU, {platform.machine()}"
     yield "with", ", ".join(f"{name} {version(name)}" for name in _LIBRARIES)
     yield "sampling", f"{options.steps} steps, {len(tried)} prompts, seed {options.seed}"
-    bound = tried[0].steering.for_network(readable_network(network).layers)
-    yield "layers read", " ".join(bound.loss.layers)
+    steering = tried[0].steering.for_network(readable_network(network).layers)
+    yield "layers read", " ".join(steering.loss.layers)
     yield "tokens", "; ".join(_tokens(one) for one in tried[:2])
     if tried[0].steering.schedule.steered_steps(options.steps):
         off = [(entry.mean_map.sum(dim=(-2, -1)) - 1).abs().max() for entry in probes]

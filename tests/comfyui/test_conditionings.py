@@ -106,4 +106,5 @@ def test_relations_that_are_not_carried_or_are_several_are_told(result):
 
 
 def test_a_prompt_of_which_zeroing_has_left_nothing_is_told(result):
-    assert ["it was not encoded from the prompt of the relations" in told for told in result["zeroed"]] == [True] * 2
+    assert ["it was not encoded from the prompt of the relations" in told for told in result["zeroed"]] == [True] * 3
+    assert sorted(set(result["after zeros"])) == [0, 1, 2]

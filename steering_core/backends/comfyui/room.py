@@ -66,7 +66,7 @@ def loaded_with_room(
     """What loading a model returns, that ComfyUI was asked to leave room beside; where it could not, memory is spared.
 
     Args:
-        steering: bound to the network.
+        steering: tied to the network.
         shape: of the noise.
         conds: the guider's.
     """

@@ -98,12 +98,12 @@ class _SteeredModel:
         if steering.scene is CARRIED:
             steering = replace(steering, scene=carried_relations(conditions))
         # The sampler's own: a node behind the one that steers may have given the model another network.
-        bound, network = self._for_model(steering, executor.class_obj.model_patcher)
-        bound.begin()
+        steering, network = self._for_model(steering, executor.class_obj.model_patcher)
+        steering.begin()
         if network is not None:
             check_width(conditions, network.text_width)
-            tie(conditions, bound.scene)
-        self._run = run = SteeredRun(bound, network, self._on_begin, self._on_step)
+            tie(conditions, steering.scene)
+        self._run = run = SteeredRun(steering, network, self._on_begin, self._on_step)
         latent = executor(*args, **kwargs)
         self._log.add(run.ended(latent))
         return latent
@@ -136,7 +136,7 @@ class _SteeredModel:
         if not steering.scene.relations:
             return steering, None
         network = readable_network(model)
-        bound = steering.for_network(
+        steering = steering.for_network(
             network.layers, stops=STOPS, changes_in_place=network.changes_in_place, spreads=network.spreads
         )
-        return bound, network
+        return steering, network

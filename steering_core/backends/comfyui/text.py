@@ -275,10 +275,9 @@ def _first_token(condition: Condition, scene: GroundedScene) -> int | None:
     vectors, encoded = condition.get("cross_attn"), scene.conditioning
     if vectors is None or encoded is None or vectors.shape[1] < encoded.shape[1]:
         return None
-    if encoded.any() and not vectors[:, : encoded.shape[1]].any():  # zeroed out: nothing of the prompt is left
-        return None
     carried = condition.get(RELATIONS_ENTRY)
-    if carried is not None and (carried.scene.prompt, carried.sequence) == (scene.scene.prompt, scene.sequence):
+    is_its = carried is not None and (carried.scene.prompt, carried.sequence) == (scene.scene.prompt, scene.sequence)
+    if is_its and vectors[:, : encoded.shape[1]].any():  # else it was zeroed out, and nothing of the prompt is left
         return 0
     first = _offset(encoded, vectors)
     # What the model looks at there is not the conditioning's tokens one by one, so these cannot be shifted.

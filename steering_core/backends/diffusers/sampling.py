@@ -101,8 +101,10 @@ def steered_by(
         yield None
         return
     readable = readable_network(network)
-    bound = steering.for_network(readable.layers, changes_in_place=readable.changes_in_place, spreads=readable.spreads)
-    run = make_run(pipeline, kind, readable, bound)
+    steering = steering.for_network(
+        readable.layers, changes_in_place=readable.changes_in_place, spreads=readable.spreads
+    )
+    run = make_run(pipeline, kind, readable, steering)
     # The pipeline reads from their signatures what it may pass on, such as the generator.
     step = wraps(scheduler.step)(partial(run.scheduler_step))
     set_timesteps = wraps(scheduler.set_timesteps)(partial(run.set_timesteps))
@@ -125,7 +127,7 @@ class SteeredRun:
     steps the calls' own attention can be bound besides.
 
     Args:
-        steering: bound to the pipeline's network.
+        steering: tied to the pipeline's network.
     """
 
     def __init__(

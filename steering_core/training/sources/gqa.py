@@ -36,7 +36,7 @@ def gqa_pictures(scene_graphs: Path, pictures: Path, seed: int) -> AnnotatedPict
         OSError: the file cannot be read.
     """
     content = described(_Gqa, {"graphs": read_json(scene_graphs)}, str(scene_graphs), strict=False)
-    folder, annotated = PictureFolder(scene_graphs, pictures, None), []
+    folder, annotated = PictureFolder(scene_graphs, pictures), []
     for image, graph in content.graphs.items():
         boxes: list[tuple[str, Box | None]] = [
             (one.name, graph.in_square((one.x, one.y, one.w, one.h))) for one in graph.objects.values()

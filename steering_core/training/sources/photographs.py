@@ -150,7 +150,7 @@ class PictureFolder:
 
     annotations: Path
     pictures: Path
-    within: Path | None
+    within: Path | None = None
 
     def annotated(self, name: str, size: Sized, pairs: tuple[tuple[str, Relation, str], ...]) -> Annotated:
         """A picture by the name and the size that the annotations have for it.

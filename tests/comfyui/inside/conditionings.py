@@ -215,6 +215,8 @@ with torch.inference_mode():
     both = combined(parsed, text.encode_prompt(scene.clip, PROMPT, dragged)[0])
     result["carries two layouts of one"] = run(both, text.CARRIED)
     zeroed = ConditioningZeroOut().zero_out(parsed)[0]
-    result["zeroed"] = [run(zeroed), run(zeroed, text.CARRIED)]
+    result["zeroed"] = [run(zeroed), run(zeroed, text.CARRIED), run(concatenated(zeroed, other), text.CARRIED)]
+    after_zeros = concatenated(ConditioningZeroOut().zero_out(other)[0], parsed)
+    result["after zeros"] = [entry.step for entry in run(after_zeros).entries]
     result["carries a prompt without"] = torch.equal(run(calm, text.CARRIED).latent, sampled(scene.model, calm))
 report(result)
