@@ -94,12 +94,25 @@ def noise_shares(sampling: Any, sigmas: Tensor) -> list[float]:
     Args:
         sampling: the model's ``model_sampling``.
     """
-    levels = sigmas[:-1].float().cpu()
-    everything = torch.ones(len(levels), 1, 1, 1)
+    noise, signal = _noise_and_signal(sampling, sigmas[:-1].float().cpu())
+    return (noise / (noise + signal)).tolist()
+
+
+def noise_level(sampling: Any, sigma: float) -> float:
+    """Standard deviation of the noise in a sampler's latent: sigma, and more where a flow scales its noise besides.
+
+    Args:
+        sampling: the model's ``model_sampling``.
+    """
+    return _noise_and_signal(sampling, torch.tensor([sigma]))[0].item()
+
+
+def _noise_and_signal(sampling: Any, sigmas: Tensor) -> tuple[Tensor, Tensor]:
+    """How much of unit noise and of the clean latent is in a sampler's latent at each sigma, both (sigmas,)."""
+    everything = torch.ones(len(sigmas), 1, 1, 1)
     nothing = torch.zeros_like(everything)
-    noise = sampling.noise_scaling(levels, everything, nothing)
-    signal = sampling.noise_scaling(levels, nothing, everything)
-    return (noise / (noise + signal)).flatten().tolist()
+    noise = sampling.noise_scaling(sigmas, everything.clone(), nothing)
+    return noise.flatten(), sampling.noise_scaling(sigmas, nothing.clone(), everything).flatten()
 
 
 def progress(sampling: Any, sigma: float) -> float:

@@ -25,7 +25,7 @@ from ...trace import SteeringRun
 from .binding import BoundForwards
 from .gradients import ordinary_weights
 from .intervals import Intervals, StateCallback, changes_size, name_of, resizing
-from .noise import FollowedSteps, input_scale, mask_at, noise_shares, progress, with_kept_region
+from .noise import FollowedSteps, input_scale, mask_at, noise_level, noise_shares, progress, with_kept_region
 from .probe import probe_model
 from .restarting import Beginning, cache_of_its_own, remembered_by
 from .room import loaded_with_room
@@ -196,7 +196,8 @@ class SteeredRun:
             if noise_shift is None:
                 return denoised
             # The denoised latent is x - sigma·epsilon whatever the network predicts.
-            bounded = sigma * bounded_shift(input_scale(guider, sigma))
+            level = noise_level(guider.inner_model.model_sampling, sigma)
+            bounded = level * bounded_shift(input_scale(guider, sigma))
             return (denoised - bounded * noise_shift).to(denoised.dtype)
 
         return shift
@@ -298,9 +299,10 @@ class SteeredRun:
         visible = x if mask is None else with_kept_region(guider, model, x, sigma, mask)
         latent, probe = self._network_view(guider, visible, sigma, options, tied)
         scale = input_scale(guider, sigma)
-        step = SamplingStep(number, steps, progress(guider.inner_model.model_sampling, sigma))
+        sampling = guider.inner_model.model_sampling
+        step = SamplingStep(number, steps, progress(sampling, sigma))
         with keeping_random_state(x.device):
-            moved = self._steering.descend(latent, probe, sigma * scale, step, mask)
+            moved = self._steering.descend(latent, probe, noise_level(sampling, sigma) * scale, step, mask)
         return x + (moved - latent) / scale
 
     def _network_view(

@@ -50,6 +50,7 @@ from comfy_extras.nodes_hooks import (  # noqa: F401, for the scripts
     SetHookKeyframes,
 )
 from comfy_extras.nodes_model_advanced import (  # noqa: F401, for the scripts
+    ModelNoiseScale,
     ModelSamplingDiscrete,
     ModelSamplingSD3,
 )

@@ -5,7 +5,7 @@ And which are where a schedule's noise does not only fall.
 
 import torch
 from family_models import ROWS, scene_of
-from setting import Scene, arguments, report, samplers
+from setting import ModelNoiseScale, Scene, arguments, report, samplers
 from spatial_steering.steering_core.backends.comfyui.noise import noise_shares
 from spatial_steering.steering_core.backends.comfyui.sampling import steer_model
 from spatial_steering.steering_core.losses import CentroidLoss
@@ -87,7 +87,31 @@ def where_noise_rises(sampler):
     return told
 
 
+def moves(noise_scale):
+    """By update rule, how far the first move shifts the latent of a flow whose noise is scaled: root mean square."""
+    row = ROWS["Z-Image"]
+    (model,), conditioning = ModelNoiseScale().patch(row.model(), noise_scale), row.conditioning()
+    sigmas = torch.tensor([1.0, 0.5, 0.0])
+
+    def latents(model):
+        guider, seen = samplers.CFGGuider(model), []
+        guider.set_conds(conditioning, conditioning)
+        guider.set_cfg(1.0)
+        noise = torch.randn(row.latent().shape, generator=torch.Generator().manual_seed(4))
+        watch = lambda step, denoised, x, steps: seen.append(x.clone())  # noqa: E731
+        guider.sample(noise, torch.zeros_like(noise), samplers.ksampler("euler"), sigmas, callback=watch, seed=4)
+        return seen
+
+    scene, plain, told = scene_of(conditioning[0][0]), latents(model), {}
+    for update, begun in ((DESCENT, 0), (GUIDANCE, 1)):
+        schedule = SteeringSchedule(update, end=0.5, refinements=1, spread=False)
+        steered = latents(steer_model(model, Steering(scene, CentroidLoss(margin=0.99), schedule)))
+        told[update] = (steered[begun] - plain[begun]).square().mean().sqrt().item()
+    return told
+
+
 if __name__ == "__main__":
     with torch.inference_mode():
         rising = {sampler: where_noise_rises(sampler) for sampler in ("euler", "heun")}
-        report({"rising": rising, **{name: of_family(name) for name in arguments}})
+        scaled = {noise_scale: moves(noise_scale) for noise_scale in (1.0, 8.0)}
+        report({"rising": rising, "scaled": scaled, **{name: of_family(name) for name in arguments}})
