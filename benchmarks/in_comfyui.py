@@ -20,7 +20,7 @@ from PIL import Image
 from torch import Tensor
 
 from steering_core.areas import part_towards
-from steering_core.evaluation.boxes import Box
+from steering_core.detection.boxes import Box
 from steering_core.evaluation.suites import ScenePrompt
 from steering_core.miniature.world import IMAGE_SIZE
 from steering_core.relations import Relation, with_article

@@ -8,8 +8,8 @@ import torch
 from comfy_api.latest import io, ui
 from torch import Tensor
 
-from ..steering_core.evaluation.boxes import Found
-from ..steering_core.evaluation.look import PlacedRelation, label_of, placed_relations, read_boxes
+from ..steering_core.detection.boxes import Found
+from ..steering_core.detection.look import PlacedRelation, label_of, placed_relations, read_boxes
 from ..steering_core.evaluation.ranking import ScoredPictures, score_pictures
 from ..steering_core.miniature.look import look_at
 from ..steering_core.tokens import GroundedScene

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
+from .detection.boxes import Box, Point
 from .editing import distinct, find_phrase
-from .evaluation.boxes import Box, Point
 from .parser import objects
 from .parts import Part
 from .relations import CENTER_DISTANCE, MIDDLE, Place, Scene, Span, SpatialRelation, along

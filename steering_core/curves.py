@@ -12,7 +12,7 @@ import torch
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
-from .evaluation.look import Look
+from .detection.look import Look
 from .trace import SteeringRun, TraceEntry
 from .viz import DARK, LIGHT, WRONG, Colour, object_colour
 

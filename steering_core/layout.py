@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
+from .detection.boxes import Point
 from .editing import NamedObject, between, by_noun, distinct, find_phrases, numbered
-from .evaluation.boxes import Point
 from .parser import objects
 from .parts import Part
 from .relations import STEERED_NAMES, Place, Relation, Scene, Span, SpatialRelation, along, ends, relation_named

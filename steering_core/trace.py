@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .evaluation.look import Look, seen_relations
+from .detection.look import Look, seen_relations
 from .how_far import how_far
 from .outcomes import BoundSteps, Restarts, UnsteeredStep
 from .presence import Presence

@@ -11,8 +11,7 @@ import torch
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
-from .evaluation.look import PlacedRelation
-from .evaluation.visor import VERDICTS
+from .detection.look import VERDICTS, PlacedRelation
 from .token_maps import resize
 from .tokens import GroundedScene
 from .trace import TraceEntry

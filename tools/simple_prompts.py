@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator
 
-from steering_core.evaluation.names import COCO_NAMES
+from steering_core.detection.names import COCO_NAMES
 from steering_core.miniature.world import OBJECTS
 
 WORDINGS = (

@@ -30,8 +30,8 @@ from .steering import LOSSES, NONE, add_settings, check_settings, losses_added_u
 if TYPE_CHECKING:
     from diffusers import DiffusionPipeline
 
-    from ..evaluation.boxes_file import BoxesFile
-    from ..evaluation.detectors import ObjectDetector
+    from ..detection.boxes_file import BoxesFile
+    from ..detection.detectors import ObjectDetector
     from ..evaluation.encoders import Encoder
     from ..evaluation.runs import Arm, EvaluationFolder
     from ..evaluation.suites import PromptsError, Suite
@@ -129,7 +129,7 @@ def _arms(value: str) -> tuple[str, ...]:
 def _evaluate(options: argparse.Namespace) -> None:
     from tqdm import tqdm
 
-    from ..evaluation.boxes_file import BoxesFile
+    from ..detection.boxes_file import BoxesFile
     from ..evaluation.page import html_page
     from ..evaluation.results import RULES, arm_results, check_rule
     from ..evaluation.tables import markdown
@@ -270,7 +270,7 @@ def _detector(options: argparse.Namespace, suite: Suite) -> ObjectDetector | Box
         ValueError: as ``load_detector`` and ``BoxesFile``, it does not know an object of the suite, or cannot look at
             pictures of this size.
     """
-    from ..evaluation.boxes_file import BoxesFile
+    from ..detection.boxes_file import BoxesFile
 
     if options.detector is not None and Path(options.detector).is_file():
         return BoxesFile(Path(options.detector))

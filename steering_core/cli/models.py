@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from ..evaluation.detectors import DETECTORS
+from ..detection.detectors import DETECTORS
 from ..miniature.folder import SHIPPED
 from .options import MOST_SIDE, guidance_scale, steps, whole
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from diffusers import DiffusionPipeline
     from PIL import Image
 
-    from ..evaluation.detectors import ObjectDetector
+    from ..detection.detectors import ObjectDetector
 
 _MINIATURE = "miniature"
 #: Of a picture to try things with, where the pipeline alone knows the size.
@@ -123,7 +123,7 @@ def load_detector(options: argparse.Namespace, least_score: float | None = None)
     Raises:
         ValueError: it cannot be loaded, or is the miniatures' and the model is none.
     """
-    from ..evaluation.detectors import TransformersDetector
+    from ..detection.detectors import TransformersDetector
     from ..miniature.look import MiniatureDetector
 
     if options.detector not in (None, _MINIATURE):

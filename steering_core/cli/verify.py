@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from diffusers import DiffusionPipeline
     from torch import Tensor
 
-    from ..evaluation.detectors import ObjectDetector
+    from ..detection.detectors import ObjectDetector
     from ..evaluation.suites import ScenePrompt
     from ..evaluation.visor import Trial
     from ..losses import SteeringLoss

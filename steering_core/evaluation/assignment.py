@@ -6,9 +6,9 @@ import itertools
 import math
 from collections.abc import Iterator, Mapping, Sequence
 
+from ..detection.boxes import Box, Found
+from ..detection.names import canonical
 from ..relations import ends
-from .boxes import Box, Found
-from .names import canonical
 from .suites.suite import Triplet
 
 #: An object for each name.

@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+from ..detection.boxes import Box, Found
 from ..relations import Relation
 from .assignment import whole_choices
-from .boxes import Box, Found
 from .suites.suite import Triplet
 from .visor import Trial
 

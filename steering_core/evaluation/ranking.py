@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from ..detection.boxes import Found
+from ..detection.look import Look, SeenRelation, label_of, seen_relations, surest_centres
 from ..tokens import GroundedRelation, GroundedScene
 from ..wording import shortened
-from .boxes import Found
-from .look import Look, SeenRelation, label_of, seen_relations, surest_centres
 
 
 @dataclass(frozen=True, order=True)

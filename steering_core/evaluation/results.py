@@ -8,11 +8,11 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ..detection.boxes import Found
+from ..detection.names import canonical
 from ..relations import CARDINAL_RELATIONS, Place, Relation
 from .assignment import names_of, surest_choices
-from .boxes import Found
 from .geneval import judge_geneval
-from .names import canonical
 from .runs import Cost, EvaluationFolder
 from .statistics import Estimate, difference, share
 from .suites import ScenePrompt, Suite, Triplet

@@ -27,13 +27,13 @@ from PIL import Image
 from torch import Tensor
 
 from ..described import described, read_json
+from ..detection.boxes import Box, Found
+from ..detection.boxes_file import BoxesFile
+from ..detection.detectors import ObjectDetector
 from ..files import save_picture, save_text
 from ..pictures import opened_picture
 from ..viz import check_finite, to_image
-from .boxes import Box, Found
-from .boxes_file import BoxesFile
 from .claims import Claim
-from .detectors import ObjectDetector
 from .encoders import Encoder
 from .suites import ScenePrompt, Suite
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from ..detection.boxes import Box, Found
 from ..relations import CARDINAL_RELATIONS, Place, Relation
 from .assignment import Choice, names_of, surest_choices
-from .boxes import Box, Found
 from .suites.suite import Triplet
 
 #: Of each object's score, and of the relation's, in the sum; a sum below ``_LEAST`` counts nothing.

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 import torch
 from torch import Tensor
 
-from .boxes import Found
+from ..detection.boxes import Found
 
 
 class Moments:

@@ -10,13 +10,12 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from ..detection.boxes import Found
+from ..detection.look import VERDICTS
 from ..relations import ends
 from .assignment import choices, names_of
-from .boxes import Found
 from .suites.suite import Triplet
 
-#: On a trial, the best first.
-VERDICTS = ("right", "wrong", "missing")
 #: What is found less surely counts as not found …
 LEAST_SCORE = 0.1
 #: … and of what is found oftener than this, the surest are tried.

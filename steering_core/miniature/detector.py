@@ -24,7 +24,7 @@ import torch.nn.functional as F
 from PIL import Image, ImageFilter
 from torch import Tensor
 
-from ..evaluation.boxes import Box, Found
+from ..detection.boxes import Box, Found
 from .world import IMAGE_SIZE, MAX_OBJECTS, OBJECTS, Placement, glyphs, render, sample_layout, sample_objects
 
 #: Least score of a detection. Of the objects that the autoencoder reconstructs, nearly all those that

@@ -9,9 +9,9 @@ from functools import cache
 from PIL import Image
 from torch import Tensor
 
-from ..evaluation.boxes import Found
-from ..evaluation.detectors import check_known, names_for
-from ..evaluation.look import Look
+from ..detection.boxes import Found
+from ..detection.detectors import check_known, names_for
+from ..detection.look import Look
 from ..viz import from_image
 from .detector import GlyphDetector
 from .world import IMAGE_SIZE, OBJECTS

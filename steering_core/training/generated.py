@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from ..evaluation.detectors import ObjectDetector
+from ..detection.detectors import ObjectDetector
 from ..relations import CARDINAL_RELATIONS, relation_scene
 from .sources import Example, unambiguous_relation
 

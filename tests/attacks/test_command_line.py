@@ -353,7 +353,7 @@ def test_a_name_that_is_not_here_is_not_looked_up_elsewhere(tmp_path):
 LIBRARY = """
 from pathlib import Path
 from steering_core.backends.diffusers import load_pipeline
-from steering_core.evaluation.detectors import TransformersDetector
+from steering_core.detection.detectors import TransformersDetector
 refused = 0
 for load in (load_pipeline, TransformersDetector):
     for name in ("org/other", "../x", "x", "org/name/x", ""):

@@ -12,9 +12,9 @@ from safetensors.torch import save_file
 from transformers import dynamic_module_utils
 
 from steering_core.backends.diffusers import load_pipeline
-from steering_core.evaluation.detectors import TransformersDetector
+from steering_core.detection.detectors import TransformersDetector
+from steering_core.detection.segmenter import Segmenter
 from steering_core.evaluation.encoders import TransformersEncoder
-from steering_core.evaluation.segmenter import Segmenter
 from steering_core.hub import loading_from
 from steering_core.miniature.folder import MINIATURE_DIR
 

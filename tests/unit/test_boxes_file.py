@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from steering_core.cli.main import main
-from steering_core.evaluation.boxes import Box, Found
-from steering_core.evaluation.boxes_file import BoxesFile
+from steering_core.detection.boxes import Box, Found
+from steering_core.detection.boxes_file import BoxesFile
 from steering_core.evaluation.results import RULES, VISOR, arm_results
 from steering_core.evaluation.runs import Arm, Drawn, EvaluationFolder
 from steering_core.evaluation.suites import ScenePrompt, Suite

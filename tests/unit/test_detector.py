@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from steering_core.evaluation.boxes import Box, Found
+from steering_core.detection.boxes import Box, Found
 from steering_core.miniature import detector
 from steering_core.miniature.detector import GlyphDetector, estimate_background, measure_detector
 from steering_core.miniature.world import (

@@ -16,7 +16,7 @@ from tiny_pipelines import autoencoder, qwen_autoencoder
 from transformers import BitImageProcessor, CLIPConfig, CLIPImageProcessor, CLIPModel, Dinov2Config, Dinov2Model
 
 from steering_core.cli.main import main
-from steering_core.evaluation.boxes import Box, Found
+from steering_core.detection.boxes import Box, Found
 from steering_core.evaluation.encoders import AutoencoderEncoder, TransformersEncoder
 from steering_core.evaluation.page import html_page
 from steering_core.evaluation.results import RULES, VISOR, arm_results

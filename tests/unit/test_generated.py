@@ -30,8 +30,8 @@ from transformers import (
 )
 
 from steering_core.cli.main import main
-from steering_core.evaluation.boxes import Box, Found
-from steering_core.evaluation.detectors import TransformersDetector
+from steering_core.detection.boxes import Box, Found
+from steering_core.detection.detectors import TransformersDetector
 from steering_core.miniature.folder import MINIATURE_DIR
 from steering_core.miniature.look import MiniatureDetector
 from steering_core.miniature.world import render, sample_layout

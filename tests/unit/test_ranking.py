@@ -6,8 +6,8 @@ import re
 
 import pytest
 
-from steering_core.evaluation.boxes import Box, Found
-from steering_core.evaluation.look import Look, PlacedRelation, placed_relations, seen_relations
+from steering_core.detection.boxes import Box, Found
+from steering_core.detection.look import Look, PlacedRelation, placed_relations, seen_relations
 from steering_core.evaluation.ranking import PictureScore, score_pictures
 from steering_core.parser import parse
 from steering_core.tokens import GroundedScene, Token, ground

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from steering_core.evaluation.boxes import Box, Found
+from steering_core.detection.boxes import Box, Found
 from steering_core.evaluation.geneval import judge_geneval, positions
 from steering_core.evaluation.results import GENEVAL, RULES, T2I_COMPBENCH, VISOR, check_rule
 from steering_core.evaluation.statistics import difference, estimate, ratio, share, wilson_interval

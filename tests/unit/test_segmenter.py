@@ -15,9 +15,9 @@ from transformers import (
     SwinConfig,
 )
 
-from steering_core.evaluation.boxes import Box
-from steering_core.evaluation.detectors import TransformersDetector
-from steering_core.evaluation.names import canonical
+from steering_core.detection.boxes import Box
+from steering_core.detection.detectors import TransformersDetector
+from steering_core.detection.names import canonical
 from steering_core.miniature.world import render, sample_layout
 
 #: As COCO's panoptic checkpoints name them.

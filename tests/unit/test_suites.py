@@ -7,7 +7,7 @@ from collections import Counter
 
 import pytest
 
-from steering_core.evaluation.names import COCO_NAMES, canonical
+from steering_core.detection.names import COCO_NAMES, canonical
 from steering_core.evaluation.suites import (
     CHAINS,
     ScenePrompt,

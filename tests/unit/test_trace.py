@@ -8,8 +8,8 @@ import torch
 from toys import pair_scene, toy_probe
 
 from steering_core.curves import note_picture, run_curves
-from steering_core.evaluation.boxes import Box, Found
-from steering_core.evaluation.look import Look
+from steering_core.detection.boxes import Box, Found
+from steering_core.detection.look import Look
 from steering_core.losses import CentroidLoss
 from steering_core.outcomes import UnsteeredStep
 from steering_core.relations import Depth, DepthRelation, Place, Relation, Scene, Span, SpatialRelation

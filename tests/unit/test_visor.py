@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from steering_core.evaluation.boxes import Box, Found
+from steering_core.detection.boxes import Box, Found
 from steering_core.evaluation.statistics import wilson_interval
 from steering_core.evaluation.visor import Trial, judge, visor_scores
 from steering_core.relations import Place, Relation

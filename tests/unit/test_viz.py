@@ -6,7 +6,7 @@ from PIL import Image
 from toys import pair_scene, toy_probe
 
 from steering_core.curves import run_curves
-from steering_core.evaluation.look import PlacedRelation
+from steering_core.detection.look import PlacedRelation
 from steering_core.losses import CentroidLoss
 from steering_core.relations import Relation, Scene
 from steering_core.schedule import SamplingStep

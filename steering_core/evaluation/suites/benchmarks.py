@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 
 from ...described import described, parse_json
+from ...detection.names import COCO_NAMES
 from ...relations import CARDINAL_RELATIONS, Relation, with_article
 from ...wording import brief, unencodable
-from ..names import COCO_NAMES
 from .suite import ScenePrompt, Suite, evenly, stated
 
 #: Four pictures of a prompt, ten for T2I-CompBench, from seed 42 on.

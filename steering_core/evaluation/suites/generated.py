@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from ...detection.names import COCO_NAMES
 from ...relations import CARDINAL_RELATIONS
-from ..names import COCO_NAMES
 from .suite import ScenePrompt, Suite, chained
 
 #: Objects of the chains, by the names of their suites: three objects and two relations …

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ...evaluation.boxes import Box
+from ...detection.boxes import Box
 from ...relations import Relation
 
 #: Boxes that share more than this much of the smaller one leave it open how they lie.

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ...described import described, read_json
-from ...evaluation.boxes import Box
+from ...detection.boxes import Box
 from ...wording import brief
 from .photographs import (
     AnnotatedPictures,

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from ...evaluation.boxes import Box
+from ...detection.boxes import Box
 from ...miniature.world import (
     IMAGE_SIZE,
     MAX_OBJECTS,

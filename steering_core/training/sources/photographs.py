@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageOps
 
-from ...evaluation.boxes import Box
+from ...detection.boxes import Box
 from ...files import sha256_of
 from ...pictures import opened_picture
 from ...places import path_within

@@ -12,6 +12,9 @@ from ..wording import several
 from .boxes import Box, Found, Point
 from .names import COCO_NAMES, canonical
 
+#: On a picture, the best first: all is where it belongs; all is there; not all is.
+VERDICTS = ("right", "wrong", "missing")
+
 
 @dataclass(frozen=True)
 class Look:
