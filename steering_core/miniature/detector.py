@@ -66,11 +66,10 @@ class GlyphDetector:
         FileNotFoundError: the atlas of glyphs is missing from the installation.
     """
 
-    def __init__(self, device: torch.device | str = "cpu") -> None:
-        self._device = torch.device(device)
-        self._scales = [_Templates(side, _cells(side), self._device) for side in _SIDES]
-        self._filters = [_band_pass_filter(IMAGE_SIZE // _HALF, side / _HALF, self._device) for side in _SIDES]
-        self._crops = _Templates(_CROP_SIDE, _CROP_CELLS, self._device)
+    def __init__(self) -> None:
+        self._scales = [_Templates(side, _cells(side)) for side in _SIDES]
+        self._filters = [_band_pass_filter(IMAGE_SIZE // _HALF, side / _HALF) for side in _SIDES]
+        self._crops = _Templates(_CROP_SIDE, _CROP_CELLS)
 
     @torch.inference_mode()
     def detect(self, pictures: Tensor) -> list[list[Found]]:
@@ -87,7 +86,7 @@ class GlyphDetector:
                 f"Expected pictures of shape (batch, 3, {IMAGE_SIZE}, {IMAGE_SIZE}), got {tuple(pictures.shape)}."
             )
         chunks = pictures.split(_CHUNK) if len(pictures) else ()
-        return [found for chunk in chunks for found in self._detect(chunk.to(self._device, torch.float32))]
+        return [found for chunk in chunks for found in self._detect(chunk.to("cpu", torch.float32))]
 
     def _detect(self, pictures: Tensor) -> list[list[Found]]:
         pictures = F.avg_pool2d(pictures, _HALF)
@@ -117,14 +116,14 @@ class GlyphDetector:
         glyph, row, column = torch.unravel_index(index, peaks.shape[1:])
         centre = (torch.stack([column, row], dim=-1) + 0.5) * _QUARTER
         size = torch.stack([s.size for s in self._scales])[scale.flatten(1).gather(1, index), glyph]
-        picture = torch.arange(len(peaks), device=peaks.device)[:, None].expand_as(index)
+        picture = torch.arange(len(peaks))[:, None].expand_as(index)
         box = torch.cat([centre, size], dim=-1)
         candidates = _Candidates(picture.flatten(), glyph.flatten(), box.flatten(0, 1), score.flatten())
         return candidates[candidates.score >= _CANDIDATE_SCORE]
 
     def _refine(self, candidates: _Candidates, bands: Tensor, background: Tensor, step: float) -> _Candidates:
         """Move each candidate, then resize it, to the best of the nine boxes one step around."""
-        sides = torch.tensor(_SIDES, device=bands.device)
+        sides = torch.tensor(_SIDES)
         nearest = (candidates.box[:, 2:].amax(dim=1, keepdim=True) / sides).log().abs().argmin(dim=1)
         maps = bands[candidates.picture, nearest]
         column, row = (candidates.box[:, :2] / _QUARTER).long().clamp(0, background.shape[-1] - 1).unbind(1)
@@ -132,7 +131,7 @@ class GlyphDetector:
         weight = self._crops.weight[candidates.glyph]
         size = self._crops.size[candidates.glyph]
 
-        offsets = torch.cartesian_prod(*[torch.tensor([-step, 0.0, step], device=bands.device)] * 2)
+        offsets = torch.cartesian_prod(*[torch.tensor([-step, 0.0, step])] * 2)
         box, score = candidates.box, candidates.score
         for offset in (F.pad(offsets, (0, 2)), F.pad(offsets, (2, 0))):
             boxes = box[:, None] + offset * box[:, 2:].repeat(1, 2)[:, None]
@@ -209,8 +208,8 @@ def estimate_background(pictures: Tensor) -> Tensor:
     Blake & Zisserman 1987).
     """
     height, width = pictures.shape[2:]
-    y = torch.linspace(-1, 1, height, device=pictures.device)[:, None].expand(height, width)
-    x = torch.linspace(-1, 1, width, device=pictures.device).expand(height, width)
+    y = torch.linspace(-1, 1, height)[:, None].expand(height, width)
+    x = torch.linspace(-1, 1, width).expand(height, width)
     basis = torch.stack([torch.ones_like(x), x, y], dim=-1).flatten(0, 1)
     colours = pictures.flatten(2).transpose(1, 2)
     plane = colours.median(dim=1, keepdim=True).values
@@ -232,14 +231,14 @@ class _Templates:
         size: (glyphs, 2), width and height in pixels.
     """
 
-    def __init__(self, side: float, cells: int, device: torch.device) -> None:
-        canvases = torch.stack([_draw(name, side, cells * _QUARTER) for name in OBJECTS]).to(device)
+    def __init__(self, side: float, cells: int) -> None:
+        canvases = torch.stack([_draw(name, side, cells * _QUARTER) for name in OBJECTS])
         rim = round(_RIM * side)
         silhouettes = F.max_pool2d(canvases[:, 3:], 2 * rim + 1, stride=1, padding=rim)
-        bands = _filter(canvases, _band_pass_filter(cells * _QUARTER, side, device))
+        bands = _filter(canvases, _band_pass_filter(cells * _QUARTER, side))
         self.colour, self.opacity = F.avg_pool2d(bands, _QUARTER).split([3, 1], dim=1)
         self.weight = F.avg_pool2d(silhouettes, _QUARTER)
-        self.size = torch.tensor([_size(name, side) for name in OBJECTS], device=device)
+        self.size = torch.tensor([_size(name, side) for name in OBJECTS])
 
     def signal(self, glyph: Tensor, background: Tensor) -> Tensor:
         """What glyphs (K,) add to backgrounds (K, 3): (K, 3, cells, cells). The background may be
@@ -288,9 +287,9 @@ def _draw(name: str, side: float, canvas: int) -> Tensor:
     return F.pad(glyph, (left, canvas - width - left, top, canvas - height - top))
 
 
-def _band_pass_filter(size: int, side: float, device: torch.device) -> tuple[Tensor, Tensor]:
+def _band_pass_filter(size: int, side: float) -> tuple[Tensor, Tensor]:
     """The fine and the broad blur along one axis for objects of a side, as matrices (size, size)."""
-    fine, broad = (_gaussian(size, share * side).to(device) for share in (_FINE, _BROAD))
+    fine, broad = (_gaussian(size, share * side) for share in (_FINE, _BROAD))
     return fine, broad
 
 
@@ -330,7 +329,7 @@ def _crop(maps: Tensor, boxes: Tensor, size: Tensor) -> Tensor:
     Returns:
         (K, boxes per map, 3, cells, cells).
     """
-    cell = (torch.arange(_CROP_CELLS, device=maps.device) - (_CROP_CELLS - 1) / 2) * _QUARTER
+    cell = (torch.arange(_CROP_CELLS) - (_CROP_CELLS - 1) / 2) * _QUARTER
     places = boxes[..., :2, None] + cell * (boxes[..., 2:] / size[:, None])[..., None]
     x, y = (places * (2 / IMAGE_SIZE) - 1).unbind(-2)
     grid = torch.stack(torch.broadcast_tensors(x[..., None, :], y[..., :, None]), dim=-1)
@@ -358,7 +357,7 @@ def _best_of_places(candidates: _Candidates, lead: float = 0.0) -> _Candidates:
     for index, falling in enumerate(falls):
         if kept[index]:
             kept[falling] = False
-    return candidates[torch.from_numpy(kept).to(candidates.score.device)]
+    return candidates[torch.from_numpy(kept)]
 
 
 def _overlap(candidates: _Candidates) -> Tensor:
