@@ -45,6 +45,7 @@ from steering_core.parser.network import (
     together,
 )
 from steering_core.parser.rules import read_by_rules
+from steering_core.parser.sentences import last_alternatives
 from steering_core.wording import one_line
 from tools.prompt_facts import INVERSES, LEARNED, SINCE, Fact, Score, prompts_of
 from tools.simple_prompts import simple_prompts
@@ -225,7 +226,8 @@ def encoder_weights(weights: dict[str, Tensor], kept: Sequence[int]) -> dict[str
 
 
 def example_of(reader: PromptReader, prompt: str, facts: Sequence[Fact]) -> Example:
-    """What the network is to find in a prompt."""
+    """What the network is to find in a prompt, of whose alternatives it is shown the last, as when it reads."""
+    prompt = last_alternatives(prompt)
     pieces = reader.in_pieces(prompt, words_of(prompt))
     told = [(fact, tuple(_ends(prompt, pieces.words, fact))) for fact in facts]
     needed = [not (fact.optional or fact.follows_from(facts)) for fact, _ in told]

@@ -141,8 +141,8 @@ class _Sentence:
 
     def read(self) -> Iterator[Statement]:
         """What it states."""
-        for index, mark in enumerate(self._marks):
-            yield from self._read(mark, self.segments[index], self.segments[index + 1])
+        for first, last in self._runs():
+            yield from self._read(self._marks[first : last + 1], self.segments[first], self.segments[last + 1])
         self._discourse.said = self._and_said(self.segments[-1])
         pronouns = any(mark.pronoun for mark in self._marks)
         self._discourse.end_sentence(
@@ -152,11 +152,23 @@ class _Sentence:
             sides=any(mark.x for mark in self._marks),
         )
 
+    def _runs(self) -> Iterator[tuple[int, int]]:
+        """The numbers of the first and the last of marks that say something of one phrase and stand side by side.
+
+        They are of the same: "a tree in the foreground on the left".
+        """
+        first = 0
+        for at, mark in enumerate(self._marks):
+            follows = at + 1 < len(self._marks) and self._marks[at + 1].start == mark.end
+            if not (follows and mark.is_of_one and self._marks[at + 1].is_of_one):
+                yield first, at
+                first = at + 1
+
     def _and_said(self, segment: Segment) -> Phrases:
         return (*self._said, *segment.phrases)[-MOST_CONJUNCTS:]
 
-    def _read(self, mark: Mark, left: Segment, right: Segment) -> Iterator[Statement]:
-        final = mark is self._marks[-1]
+    def _read(self, run: Sequence[Mark], left: Segment, right: Segment) -> Iterator[Statement]:
+        mark, final = run[0], run[-1] is self._marks[-1]
         before = self._before(left)
         recent = self._recent(mark, left)
         self._objects = objects_of(mark, right, final=final)
@@ -172,14 +184,15 @@ class _Sentence:
             mention = Mention(mark, before, self._subjects, accompanies, recent, self._said)
             self._objects = mention.referents(self._discourse)
         self._last, self._borne = mark, mark.kind == "on" and not inverted
-        opposite = self._discourse.opposite(mark)
-        self._discourse.note_side(mark, self._objects, inverted=inverted)
         if before.fresh or inverted:
             self._dangling = None
         if mark.is_of_one:
-            yield from self._place(mark, before, opposite, inverted=inverted)
-        elif not self._is_on_itself(mark):
-            yield from related(mark, self._subjects, self._objects)
+            for one in run:
+                yield from self._place(one, before, self._discourse.opposite(one), inverted=inverted)
+        else:
+            self._discourse.note_side(mark, self._objects, inverted=inverted)
+            if not self._is_on_itself(mark):
+                yield from related(mark, self._subjects, self._objects)
         yield from self._read_dangling(mark, right, final=final)
 
     def _choose_subjects(self, mark: Mark, before: Before, right: Segment, *, final: bool) -> bool:
@@ -244,7 +257,7 @@ class _Sentence:
                 continue
             self._placed.append((subject, mark))
             self._discourse.placed.add(subject)
-            yield from neighbours(*self._placed[-2:])
+            yield from neighbours(*[one for one in self._placed[-4:] if one[1].kind != "layer"][-2:])
             yield from placed(subject, mark, left.companion if subject in left.heads else None)
 
     def _read_dangling(self, mark: Mark, right: Segment, *, final: bool) -> Iterator[Statement]:
