@@ -24,6 +24,10 @@ _COLUMNS = 90
 _LEAST_APART = 0.15
 #: Drawn larger by this and scaled down, for smooth lines.
 _FINER = 2
+#: What stands for the signs that Pillow's own font lacks.
+_IN_LETTERS = str.maketrans(
+    {"\N{CHECK MARK}": "+", "\N{BALLOT X}": "x", "\N{MULTIPLICATION SIGN}": "x", "\N{RIGHTWARDS ARROW}": "to"}
+)
 
 
 @dataclass(frozen=True)
@@ -92,7 +96,7 @@ def _drawn(
 ) -> Image.Image:
     """The panels below one another, and lines of text at the foot, each in its colour."""
     text = _TEXT + 8
-    wrapped = [(part, colour) for line, colour in lines for part in wrap(_plain(line), _COLUMNS)]
+    wrapped = [(part, colour) for line, colour in lines for part in wrap(line.translate(_IN_LETTERS), _COLUMNS)]
     height = _MARGIN * 2 + len(panels) * _PANEL + len(wrapped) * text
     picture = Image.new("RGB", (_WIDTH * _FINER, height * _FINER), DARK)
     pen = ImageDraw.Draw(picture)
@@ -103,11 +107,6 @@ def _drawn(
         top = _MARGIN + len(panels) * _PANEL + index * text
         pen.text((_MARGIN * _FINER, top * _FINER), line, fill=colour, font=font)
     return picture.resize((_WIDTH, height), Image.Resampling.LANCZOS)
-
-
-def _plain(line: str) -> str:
-    """The signs that Pillow's own font lacks, in letters."""
-    return line.replace("\N{CHECK MARK}", "+").replace("\N{BALLOT X}", "-").replace("\N{RIGHTWARDS ARROW}", "to")
 
 
 def _draw_panel(

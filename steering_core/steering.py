@@ -384,6 +384,9 @@ class Steering:
                 leaf = latent.detach().float().clone().requires_grad_()
                 maps = self._read(probe, leaf.clone())  # a patch may change it in place
                 losses = torch.stack([self.loss(maps, relation, progress) for relation in relations])
+                if losses.shape != (len(relations), len(latent)):
+                    given = " × ".join(map(str, losses.shape[1:])) or "one number for all"
+                    raise RuntimeError(f"the loss is to be a number for each of {len(latent)} pictures, not {given}")
                 if not losses.requires_grad:
                     raise RuntimeError("a patch or a wrapper of the model keeps every gradient from the latent")
                 missed = ~(losses <= self.schedule.target)  # what is not a number has not met it

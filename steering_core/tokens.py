@@ -74,6 +74,9 @@ class GroundedScene:
     relations: tuple[GroundedRelation, ...]
     conditioning: Tensor | None = field(default=None, compare=False, repr=False)
 
+    def __str__(self) -> str:
+        return self.summary()  # what core's Preview as Text shows
+
     @cached_property
     def names(self) -> tuple[str, ...]:
         """The objects' phrases."""

@@ -272,6 +272,9 @@ class RunLog:
         self.look = look
         self._runs: deque[SteeringRun] = deque(maxlen=self._KEPT)
 
+    def __str__(self) -> str:
+        return f"the last {len(self._runs)} runs of a steered model"  # what core's Preview as Text shows
+
     def add(self, run: SteeringRun) -> None:
         """Keep a run; the oldest goes when there are too many."""
         self._runs.append(run)
@@ -290,8 +293,8 @@ class RunLog:
         raise ValueError(
             f"Nothing is known of this latent: no sampler with the steered model of this trace ended with it, or it "
             f"had nothing to do (denoise 0). Connect the sampler's LATENT itself (of two, that named output), and the "
-            f"trace of the node that steered its model. The last {self._KEPT} runs are kept; of an older one, sample "
-            f"again."
+            f"trace of the node that steered its model. The last {self._KEPT} runs are kept, while the node that "
+            f"steered is; of another one, sample again, by another seed or with the node cache freed."
         )
 
 

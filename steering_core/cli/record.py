@@ -130,9 +130,11 @@ def _record(options: argparse.Namespace) -> None:
     with tqdm(total=-(-len(source) // state.num_processes), unit="picture", disable=not state.is_main_process) as bar:
         for done in shards:
             bar.update(done - bar.n)
-    if told := read_manifest(options.out).left_out_told:
-        print(told)
-    print(path_told(options.out))
+    state.wait_for_everyone()
+    if state.is_main_process:
+        if told := read_manifest(options.out).left_out_told:
+            print(told)
+        print(path_told(options.out))
 
 
 def _size(options: argparse.Namespace) -> int | None:

@@ -65,7 +65,7 @@ class SeenRelation:
         if pictures == 1:
             return f"\N{BALLOT X} not seen: {self.relation}: {self.failures[0]}"
         told = several([f"picture {number}: {failure}" for number, failure in failed])
-        return f"\N{BALLOT X} seen: {self.relation} in {pictures - len(failed)} of {pictures} pictures; {told}"
+        return f"\N{BALLOT X} seen in {pictures - len(failed)} of {pictures} pictures only: {self.relation}; {told}"
 
     def as_json(self) -> dict[str, Any]:
         """In plain lists; ``seen`` is null where nobody can tell."""

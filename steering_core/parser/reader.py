@@ -5,7 +5,8 @@ from __future__ import annotations
 from ..relations import Scene, Span
 from .judged import judged
 from .kinds import is_placeless
-from .rules import read_by_rules
+from .mentions import by_first_mentions, first_mentions
+from .rules import Reading, read_by_rules
 from .words import BODY
 
 
@@ -15,7 +16,8 @@ def parse(prompt: str) -> Scene:
     ``read_by_rules`` tells by what rules, and ``judged`` how the network mends them.
 
     Spans hold adjectives, compounds and possessives, but no determiners and no prompt weights; of a
-    phrase that emphasis divides, as in "(red:1.2) dog" or "robot (chrome:1.3)", the part with the noun.
+    phrase that emphasis divides, as in "(red:1.2) dog" or "robot (chrome:1.3)", the part with the noun. "The cat" after
+    "a black cat" is that one.
 
     Returns:
         The scene; its relations and what it states of depth are in reading order, and none if the prompt states none.
@@ -23,7 +25,11 @@ def parse(prompt: str) -> Scene:
     Raises:
         TypeError: the prompt is not a string.
     """
-    return judged(read_by_rules(prompt))
+    return _scene_of(read_by_rules(prompt))
+
+
+def _scene_of(read: Reading) -> Scene:
+    return by_first_mentions(judged(read), first_mentions(read.scene.prompt, read.heads))
 
 
 def objects(prompt: str) -> tuple[Span, ...]:
@@ -33,7 +39,9 @@ def objects(prompt: str) -> tuple[Span, ...]:
     it relates. Tags that describe a body, as "blue eyes", name none.
     """
     read = read_by_rules(prompt)
-    things = {head.span for head in read.heads if head.noun not in BODY and not is_placeless(head.noun)}
+    again = first_mentions(prompt, read.heads)
+    heads = (head for head in read.heads if head.span not in again)
+    things = {head.span for head in heads if head.noun not in BODY and not is_placeless(head.noun)}
     # What is related may be known by less of its phrase, which begins as the phrase does.
-    named = {span.start: span for span in (*things, *judged(read).objects)}
+    named = {span.start: span for span in (*things, *_scene_of(read).objects)}
     return tuple(named[start] for start in sorted(named))

@@ -45,7 +45,7 @@ def test_a_missing_object_is_named_and_nothing_is_ticked():
     look = looked({"giraffe": UP, "airplane": DOWN}, {"giraffe": UP}, {}, {"giraffe": DOWN, "airplane": UP})
     (line,) = told(ABOVE, look)
     assert line == (
-        f"{CROSS} seen: giraffe above airplane in 1 of 4 pictures; picture 2: no airplane; "
+        f"{CROSS} seen in 1 of 4 pictures only: giraffe above airplane; picture 2: no airplane; "
         "picture 3: no giraffe and no airplane; picture 4: not above"
     )
     assert told(ABOVE, looked({"giraffe": UP, "airplane": DOWN})) == [f"{TICK} seen: giraffe above airplane"]

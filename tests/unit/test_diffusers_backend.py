@@ -366,6 +366,11 @@ def test_nothing_to_draw_is_refused(pipeline, asked, told):
         generate(pipeline, PROMPT, steering=None, guidance_scale=5.0, **options)
 
 
+def test_relations_of_another_prompt_are_refused(pipeline):
+    with pytest.raises(SteeringError, match="'a dog and a cat' is to be drawn, and the steering is of 'a photo of"):
+        generate(pipeline, "a dog and a cat", [0], make_steering(pipeline), steps=2, guidance_scale=5.0)
+
+
 def test_a_prompt_that_is_cut_off_is_refused(pipeline):
     with pytest.raises(ValueError, match="too long for the model"):
         ground_prompt(pipeline, "a photo, " * 60 + "of a giraffe above an airplane")

@@ -27,6 +27,7 @@ from steering_core.backends.diffusers.text import prompt_tokens
 from steering_core.cli.main import main
 from steering_core.families import UNet
 from steering_core.losses import CentroidLoss
+from steering_core.miniature.networks import build_scheduler
 from steering_core.probe import MapRequest
 from steering_core.schedule import DESCENT, GUIDANCE
 from steering_core.tokens import PhraseNotFoundError
@@ -507,6 +508,19 @@ def test_a_pipeline_that_is_steered_is_steered_by_nothing_else_besides(pipeline)
         steered(pipeline, make_steering(pipeline)),
         pytest.raises(ValueError, match="StableDiffusionPipeline is being steered already"),
         steered(pipeline, make_steering(pipeline)),
+    ):
+        pytest.fail("it was")
+    assert state(pipeline) == before
+
+
+def test_two_pipelines_of_one_network_are_not_steered_at_once(pipeline):
+    """Each with a scheduler of its own: their forwards would call one another without end."""
+    other = type(pipeline)(**{**pipeline.components, "scheduler": build_scheduler(), "requires_safety_checker": False})
+    before = state(pipeline)
+    with (
+        steered(pipeline, make_steering(pipeline)),
+        pytest.raises(ValueError, match="another pipeline of its network is"),
+        steered(other, make_steering(pipeline)),
     ):
         pytest.fail("it was")
     assert state(pipeline) == before

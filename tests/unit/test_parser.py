@@ -222,6 +222,27 @@ SENTENCES = [
     ("cat on table", "cat above table"),
     ("a dog hanging on a chair", ""),
     ("a logo on a chair", ""),
+    # places side by side
+    (
+        "a tree in the foreground on the left side, mountains in the background",
+        "tree at_left; tree in_foreground; mountains in_background",
+    ),
+    (
+        "a rock in the foreground in the lower left corner, a ship in the background",
+        "rock at_bottom_left; rock in_foreground; ship in_background",
+    ),
+    (
+        "on the left in the foreground a fox, on the right in the background a barn",
+        "fox at_left; barn at_right; fox in_foreground; barn in_background",
+    ),
+    (
+        "a red ball in the foreground on the left, a blue cube in the background on the right",
+        "red ball at_left; blue cube at_right; red ball in_foreground; blue cube in_background",
+    ),
+    (
+        "a fox to the left in the foreground, a dog to the right in the background",
+        "fox left_of dog; fox in_foreground; dog in_background",
+    ),
     # the same object twice, pronouns
     ("a dog above a cat and a dog below a bird", "dog above cat; dog below bird"),
     ("a dog, and above it a cat", "cat above dog"),
@@ -299,6 +320,22 @@ def test_benchmark_objects(name: str) -> None:
 def test_mentions_of_the_same_object_are_told_apart() -> None:
     first, second = parse("a dog above a cat and a dog below a bird").relations
     assert (first.subject.start, second.subject.start) == (2, 24)
+
+
+@pytest.mark.parametrize(
+    ("prompt", "things"),
+    [
+        ("a cup to the left of a book, a clock above the book", "cup, book, clock"),
+        ("A black cat sleeps on a sofa. The cat is to the left of a lamp.", "black cat, sofa, lamp"),
+        ("a red book and a blue book, a cup above the book", "red book, blue book, cup, book"),
+        ("the dog on the left, the dog on the right", "dog, dog"),
+        ("a dog above the dog", "dog, dog"),
+        ("two dogs on the left, the dogs above a rug", "dogs, rug"),
+    ],
+)
+def test_a_thing_that_is_named_again_is_one(prompt: str, things: str) -> None:
+    assert ", ".join(span.text for span in objects(prompt)) == things
+    assert {span.start for span in parse(prompt).objects} <= {span.start for span in objects(prompt)}
 
 
 def test_a_pronoun_has_the_span_of_its_phrase() -> None:

@@ -327,6 +327,18 @@ def test_whatever_fails_in_a_probe_costs_the_step_and_is_told_once(caplog):
     assert len(caplog.records) == 1 and run.trace == []
 
 
+@pytest.mark.parametrize(
+    ("shaped", "told"),
+    [(torch.sum, "one number for all"), (lambda loss: loss[:2], "2"), (lambda loss: loss[:, None], "3 × 1")],
+)
+def test_a_loss_of_another_shape_costs_the_step_and_is_told(monkeypatch, shaped, told):
+    run = steering()
+    monkeypatch.setattr(run, "loss", lambda *args, loss=run.loss: shaped(loss(*args)))
+    assert torch.equal(run.descend(latents(), toy_probe, 1.0, at(0)), latents())
+    (left_out,) = run.unsteered
+    assert f"a number for each of 3 pictures, not {told}" in left_out.reason and run.trace == []
+
+
 def test_what_ends_a_run_is_not_swallowed():
     class Cancelled(Exception):
         pass

@@ -197,4 +197,5 @@ def test_depth_alone_is_no_relation_and_is_told():
 
 
 def test_no_relation_is_said():
-    assert "No spatial relation" in ground(parse("a dog and a cat"), []).summary()
+    scene = ground(parse("a dog and a cat"), [])
+    assert "No spatial relation" in scene.summary() and str(scene) == scene.summary()

@@ -20,13 +20,15 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from ...described import described, read_json
 from ...hub import HERE, loading_from, local_folder
-from ...steering import Steering
+from ...steering import Steering, SteeringError
+from ...tokens import GroundedScene
 from ...weights import weights_hash
 from ...wording import brief, one_line
 from .pipelines import PIPELINES, PipelineKind, kind_named, kind_of
 from .restarting import called_with_restarts
 from .sampling import steered
 from .schedulers import check_steps
+from .text import prompt_tokens
 
 _INDEX = "model_index.json"
 #: Whose networks a pipeline's folder names.
@@ -205,10 +207,13 @@ def generate(
     Raises:
         ValueError: there is no seed, the pipeline's guidance knows no negative prompt, or its scheduler not so many
             steps.
+        SteeringError: the steering is of another prompt.
         See ``steered``; restarts are no fault here.
     """
     if not seeds:
         raise ValueError("seeds: one or more were expected, one for each picture.")
+    if steering is not None and steering.scene.relations:
+        _check_own(pipeline, prompt, steering.scene)
     kind = kind_of(pipeline)
     guidance = kind.guidance_of(pipeline)
     options: dict[str, Any] = {guidance.argument: guidance_scale, **kind.text_options(pipeline)}
@@ -234,3 +239,16 @@ def generate(
         return called_with_restarts(pipeline, steering, call, seeds)
     with steered(pipeline, steering) if steering else nullcontext():
         return call(seeds)
+
+
+def _check_own(pipeline: DiffusionPipeline, prompt: str, scene: GroundedScene) -> None:
+    """Refuse relations of another prompt, whose tokens stand for other words here.
+
+    Raises:
+        SteeringError: names both.
+    """
+    if tuple(prompt_tokens(pipeline, prompt)) != scene.sequence:
+        raise SteeringError(
+            f"prompt: {brief(prompt)} is to be drawn, and the steering is of {brief(scene.scene.prompt)}. Make it with "
+            f"ground_prompt and the prompt that is drawn."
+        )

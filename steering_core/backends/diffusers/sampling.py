@@ -47,8 +47,8 @@ def steered(pipeline: DiffusionPipeline, steering: Steering) -> Iterator[Steerin
 
     Works with any prompt arguments of the pipeline and any scheduler that tells its noise levels, and with what is
     hung on the network: LoRAs, IP-Adapters, ControlNets, T2I-Adapters, FreeU. All images of a call belong to the
-    steering's one prompt. Each call begins the steering's trace anew. Another pipeline of the same network and
-    scheduler (``from_pipe``) is not to be called within.
+    steering's one prompt. Each call begins the steering's trace anew. Another pipeline of the same network, as
+    ``from_pipe`` makes, is not to be called within.
 
     Args:
         pipeline: of one of the kinds in ``pipelines.PIPELINES``.
@@ -87,10 +87,10 @@ def steered_by(
     kind = kind_of(pipeline)
     check_scheduler(pipeline.scheduler)
     network, scheduler = kind.network_of(pipeline), pipeline.scheduler
-    if _is_steered(scheduler):
+    if _is_of_run(vars(scheduler).get("step")) or _is_of_run(vars(network).get("forward")):
         raise ValueError(
-            f"{type(pipeline).__name__} is being steered already. Put all relations into one scene, and add losses up "
-            f"with CombinedLoss."
+            f"{type(pipeline).__name__} is being steered already, or another pipeline of its network is. Put all "
+            f"relations into one scene, and add losses up with CombinedLoss."
         )
     if getattr(network, "is_cache_enabled", False):
         raise ValueError(
@@ -112,10 +112,10 @@ def steered_by(
         yield run
 
 
-def _is_steered(scheduler: Any) -> bool:
-    """Whether a run's step stands in the place of the scheduler's."""
-    step = getattr(vars(scheduler).get("step"), "func", None)
-    return isinstance(getattr(step, "__self__", None), SteeredRun)
+def _is_of_run(method: Any) -> bool:
+    """Whether what stands in the place of a scheduler's step or a network's forward is a run's."""
+    own = inspect.unwrap(getattr(method, "func", method))
+    return isinstance(getattr(own, "__self__", None), SteeredRun)
 
 
 class SteeredRun:
