@@ -345,6 +345,11 @@ _SAMPLE = """() => {
 }"""
 
 
+def _widget(type, name):
+    """The value of a node's widget, in JavaScript."""
+    return f"app.graph._nodes.find(n => n.type.endsWith('{type}')).widgets.find(w => w.name === '{name}').value"
+
+
 #: A graph that is opened has an id of its own from then on.
 _OPEN_AGAIN = "async () => await app.loadGraphData(app.graph.serialize())"
 
@@ -368,6 +373,39 @@ def test_the_picture_of_the_last_run_lies_under_the_objects_with_where_attention
     picture.wait_for()
     _layout(page, _CAT_DOG)
     assert picture.is_hidden(), "a new graph, whose nodes have the same ids"
+
+
+def _boxes(page):
+    """Of the field, the frame of the picture in it and the picture."""
+    return [page.locator(f".spatial-steering .{name}").bounding_box() for name in ("field", "stage", "picture")]
+
+
+def test_the_picture_keeps_its_proportions_and_objects_their_places_in_it(page, server):
+    _layout(page, "a giraffe above an airplane")
+    _drag(page, "giraffe", 0.9, 0.1)
+    value = page.evaluate(_VALUE)
+    page.evaluate(_SAMPLE)
+    page.evaluate(f"() => {{ {_widget('EmptyLatentImage', 'width')} = 64; {_widget('SteeredKSampler', 'steps')} = 1 }}")
+    page.evaluate("() => app.queuePrompt(0)")
+    page.wait_for_function("() => document.querySelector('.spatial-steering .picture').naturalWidth === 64")
+
+    for size in ([400, 900], [900, 500]):
+        page.evaluate(f"() => {{ {_NODE}.setSize({size}); app.canvas.setDirty(true, true) }}")
+        page.wait_for_timeout(500)
+        field, stage, picture = _boxes(page)
+        assert picture == stage and stage["width"] / stage["height"] == pytest.approx(0.5, abs=0.01)
+        shares = [stage[side] / (share * field[side]) for side, share in (("width", 0.7), ("height", 0.8))]
+        assert max(shares) == pytest.approx(1, abs=0.02), "as large as the field lets it be"
+        assert stage["x"] + stage["width"] / 2 == pytest.approx(field["x"] + field["width"] / 2, abs=2)
+        assert _centre(page, "giraffe") == pytest.approx(_at(page, 0.9, 0.1), abs=3)
+    assert page.evaluate(_VALUE) == value
+
+    _drag(page, "airplane", 0.1, 0.9)
+    assert _places(page)["airplane"] == pytest.approx((0.1, 0.9), abs=0.02)
+    _, shown, _ = _boxes(page)
+    _tool(page, "\N{WHITE SQUARE CONTAINING BLACK SMALL SQUARE}").click()
+    assert page.locator(".spatial-steering .picture").is_hidden()
+    assert page.locator(".spatial-steering .stage").bounding_box() == shown
 
 
 def test_drag_by_touch(page):

@@ -80,7 +80,7 @@ function layoutView(node, change) {
       return found && [found.x, found.y]
     })
     field.draw(scene, layout, places, chosen, isPictureShown ? seen : undefined)
-    field.lay(isPictureShown ? address : undefined)
+    field.lay(address, isPictureShown)
     const asked = [...places, ...layout.relations].map((said) => sentence(scene, names, said))
     const absent = scene.absent.map(words.absent)
     said.textContent = [...asked, ...absent].join("\n") || (scene.objects.length ? words.dragThem : words.noObjects)
