@@ -227,6 +227,14 @@ def test_a_lone_object_that_is_dragged_gets_that_place(page, server, point, plac
         assert _run(page, server) == f"cat {words}"
 
 
+def test_depth_is_said_to_be_read_and_not_steered(page, server):
+    _layout(page, "a cat behind a dog")
+    assert _said(page) == ["Drag an object to where it should be.", "read, but not steered: cat behind dog"]
+    _drag(page, "cat", 0.1, 0.5)
+    assert _said(page) == ["cat on the left", "read, but not steered: cat behind dog"]
+    assert _run(page, server).splitlines() == _said(page)
+
+
 def test_relations_are_drawn_with_their_words(page):
     _layout(page, _CAT_DOG)
     assert page.locator(".spatial-steering text.relation").all_text_contents() == ["to the left of"]

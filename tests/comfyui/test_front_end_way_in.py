@@ -85,6 +85,12 @@ def test_depth_is_said_to_be_read_where_nothing_else_is(page):
         _says(page, node, "Read, but not steered: cat in front of dog")
 
 
+def test_depth_is_said_to_be_read_beside_what_is_steered(page):
+    _build(page, "a cat in front of a dog, and a bird above a car")
+    for node in (_PARSER, _SAMPLER):
+        _says(page, node, "bird above car · read, but not steered: cat in front of dog")
+
+
 def test_a_node_to_which_nothing_is_connected_says_what_to_connect(page):
     _build(page, _CAT_DOG)
     _says(page, _APPLY, "positive conditioning")

@@ -35,15 +35,18 @@ function addReading(node, unconnected) {
   })
   widget.serialize = false
   followScene(node, words[unconnected], (scene, missing) => {
-    const names = scene && labels(scene)
-    const relations = scene?.relations.map((relation) => sentence(scene, names, relation)) ?? []
-    said.textContent = relations.join(" · ") || (scene ? withoutRelations(words, scene) : missing)
-    said.title = relations.join("\n") || said.textContent
-    said.classList.toggle("nothing", !relations.length)
+    const lines = scene ? linesOf(words, scene) : [missing]
+    said.textContent = lines.join(" · ")
+    said.title = lines.join("\n")
+    said.classList.toggle("nothing", !scene?.relations.length)
   })
 }
 
-/** What is said where nothing is to be steered: depth is read, and not steered. */
-function withoutRelations(words, { unsteered }) {
-  return unsteered?.length ? words.onlyRead(unsteered.join("; ")) : words.nothingToSteer
+/** What is going to be steered, and depth, which is read and not steered. */
+function linesOf(words, scene) {
+  const { relations, unsteered } = scene
+  const names = labels(scene)
+  const steered = relations.map((relation) => sentence(scene, names, relation))
+  if (steered.length) return [...steered, ...unsteered.map(words.notSteered)]
+  return [unsteered.length ? words.onlyRead(unsteered.join("; ")) : words.nothingToSteer]
 }

@@ -82,8 +82,9 @@ function layoutView(node, change) {
     field.draw(scene, layout, places, chosen, isPictureShown ? seen : undefined)
     field.lay(address, isPictureShown)
     const asked = [...places, ...layout.relations].map((said) => sentence(scene, names, said))
-    const absent = scene.absent.map(words.absent)
-    said.textContent = [...asked, ...absent].join("\n") || (scene.objects.length ? words.dragThem : words.noObjects)
+    const toDo = asked.length ? [] : [scene.objects.length ? words.dragThem : words.noObjects]
+    const notAsked = [...scene.unsteered.map(words.notSteered), ...scene.absent.map(words.absent)]
+    said.textContent = [...asked, ...toDo, ...notAsked].join("\n")
     picture.ariaPressed = String(isPictureShown)
     picture.hidden = address === undefined && objects === undefined
     const isChosen = chosen !== undefined
