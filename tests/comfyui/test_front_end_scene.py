@@ -324,6 +324,23 @@ def test_an_object_gets_other_words_and_keeps_what_is_asked_of_it(page, server):
     assert page.evaluate(_VALUE) == value
 
 
+def test_an_object_gets_fewer_of_its_own_words(page, server):
+    _layout(page, "an old tower to the left of a dog")
+    _chip(page, "old tower").dblclick()
+    _name(page, "dog")
+    assert "here already" in page.locator(".spatial-steering .wrong").inner_text()
+    _name(page, "tower")
+    _chip(page, "tower").wait_for(timeout=10_000)
+    assert _chip(page, "old tower").count() == 0
+    assert _said(page) == ["tower to the left of dog"]
+    assert _run(page, server) == "tower to the left of dog"
+
+    _chip(page, "tower").dblclick()
+    _name(page, "old tower")
+    _chip(page, "old tower").wait_for(timeout=10_000)
+    assert _said(page) == ["old tower to the left of dog"] and "removed" not in page.evaluate(_VALUE)
+
+
 _SAMPLE = """() => {
     const add = (type, x, y) => {
         const node = LiteGraph.createNode(type)

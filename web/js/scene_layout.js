@@ -34,7 +34,7 @@ function layoutView(node, change) {
   const words = texts()
   const field = makeField({ onGrab: drag, onName: rename })
   const said = make("p", { className: "said scrolls", ariaLive: "polite" })
-  const add = button("+", words.add, () => naming("", addNamed))
+  const add = button("+", words.add, () => naming(undefined, addNamed))
   const name = button("✎", words.rename, () => rename(chosen))
   const remove = button("✕", words.remove, () => takeOff(chosen))
   const picture = button("▣", words.picture, () => showPicture(!isPictureShown))
@@ -145,20 +145,21 @@ function layoutView(node, change) {
     for (const end of ["pointerup", "pointercancel"]) chip.addEventListener(end, onEnd, { once: true })
   }
 
-  /** Asks for the words of an object, and uses it where they are the prompt's, and no other object's. */
-  function naming(text, use) {
+  /** Asks for the words of an object, new or renamed, and uses them where they are the prompt's, and no other object's. */
+  function naming(renamed, use) {
     tools.hidden = true
-    entry.ask(scene.prompt, text, (written) => {
-      if (written && written === text) return undefined
+    entry.ask(scene.prompt, renamed?.name ?? "", (written) => {
+      if (written && written === renamed?.name) return undefined
       const isWritten = (name) => name.toLowerCase() === written.toLowerCase()
-      const isThere = namedAs(scene.objects, written, scene.described).length > 0
+      const others = scene.objects.filter((one) => one !== renamed)
+      const isThere = namedAs(others, written, scene.described).length > 0
       const off =
         scene.removed.find((one) => isWritten(one.name) || isWritten(told(one))) ??
         (isThere ? undefined : namedAs(scene.removed, written, scene.described)[0])
       const [found] = occurrences(scene.prompt, written)
       if (!off && !found) return words.notInPrompt(written)
       if (!off && isThere) return words.there(written)
-      if (!text && scene.objects.length >= MOST_PLACED) return words.tooMany(MOST_PLACED)
+      if (!renamed && scene.objects.length >= MOST_PLACED) return words.tooMany(MOST_PLACED)
       use(off ?? { name: found, occurrence: 0 })
     })
   }
@@ -169,7 +170,7 @@ function layoutView(node, change) {
 
   function rename(index) {
     if (index === undefined) return
-    naming(scene.objects[index].name, (object) => commit(withName(scene, layout, index, object)))
+    naming(scene.objects[index], (object) => commit(withName(scene, layout, index, object)))
   }
 
   function takeOff(index) {
