@@ -691,7 +691,23 @@ def test_objects_that_were_placed_and_come_to_be_related_are_as_they_lie(page, s
     said = ["cat at the top", "dog at the bottom", "cat above dog", "bird above car"]
     assert sorted(_run(page, server).splitlines()) == sorted(said)
     _chip(page, "bird").wait_for()
-    assert sorted(_said(page)) == sorted(said)
+    overruled = "by hand, in place of the prompt's: cat to the left of dog (Reset follows the prompt)"
+    assert sorted(_said(page)) == sorted([*said, overruled])
+
+
+def test_a_prompt_that_says_another_place_than_the_hand_is_said_to_be_overruled(page):
+    _layout(page, _CAT_DOG)
+    _drag(page, "cat", 0.5, 0.95)
+    _drag(page, "dog", 0.5, 0.05)
+    said = ["cat at the bottom", "dog at the top", "cat below dog"]
+    assert _said(page) == said, "the hand has just answered the prompt"
+
+    _write(page, "a cat to the right of a dog, a bird above a tree")
+    _chip(page, "bird").wait_for(timeout=10_000)
+    overruled = "by hand, in place of the prompt's: cat to the right of dog (Reset follows the prompt)"
+    assert sorted(_said(page)) == sorted([*said, "bird above tree", overruled])
+    page.locator('.spatial-steering input[value="Reset"]').click()
+    assert _said(page) == ["cat to the right of dog", "bird above tree"]
 
 
 def test_field_grows_with_the_node(page):

@@ -50,6 +50,9 @@ function layoutView(node, change) {
 
   let scene, value, layout
   let names = []
+  let stated = []
+  /** What the prompt said when the hand last changed something; what it says since may be overruled unknowingly. */
+  let answered = []
   let chosen
   let isPictureShown = true
   let past = []
@@ -58,6 +61,7 @@ function layoutView(node, change) {
   function show(nextScene, nextValue) {
     const next = apart(peopled(nextScene, nextValue))
     const renew = JSON.stringify(next.objects) !== JSON.stringify(scene?.objects)
+    const isByHand = JSON.stringify(nextValue) !== JSON.stringify(value)
     ;[scene, value] = [next, nextValue]
     const focused = field.indexOf(document.activeElement)
     if (renew) {
@@ -66,6 +70,8 @@ function layoutView(node, change) {
       chosen = undefined
       field.renew(scene)
     }
+    stated = [...scene.places, ...scene.relations].map((said) => sentence(scene, names, said))
+    if (isByHand) answered = stated
     draw(layoutOf(scene, value))
     // New chips have no focus, and without it the next Ctrl+Z would be the graph's.
     if (renew && focused >= 0) field.chip(Math.min(focused, names.length - 1))?.focus()
@@ -82,9 +88,11 @@ function layoutView(node, change) {
     field.draw(scene, layout, places, chosen, isPictureShown ? seen : undefined)
     field.lay(address, isPictureShown)
     const asked = [...places, ...layout.relations].map((said) => sentence(scene, names, said))
+    const overruled = stated.filter((said) => !asked.includes(said) && !answered.includes(said))
     const toDo = asked.length ? [] : [scene.objects.length ? words.dragThem : words.noObjects]
     const notAsked = [...scene.unsteered.map(words.notSteered), ...scene.absent.map(words.absent)]
-    said.textContent = [...asked, ...toDo, ...notAsked].join("\n")
+    const byHand = overruled.length ? [words.overruled(overruled.join("; "))] : []
+    said.textContent = [...asked, ...byHand, ...toDo, ...notAsked].join("\n")
     picture.ariaPressed = String(isPictureShown)
     picture.hidden = address === undefined && objects === undefined
     const isChosen = chosen !== undefined
