@@ -710,6 +710,17 @@ def test_a_prompt_that_says_another_place_than_the_hand_is_said_to_be_overruled(
     assert _said(page) == ["cat to the right of dog", "bird above tree"]
 
 
+@pytest.mark.parametrize("type", ["SpatialPrompt", "SceneLayout"])
+def test_a_new_canvas_has_room_for_several_objects(page, type):
+    _build(page, _CAT_DOG, f"SpatialSteering{type}")
+    if type == "SpatialPrompt":
+        page.evaluate(
+            "text => { app.graph._nodes.find(n => n.type.endsWith('SpatialPrompt')).widgets[0].value = text }", _CAT_DOG
+        )
+    _chip(page, "cat").wait_for()
+    assert page.locator(".spatial-steering .field").bounding_box()["height"] > 260
+
+
 def test_field_grows_with_the_node(page):
     _layout(page, _CAT_DOG)
     _drag(page, "cat", 0.9, 0.9)
@@ -720,7 +731,7 @@ def test_field_grows_with_the_node(page):
         page.wait_for_timeout(500)
         return page.locator(".spatial-steering .field").bounding_box()
 
-    after = resize([600, 640])
+    after = resize([600, 740])
     assert after["width"] > before["width"] + 200
     assert after["height"] > before["height"] + 200
     assert _centre(page, "cat") == pytest.approx(_at(page, 0.9, 0.9), abs=3)

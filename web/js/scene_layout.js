@@ -15,18 +15,17 @@ const STEP = 0.02
 const LARGE_STEP = 0.1
 /** Pixels. */
 const TREMBLING = 3
+/** What a new node is higher than it must be, in pixels; a node of a saved workflow keeps its size. */
+const ROOM = 200
 
 app.registerExtension({
   name: "spatialsteering.SceneLayout",
   getCustomWidgets: () => ({
-    SCENE_LAYOUT: (node, name) => ({
-      widget: addSceneWidget(node, name, "SCENE_LAYOUT", {
-        minHeight: 260,
-        makeView: (change) => layoutView(node, change),
-      }),
-      minWidth: 320,
-      minHeight: 400,
-    }),
+    SCENE_LAYOUT: (node, name) => {
+      const makeView = (change) => layoutView(node, change)
+      const widget = addSceneWidget(node, name, "SCENE_LAYOUT", { minHeight: 260, makeView })
+      return { widget, minWidth: 320, minHeight: node.computeSize()[1] + ROOM }
+    },
   }),
 })
 

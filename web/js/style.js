@@ -56,7 +56,7 @@ sheet.replaceSync(`
 }
 .spatial-steering .naming .wrong { flex-basis: 100%; margin: 0; font-size: 11px; color: var(--error-text); }
 .spatial-steering .said {
-  margin: 0; max-height: 4.2em; overflow: auto; font-size: 11px; white-space: pre-line;
+  margin: 0; max-height: 6em; overflow: auto; font-size: 11px; white-space: pre-line;
   color: var(--descrip-text);
 }
 .spatial-steering .tools input, .spatial-steering .hint input, .spatial-steering .naming input[type="button"] {
