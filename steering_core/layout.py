@@ -100,7 +100,7 @@ def laid_out(scene: Scene, layout: Layout) -> Scene:
     """
     known = objects(scene.prompt)
     removed = _taken_off(scene, layout.removed, known)
-    spans, absent = _found(scene.prompt, layout.objects, known)
+    spans, absent = _found(scene.prompt, layout.objects, known, removed)
     spans = {at: span for at, span in spans.items() if span not in removed}
     points = {span: layout.objects[at].point for at, span in spans.items()}
     asked = [
@@ -114,16 +114,28 @@ def laid_out(scene: Scene, layout: Layout) -> Scene:
     return replace(scene, relations=distinct(*kept, *asked), absent=(*scene.absent, *absent))
 
 
-def _found(prompt: str, placed: Sequence[PlacedObject], known: Sequence[Span]) -> tuple[dict[int, Span], Sequence[str]]:
+def _found(
+    prompt: str, placed: Sequence[PlacedObject], known: Sequence[Span], removed: set[Span]
+) -> tuple[dict[int, Span], Sequence[str]]:
     """Where placed objects stand in a prompt, by their positions in the layout; and the names of the others, which are
     not there, or stand for an object that another has taken.
     """
     spans = dict[int, Span]()
     for at, one in enumerate(placed):
-        occurrences = find_phrases(prompt, one.name, known)
-        if one.occurrence < len(occurrences) and occurrences[one.occurrence] not in spans.values():
-            spans[at] = occurrences[one.occurrence]
+        meant = _meant(prompt, one, known, removed)
+        if meant and meant not in spans.values():
+            spans[at] = meant
     return spans, [shortened(str(NamedObject(*one[:2]))) for at, one in enumerate(placed) if at not in spans]
+
+
+def _meant(prompt: str, placed: PlacedObject, known: Sequence[Span], removed: set[Span]) -> Span | None:
+    """Where a placed object stands in a prompt, if it does. One that was taken off is not meant by its noun, but the
+    words are, which another name of it can be.
+    """
+    found = find_phrases(prompt, placed.name, known)[placed.occurrence :][:1]
+    if removed.intersection(found) and found[0].text.casefold() != placed.name.strip().casefold():
+        found = find_phrases(prompt, placed.name, ())[placed.occurrence :][:1]
+    return found[0] if found else None
 
 
 def _as_it_lies(stated: SpatialRelation, points: Mapping[Span, Point]) -> SpatialRelation | None:

@@ -227,6 +227,14 @@ def test_a_lone_object_that_is_dragged_gets_that_place(page, server, point, plac
         assert _run(page, server) == f"cat {words}"
 
 
+def test_depth_is_said_to_be_read_and_not_steered(page, server):
+    _layout(page, "a cat behind a dog")
+    assert _said(page) == ["Drag an object to where it should be.", "read, but not steered: cat behind dog"]
+    _drag(page, "cat", 0.1, 0.5)
+    assert _said(page) == ["cat on the left", "read, but not steered: cat behind dog"]
+    assert _run(page, server).splitlines() == _said(page)
+
+
 def test_relations_are_drawn_with_their_words(page):
     _layout(page, _CAT_DOG)
     assert page.locator(".spatial-steering text.relation").all_text_contents() == ["to the left of"]
@@ -316,6 +324,23 @@ def test_an_object_gets_other_words_and_keeps_what_is_asked_of_it(page, server):
     assert page.evaluate(_VALUE) == value
 
 
+def test_an_object_gets_fewer_of_its_own_words(page, server):
+    _layout(page, "an old tower to the left of a dog")
+    _chip(page, "old tower").dblclick()
+    _name(page, "dog")
+    assert "here already" in page.locator(".spatial-steering .wrong").inner_text()
+    _name(page, "tower")
+    _chip(page, "tower").wait_for(timeout=10_000)
+    assert _chip(page, "old tower").count() == 0
+    assert _said(page) == ["tower to the left of dog"]
+    assert _run(page, server) == "tower to the left of dog"
+
+    _chip(page, "tower").dblclick()
+    _name(page, "old tower")
+    _chip(page, "old tower").wait_for(timeout=10_000)
+    assert _said(page) == ["old tower to the left of dog"] and "removed" not in page.evaluate(_VALUE)
+
+
 _SAMPLE = """() => {
     const add = (type, x, y) => {
         const node = LiteGraph.createNode(type)
@@ -345,6 +370,11 @@ _SAMPLE = """() => {
 }"""
 
 
+def _widget(type, name):
+    """The value of a node's widget, in JavaScript."""
+    return f"app.graph._nodes.find(n => n.type.endsWith('{type}')).widgets.find(w => w.name === '{name}').value"
+
+
 #: A graph that is opened has an id of its own from then on.
 _OPEN_AGAIN = "async () => await app.loadGraphData(app.graph.serialize())"
 
@@ -368,6 +398,39 @@ def test_the_picture_of_the_last_run_lies_under_the_objects_with_where_attention
     picture.wait_for()
     _layout(page, _CAT_DOG)
     assert picture.is_hidden(), "a new graph, whose nodes have the same ids"
+
+
+def _boxes(page):
+    """Of the field, the frame of the picture in it and the picture."""
+    return [page.locator(f".spatial-steering .{name}").bounding_box() for name in ("field", "stage", "picture")]
+
+
+def test_the_picture_keeps_its_proportions_and_objects_their_places_in_it(page, server):
+    _layout(page, "a giraffe above an airplane")
+    _drag(page, "giraffe", 0.9, 0.1)
+    value = page.evaluate(_VALUE)
+    page.evaluate(_SAMPLE)
+    page.evaluate(f"() => {{ {_widget('EmptyLatentImage', 'width')} = 64; {_widget('SteeredKSampler', 'steps')} = 1 }}")
+    page.evaluate("() => app.queuePrompt(0)")
+    page.wait_for_function("() => document.querySelector('.spatial-steering .picture').naturalWidth === 64")
+
+    for size in ([400, 900], [900, 500]):
+        page.evaluate(f"() => {{ {_NODE}.setSize({size}); app.canvas.setDirty(true, true) }}")
+        page.wait_for_timeout(500)
+        field, stage, picture = _boxes(page)
+        assert picture == stage and stage["width"] / stage["height"] == pytest.approx(0.5, abs=0.01)
+        shares = [stage[side] / (share * field[side]) for side, share in (("width", 0.7), ("height", 0.8))]
+        assert max(shares) == pytest.approx(1, abs=0.02), "as large as the field lets it be"
+        assert stage["x"] + stage["width"] / 2 == pytest.approx(field["x"] + field["width"] / 2, abs=2)
+        assert _centre(page, "giraffe") == pytest.approx(_at(page, 0.9, 0.1), abs=3)
+    assert page.evaluate(_VALUE) == value
+
+    _drag(page, "airplane", 0.1, 0.9)
+    assert _places(page)["airplane"] == pytest.approx((0.1, 0.9), abs=0.02)
+    _, shown, _ = _boxes(page)
+    _tool(page, "\N{WHITE SQUARE CONTAINING BLACK SMALL SQUARE}").click()
+    assert page.locator(".spatial-steering .picture").is_hidden()
+    assert page.locator(".spatial-steering .stage").bounding_box() == shown
 
 
 def test_drag_by_touch(page):
@@ -628,7 +691,34 @@ def test_objects_that_were_placed_and_come_to_be_related_are_as_they_lie(page, s
     said = ["cat at the top", "dog at the bottom", "cat above dog", "bird above car"]
     assert sorted(_run(page, server).splitlines()) == sorted(said)
     _chip(page, "bird").wait_for()
-    assert sorted(_said(page)) == sorted(said)
+    overruled = "by hand, in place of the prompt's: cat to the left of dog (Reset follows the prompt)"
+    assert sorted(_said(page)) == sorted([*said, overruled])
+
+
+def test_a_prompt_that_says_another_place_than_the_hand_is_said_to_be_overruled(page):
+    _layout(page, _CAT_DOG)
+    _drag(page, "cat", 0.5, 0.95)
+    _drag(page, "dog", 0.5, 0.05)
+    said = ["cat at the bottom", "dog at the top", "cat below dog"]
+    assert _said(page) == said, "the hand has just answered the prompt"
+
+    _write(page, "a cat to the right of a dog, a bird above a tree")
+    _chip(page, "bird").wait_for(timeout=10_000)
+    overruled = "by hand, in place of the prompt's: cat to the right of dog (Reset follows the prompt)"
+    assert sorted(_said(page)) == sorted([*said, "bird above tree", overruled])
+    page.locator('.spatial-steering input[value="Reset"]').click()
+    assert _said(page) == ["cat to the right of dog", "bird above tree"]
+
+
+@pytest.mark.parametrize("type", ["SpatialPrompt", "SceneLayout"])
+def test_a_new_canvas_has_room_for_several_objects(page, type):
+    _build(page, _CAT_DOG, f"SpatialSteering{type}")
+    if type == "SpatialPrompt":
+        page.evaluate(
+            "text => { app.graph._nodes.find(n => n.type.endsWith('SpatialPrompt')).widgets[0].value = text }", _CAT_DOG
+        )
+    _chip(page, "cat").wait_for()
+    assert page.locator(".spatial-steering .field").bounding_box()["height"] > 260
 
 
 def test_field_grows_with_the_node(page):
@@ -641,7 +731,7 @@ def test_field_grows_with_the_node(page):
         page.wait_for_timeout(500)
         return page.locator(".spatial-steering .field").bounding_box()
 
-    after = resize([600, 640])
+    after = resize([600, 740])
     assert after["width"] > before["width"] + 200
     assert after["height"] > before["height"] + 200
     assert _centre(page, "cat") == pytest.approx(_at(page, 0.9, 0.9), abs=3)

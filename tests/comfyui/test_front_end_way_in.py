@@ -75,14 +75,21 @@ def test_parser_and_sampler_say_what_is_read_before_anything_runs(page):
     for node in (_PARSER, _SAMPLER):
         _says(page, node, "cat to the left of dog")
     page.evaluate("() => { app.graph._nodes.find(n => n.widgets?.[0].name === 'text').widgets[0].value = 'a cat' }")
-    for node in (_PARSER, _SAMPLER):
-        _says(page, node, "Nothing to steer")
+    # A node after the parser could still say where things are.
+    _says(page, _PARSER, "No relation in the words of the prompt")
+    _says(page, _SAMPLER, "Nothing to steer")
 
 
 def test_depth_is_said_to_be_read_where_nothing_else_is(page):
     _build(page, "a cat in front of a dog")
+    _says(page, _PARSER, "read, but not steered: cat in front of dog")
+    _says(page, _SAMPLER, "Nothing to steer. Read, but not steered: cat in front of dog")
+
+
+def test_depth_is_said_to_be_read_beside_what_is_steered(page):
+    _build(page, "a cat in front of a dog, and a bird above a car")
     for node in (_PARSER, _SAMPLER):
-        _says(page, node, "Read, but not steered: cat in front of dog")
+        _says(page, node, "bird above car · read, but not steered: cat in front of dog")
 
 
 def test_a_node_to_which_nothing_is_connected_says_what_to_connect(page):
@@ -104,7 +111,7 @@ _ALL_SEEN = """type => {
 @pytest.mark.parametrize("prompt", ["a cat to the left of a dog, and a bird above a car", "a cat"])
 def test_two_relations_and_what_to_do_without_one_are_seen_whole(page, prompt):
     _build(page, prompt)
-    _says(page, _PARSER, "bird above car" if "bird" in prompt else "Nothing to steer")
+    _says(page, _PARSER, "bird above car" if "bird" in prompt else "No relation in the words")
     _says(page, _APPLY, "positive conditioning")
     for node in (_PARSER, _APPLY):
         page.wait_for_function(_ALL_SEEN, arg=node)

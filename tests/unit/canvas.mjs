@@ -2,14 +2,18 @@
 
 import readline from "node:readline"
 import { peopled } from "../../web/js/objects.js"
-import { apart, layoutOf, moved, placesOf, valueOf } from "../../web/js/places.js"
+import { apart, layoutOf, moved, placesOf, valueOf, withName } from "../../web/js/places.js"
 
 for await (const line of readline.createInterface({ input: process.stdin })) {
-  const { scene, moves, takenOff, other } = JSON.parse(line)
+  const { scene, moves, takenOff, renamed, other } = JSON.parse(line)
   let value = takenOff === null ? {} : { removed: [scene.objects[takenOff]] }
   for (const [index, point] of moves) {
     const shown = apart(peopled(scene, value))
     if (index < shown.objects.length) value = valueOf(shown, moved(shown, layoutOf(shown, value), index, point))
+  }
+  if (renamed) {
+    const shown = apart(peopled(scene, value))
+    value = withName(shown, layoutOf(shown, value), ...renamed)
   }
   const shown = apart(peopled(other, value))
   const layout = layoutOf(shown, value)

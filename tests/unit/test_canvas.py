@@ -63,10 +63,28 @@ def node():
 def test_the_server_asks_what_the_canvas_says(node):
     rng = random.Random(3)
     cases = [_case(rng) for _ in range(160)]
+    assert [case for case, line in zip(cases, _told(node, cases), strict=True) if not _agree(case, line)] == []
+
+
+def _told(node: str, cases: list[dict]) -> list[str]:
+    """What the canvas says of cases, a line each."""
     lines = "\n".join(map(json.dumps, cases))
-    told = subprocess.run([node, str(_SCRIPT)], input=lines, capture_output=True, text=True, check=True)
-    differing = [case for case, line in zip(cases, told.stdout.splitlines(), strict=True) if not _agree(case, line)]
-    assert differing == []
+    return subprocess.run(
+        [node, str(_SCRIPT)], input=lines, capture_output=True, text=True, check=True
+    ).stdout.splitlines()
+
+
+@pytest.mark.parametrize(
+    ("prompt", "index", "words"),
+    [("an old tower to the left of a dog", 0, "tower"), ("a stone tower above a red car", 1, "car")],
+)
+def test_an_object_that_gets_fewer_of_its_own_words_is_those_words(node, prompt, index, words):
+    scene = _scene(prompt)
+    renamed = [index, {"name": words, "occurrence": 0}]
+    case = {"scene": scene, "moves": [], "takenOff": None, "renamed": renamed, "other": scene}
+    (line,) = _told(node, [case])
+    (said,) = json.loads(line)["said"]
+    assert [words, 0] in said and _agree(case, line)
 
 
 def _constant(module: str, name: str) -> str:

@@ -16,6 +16,10 @@ export function makeField({ onGrab, onName }) {
   const drawn = svg("svg")
   const picture = make("img", { className: "picture", alt: "", draggable: false, hidden: true })
   const stage = make("div", { className: "stage" })
+  picture.addEventListener("load", () => {
+    stage.style.setProperty("--width-to-height", picture.naturalWidth / picture.naturalHeight)
+    stage.classList.add("of-picture")
+  })
   const element = make("div", { className: "field", role: "group", ariaLabel: words.field }, stage)
   let chips = []
 
@@ -59,9 +63,9 @@ export function makeField({ onGrab, onName }) {
     drawn.replaceChildren(...area, ...marks, ...lines, ...stated)
   }
 
-  /** Lays a picture under the objects; undefined takes it away. */
-  function lay(address) {
-    picture.hidden = address === undefined
+  /** Lays a picture under the objects, which then stand in its proportions, also while it is not shown. */
+  function lay(address, isShown) {
+    picture.hidden = !isShown || address === undefined
     if (address !== undefined && picture.getAttribute("src") !== address) picture.src = address
   }
 

@@ -55,7 +55,7 @@ export function peopled(scene, { objects: placed = [], removed: off = [] }) {
   const taken = []
   const absent = []
   const held = placed.map((one) => {
-    const meant = meantBy(scene, one)
+    const meant = meantBy(scene, one, removed)
     if (removed.includes(meant)) return -1
     if (!meant || taken.some(isOne(scene, meant))) {
       absent.push(told(one))
@@ -76,10 +76,15 @@ function takenOff({ objects, described = [] }, one) {
   return objects.find(isSame(one)) ?? byNoun(objects, one.name, described)[one.occurrence]
 }
 
-/** The object that a layout's object stands for: the scene's own, or one of the prompt's words; undefined if neither. */
-function meantBy({ objects, prompt, described }, { name, occurrence }) {
+/**
+ * The object that a layout's object stands for: the scene's own, or one of the prompt's words; undefined if neither. One
+ * that was taken off is not meant by its noun, but the words are, which another name of it can be.
+ */
+function meantBy({ objects, prompt, described }, { name, occurrence }, removed) {
   const known = namedAs(objects, name, described)
-  if (known.length) return known[occurrence]
+  const meant = known[occurrence]
+  const isOther = removed.includes(meant) && !isAlike({ name })(meant)
+  if (known.length && !isOther) return meant
   const words = occurrences(prompt, name)[occurrence]
   return words && { name: words, occurrence }
 }

@@ -7,9 +7,10 @@ import { followScene, make } from "./widget.js"
 /** In pixels, what is free around it included: two lines, and more are scrolled to. */
 const HEIGHT = 40
 const MARGIN = 4
+const PARSER = "SpatialSteeringRelationParser"
 /** What each node says where nothing that reads a prompt is connected to it; the parser reads its own. */
 const UNCONNECTED = {
-  SpatialSteeringRelationParser: "noRelations",
+  [PARSER]: "noRelations",
   SpatialSteeringSteeredKSampler: "noPrompt",
   SpatialSteeringApplySpatialSteering: "fromPositive",
 }
@@ -35,15 +36,23 @@ function addReading(node, unconnected) {
   })
   widget.serialize = false
   followScene(node, words[unconnected], (scene, missing) => {
-    const names = scene && labels(scene)
-    const relations = scene?.relations.map((relation) => sentence(scene, names, relation)) ?? []
-    said.textContent = relations.join(" · ") || (scene ? withoutRelations(words, scene) : missing)
-    said.title = relations.join("\n") || said.textContent
-    said.classList.toggle("nothing", !relations.length)
+    const lines = scene ? linesOf(words, scene, node.comfyClass === PARSER) : [missing]
+    said.textContent = lines.join(" · ")
+    said.title = lines.join("\n")
+    said.classList.toggle("nothing", !scene?.relations.length)
   })
 }
 
-/** What is said where nothing is to be steered: depth is read, and not steered. */
-function withoutRelations(words, { unsteered }) {
-  return unsteered?.length ? words.onlyRead(unsteered.join("; ")) : words.nothingToSteer
+/**
+ * What is going to be steered, and depth, which is read and not steered. The parser speaks of the prompt's words alone,
+ * for a node after it can say where things are.
+ */
+function linesOf(words, scene, isParser) {
+  const { relations, unsteered } = scene
+  const names = labels(scene)
+  const steered = relations.map((relation) => sentence(scene, names, relation))
+  const read = [...steered, ...unsteered.map(words.notSteered)]
+  if (steered.length || (isParser && read.length)) return read
+  if (isParser) return [words.noneInWords]
+  return [unsteered.length ? words.onlyRead(unsteered.join("; ")) : words.nothingToSteer]
 }

@@ -15,18 +15,17 @@ const STEP = 0.02
 const LARGE_STEP = 0.1
 /** Pixels. */
 const TREMBLING = 3
+/** What a new node is higher than it must be, in pixels; a node of a saved workflow keeps its size. */
+const ROOM = 200
 
 app.registerExtension({
   name: "spatialsteering.SceneLayout",
   getCustomWidgets: () => ({
-    SCENE_LAYOUT: (node, name) => ({
-      widget: addSceneWidget(node, name, "SCENE_LAYOUT", {
-        minHeight: 260,
-        makeView: (change) => layoutView(node, change),
-      }),
-      minWidth: 320,
-      minHeight: 400,
-    }),
+    SCENE_LAYOUT: (node, name) => {
+      const makeView = (change) => layoutView(node, change)
+      const widget = addSceneWidget(node, name, "SCENE_LAYOUT", { minHeight: 260, makeView })
+      return { widget, minWidth: 320, minHeight: node.computeSize()[1] + ROOM }
+    },
   }),
 })
 
@@ -34,7 +33,7 @@ function layoutView(node, change) {
   const words = texts()
   const field = makeField({ onGrab: drag, onName: rename })
   const said = make("p", { className: "said scrolls", ariaLive: "polite" })
-  const add = button("+", words.add, () => naming("", addNamed))
+  const add = button("+", words.add, () => naming(undefined, addNamed))
   const name = button("✎", words.rename, () => rename(chosen))
   const remove = button("✕", words.remove, () => takeOff(chosen))
   const picture = button("▣", words.picture, () => showPicture(!isPictureShown))
@@ -50,6 +49,9 @@ function layoutView(node, change) {
 
   let scene, value, layout
   let names = []
+  let stated = []
+  /** What the prompt said when the hand last changed something; what it says since may be overruled unknowingly. */
+  let answered = []
   let chosen
   let isPictureShown = true
   let past = []
@@ -58,6 +60,7 @@ function layoutView(node, change) {
   function show(nextScene, nextValue) {
     const next = apart(peopled(nextScene, nextValue))
     const renew = JSON.stringify(next.objects) !== JSON.stringify(scene?.objects)
+    const isByHand = JSON.stringify(nextValue) !== JSON.stringify(value)
     ;[scene, value] = [next, nextValue]
     const focused = field.indexOf(document.activeElement)
     if (renew) {
@@ -66,6 +69,8 @@ function layoutView(node, change) {
       chosen = undefined
       field.renew(scene)
     }
+    stated = [...scene.places, ...scene.relations].map((said) => sentence(scene, names, said))
+    if (isByHand) answered = stated
     draw(layoutOf(scene, value))
     // New chips have no focus, and without it the next Ctrl+Z would be the graph's.
     if (renew && focused >= 0) field.chip(Math.min(focused, names.length - 1))?.focus()
@@ -80,10 +85,13 @@ function layoutView(node, change) {
       return found && [found.x, found.y]
     })
     field.draw(scene, layout, places, chosen, isPictureShown ? seen : undefined)
-    field.lay(isPictureShown ? address : undefined)
+    field.lay(address, isPictureShown)
     const asked = [...places, ...layout.relations].map((said) => sentence(scene, names, said))
-    const absent = scene.absent.map(words.absent)
-    said.textContent = [...asked, ...absent].join("\n") || (scene.objects.length ? words.dragThem : words.noObjects)
+    const overruled = stated.filter((said) => !asked.includes(said) && !answered.includes(said))
+    const toDo = asked.length ? [] : [scene.objects.length ? words.dragThem : words.noObjects]
+    const notAsked = [...scene.unsteered.map(words.notSteered), ...scene.absent.map(words.absent)]
+    const byHand = overruled.length ? [words.overruled(overruled.join("; "))] : []
+    said.textContent = [...asked, ...byHand, ...toDo, ...notAsked].join("\n")
     picture.ariaPressed = String(isPictureShown)
     picture.hidden = address === undefined && objects === undefined
     const isChosen = chosen !== undefined
@@ -144,20 +152,21 @@ function layoutView(node, change) {
     for (const end of ["pointerup", "pointercancel"]) chip.addEventListener(end, onEnd, { once: true })
   }
 
-  /** Asks for the words of an object, and uses it where they are the prompt's, and no other object's. */
-  function naming(text, use) {
+  /** Asks for the words of an object, new or renamed, and uses them where they are the prompt's, and no other object's. */
+  function naming(renamed, use) {
     tools.hidden = true
-    entry.ask(scene.prompt, text, (written) => {
-      if (written && written === text) return undefined
+    entry.ask(scene.prompt, renamed?.name ?? "", (written) => {
+      if (written && written === renamed?.name) return undefined
       const isWritten = (name) => name.toLowerCase() === written.toLowerCase()
-      const isThere = namedAs(scene.objects, written, scene.described).length > 0
+      const others = scene.objects.filter((one) => one !== renamed)
+      const isThere = namedAs(others, written, scene.described).length > 0
       const off =
         scene.removed.find((one) => isWritten(one.name) || isWritten(told(one))) ??
         (isThere ? undefined : namedAs(scene.removed, written, scene.described)[0])
       const [found] = occurrences(scene.prompt, written)
       if (!off && !found) return words.notInPrompt(written)
       if (!off && isThere) return words.there(written)
-      if (!text && scene.objects.length >= MOST_PLACED) return words.tooMany(MOST_PLACED)
+      if (!renamed && scene.objects.length >= MOST_PLACED) return words.tooMany(MOST_PLACED)
       use(off ?? { name: found, occurrence: 0 })
     })
   }
@@ -168,7 +177,7 @@ function layoutView(node, change) {
 
   function rename(index) {
     if (index === undefined) return
-    naming(scene.objects[index].name, (object) => commit(withName(scene, layout, index, object)))
+    naming(scene.objects[index], (object) => commit(withName(scene, layout, index, object)))
   }
 
   function takeOff(index) {
