@@ -38,7 +38,7 @@ def test_the_clearer_of_two_right_pictures_comes_first():
     assert [score.share for score in scored.scores] == [1, 0, 1, 0, 1]
     assert [score.clearness for score in scored.scores] == pytest.approx([0.2, -0.8, 0.8, -1.0, 0.2])
     assert scored.best(5) == [2, 0, 4, 1, 3] and scored.best(1) == [2] and len(scored.best(9)) == 5
-    assert "dog above cat in 3 of 5 pictures" in scored.told and "picture 3: 100%" in scored.told
+    assert "seen in 3 of 5 pictures only: dog above cat" in scored.told and "picture 3: 100%" in scored.told
 
 
 def test_more_relations_beat_clearer_ones():
