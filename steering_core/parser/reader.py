@@ -6,7 +6,7 @@ from ..relations import Scene, Span
 from .judged import judged
 from .kinds import is_placeless
 from .mentions import by_first_mentions, first_mentions
-from .rules import Reading, read_by_rules
+from .rules import read_by_rules
 from .words import BODY
 
 
@@ -25,11 +25,8 @@ def parse(prompt: str) -> Scene:
     Raises:
         TypeError: the prompt is not a string.
     """
-    return _scene_of(read_by_rules(prompt))
-
-
-def _scene_of(read: Reading) -> Scene:
-    return by_first_mentions(judged(read), first_mentions(read.scene.prompt, read.heads))
+    read = read_by_rules(prompt)
+    return by_first_mentions(judged(read), first_mentions(prompt, read.heads))
 
 
 def objects(prompt: str) -> tuple[Span, ...]:
@@ -43,5 +40,5 @@ def objects(prompt: str) -> tuple[Span, ...]:
     heads = (head for head in read.heads if head.span not in again)
     things = {head.span for head in heads if head.noun not in BODY and not is_placeless(head.noun)}
     # What is related may be known by less of its phrase, which begins as the phrase does.
-    named = {span.start: span for span in (*things, *_scene_of(read).objects)}
+    named = {span.start: span for span in (*things, *by_first_mentions(judged(read), again).objects)}
     return tuple(named[start] for start in sorted(named))

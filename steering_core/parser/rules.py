@@ -135,7 +135,8 @@ class _Sentence:
         # Of the clause and the sentence:
         self._main: Phrases = ()
         self._topic: Phrases = ()
-        self._placed: list[tuple[Phrase, Mark]] = []
+        self._placed: Phrases = ()  #: the last phrase of which a mark of one said something
+        self._sides: tuple[tuple[Phrase, Mark], ...] = ()  #: the last two that have a place, and which
         #: A mark that nothing was found of yet: "on the desk next to the bed stands a lamp".
         self._dangling: tuple[Mark, Phrases] | None = None
 
@@ -187,8 +188,7 @@ class _Sentence:
         if before.fresh or inverted:
             self._dangling = None
         if mark.is_of_one:
-            for one in run:
-                yield from self._place(one, before, self._discourse.opposite(one), inverted=inverted)
+            yield from self._place(run, before, inverted=inverted)
         else:
             self._discourse.note_side(mark, self._objects, inverted=inverted)
             if not self._is_on_itself(mark):
@@ -245,20 +245,24 @@ class _Sentence:
             return (*[one for one in self._named if one not in self._subjects][:1], *recent)
         return recent
 
-    def _place(self, mark: Mark, before: Before, opposite: Phrases, *, inverted: bool) -> Iterator[Statement]:
+    def _place(self, run: Sequence[Mark], before: Before, *, inverted: bool) -> Iterator[Statement]:
         """Where the subjects are in the picture."""
         left = before.segment
-        again = not (before.own or inverted) or self._subjects[-1:] == tuple(one for one, _ in self._placed[-1:])
+        again = not (before.own or inverted) or self._subjects[-1:] == self._placed
         if left.last and not left.tail and again:
             self._subjects = (left.last,)  # "an alien on the left gazes at a monolith on the right"
-        for subject in self._subjects if inverted or mark.kind == "layer" else self._subjects[-1:]:
-            if opposite:
-                yield from related(mark, (subject,), opposite)
-                continue
-            self._placed.append((subject, mark))
-            self._discourse.placed.add(subject)
-            yield from neighbours(*[one for one in self._placed[-4:] if one[1].kind != "layer"][-2:])
-            yield from placed(subject, mark, left.companion if subject in left.heads else None)
+        for mark in run:
+            opposite = self._discourse.opposite(mark)
+            for subject in self._subjects if inverted or mark.kind == "layer" else self._subjects[-1:]:
+                if opposite:
+                    yield from related(mark, (subject,), opposite)
+                    continue
+                self._placed = (subject,)
+                self._discourse.placed.add(subject)
+                if mark.kind != "layer":
+                    self._sides = (*self._sides[-1:], (subject, mark))
+                    yield from neighbours(*self._sides)
+                yield from placed(subject, mark, left.companion if subject in left.heads else None)
 
     def _read_dangling(self, mark: Mark, right: Segment, *, final: bool) -> Iterator[Statement]:
         """What a mark says of what follows on the next one: "on the desk next to the bed stands a lamp"."""

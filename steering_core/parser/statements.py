@@ -49,9 +49,9 @@ def placed(subject: Phrase, mark: Mark, companion: Phrase | None) -> Iterator[St
 
 def neighbours(*both: tuple[Phrase, Mark]) -> Iterator[Statement]:
     """Relate two neighbours, one of which is said to be aside, on the axes that both marks fix."""
-    if not any(mark.kind == "aside" for _, mark in both):
-        return
     (first, a), (second, b) = both[0], both[-1]
+    if "aside" not in (a.kind, b.kind):
+        return
     x, y = (0 if p is None or q is None else (p > q) - (p < q) for p, q in ((a.x, b.x), (a.y, b.y)))
     if x or y:
         yield from _relate(first, Relation.of((x, y)), second)

@@ -243,6 +243,7 @@ SENTENCES = [
         "a fox to the left in the foreground, a dog to the right in the background",
         "fox left_of dog; fox in_foreground; dog in_background",
     ),
+    ("a fox with a scarf in the foreground on the left", "fox in_foreground"),
     # the same object twice, pronouns
     ("a dog above a cat and a dog below a bird", "dog above cat; dog below bird"),
     ("a dog, and above it a cat", "cat above dog"),

@@ -94,7 +94,8 @@ def noise_shares(sampling: Any, sigmas: Tensor) -> list[float]:
     Args:
         sampling: the model's ``model_sampling``.
     """
-    noise, signal = _noise_and_signal(sampling, sigmas[:-1].float().cpu())
+    levels = sigmas[:-1].float().cpu()
+    noise, signal = _in_latent(sampling, levels, noise=1.0), _in_latent(sampling, levels, signal=1.0)
     return (noise / (noise + signal)).tolist()
 
 
@@ -104,15 +105,13 @@ def noise_level(sampling: Any, sigma: float) -> float:
     Args:
         sampling: the model's ``model_sampling``.
     """
-    return _noise_and_signal(sampling, torch.tensor([sigma]))[0].item()
+    return _in_latent(sampling, torch.tensor([sigma]), noise=1.0).item()
 
 
-def _noise_and_signal(sampling: Any, sigmas: Tensor) -> tuple[Tensor, Tensor]:
-    """How much of unit noise and of the clean latent is in a sampler's latent at each sigma, both (sigmas,)."""
-    everything = torch.ones(len(sigmas), 1, 1, 1)
-    nothing = torch.zeros_like(everything)
-    noise = sampling.noise_scaling(sigmas, everything.clone(), nothing)
-    return noise.flatten(), sampling.noise_scaling(sigmas, nothing.clone(), everything).flatten()
+def _in_latent(sampling: Any, sigmas: Tensor, noise: float = 0.0, signal: float = 0.0) -> Tensor:
+    """What a sampler's latent is at each sigma, of noise and a clean latent of these values: (sigmas,)."""
+    size = (len(sigmas), 1, 1, 1)
+    return sampling.noise_scaling(sigmas, torch.full(size, noise), torch.full(size, signal)).flatten()
 
 
 def progress(sampling: Any, sigma: float) -> float:

@@ -98,7 +98,10 @@ def moves(noise_scale):
         guider.set_conds(conditioning, conditioning)
         guider.set_cfg(1.0)
         noise = torch.randn(row.latent().shape, generator=torch.Generator().manual_seed(4))
-        watch = lambda step, denoised, x, steps: seen.append(x.clone())  # noqa: E731
+
+        def watch(step, denoised, x, steps):
+            seen.append(x.clone())
+
         guider.sample(noise, torch.zeros_like(noise), samplers.ksampler("euler"), sigmas, callback=watch, seed=4)
         return seen
 
