@@ -8,12 +8,10 @@ from dataclasses import replace
 from typing import NamedTuple, TypeVar
 
 from ..relations import Depth, DepthRelation, Place, Relation, Scene, Span, SpatialRelation, Statement, said_of
-from .kinds import is_placeless
 from .likelihood import Guess, Likelihoods, likelihoods
 from .network import Kind
 from .phrases import Phrase
 from .rules import Reading
-from .words import PRONOUNS
 
 Stated = TypeVar("Stated", bound=Statement)
 
@@ -31,12 +29,13 @@ class Thresholds(NamedTuple):
 
 
 #: Chosen on prompts that the network was not trained on (``python -m tools.train_reader``).
-THRESHOLDS = Thresholds(least=0.4, sure=0.995)
+THRESHOLDS = Thresholds(least=0.5, sure=0.995)
 #: How a word ends that owns what follows it.
 _OWNED = ("'s", "\u2019s")
 #: From here on a guess tells the names of what rules read.
 _LIKELY = 0.5
-_NAMELESS = PRONOUNS | {"her", "his", "its", "their"}
+#: What stands for a thing that is named elsewhere. "She" and "he" can be whom a prompt is of.
+_NAMELESS = {"it", "its", "they", "them", "their", "him", "his", "her"}
 
 
 def judged(read: Reading, thresholds: Thresholds = THRESHOLDS) -> Scene:
@@ -200,7 +199,7 @@ class _Names:
         start, end = self._likely.words[word]
         text, phrase = self._prompt[start:end].lower(), self._phrases.get(word)
         owns = text.endswith(_OWNED)
-        if text in _NAMELESS or is_placeless(text) or (phrase and phrase.is_absent):
+        if text in _NAMELESS or (phrase and phrase.is_absent):
             return None
         thing = self._thing_of[word]
         if thing in self._settled:

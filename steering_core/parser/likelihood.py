@@ -13,10 +13,10 @@ from torch import Tensor
 
 from ..relations import Place
 from .network import KINDS, KINDS_OF_ONE, KINDS_OF_TWO, Kind, PromptReader, load_reader, together
-from .sentences import last_alternatives
+from .sentences import TAGS, last_alternatives
 
 #: Letters and digits, also of "sci-fi" and "cat's": "hat_on_table" is three words.
-_WORD = re.compile(r"[^\W_]+(?:['’-][^\W_]+)*")
+_WORD = re.compile(rf"{TAGS}|(?P<word>[^\W_]+(?:['’-][^\W_]+)*)", re.IGNORECASE)
 #: Characters that are looked at.
 _LONGEST = 8_000
 #: Halves of characters, which no tokenizer takes.
@@ -106,8 +106,8 @@ def likelihoods(prompt: str) -> Likelihoods | None:
 
 
 def words_of(prompt: str) -> list[tuple[int, int]]:
-    """The ranges of a prompt's words."""
-    return [match.span() for match in _WORD.finditer(prompt)]
+    """The ranges of a prompt's words; those of LoRAs, embeddings and wildcards are none."""
+    return [match.span() for match in _WORD.finditer(prompt) if match["word"]]
 
 
 @cache

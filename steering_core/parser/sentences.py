@@ -14,6 +14,8 @@ from .words import DETERMINERS, HEADINGS, PREPOSITIONS, X, Y
 
 #: A word's letters; accents can stand apart from theirs, as in decomposed Unicode.
 _LETTERS = r"(?:\w[\u0300-\u036f]*)+"
+#: LoRAs, embeddings and wildcards: none is of what the picture shows.
+TAGS = r"<[^<>]*>|embedding:\S+|__\w+?__"
 _LINE_ALONE = rf"(?:\*\*[^*\n]*\*\*:?|(?:{'|'.join(sorted(HEADINGS))}))"
 _TOKEN = re.compile(
     rf"""(?P<weight>:\s*[-+]?(?:\d+(?:\.\d*)?|\.\d+)\s*(?=[)\]}}]))
@@ -23,7 +25,7 @@ _TOKEN = re.compile(
     | (?P<end>[.!?;\u3002\uff01\uff1f\uff1b]|\n[^\S\n]*\n|\b(?-i:BREAK)\b(?!-))
     | (?P<line>\n(?![^\S\n]*of\b))
     | (?P<pause>(?:^|(?<=\n))\#+\ [^\n]*(?=\n) | (?:^|(?<=\n))[^\S\n]*{_LINE_ALONE}[^\S\n]*(?=\n)
-        | [,:|\uff0c\u3001–—] | [-/](?=\s) | \[\s?\] | <[^<>]*> | embedding:\S+ | __\w+?__)
+        | [,:|\uff0c\u3001–—] | [-/](?=\s) | \[\s?\] | {TAGS})
     | (?P<word>\bw/(?=\ )|\b(?:st|mr|mrs|ms|dr)\.(?=\ \w)|\d+(?:[.,]\d+)*\w*|{_LETTERS}(?:['’-]{_LETTERS})*|&|\\\()""",
     re.VERBOSE | re.IGNORECASE,
 )

@@ -22,6 +22,7 @@ from benchmarks.logits import scaled_logits
 from benchmarks.measuring import Measurement, Sampling, draw_all, drawing_processes, pairs_suite
 from benchmarks.memory import peak_memory
 from benchmarks.named_losses import named_loss
+from benchmarks.second_try import right_then
 from benchmarks.separation import SeparationLoss
 from benchmarks.shapes import SHAPES, made
 from benchmarks.warnings import LastLook, Picture, rates_of
@@ -114,6 +115,22 @@ def test_what_steering_saw_is_kept_beside_the_pictures(monkeypatch, capsys, tmp_
     looks[0].write_text('{"warned": 1}')
     with pytest.raises(ValueError, match=looks[0].name):
         warnings.main()
+
+
+def test_a_second_try_is_counted_by_what_was_wrong_with_the_first():
+    before = [["right", "object missing", "object missing"], ["relation wrong", "relation wrong", "object missing"]]
+    after = [["object missing", "right", "object missing"], ["right", "relation wrong", "right"]]
+    told = right_then(before, after)
+    assert [told[f"{one}_pictures"] for one in ("object missing", "relation wrong", "right")] == [3, 2, 1]
+    assert (told["object missing"], told["relation wrong"], told["right"]) == (2 / 3, 1 / 2, 0)
+    assert right_then([["object missing"]], [["right"]])["relation wrong"] is None
+
+
+@pytest.mark.slow
+def test_a_second_try_is_measured():
+    rows = quick("second_try", "--model", "flux_miniature")["rows"]
+    assert rows[0]["try"] == "another seed" and len({row["try"] for row in rows}) == len(rows)
+    assert all(row["object missing_pictures"] + row["relation wrong_pictures"] > 0 for row in rows)
 
 
 @pytest.mark.slow

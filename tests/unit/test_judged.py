@@ -142,6 +142,14 @@ def test_pronouns_and_one_thing_alone_are_not_related(read) -> None:
     assert read("a cup of tea", (Relation.ABOVE, "cup", "tea", 0.99)) == ""
 
 
+def test_what_the_network_is_sure_of_needs_no_noun_that_rules_know(read) -> None:
+    """Rules take "she" and "one" for nobody, and a reflection for nothing that has a place."""
+    prompt = "two cats on a sofa, the black one underneath, she looks up, a reflection in the middle"
+    found = (Relation.BELOW, "one", "sofa", 0.99), (Place.AT_TOP, "she", None, 0.99)
+    read_now = read(prompt, *found, (Place.AT_CENTER, "reflection", None, 0.99))
+    assert {"black one below sofa", "she at the top", "reflection in the center"} <= set(read_now.split("; "))
+
+
 def test_beyond_what_the_network_reads_rules_stand_alone() -> None:
     prompt = "a lamp, " * 600 + "a cat above a dog"
     assert [str(one) for one in parse(prompt).relations] == ["cat above dog"]
@@ -156,6 +164,13 @@ def test_a_long_tail_of_tags_takes_nothing_away(repeated: str) -> None:
 @pytest.mark.parametrize("prompt", ["", " ", "()", "\n", "\ud800", "\u200b", "._,"])
 def test_a_prompt_without_words_has_no_likelihoods(prompt: str) -> None:
     assert likelihoods(prompt) is None
+    assert parse(prompt).relations == ()
+
+
+def test_wildcards_loras_and_embeddings_are_no_objects() -> None:
+    """Rules take them for none, and the network does not add them."""
+    prompt = "a __animal__ above a __vehicle__, <lora:cat_above_dog:1>, embedding:frog_on_mat to the left of a vase"
+    assert [prompt[start:end] for start, end in words_of(prompt)] == "a above a to the left of a vase".split()
     assert parse(prompt).relations == ()
 
 

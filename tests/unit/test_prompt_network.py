@@ -137,7 +137,8 @@ def training(reader, tmp_path, monkeypatch):
     return train
 
 
-def test_it_is_trained_on_prompts_and_ships_whole(reader, training) -> None:
+def test_it_is_trained_on_prompts_and_ships_whole(reader, training, monkeypatch) -> None:
+    monkeypatch.setattr(train_reader, "EPOCHS", 12)
     out, learned = training()
     again = load_reader(out)
     assert sorted(path.name for path in out.iterdir()) == [WEIGHTS_FILE, TOKENIZER_FILE]
@@ -146,7 +147,7 @@ def test_it_is_trained_on_prompts_and_ships_whole(reader, training) -> None:
         train_reader.loss_of(one.network, [train_reader.example_of(one, *prompt) for prompt in prompts_of(learned)])
         for one in (fresh(again), again)
     )
-    assert after < before
+    assert after < 0.7 * before
 
 
 def test_a_stopped_training_ends_as_the_unbroken_one_does(training, tmp_path, monkeypatch) -> None:

@@ -101,8 +101,10 @@ def test_only_a_look_at_the_pictures_gives_a_tick():
     seen, *rest = run.summary(look_at_pair("ab", "ab")).splitlines()
     assert seen == f"{TICK} seen: a to the left of b in 2 of 2 pictures"
     assert not any(TICK in line for line in rest)
-    seen, *_ = run.summary(look_at_pair("ab", "b")).splitlines()
+    assert not any(line.startswith("to try next: ") for line in rest)
+    seen, *rest = run.summary(look_at_pair("ab", "b")).splitlines()
     assert seen == f"{CROSS} seen in 1 of 2 pictures only: a to the left of b; picture 2: no a"
+    assert rest[0].startswith("to try next: another seed, ")
 
 
 def test_displacement_is_positive_where_the_relation_holds():

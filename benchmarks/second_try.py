@@ -1,0 +1,183 @@
+"""Where a steered picture came out wrong: how often a second try puts it right, by what is tried.
+
+python -m benchmarks.second_try            both miniatures; see docs/measured.md
+python -m benchmarks.second_try --quick    two prompts, in some minutes on two cores
+python -m benchmarks.second_try --json     one object with all rows
+
+The defaults draw prompts of two objects that training never showed together. Those of them with a wrong picture are
+drawn again in each way, and of the wrong ones is told which are right then: of those that lack an object, and of those
+whose relation is wrong. Of the ones that had been right it is told how many still are.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from diffusers import DiffusionPipeline
+
+from benchmarks.compared import ComparedWay, steered_by, steering_of
+from benchmarks.measuring import (
+    Measurement,
+    Sampling,
+    add_keep_option,
+    draw_all,
+    drawing_processes,
+    estimate_as_row,
+    kept_in,
+    pairs_suite,
+)
+from benchmarks.named_losses import named_loss
+from benchmarks.tables import share_cell
+from benchmarks.ways import LEARNED_LOSSES, learned_schedule
+from steering_core.classifier import CLASSIFIERS_DIR
+from steering_core.cli.options import positive
+from steering_core.evaluation.results import RULES, VISOR, verdicts
+from steering_core.evaluation.runs import Drawn, EvaluationFolder
+from steering_core.evaluation.statistics import share
+from steering_core.evaluation.suites import ScenePrompt, Suite
+from steering_core.evaluation.tables import markdown_table
+from steering_core.losses import CentroidLoss
+from steering_core.miniature.folder import SHIPPED
+from steering_core.schedule import GUIDANCE, SteeringSchedule
+
+_PROMPTS, _QUICK_PROMPTS = 96, 2
+#: From a seed to the one that is tried in its place.
+_STRIDE = 1000
+#: What a picture can be at first, and how tables name the share of these that is right after the second try.
+_MISSING, _WRONG, _RIGHT = "object missing", "relation wrong", "right"
+_COLUMNS = {
+    _MISSING: "right where an object was missing",
+    _WRONG: "right where the relation was wrong",
+    _RIGHT: "still right",
+}
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", nargs="+", choices=SHIPPED, default=list(SHIPPED), help="(default: both)")
+    parser.add_argument("--prompts", type=positive, default=_PROMPTS, metavar="N", help="(default: %(default)s)")
+    parser.add_argument("--quick", action="store_true", help=f"only {_QUICK_PROMPTS} prompts")
+    parser.add_argument("--json", action="store_true", help="print one JSON object in place of the tables")
+    parser.add_argument("--jobs", type=positive, help="processes (default: one a core)")
+    add_keep_option(parser)
+    options = parser.parse_args()
+    numbers = range(_QUICK_PROMPTS if options.quick else options.prompts)
+    default = _steering("default", "as it comes", SteeringSchedule())
+    with kept_in(options.keep) as out, drawing_processes(options.jobs) as pool:
+        samplings = {name: Sampling(SHIPPED[name]) for name in options.model}
+        try:
+            firsts = {
+                name: Measurement.of(out / "first", pairs_suite(), numbers, [default], sampling)
+                for name, sampling in samplings.items()
+            }
+            draw_all(firsts.values(), pool)
+            seconds = {name: _again(out / "second", name, first) for name, first in firsts.items()}
+        except (ValueError, OSError) as error:
+            parser.error(str(error))
+        draw_all(seconds.values(), pool)
+        rows = [row for name, second in seconds.items() for row in _rows(name, firsts[name], second)]
+    if options.json:
+        print(json.dumps({"rows": rows}, allow_nan=False))
+        return
+    print("\n\n".join(_table(name, [row for row in rows if row["model"] == name]) for name in options.model))
+
+
+def tries_of(model: str) -> list[ComparedWay]:
+    """What an artist can try next, on one of the miniatures."""
+    schedule = SteeringSchedule()
+    combined = partial(named_loss, LEARNED_LOSSES["combined"], CLASSIFIERS_DIR / f"{model}.safetensors")
+    return [
+        ComparedWay("another seed", "all else as it was", partial(_by_other_seeds)),
+        _steering("strength 2", "twice as far in each step", SteeringSchedule(strength=2.0)),
+        _steering("two moves a step", "two refinements", SteeringSchedule(refinements=2)),
+        _steering("longer", "the first half of the steps", SteeringSchedule(end=0.5)),
+        _steering("other rule", "noise guidance", SteeringSchedule(GUIDANCE)),
+        _steering("bound", "objects bound to their regions as well", SteeringSchedule(bound=0.5)),
+        _steering("restarts", "up to three, where objects overlap", SteeringSchedule(restarts=3)),
+        ComparedWay(
+            "combined loss",
+            LEARNED_LOSSES["combined"],
+            partial(steered_by, partial(steering_of, combined, learned_schedule(schedule))),
+        ),
+    ]
+
+
+def _steering(name: str, meaning: str, schedule: SteeringSchedule) -> ComparedWay:
+    """The centroid loss, by a schedule."""
+    return ComparedWay(name, meaning, partial(steered_by, partial(steering_of, partial(CentroidLoss), schedule)))
+
+
+def _by_other_seeds(model: DiffusionPipeline, prompt: ScenePrompt, sampling: Sampling, seeds: Sequence[int]) -> Drawn:
+    """The defaults, from other noise."""
+    make_steering = partial(steering_of, CentroidLoss, SteeringSchedule())
+    return steered_by(make_steering, model, prompt, sampling, [seed + _STRIDE for seed in seeds])
+
+
+def _again(out: Path, model: str, first: Measurement[ComparedWay]) -> Measurement[ComparedWay]:
+    """The prompts with a picture that came out wrong, for a second try.
+
+    Raises:
+        ValueError: none did.
+        See ``Measurement.of`` besides.
+    """
+    (default,), folder = first.ways, first.folder
+    wrong = [
+        prompt
+        for number, prompt in zip(first.numbers, first.prompts)
+        if set(_outcomes(folder, default.name, number)) != {_RIGHT}
+    ]
+    if not wrong:
+        raise ValueError(f"--prompts: all pictures of {model} came out right. Draw more.")
+    suite = Suite(f"{len(wrong)}_of_{len(first.prompts)}", tuple(wrong), folder.suite.seeds)
+    return Measurement.of(out, suite, range(len(wrong)), tries_of(model), first.sampling)
+
+
+def _outcomes(folder: EvaluationFolder, arm: str, number: int) -> list[str]:
+    """What each picture of a prompt is."""
+    trials = [verdict.trial for verdict in verdicts(folder, arm, number, RULES[VISOR])]
+    return [_RIGHT if trial.correct else _WRONG if trial.present else _MISSING for trial in trials]
+
+
+def _rows(model: str, first: Measurement[ComparedWay], second: Measurement[ComparedWay]) -> list[dict[str, Any]]:
+    """A row for each try."""
+    (default,), folder = first.ways, first.folder
+    before = [_outcomes(folder, default.name, folder.suite.prompts.index(prompt)) for prompt in second.prompts]
+    rows = []
+    for way in second.ways:
+        after = [_outcomes(second.folder, way.name, number) for number in second.numbers]
+        rows.append({"model": model, "try": way.name, "meaning": way.meaning, **right_then(before, after)})
+    return rows
+
+
+def right_then(before: Sequence[Sequence[str]], after: Sequence[Sequence[str]]) -> dict[str, Any]:
+    """Of each outcome of the first try how many pictures had it, and the share of these that is right in the second.
+
+    Args:
+        before, after: of each prompt what its pictures are in either.
+    """
+    told: dict[str, Any] = {}
+    for outcome in _COLUMNS:
+        right = [
+            [then == _RIGHT for was, then in zip(one, other) if was == outcome] for one, other in zip(before, after)
+        ]
+        told[f"{outcome}_pictures"] = sum(map(len, right))
+        told |= estimate_as_row(outcome, share(list(map(sum, right)), list(map(len, right))))
+    return told
+
+
+def _table(model: str, rows: Sequence[dict[str, Any]]) -> str:
+    """Markdown: shares in percent with 95 % intervals in brackets, the numbers of pictures in the head."""
+    counts = {outcome: rows[0][f"{outcome}_pictures"] for outcome in _COLUMNS}
+    head = ["second try", "what it is", *(f"{title} ({counts[outcome]})" for outcome, title in _COLUMNS.items())]
+    lines = [[row["try"], row["meaning"], *(share_cell(row, outcome) for outcome in _COLUMNS)] for row in rows]
+    return f"{model}\n\n{markdown_table(head, lines)}"
+
+
+if __name__ == "__main__":
+    main()
