@@ -170,7 +170,7 @@ def test_a_prompt_without_words_has_no_likelihoods(prompt: str) -> None:
 def test_wildcards_loras_and_embeddings_are_no_objects() -> None:
     """Rules take them for none, and the network does not add them."""
     prompt = "a __animal__ above a __vehicle__, <lora:cat_above_dog:1>, embedding:frog_on_mat to the left of a vase"
-    assert [prompt[start:end] for start, end in words_of(prompt)] == "a above a to the left of a vase".split()
+    assert " ".join(prompt[start:end] for start, end in words_of(prompt)) == "a above a to the left of a vase"
     assert parse(prompt).relations == ()
 
 

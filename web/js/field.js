@@ -81,7 +81,10 @@ function lineOf(from, to, relation, words) {
   const [[x1, y1], [x2, y2]] = [from, to]
   const middle = [(x1 + x2) / 2, (y1 + y2) / 2]
   const line = svg("line", { x1: `${x1}%`, y1: `${y1}%`, x2: `${x2}%`, y2: `${y2}%` }, relation.name)
-  return [line, word(middle, words.phrase(relation), "relation")]
+  const said = word(middle, words.phrase(relation), "relation")
+  // Side by side, the names may leave no room between them for these words.
+  said.classList.toggle("abreast", Math.abs(x2 - x1) > Math.abs(y2 - y1))
+  return [line, said]
 }
 
 /** The part of the picture in which a place is. */

@@ -37,6 +37,7 @@ sheet.replaceSync(`
 }
 .spatial-steering .stage text.place { transform: translateY(24px); }
 .spatial-steering .stage text.relation { transform: translateY(-4px); }
+.spatial-steering .stage text.relation.abreast { transform: translateY(-15px); }
 .spatial-steering .stage .area { opacity: 0.18; }
 .spatial-steering .stage .seen { fill: none; stroke-width: 2.5; stroke-dasharray: 4 2; }
 .spatial-steering .chip {
