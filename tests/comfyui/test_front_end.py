@@ -159,7 +159,7 @@ def test_the_types_of_the_pack_have_colours_of_their_own(page, server, palette):
 
 
 def test_only_the_inputs_that_the_choice_uses_are_shown(page):
-    _open(page, _FIRST_STEPS)
+    _open(page, _FIVE_OBJECTS)
 
     def shown(name, value):
         return page.evaluate(_CHOOSE, ["SpatialSteeringCentroidLoss", name, value])

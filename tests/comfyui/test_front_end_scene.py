@@ -140,8 +140,12 @@ def test_objects_do_not_overlap(page, prompt, count):
     assert len(boxes) == count
     for index, a in enumerate(boxes):
         for b in boxes[:index]:
-            beside = a["x"] + a["width"] <= b["x"] or b["x"] + b["width"] <= a["x"]
-            assert beside or a["y"] + a["height"] <= b["y"] or b["y"] + b["height"] <= a["y"]
+            assert _are_apart(a, b)
+
+
+def _are_apart(one, other):
+    beside = one["x"] + one["width"] <= other["x"] or other["x"] + other["width"] <= one["x"]
+    return beside or one["y"] + one["height"] <= other["y"] or other["y"] + other["height"] <= one["y"]
 
 
 @pytest.mark.parametrize(
@@ -238,6 +242,13 @@ def test_depth_is_said_to_be_read_and_not_steered(page, server):
 def test_relations_are_drawn_with_their_words(page):
     _layout(page, _CAT_DOG)
     assert page.locator(".spatial-steering text.relation").all_text_contents() == ["to the left of"]
+
+
+def test_no_name_lies_on_the_words_of_a_relation(page):
+    _layout(page, "a grand piano to the right of a teddy bear")
+    words = page.locator(".spatial-steering text.relation").bounding_box()
+    for name in page.locator(".spatial-steering .chip").all():
+        assert _are_apart(words, name.bounding_box()), (words, name.bounding_box())
 
 
 def test_a_drag_out_of_the_prompts_place_takes_another(page, server):

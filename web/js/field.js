@@ -6,6 +6,10 @@ import { make } from "./widget.js"
 
 /** Okabe and Ito's colours, which people with any colour vision tell apart. */
 const COLOURS = ["#56B4E9", "#E69F00", "#009E73", "#CC79A7", "#F0E442", "#D55E00", "#0072B2", "#999999"]
+/** Pixels from a line, or from the names beside it, to the words of a relation. */
+const WORDS_ABOVE = 6
+/** Height of a name of one line, in pixels, for one that is not laid out yet. */
+const NAME_HEIGHT = 24
 
 /**
  * @param onGrab called with an event and the index of the chip that it takes hold of
@@ -57,7 +61,11 @@ export function makeField({ onGrab, onName }) {
       chip.classList.toggle("chosen", index === chosen)
     })
     const area = placeOf.has(chosen) ? [areaOf(placeOf.get(chosen), colourOf(chosen))] : []
-    const lines = relations.flatMap(([a, name, b]) => lineOf(percent[a], percent[b], relationNamed(vocabulary, name), words))
+    const lines = relations.flatMap(([a, name, b]) => {
+      const relation = relationNamed(vocabulary, name)
+      const height = Math.max(NAME_HEIGHT, chips[a].offsetHeight, chips[b].offsetHeight)
+      return lineOf(percent[a], percent[b], height, relation.name, words.phrase(relation))
+    })
     const stated = [...placeOf].map(([index, place]) => word(percent[index], words.phrase(place), "place"))
     const marks = (seen ?? []).flatMap((point, index) => (point ? [markOf(point, colourOf(index))] : []))
     drawn.replaceChildren(...area, ...marks, ...lines, ...stated)
@@ -76,14 +84,17 @@ function colourOf(index) {
   return COLOURS[index % COLOURS.length]
 }
 
-/** A line between two objects, with the relation's words on it. */
-function lineOf(from, to, relation, words) {
-  const [[x1, y1], [x2, y2]] = [from, to]
-  const middle = [(x1 + x2) / 2, (y1 + y2) / 2]
-  const line = svg("line", { x1: `${x1}%`, y1: `${y1}%`, x2: `${x2}%`, y2: `${y2}%` }, relation.name)
-  const said = word(middle, words.phrase(relation), "relation")
-  // Side by side, the names may leave no room between them for these words.
-  said.classList.toggle("abreast", Math.abs(x2 - x1) > Math.abs(y2 - y1))
+/**
+ * A line between two objects, with the relation's words on it. Side by side, the names may leave no room between them
+ * for these words: then they stand above the names.
+ *
+ * @param height of the higher name, in pixels
+ */
+function lineOf([x1, y1], [x2, y2], height, name, words) {
+  const line = svg("line", { x1: `${x1}%`, y1: `${y1}%`, x2: `${x2}%`, y2: `${y2}%` }, name)
+  const said = word([(x1 + x2) / 2, (y1 + y2) / 2], words, "relation")
+  const isAbreast = Math.abs(x2 - x1) > Math.abs(y2 - y1)
+  said.style.transform = `translateY(${-WORDS_ABOVE - (isAbreast ? height / 2 : 0)}px)`
   return [line, said]
 }
 

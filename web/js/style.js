@@ -36,8 +36,6 @@ sheet.replaceSync(`
   stroke: var(--comfy-input-bg); stroke-width: 3px; stroke-linejoin: round;
 }
 .spatial-steering .stage text.place { transform: translateY(24px); }
-.spatial-steering .stage text.relation { transform: translateY(-4px); }
-.spatial-steering .stage text.relation.abreast { transform: translateY(-15px); }
 .spatial-steering .stage .area { opacity: 0.18; }
 .spatial-steering .stage .seen { fill: none; stroke-width: 2.5; stroke-dasharray: 4 2; }
 .spatial-steering .chip {
