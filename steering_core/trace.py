@@ -15,15 +15,14 @@ from .detection.look import Look, seen_relations
 from .how_far import how_far
 from .outcomes import BoundSteps, Restarts, UnsteeredStep
 from .presence import Presence
-from .relations import in_words
+from .relations import Relation, in_words
 from .tokens import GroundedRelation, GroundedScene
 from .wording import several
 
 #: Where a steered picture is not as it was to be: what helped most on the miniatures (``benchmarks.second_try``).
-_NEXT = (
-    "to try next: another seed, which put a third of such pictures of the miniatures right, or a learned loss beside "
-    "the centroid loss, which put half of them right"
-)
+_NEXT = "to try next: another seed, which put a third of such pictures of the miniatures right"
+#: No classifier knows places, nor "next to".
+_NEXT_LEARNED = ", or a learned and a presence loss beside the centroid loss, which put half of them right"
 
 
 @dataclass(frozen=True)
@@ -208,8 +207,11 @@ class SteeringRun:
         """
         relations = seen_relations(self.scene, look) if look else []
         seen: list[tuple[str, int | None]] = [(str(one), number) for number, one in enumerate(relations)]
-        if self.entries and not all(all(one.seen) for one in relations if one.seen is not None):
-            seen.append((_NEXT, None))
+        unseen = [number for number, one in enumerate(relations) if not all(one.seen or ())]
+        if self.entries and unseen:
+            kinds = [self.scene.relations[number].relation for number in unseen]
+            learnable = any(isinstance(kind, Relation) and kind.directions for kind in kinds)
+            seen.append((_NEXT + _NEXT_LEARNED * learnable, None))
         stood = [(one.in_words(self.steps), one.number) for one in self.settled()]
         return [*seen, *stood, *((note, None) for note in self._notes())]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -34,8 +35,11 @@ THRESHOLDS = Thresholds(least=0.5, sure=0.995)
 _OWNED = ("'s", "\u2019s")
 #: From here on a guess tells the names of what rules read.
 _LIKELY = 0.5
-#: What stands for a thing that is named elsewhere. "She" and "he" can be whom a prompt is of.
-_NAMELESS = {"it", "its", "they", "them", "their", "him", "his", "her"}
+#: What stands for a thing that is named elsewhere, or names none. "She" and "he" can be whom a prompt is of.
+_NAMELESS = {"it", "its", "they", "them", "their", "him", "his", "her", "i", "me", "you", "we", "us"}
+_NAMELESS |= {"former", "latter", "something", "anything", "everything", "nothing", "none", "nobody", "space"}
+#: Says of what stands around it that it is not so.
+_DENIED = re.compile(r"\b(?:not|never|cannot)\b|n['\u2019]t\b", re.IGNORECASE)
 
 
 def judged(read: Reading, thresholds: Thresholds = THRESHOLDS) -> Scene:
@@ -52,6 +56,8 @@ def judged(read: Reading, thresholds: Thresholds = THRESHOLDS) -> Scene:
     depth = [one for one in kept if isinstance(one, DepthRelation)]
     for guess in sorted(likely.likeliest(thresholds.sure), key=lambda guess: -guess.likelihood):
         added = names.statement_of(guess)
+        if any(str(one) == str(added) for one in (*relations, *depth)):
+            continue  # of two things with one name the network may not tell which
         if isinstance(added, SpatialRelation):
             _insert(relations, added)
         elif isinstance(added, DepthRelation):
@@ -172,8 +178,8 @@ class _Names:
     def statement_of(self, guess: Guess) -> Statement | None:
         """What the network finds, of the phrases that its words belong to.
 
-        Nothing where they name no thing, or where as much or the opposite was said already; also where rules have read
-        another object for the same: then theirs stays.
+        Nothing where they name no thing, where it is said not to be so, or where as much or the opposite was said
+        already; also where rules have read another object for the same: then theirs stays.
         """
         subject = self._span_of(guess.subject)
         object = None if guess.object is None else self._span_of(guess.object)
@@ -184,11 +190,21 @@ class _Names:
             guess.kind, things[0]
         ):
             return None
+        if self._is_denied(guess):
+            return None
         self._note(guess.kind, things)
         self._settle(things[0], subject)
         if object is not None:
             self._settle(things[1], object)
         return said_of(subject, guess.kind, object)
+
+    def _is_denied(self, guess: Guess) -> bool:
+        """Whether "not" stands between two things, or after one thing in what is left of its clause."""
+        start, end = self._likely.words[guess.subject]
+        if guess.object is None:
+            return bool(_DENIED.search(re.split(r"[,.;:\n]", self._prompt[end:], maxsplit=1)[0]))
+        other_start, other_end = self._likely.words[guess.object]
+        return bool(_DENIED.search(self._prompt[min(end, other_end) : max(start, other_start)]))
 
     def _has_object(self, kind: Kind, subject: int) -> bool:
         """Whether something was said of a subject and an object."""

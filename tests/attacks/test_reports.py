@@ -187,8 +187,9 @@ def test_a_picture_that_shows_nothing_of_it_is_not_ticked(server):
     """The attention stands as it should; the picture that is looked at is empty."""
     empty = core_node("EmptyImage", width=128, height=128, batch_size=1, color=0)
     verdict, _ = outcome(server, graph(nothing=empty, **reported(picture=["nothing", 0])))
-    first, second, *_ = verdict.splitlines()
+    first, advice, second, *_ = verdict.splitlines()
     assert first == f"{CROSS} not seen: giraffe above airplane: no giraffe and no airplane"
+    assert advice.startswith("to try next: another seed, ")
     assert second.startswith("attention: giraffe above airplane at the last look")
 
 

@@ -143,6 +143,13 @@ def test_objects_do_not_overlap(page, prompt, count):
             assert _are_apart(a, b)
 
 
+def _abreast(y):
+    """A layout in which two objects stand beside each other, one of them perhaps lower."""
+    named = (("grand piano", 0.7, 0.5), ("teddy bear", 0.35, y))
+    objects = [{"name": name, "occurrence": 0, "x": x, "y": y} for name, x, y in named]
+    return {"objects": objects, "relations": [[0, "right_of", 1]]}
+
+
 def _are_apart(one, other):
     beside = one["x"] + one["width"] <= other["x"] or other["x"] + other["width"] <= one["x"]
     return beside or one["y"] + one["height"] <= other["y"] or other["y"] + other["height"] <= one["y"]
@@ -244,8 +251,10 @@ def test_relations_are_drawn_with_their_words(page):
     assert page.locator(".spatial-steering text.relation").all_text_contents() == ["to the left of"]
 
 
-def test_no_name_lies_on_the_words_of_a_relation(page):
-    _layout(page, "a grand piano to the right of a teddy bear")
+@pytest.mark.parametrize("y", [0.5, 0.58, 0.62, 0.7])
+def test_no_name_lies_on_the_words_of_a_relation(page, y):
+    _layout(page, "a grand piano to the right of a teddy bear, a cat")
+    page.evaluate(f"value => {{ {_NODE}.widgets[0].value = value }}", _abreast(y))
     words = page.locator(".spatial-steering text.relation").bounding_box()
     for name in page.locator(".spatial-steering .chip").all():
         assert _are_apart(words, name.bounding_box()), (words, name.bounding_box())

@@ -142,6 +142,18 @@ def test_pronouns_and_one_thing_alone_are_not_related(read) -> None:
     assert read("a cup of tea", (Relation.ABOVE, "cup", "tea", 0.99)) == ""
 
 
+def test_what_is_said_not_to_be_so_is_not_added(read) -> None:
+    assert read("an apple, it is not near the pear", (Relation.NEAR, "apple", "pear", 0.99)) == ""
+    assert read("an apple and a pear, not red", (Relation.NEAR, "apple", "pear", 0.99)) == "apple next to pear"
+    assert read("a dog, but the cat isn't there, a key", (Place.AT_LEFT, "cat", None, 0.99)) == ""
+    assert read("a dog, but the cat is there, not red", (Place.AT_LEFT, "cat", None, 0.99)) == "cat on the left"
+
+
+def test_of_two_things_with_one_name_the_same_is_said_once(read) -> None:
+    prompt = "a dog, a dog near a cat, a key"
+    assert read(prompt, (Relation.NEAR, "dog", "cat", 0.99)).count("dog next to cat") == 1
+
+
 def test_what_the_network_is_sure_of_needs_no_noun_that_rules_know(read) -> None:
     """Rules take "she" and "one" for nobody, and a reflection for nothing that has a place."""
     prompt = "two cats on a sofa, the black one underneath, she looks up, a reflection in the middle"

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from steering_core.parser import parse
+from steering_core.parser.rules import read_by_rules
 from steering_core.regions import Region, Regions, regions_of
 from steering_core.relations import Place, Relation
 from steering_core.tokens import GroundedRelation, GroundedScene
@@ -27,7 +28,7 @@ def scene(prompt: str) -> GroundedScene:
 
 def related(objects: int, *relations: tuple) -> Regions:
     """The regions of so many objects with relations (subject, relation, object), or (subject, place)."""
-    read = parse(" and ".join(f"a cat {n} on the left" for n in range(objects)))
+    read = read_by_rules(" and ".join(f"a cat {n} on the left" for n in range(objects))).scene
     return regions_of(GroundedScene(read, (), ((),) * objects, tuple(GroundedRelation(*one) for one in relations)))
 
 

@@ -104,7 +104,14 @@ def test_only_a_look_at_the_pictures_gives_a_tick():
     assert not any(line.startswith("to try next: ") for line in rest)
     seen, *rest = run.summary(look_at_pair("ab", "b")).splitlines()
     assert seen == f"{CROSS} seen in 1 of 2 pictures only: a to the left of b; picture 2: no a"
-    assert rest[0].startswith("to try next: another seed, ")
+    assert rest[0].startswith("to try next: another seed, ") and "learned" in rest[0]
+
+
+@pytest.mark.parametrize("relation", [Relation.NEAR, Place.AT_RIGHT])
+def test_a_learned_loss_is_named_only_where_it_may_know_the_relation(relation):
+    run = _placed_run(relation) if isinstance(relation, Place) else steered_run(relation)
+    tried = [line for line in run.summary(look_at_pair("b", "b")).splitlines() if line.startswith("to try next: ")]
+    assert len(tried) == 1 and ("learned" in tried[0]) == isinstance(relation, Place)
 
 
 def test_displacement_is_positive_where_the_relation_holds():

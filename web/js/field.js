@@ -6,10 +6,13 @@ import { make } from "./widget.js"
 
 /** Okabe and Ito's colours, which people with any colour vision tell apart. */
 const COLOURS = ["#56B4E9", "#E69F00", "#009E73", "#CC79A7", "#F0E442", "#D55E00", "#0072B2", "#999999"]
-/** Pixels from a line, or from the names beside it, to the words of a relation. */
-const WORDS_ABOVE = 6
-/** Height of a name of one line, in pixels, for one that is not laid out yet. */
+/** In pixels, the height of a name of one line and of the stage, for what is not laid out yet. */
 const NAME_HEIGHT = 24
+const STAGE_HEIGHT = 200
+/** In pixels, the height of a relation's words, how far they reach below their line, and what is free under them. */
+const WORDS_HEIGHT = 17
+const BELOW_LINE = 4
+const FREE = 2
 
 /**
  * @param onGrab called with an event and the index of the chip that it takes hold of
@@ -63,12 +66,17 @@ export function makeField({ onGrab, onName }) {
     const area = placeOf.has(chosen) ? [areaOf(placeOf.get(chosen), colourOf(chosen))] : []
     const lines = relations.flatMap(([a, name, b]) => {
       const relation = relationNamed(vocabulary, name)
-      const height = Math.max(NAME_HEIGHT, chips[a].offsetHeight, chips[b].offsetHeight)
-      return lineOf(percent[a], percent[b], height, relation.name, words.phrase(relation))
+      return lineOf(percent[a], percent[b], relation.name, words.phrase(relation), heightOf(a, b))
     })
     const stated = [...placeOf].map(([index, place]) => word(percent[index], words.phrase(place), "place"))
     const marks = (seen ?? []).flatMap((point, index) => (point ? [markOf(point, colourOf(index))] : []))
     drawn.replaceChildren(...area, ...marks, ...lines, ...stated)
+  }
+
+  /** Of the higher of two names, in percent of the stage, and of one pixel. */
+  function heightOf(a, b) {
+    const pixel = 100 / (stage.clientHeight || STAGE_HEIGHT)
+    return { name: pixel * Math.max(NAME_HEIGHT, chips[a].offsetHeight, chips[b].offsetHeight), pixel }
   }
 
   /** Lays a picture under the objects, which then stand in its proportions, also while it is not shown. */
@@ -85,17 +93,21 @@ function colourOf(index) {
 }
 
 /**
- * A line between two objects, with the relation's words on it. Side by side, the names may leave no room between them
- * for these words: then they stand above the names.
+ * A line between two objects, with the relation's words on it. Where the names leave no room between them for these
+ * words, from above to below, they stand above the upper name.
  *
- * @param height of the higher name, in pixels
+ * @param height of the higher name and of a pixel, in percent
  */
-function lineOf([x1, y1], [x2, y2], height, name, words) {
+function lineOf([x1, y1], [x2, y2], name, words, height) {
   const line = svg("line", { x1: `${x1}%`, y1: `${y1}%`, x2: `${x2}%`, y2: `${y2}%` }, name)
-  const said = word([(x1 + x2) / 2, (y1 + y2) / 2], words, "relation")
-  const isAbreast = Math.abs(x2 - x1) > Math.abs(y2 - y1)
-  said.style.transform = `translateY(${-WORDS_ABOVE - (isAbreast ? height / 2 : 0)}px)`
-  return [line, said]
+  const hasRoom = Math.abs(y2 - y1) >= height.name + WORDS_HEIGHT * height.pixel
+  const y = hasRoom ? (y1 + y2) / 2 + BELOW_LINE * height.pixel : above(Math.min(y1, y2), height)
+  return [line, word([(x1 + x2) / 2, y], words, "relation")]
+}
+
+/** Where words stand above a name. */
+function above(y, height) {
+  return y - height.name / 2 - (BELOW_LINE + FREE) * height.pixel
 }
 
 /** The part of the picture in which a place is. */
