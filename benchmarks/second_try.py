@@ -1,7 +1,7 @@
 """Where a steered picture came out wrong: how often a second try puts it right, by what is tried.
 
 python -m benchmarks.second_try            both miniatures; see docs/measured.md
-python -m benchmarks.second_try --quick    two prompts, in some minutes on two cores
+python -m benchmarks.second_try --quick    four prompts, in two minutes on two cores
 python -m benchmarks.second_try --json     one object with all rows
 
 The defaults draw prompts of two objects that training never showed together. Those of them with a wrong picture are
@@ -45,7 +45,7 @@ from steering_core.losses import CentroidLoss
 from steering_core.miniature.folder import SHIPPED
 from steering_core.schedule import GUIDANCE, SteeringSchedule
 
-_PROMPTS, _QUICK_PROMPTS = 96, 2
+_PROMPTS, _QUICK_PROMPTS = 96, 4
 #: From a seed to the one that is tried in its place.
 _STRIDE = 1000
 #: What a picture can be at first, and how tables name the share of these that is right after the second try.
