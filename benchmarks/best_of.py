@@ -8,7 +8,7 @@ import torch
 from diffusers import DiffusionPipeline
 from torch import Tensor
 
-from benchmarks.measuring import Sampling
+from benchmarks.measuring import SEED_STRIDE, Sampling
 from steering_core.backends.diffusers import ground_prompt
 from steering_core.evaluation.ranking import score_pictures
 from steering_core.evaluation.runs import Drawn
@@ -16,9 +16,6 @@ from steering_core.evaluation.suites import ScenePrompt
 from steering_core.miniature.look import look_at
 from steering_core.miniature.score import sampled
 from steering_core.tokens import GroundedScene
-
-#: From a seed to the next one that is tried in its place.
-_STRIDE = 1000
 
 
 def best_of(
@@ -28,7 +25,7 @@ def best_of(
     scene = ground_prompt(pipeline, prompt.text)
     tried = []
     for number in range(count):
-        others = [seed + number * _STRIDE for seed in seeds]
+        others = [seed + number * SEED_STRIDE for seed in seeds]
         tried.append(sampled(pipeline, prompt.text, others, None, sampling.steps, sampling.guidance_scale))
     return Drawn(torch.stack([best_picture(scene, torch.stack(candidates)) for candidates in zip(*tried)]))
 

@@ -92,44 +92,47 @@ def ways_of(model: DiffusionPipeline) -> dict[str, ComparedWay]:
     gelu = partial(CentroidLoss, "gelu")
     ways: dict[str, tuple[str, partial[Drawn]]] = {
         UNSTEERED: ("the model by itself", partial(plain)),
-        DEFAULT: ("ours: gelu by latent descent", _by(gelu, SteeringSchedule())),
-        "noise guidance": ("ours, by the other update rule", _by(gelu, SteeringSchedule(GUIDANCE, step_size=_BEND))),
-        "larger steps": ("ours, step size 0.2", _by(gelu, SteeringSchedule(step_size=0.2))),
-        "two moves a step": ("ours, up to two refinements", _by(gelu, SteeringSchedule(refinements=2))),
-        "longer window": ("ours, in the first 50 % of the steps", _by(gelu, SteeringSchedule(end=0.5))),
+        DEFAULT: ("ours: gelu by latent descent", by_loss(gelu, SteeringSchedule())),
+        "noise guidance": (
+            "ours, by the other update rule",
+            by_loss(gelu, SteeringSchedule(GUIDANCE, step_size=_BEND)),
+        ),
+        "larger steps": ("ours, step size 0.2", by_loss(gelu, SteeringSchedule(step_size=0.2))),
+        "two moves a step": ("ours, up to two refinements", by_loss(gelu, SteeringSchedule(refinements=2))),
+        "longer window": ("ours, in the first 50 % of the steps", by_loss(gelu, SteeringSchedule(end=0.5))),
         "best of 2": ("of two seeds, by the detector", partial(best_of, 2)),
         "best of 4": ("of four seeds, by the detector", partial(best_of, 4)),
         "areas": ("core's area conditioning", partial(in_areas)),
         "attend and excite": ("presence by its published settings", partial(steered_by, exciting)),
         "infsplign": (
             "noise guidance by its settings, its weight fitted to the model",
-            _by(
+            by_loss(
                 partial(CentroidLoss, "gelu", orthogonal="l2", standardised=False),
                 SteeringSchedule(GUIDANCE, step_size=_INFSPLIGN_WEIGHT[shape], normalize=False, spread=False, rest=0),
             ),
         ),
         "learn to steer": (
             "the learned loss by its published settings",
-            _by(
+            by_loss(
                 partial(named_loss, "learned", classifier),
                 SteeringSchedule(DESCENT, end=0.5, step_size=5.0, refinements=15, target=7e-5, normalize=False, rest=0),
             ),
         ),
         "bound regions": (
             "ours: objects bound to their regions, and nothing moved",
-            _by(gelu, SteeringSchedule(strength=0.0, bound=_BOUND)),
+            by_loss(gelu, SteeringSchedule(strength=0.0, bound=_BOUND)),
         ),
-        "bound and moved": ("ours, both", _by(gelu, SteeringSchedule(bound=_BOUND))),
+        "bound and moved": ("ours, both", by_loss(gelu, SteeringSchedule(bound=_BOUND))),
         "separation": (
             "Jensen-Shannon separation alone",
-            _by(partial(SeparationLoss, all_layers), SteeringSchedule(GUIDANCE, step_size=_BEND, end=1.0)),
+            by_loss(partial(SeparationLoss, all_layers), SteeringSchedule(GUIDANCE, step_size=_BEND, end=1.0)),
         ),
-        "gelu and separation": ("ours and separation", _by(partial(gelu_and_separation), SteeringSchedule())),
+        "gelu and separation": ("ours and separation", by_loss(partial(gelu_and_separation), SteeringSchedule())),
     }
     return {name: ComparedWay(name, meaning, draw) for name, (meaning, draw) in ways.items()}
 
 
-def _by(make_loss: partial[Any], schedule: SteeringSchedule) -> partial[Drawn]:
+def by_loss(make_loss: partial[Any], schedule: SteeringSchedule) -> partial[Drawn]:
     """Steering with a loss and a schedule."""
     return partial(steered_by, partial(steering_of, make_loss, schedule))
 

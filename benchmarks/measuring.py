@@ -44,6 +44,8 @@ from steering_core.relations import CARDINAL_RELATIONS, Relation
 MEASURED_PROMPTS = 200
 #: Of all prompts.
 PROMPT_SEED = 0
+#: From a seed to the one that is tried in its place, or beside it.
+SEED_STRIDE = 1000
 #: Prompts of pairs that training never shows, for each relation: all that there are.
 _PAIRS_OF_RELATION = 96
 #: Prompts of a suite of chains, and as many again that may be told twice.

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from benchmarks.best_of import best_picture
 from benchmarks.in_comfyui import ComfyUI
+from benchmarks.measuring import SEED_STRIDE
 from benchmarks.named_losses import named_loss
 from benchmarks.ways import LEARNED_LOSSES, learned_schedule
 from steering_core.backends.diffusers import ground_prompt
@@ -36,8 +37,6 @@ COMFYUI_AREAS = "comfyui_areas"
 RENDERED = "rendered"
 #: All, as tables have them: those that are held against others stand first.
 WAYS = (UNSTEERED, OTHER_SEEDS, BEST_OF_2, CENTROID, LEARNED, COMBINED, COMFYUI_AREAS, RENDERED)
-#: From a seed to the one that is tried beside it.
-_STRIDE = 1000
 #: What each miniature's learned loss goes by, with several relations where there is another for these.
 _SEVERAL_OBJECTS = {"miniature": "miniature_several_objects"}
 
@@ -62,7 +61,7 @@ def ways_of(
     unsteered = unsteered_arm(UNSTEERED, pipeline, settings)
     arms = [
         unsteered,
-        Arm(OTHER_SEEDS, {"stride": _STRIDE}, partial(_with_other_seeds, unsteered)),
+        Arm(OTHER_SEEDS, {"stride": SEED_STRIDE}, partial(_with_other_seeds, unsteered)),
         Arm(BEST_OF_2, {"of": [UNSTEERED, OTHER_SEEDS]}, partial(_best_of_2, pipeline, folder)),
         steered_arm(CENTROID, pipeline, settings, CentroidLoss("gelu"), schedule),
         *(
@@ -99,7 +98,7 @@ def _layout(prompt: ScenePrompt, seed: int) -> Layout:
 
 def _with_other_seeds(unsteered: Arm, prompt: ScenePrompt, seeds: Sequence[int]) -> Drawn:
     """Of each seed the picture that is tried beside its own."""
-    return unsteered.draw(prompt, [seed + _STRIDE for seed in seeds])
+    return unsteered.draw(prompt, [seed + SEED_STRIDE for seed in seeds])
 
 
 def _best_of_2(

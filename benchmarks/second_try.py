@@ -13,15 +13,16 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from diffusers import DiffusionPipeline
 
-from benchmarks.compared import ComparedWay, steered_by, steering_of
+from benchmarks.compared import ComparedWay, Draw, by_loss
 from benchmarks.measuring import (
+    SEED_STRIDE,
     Measurement,
     Sampling,
     add_keep_option,
@@ -46,8 +47,6 @@ from steering_core.miniature.folder import SHIPPED
 from steering_core.schedule import GUIDANCE, SteeringSchedule
 
 _PROMPTS, _QUICK_PROMPTS = 96, 4
-#: From a seed to the one that is tried in its place.
-_STRIDE = 1000
 #: What a picture can be at first, and how tables name the share of these that is right after the second try.
 _MISSING, _WRONG, _RIGHT = "object missing", "relation wrong", "right"
 _COLUMNS = {
@@ -68,20 +67,20 @@ def main() -> None:
     add_keep_option(parser)
     options = parser.parse_args()
     numbers = range(_QUICK_PROMPTS if options.quick else options.prompts)
-    default = _steering("default", "as it comes", SteeringSchedule())
     with kept_in(options.keep) as out, drawing_processes(options.jobs) as pool:
         samplings = {name: Sampling(SHIPPED[name]) for name in options.model}
         try:
             firsts = {
-                name: Measurement.of(out / "first", pairs_suite(), numbers, [default], sampling)
+                name: Measurement.of(out / "first", pairs_suite(), numbers, [_DEFAULT], sampling)
                 for name, sampling in samplings.items()
             }
             draw_all(firsts.values(), pool)
-            seconds = {name: _again(out / "second", name, first) for name, first in firsts.items()}
+            before = {name: _wrong(name, first) for name, first in firsts.items()}
+            seconds = {name: _again(out / "second", name, first, before[name]) for name, first in firsts.items()}
         except (ValueError, OSError) as error:
             parser.error(str(error))
         draw_all(seconds.values(), pool)
-        rows = [row for name, second in seconds.items() for row in _rows(name, firsts[name], second)]
+        rows = [row for name, second in seconds.items() for row in _rows(name, list(before[name].values()), second)]
     if options.json:
         print(json.dumps({"rows": rows}, allow_nan=False))
         return
@@ -90,10 +89,9 @@ def main() -> None:
 
 def tries_of(model: str) -> list[ComparedWay]:
     """What an artist can try next, on one of the miniatures."""
-    schedule = SteeringSchedule()
     combined = partial(named_loss, LEARNED_LOSSES["combined"], CLASSIFIERS_DIR / f"{model}.safetensors")
     return [
-        ComparedWay("another seed", "all else as it was", partial(_by_other_seeds)),
+        ComparedWay("another seed", "all else as it was", partial(_by_other_seeds, _DEFAULT.draw)),
         _steering("strength 2", "twice as far in each step", SteeringSchedule(strength=2.0)),
         _steering("two moves a step", "two refinements", SteeringSchedule(refinements=2)),
         _steering("longer", "the first half of the steps", SteeringSchedule(end=0.5)),
@@ -101,41 +99,50 @@ def tries_of(model: str) -> list[ComparedWay]:
         _steering("bound", "objects bound to their regions as well", SteeringSchedule(bound=0.5)),
         _steering("restarts", "up to three, where objects overlap", SteeringSchedule(restarts=3)),
         ComparedWay(
-            "combined loss",
-            LEARNED_LOSSES["combined"],
-            partial(steered_by, partial(steering_of, combined, learned_schedule(schedule))),
+            "combined loss", LEARNED_LOSSES["combined"], by_loss(combined, learned_schedule(SteeringSchedule()))
         ),
     ]
 
 
 def _steering(name: str, meaning: str, schedule: SteeringSchedule) -> ComparedWay:
     """The centroid loss, by a schedule."""
-    return ComparedWay(name, meaning, partial(steered_by, partial(steering_of, partial(CentroidLoss), schedule)))
+    return ComparedWay(name, meaning, by_loss(partial(CentroidLoss), schedule))
 
 
-def _by_other_seeds(model: DiffusionPipeline, prompt: ScenePrompt, sampling: Sampling, seeds: Sequence[int]) -> Drawn:
-    """The defaults, from other noise."""
-    make_steering = partial(steering_of, CentroidLoss, SteeringSchedule())
-    return steered_by(make_steering, model, prompt, sampling, [seed + _STRIDE for seed in seeds])
+_DEFAULT = _steering("default", "as it comes", SteeringSchedule())
 
 
-def _again(out: Path, model: str, first: Measurement[ComparedWay]) -> Measurement[ComparedWay]:
-    """The prompts with a picture that came out wrong, for a second try.
+def _by_other_seeds(
+    draw: Draw, model: DiffusionPipeline, prompt: ScenePrompt, sampling: Sampling, seeds: Sequence[int]
+) -> Drawn:
+    """From other noise."""
+    return draw(model, prompt, sampling, [seed + SEED_STRIDE for seed in seeds])
+
+
+def _wrong(model: str, first: Measurement[ComparedWay]) -> dict[int, list[str]]:
+    """By their numbers the prompts with a picture that came out wrong: what each of their pictures is.
 
     Raises:
-        ValueError: none did.
-        See ``Measurement.of`` besides.
+        ValueError: there is none.
     """
-    (default,), folder = first.ways, first.folder
-    wrong = [
-        prompt
-        for number, prompt in zip(first.numbers, first.prompts)
-        if set(_outcomes(folder, default.name, number)) != {_RIGHT}
-    ]
+    outcomes = {number: _outcomes(first.folder, _DEFAULT.name, number) for number in first.numbers}
+    wrong = {number: pictures for number, pictures in outcomes.items() if set(pictures) != {_RIGHT}}
     if not wrong:
         raise ValueError(f"--prompts: all pictures of {model} came out right. Draw more.")
-    suite = Suite(f"{len(wrong)}_of_{len(first.prompts)}", tuple(wrong), folder.suite.seeds)
-    return Measurement.of(out, suite, range(len(wrong)), tries_of(model), first.sampling)
+    return wrong
+
+
+def _again(
+    out: Path, model: str, first: Measurement[ComparedWay], numbers: Collection[int]
+) -> Measurement[ComparedWay]:
+    """Some of the prompts, for a second try.
+
+    Raises:
+        See ``Measurement.of``.
+    """
+    prompts = tuple(first.folder.suite.prompts[number] for number in numbers)
+    suite = Suite(f"{len(prompts)}_of_{len(first.prompts)}", prompts, first.folder.suite.seeds)
+    return Measurement.of(out, suite, range(len(prompts)), tries_of(model), first.sampling)
 
 
 def _outcomes(folder: EvaluationFolder, arm: str, number: int) -> list[str]:
@@ -144,10 +151,12 @@ def _outcomes(folder: EvaluationFolder, arm: str, number: int) -> list[str]:
     return [_RIGHT if trial.correct else _WRONG if trial.present else _MISSING for trial in trials]
 
 
-def _rows(model: str, first: Measurement[ComparedWay], second: Measurement[ComparedWay]) -> list[dict[str, Any]]:
-    """A row for each try."""
-    (default,), folder = first.ways, first.folder
-    before = [_outcomes(folder, default.name, folder.suite.prompts.index(prompt)) for prompt in second.prompts]
+def _rows(model: str, before: Sequence[Sequence[str]], second: Measurement[ComparedWay]) -> list[dict[str, Any]]:
+    """A row for each try.
+
+    Args:
+        before: what each prompt's pictures were at first.
+    """
     rows = []
     for way in second.ways:
         after = [_outcomes(second.folder, way.name, number) for number in second.numbers]

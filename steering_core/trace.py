@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .detection.look import Look, seen_relations
+from .detection.look import Look, SeenRelation, seen_relations
 from .how_far import how_far
 from .outcomes import BoundSteps, Restarts, UnsteeredStep
 from .presence import Presence
@@ -206,14 +206,17 @@ class SteeringRun:
             look: what was seen in the finished pictures, if anyone looked.
         """
         relations = seen_relations(self.scene, look) if look else []
-        seen: list[tuple[str, int | None]] = [(str(one), number) for number, one in enumerate(relations)]
-        unseen = [number for number, one in enumerate(relations) if not all(one.seen or ())]
-        if self.entries and unseen:
-            kinds = [self.scene.relations[number].relation for number in unseen]
-            learnable = any(isinstance(kind, Relation) and kind.directions for kind in kinds)
-            seen.append((_NEXT + _NEXT_LEARNED * learnable, None))
+        seen = [(str(one), number) for number, one in enumerate(relations)]
+        to_try = [(advice, None) for advice in self._to_try(relations)]
         stood = [(one.in_words(self.steps), one.number) for one in self.settled()]
-        return [*seen, *stood, *((note, None) for note in self._notes())]
+        return [*seen, *to_try, *stood, *((note, None) for note in self._notes())]
+
+    def _to_try(self, relations: Sequence[SeenRelation]) -> list[str]:
+        """What to try next where a relation was steered and is not seen."""
+        kinds = [relation.relation for relation, one in zip(self.scene.relations, relations) if not all(one.seen or ())]
+        if not (self.entries and kinds):
+            return []
+        return [_NEXT + _NEXT_LEARNED * any(isinstance(kind, Relation) and kind.directions for kind in kinds)]
 
     def summary(self, look: Look | None = None) -> str:
         """``lines`` as one text."""

@@ -10,9 +10,11 @@ from typing import NamedTuple, TypeVar
 
 from ..relations import Depth, DepthRelation, Place, Relation, Scene, Span, SpatialRelation, Statement, said_of
 from .likelihood import Guess, Likelihoods, likelihoods
+from .marks import NOT
 from .network import Kind
 from .phrases import Phrase
 from .rules import Reading
+from .words import REFERRING, listed
 
 Stated = TypeVar("Stated", bound=Statement)
 
@@ -36,10 +38,11 @@ _OWNED = ("'s", "\u2019s")
 #: From here on a guess tells the names of what rules read.
 _LIKELY = 0.5
 #: What stands for a thing that is named elsewhere, or names none. "She" and "he" can be whom a prompt is of.
-_NAMELESS = {"it", "its", "they", "them", "their", "him", "his", "her", "i", "me", "you", "we", "us"}
-_NAMELESS |= {"former", "latter", "something", "anything", "everything", "nothing", "none", "nobody", "space"}
+_NAMELESS = (REFERRING - {"she", "he"}) | listed(
+    "i me you we us former latter something anything everything nothing none nobody space"
+)
 #: Says of what stands around it that it is not so.
-_DENIED = re.compile(r"\b(?:not|never|cannot)\b|n['\u2019]t\b", re.IGNORECASE)
+_DENIED = re.compile(rf"\b(?:{NOT}|cannot)\b", re.IGNORECASE)
 
 
 def judged(read: Reading, thresholds: Thresholds = THRESHOLDS) -> Scene:

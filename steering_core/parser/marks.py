@@ -47,9 +47,10 @@ _WORDINGS = (
     rf"(?:{'|'.join(sorted(ATTENDING))}) by(?= (?:an?|the|his|her|its|their) )",
     rf"{_END} of|{_UPRIGHT}(?: of)?|at the foot of(?! (?:the|an?|his|her) (?:\w+ )?(?:bed|page|table))",
 )
-_NOT = r"(?:not|never|no longer|\w+n['’]t)"
+#: Says of what it stands before that it is not so.
+NOT = r"(?:not|never|no longer|\w+n['’]t)"
 _IDIOMS = (
-    rf"{_NOT} {_SOFTLY}(?:{'|'.join(_WORDINGS)}|{_BEFORE}|on)",
+    rf"{NOT} {_SOFTLY}(?:{'|'.join(_WORDINGS)}|{_BEFORE}|on)",
     r"(?:from )?(?:left to right|right to left|top to bottom|bottom to top)",
     r"over (?:twenty|thirty|forty|fifty|sixty|seventy|eighty|ninety)",
     r"from behind(?! (?:an?|the|his|her|its|their|it|him|them)(?!\S))|left behind",

@@ -65,8 +65,8 @@ export function makeField({ onGrab, onName }) {
     })
     const area = placeOf.has(chosen) ? [areaOf(placeOf.get(chosen), colourOf(chosen))] : []
     const lines = relations.flatMap(([a, name, b]) => {
-      const relation = relationNamed(vocabulary, name)
-      return lineOf(percent[a], percent[b], relation.name, words.phrase(relation), heightOf(a, b))
+      const said = words.phrase(relationNamed(vocabulary, name))
+      return lineOf(percent[a], percent[b], name, said, heightOf(a, b))
     })
     const stated = [...placeOf].map(([index, place]) => word(percent[index], words.phrase(place), "place"))
     const marks = (seen ?? []).flatMap((point, index) => (point ? [markOf(point, colourOf(index))] : []))
