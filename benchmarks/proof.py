@@ -3,11 +3,13 @@
 torchrun --nproc-per-node 2 -m benchmarks.proof --out DIR --minutes 30
 python -m benchmarks.proof --out DIR --comfyui http://127.0.0.1:8188    core's area conditioning too, in a ComfyUI
 python -m benchmarks.proof --out DIR --minutes 0 --page docs/proof.md   nothing is drawn, and the page is written
+python -m benchmarks.proof … --records benchmarks/proof_records         of what is kept there nothing is drawn again
 
 The whole are 384 prompts of pairs that training never shows, 616 of others, and 300 of each kind with several
 relations, with four seeds each. Pictures are kept in DIR as ``steer evaluate`` keeps them: a session goes on where the
-last one stopped, in turns of four prompts of every kind, and several add up. The page is of the prompts that all ways
-have drawn.
+last one stopped, in turns of four prompts of every kind, and several add up. What a detector saw in them is kept with
+--records as well, so that sessions add up where the pictures are gone. The page is of the prompts that all ways have
+drawn.
 """
 
 from __future__ import annotations
@@ -22,6 +24,7 @@ from accelerate import PartialState
 from benchmarks.in_comfyui import ComfyUI
 from benchmarks.measuring import draw_and_look, miniature_settings
 from benchmarks.proof_page import page
+from benchmarks.proof_records import Records, read_records, save_records, with_drawn
 from benchmarks.proof_ways import ways_of
 from steering_core.backends.diffusers import load_pipeline
 from steering_core.backends.diffusers.arms import sampling_of
@@ -55,6 +58,7 @@ def main() -> None:
     parser.add_argument("--several", type=whole(0, _SEVERAL), default=_SEVERAL, help="of a kind with several relations")
     parser.add_argument("--minutes", type=number(0, 100_000), help="begin nothing after so long (default: go on)")
     parser.add_argument("--comfyui", metavar="URL", help="a running ComfyUI with this pack, for core's areas")
+    parser.add_argument("--records", type=Path, metavar="DIR", help="what was seen in pictures, read and added to")
     parser.add_argument("--page", type=Path, metavar="FILE", help="Markdown to write (default: printed)")
     options = parser.parse_args()
     try:
@@ -62,20 +66,26 @@ def main() -> None:
             check_place(options.page)
         comfyui = ComfyUI(options.comfyui) if options.comfyui else None
         folders = dict(_opened(options.out, options.model, options.suite, comfyui))
+        known = {key: _known(options.records, key, *opened) for key, opened in folders.items()}
     except (ValueError, OSError) as error:
         parser.error(str(error))
     state = PartialState(cpu=True)
     deadline = time.monotonic() + 60 * (float("inf") if options.minutes is None else options.minutes)
     limits = {name: options.several if name in CHAINS else options.prompts for name in options.suite}
-    for turn in list(_turns(folders, limits))[state.process_index :: state.num_processes]:
-        _take(*turn, deadline)
+    for key, numbers in list(_turns(folders, limits))[state.process_index :: state.num_processes]:
+        _take(*folders[key], numbers, known[key], deadline)
     state.wait_for_everyone()
-    if state.is_main_process:
-        told = page({key: folder for key, (folder, _) in folders.items()})
-        if options.page:
-            save_text(told, options.page)
-        else:
-            print(told)
+    if not state.is_main_process:
+        return
+    for key, (folder, arms) in folders.items():
+        known[key] = with_drawn(known[key], folder, [arm.name for arm in arms])
+        if options.records:
+            save_records(known[key], _records_file(options.records, key))
+    told = page({key: folder for key, (folder, _) in folders.items()}, known)
+    if options.page:
+        save_text(told, options.page)
+    else:
+        print(told)
 
 
 def suites() -> dict[str, Suite]:
@@ -113,26 +123,41 @@ def _opened(
             yield (model, kind), (folder, arms)
 
 
+def _known(records: Path | None, key: tuple[str, str], folder: EvaluationFolder, arms: Sequence[Arm]) -> Records:
+    """What was kept of a kind of prompts; nothing without a folder of records.
+
+    Raises:
+        ValueError, OSError: as ``read_records``.
+    """
+    return read_records(_records_file(records, key), folder, [arm.name for arm in arms]) if records else {}
+
+
+def _records_file(records: Path, key: tuple[str, str]) -> Path:
+    model, kind = key
+    return records / model / f"{kind}.csv"
+
+
 def _turns(
     folders: Mapping[tuple[str, str], tuple[EvaluationFolder, list[Arm]]], limits: Mapping[str, int]
-) -> Iterator[tuple[EvaluationFolder, Sequence[Arm], range]]:
+) -> Iterator[tuple[tuple[str, str], range]]:
     """A few prompts of every kind on every miniature, then the next few, so that all get on alike."""
     kinds = list(limits)
     of_kinds = sorted(folders.items(), key=lambda one: kinds.index(one[0][1]))
     for first in range(0, max(limits.values()), _TURN):
-        for (_, kind), (folder, arms) in of_kinds:
-            last = min(first + _TURN, limits[kind], len(folder.suite.prompts))
+        for key, (folder, _) in of_kinds:
+            last = min(first + _TURN, limits[key[1]], len(folder.suite.prompts))
             if first < last:
-                yield folder, arms, range(first, last)
+                yield key, range(first, last)
 
 
-def _take(folder: EvaluationFolder, arms: Sequence[Arm], numbers: range, deadline: float) -> None:
-    """Draw prompts in all ways and look at the pictures, unless it is too late."""
+def _take(folder: EvaluationFolder, arms: Sequence[Arm], numbers: range, known: Records, deadline: float) -> None:
+    """Draw prompts in all ways and look at the pictures, where that is not known, unless it is too late."""
     for at in numbers:
         for arm in arms:
             if time.monotonic() >= deadline:
                 return
-            draw_and_look(folder, arm, at)
+            if (arm.name, at) not in known:
+                draw_and_look(folder, arm, at)
 
 
 if __name__ == "__main__":

@@ -5,15 +5,17 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
+from benchmarks.proof_records import Record, Records
 from benchmarks.proof_ways import BEST_OF_2, CENTROID, COMBINED, LEARNED, OTHER_SEEDS, RENDERED, UNSTEERED, WAYS
 from steering_core.backends.diffusers import load_pipeline
 from steering_core.evaluation.encoders import AutoencoderEncoder
-from steering_core.evaluation.results import RULES, VISOR, ArmResult, arm_results, prompt_counts
+from steering_core.evaluation.results import RULES, VISOR, PromptCounts, arm_results, figures
 from steering_core.evaluation.runs import EvaluationFolder
-from steering_core.evaluation.statistics import Estimate, estimate, wilson_interval
+from steering_core.evaluation.statistics import Estimate, difference, estimate, wilson_interval
 from steering_core.evaluation.tables import markdown_table, percent, points
 from steering_core.evaluation.variety import Moments, frechet_distance
 from steering_core.miniature.folder import SHIPPED
@@ -54,72 +56,92 @@ No detector but the miniatures' was run with its real weights: none could be dow
 the transformers library were run at reduced size, with random weights, on rendered scenes, for the form of their
 answers (`tests/unit/test_generated.py`, `tests/unit/test_segmenter.py`)."""
 
-#: The folders of an evaluation, by the miniature's name and the kind of prompts.
+#: The folders of an evaluation, and what is known of their pictures, by the miniature's name and the kind of prompts.
 Folders = Mapping[tuple[str, str], EvaluationFolder]
+Known = Mapping[tuple[str, str], Records]
 
 
-def page(folders: Folders) -> str:
-    """The page."""
+def page(folders: Folders, known: Known) -> str:
+    """The page: figures of what is known, and of the pictures that are in the folders their variety."""
     parts = [_INTRODUCTION]
     for model, of_model in itertools.groupby(folders, key=lambda key: key[0]):
         kinds = [kind for _, kind in of_model]
         parts.append(f"## {model}")
         for kind in kinds:
-            parts += _of_kind(folders[model, kind], kind)
+            parts += _of_kind(known[model, kind], kind, len(folders[model, kind].suite.prompts))
         parts += _variety(model, [folders[model, kind] for kind in kinds if kind.endswith("_pairs")])
     return "\n\n".join(parts) + "\n"
 
 
-def _of_kind(folder: EvaluationFolder, kind: str) -> Iterator[str]:
+@dataclass(frozen=True)
+class _Drawn:
+    """Some prompts, drawn in a way.
+
+    Attributes:
+        counts: of each prompt.
+        seconds: of the processor, of all.
+    """
+
+    counts: Sequence[PromptCounts]
+    seconds: float
+
+    @property
+    def right(self) -> list[int]:
+        """How many pictures of each prompt."""
+        return [one.correct for one in self.counts]
+
+    @property
+    def pictures(self) -> list[int]:
+        """How many there are of each prompt."""
+        return [one.pictures for one in self.counts]
+
+
+def _of_kind(records: Records, kind: str, whole: int) -> Iterator[str]:
     """Title and tables of a kind of prompts; one line where no prompt was drawn in all ways."""
-    ways, numbers = _complete(folder)
-    yield f"### {kind.replace('_', ' ')}: {len(numbers)} of {len(folder.suite.prompts)} prompts"
+    ways = [way for way in WAYS if any(way == its for its, _ in records)]
+    numbers = [at for at in range(whole) if ways and all((way, at) in records for way in ways)]
+    yield f"### {kind.replace('_', ' ')}: {len(numbers)} of {whole} prompts"
     if not numbers:
         return
-    results = {result.name: result for result in arm_results(folder, ways, RULES[VISOR], numbers)}
-    yield markdown_table(_HEAD, [_row(result, results) for result in results.values()])
-    rows = [_steered_row(folder, results[way], results, numbers) for way in _STEERED]
-    yield markdown_table(_HEAD_OF_STEERED, rows)
+    drawn = {way: _drawn([records[way, at] for at in numbers]) for way in ways}
+    yield markdown_table(_HEAD, [_row(way, drawn) for way in ways])
+    yield markdown_table(_HEAD_OF_STEERED, [_steered_row(way, drawn) for way in _STEERED])
 
 
-def _complete(folder: EvaluationFolder) -> tuple[list[str], list[int]]:
-    """The ways that were begun, and the prompts that all of them have drawn and a detector has looked at."""
-    ways = [way for way in WAYS if folder.has(way)]
-    every = range(len(folder.suite.prompts))
-    return ways, [at for at in every if all(folder.is_looked_at(way, at) for way in ways)]
+def _drawn(records: Sequence[Record]) -> _Drawn:
+    return _Drawn([one.counts for one in records], sum(one.seconds for one in records))
 
 
-def _row(result: ArmResult, results: Mapping[str, ArmResult]) -> list[str]:
-    shares = (result.all.oa, result.all.visor_cond, result.all.visor_uncond, result.all.visor_n[-1])
-    gain = "" if result.gain is None or result.name == RENDERED else points(result.gain)
-    return [_told(result.name), str(result.all.pictures), *map(percent, shares), gain, _time(result, results)]
+def _row(way: str, drawn: Mapping[str, _Drawn]) -> list[str]:
+    ours, unsteered = drawn[way], drawn[UNSTEERED]
+    told = figures(ours.counts)
+    gain = ""
+    if way not in (UNSTEERED, RENDERED):
+        gain = points(difference(unsteered.right, ours.right, ours.pictures))
+    shares = (told.oa, told.visor_cond, told.visor_uncond, told.visor_n[-1])
+    return [_told(way), str(told.pictures), *map(percent, shares), gain, _time(way, drawn)]
 
 
-def _time(result: ArmResult, results: Mapping[str, ArmResult]) -> str:
+def _time(way: str, drawn: Mapping[str, _Drawn]) -> str:
     """Over unsteered; of what a ComfyUI draws and of what is rendered nothing is told."""
-    if result.name not in (UNSTEERED, OTHER_SEEDS, BEST_OF_2, *_STEERED):
+    if way not in (UNSTEERED, OTHER_SEEDS, BEST_OF_2, *_STEERED):
         return ""
-    return f"{_seconds(result, results) / results[UNSTEERED].cost.seconds:.2f} ×"
+    return f"{_seconds(way, drawn) / drawn[UNSTEERED].seconds:.2f} ×"
 
 
-def _seconds(result: ArmResult, results: Mapping[str, ArmResult]) -> float:
-    """Of a picture; the best of two takes both, and to choose."""
-    beside = (UNSTEERED, OTHER_SEEDS) if result.name == BEST_OF_2 else ()
-    return result.cost.seconds + sum(results[way].cost.seconds for way in beside)
+def _seconds(way: str, drawn: Mapping[str, _Drawn]) -> float:
+    """Of all pictures; the best of two takes both, and to choose."""
+    beside = (UNSTEERED, OTHER_SEEDS) if way == BEST_OF_2 else ()
+    return sum(drawn[one].seconds for one in (way, *beside))
 
 
-def _steered_row(
-    folder: EvaluationFolder, result: ArmResult, results: Mapping[str, ArmResult], numbers: Sequence[int]
-) -> list[str]:
+def _steered_row(way: str, drawn: Mapping[str, _Drawn]) -> list[str]:
     """A way beside the best of as many seeds as its time pays for."""
-    of_ways = [
-        [prompt_counts(folder, way, at, RULES[VISOR]) for at in numbers] for way in (UNSTEERED, BEST_OF_2, result.name)
-    ]
-    one, two = results[UNSTEERED].cost.seconds, _seconds(results[BEST_OF_2], results)
-    paid = (result.cost.seconds - one) / (two - one)
-    first, best, steered = ([counts.correct for counts in of_way] for of_way in of_ways)
-    of_seeds, more = in_equal_time(paid, first, best, steered, of_ways[0][0].pictures)
-    return [_told(result.name), percent(of_seeds), points(more)]
+    one, two = drawn[UNSTEERED].seconds, _seconds(BEST_OF_2, drawn)
+    paid = (drawn[way].seconds - one) / (two - one)
+    first, best, steered = (drawn[of].right for of in (UNSTEERED, BEST_OF_2, way))
+    of_seeds, more = in_equal_time(paid, first, best, steered, drawn[way].pictures[0])
+    return [_told(way), percent(of_seeds), points(more)]
 
 
 def in_equal_time(
@@ -152,8 +174,7 @@ def in_equal_time(
 
 def _variety(model: str, folders: Sequence[EvaluationFolder]) -> Iterator[str]:
     """What steering costs in variety, over all pairs of a miniature; nothing where too few are drawn."""
-    complete = [(folder, *_complete(folder)) for folder in folders]
-    complete = [(folder, ways, numbers) for folder, ways, numbers in complete if numbers]
+    complete = [(folder, ways, numbers) for folder, ways, numbers in map(_complete, folders) if numbers]
     pictures = sum(len(folder.suite.seeds) * len(numbers) for folder, _, numbers in complete)
     if pictures < _LEAST_PICTURES:
         return
@@ -173,6 +194,13 @@ def _variety(model: str, folders: Sequence[EvaluationFolder]) -> Iterator[str]:
         rows.append([_told(way), *(f"{value:.3f}" for value in numbers)])
     yield f"### Variety, {pictures} pictures a way of all pairs"
     yield markdown_table(_HEAD_OF_VARIETY, rows)
+
+
+def _complete(folder: EvaluationFolder) -> tuple[EvaluationFolder, list[str], list[int]]:
+    """A folder, the ways that were begun in it, and the prompts whose pictures are there in all of them."""
+    ways = [way for way in WAYS if folder.has(way)]
+    every = range(len(folder.suite.prompts))
+    return folder, ways, [at for at in every if all(folder.is_looked_at(way, at) for way in ways)]
 
 
 def _told(way: str) -> str:

@@ -20,6 +20,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import asdict, astuple, dataclass, fields
 from functools import partial
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -270,6 +271,15 @@ class EvaluationFolder:
     def has(self, arm: str) -> bool:
         """Whether an arm was claimed."""
         return (self._arm(arm) / "arm.json").exists()
+
+    def settings_of(self, arm: str) -> str:
+        """A short name for all that an arm's findings were claimed to depend on: 12 hexadecimal digits.
+
+        Raises:
+            OSError: arm or detector were not claimed, or the files cannot be read.
+        """
+        files = (self.folder / "run.json", self._arm(arm) / "arm.json", self._arm(arm) / "detector.json")
+        return sha256(b"".join(file.read_bytes() for file in files)).hexdigest()[:12]
 
     def is_looked_at(self, arm: str, number: int) -> bool:
         """Whether a detector has looked at all pictures of a prompt."""

@@ -118,6 +118,49 @@ def test_sessions_add_up_and_the_page_is_of_what_all_ways_have_drawn(one_prompt,
     assert "### unseen pairs: 1 of 384 prompts" in page.read_text()
 
 
+def test_what_was_seen_is_known_where_the_pictures_are_gone(one_prompt, tmp_path, monkeypatch):
+    """The page is the same, nothing is drawn again but what is not known, and that is added."""
+    monkeypatch.setattr(proof, "miniature_settings", partial(miniature_settings, steps=2))
+    out, records, page = tmp_path / "out", tmp_path / "records", tmp_path / "page.md"
+    shutil.copytree(one_prompt, out)
+    monkeypatch.setattr(proof, "draw_and_look", None)  # not called
+    run(monkeypatch, "--out", str(out), "--minutes", "0", "--records", str(records), "--page", str(page))
+    told, kept = page.read_text(), (records / "miniature" / "unseen_pairs.csv").read_text()
+    assert told == one_prompt.with_name("page.md").read_text() and len(kept.splitlines()) == 1 + 7
+
+    shutil.rmtree(out)
+    again = "--prompts", "1", "--several", "0", "--records", str(records), "--page", str(page)
+    run(monkeypatch, "--out", str(out), *again)
+    assert page.read_text() == told and not list(out.rglob("*.png"))
+
+    monkeypatch.undo()
+    monkeypatch.setattr(proof, "miniature_settings", partial(miniature_settings, steps=2))
+    without = [line for line in kept.splitlines(keepends=True) if RENDERED not in line]
+    (records / "miniature" / "unseen_pairs.csv").write_text("".join(without))
+    run(monkeypatch, "--out", str(out), *again)
+    assert page.read_text() == told and len(list(out.rglob("*.png"))) == 4
+    assert len((records / "miniature" / "unseen_pairs.csv").read_text().splitlines()) == 1 + 7
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("0,unsteered,1111,0110,4.25,0123456789ab", "'unsteered' was drawn with other settings or weights"),
+        ("0,unsteered,111,011,4.25,0123456789ab", "of 4 pictures was expected"),
+        ("0,unsteered,1111,0110,soon,0123456789ab", "of 4 pictures was expected"),
+        ("", "of 4 pictures was expected"),
+    ],
+)
+def test_records_that_do_not_fit_are_refused(line, message, tmp_path, monkeypatch, capsys):
+    file = tmp_path / "records" / "miniature" / "unseen_pairs.csv"
+    file.parent.mkdir(parents=True)
+    file.write_text(f"number,way,present,right,seconds,settings\n{line}\n")
+    with pytest.raises(SystemExit):
+        run(monkeypatch, "--out", str(tmp_path / "out"), "--minutes", "0", "--records", str(file.parent.parent))
+    told = capsys.readouterr().err
+    assert f"{file}, line 2: " in told and message in told
+
+
 def test_other_settings_are_noticed(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(proof, "miniature_settings", partial(miniature_settings, steps=2))
     run(monkeypatch, "--out", str(tmp_path), "--prompts", "1", "--several", "0")
