@@ -43,7 +43,7 @@ _BOUND = 0.5
 #: Of InfSplign's gradient, on Stable Diffusion 1.4 and at 500 steps; by the miniature's shape what served best of
 #: others on other prompts, since 1,000 leaves no object in the first one's pictures.
 _INFSPLIGN_WEIGHT = {"miniature": 100.0, "flux_miniature": 1000.0}
-#: Of the predicted noise's scale, what noise guidance bent by default when all ways were measured.
+#: By how much of the predicted noise's scale separation bends: what noise guidance did by default then.
 _BEND = 0.5
 #: Beside the centroid loss, which is to keep its say.
 _SEPARATION = 0.5
@@ -95,7 +95,7 @@ def ways_of(model: DiffusionPipeline) -> dict[str, ComparedWay]:
         DEFAULT: ("ours: gelu by latent descent", by_loss(gelu, SteeringSchedule())),
         "noise guidance": (
             "ours, by the other update rule",
-            by_loss(gelu, SteeringSchedule(GUIDANCE, step_size=_BEND)),
+            by_loss(gelu, SteeringSchedule(GUIDANCE)),
         ),
         "larger steps": ("ours, step size 0.2", by_loss(gelu, SteeringSchedule(step_size=0.2))),
         "two moves a step": ("ours, up to two refinements", by_loss(gelu, SteeringSchedule(refinements=2))),

@@ -30,7 +30,7 @@ from .networks import (
     build_text_encoder,
     build_transformer,
 )
-from .optimise import muon, optimise, plateau
+from .optimise import Course, muon, optimise, plateau
 from .pictures import (
     PictureSettings,
     encode_pictures,
@@ -210,13 +210,10 @@ def _train(
         ),
         _Batches(settings, pipeline.tokenizer, pipeline.tokenizer_2),
         loss_of,
-        settings.denoiser_steps,
-        settings.denoiser_rate,
+        Course(settings.denoiser_steps, settings.denoiser_rate, plateau, muon),
         work_dir,
         device,
         partial(draw_sheet, pipeline, settings.seed, work_dir),
-        plateau,
-        muon,
     )
 
 

@@ -30,7 +30,7 @@ from ..files import only_writer, save_text
 from .captions import caption
 from .export import check_replaceable, export
 from .networks import CONTEXT_LENGTH, build_autoencoder, build_scheduler, build_text_encoder, build_unet
-from .optimise import WRITER, optimise
+from .optimise import WRITER, Course, optimise
 from .pictures import (
     PictureSettings,
     encode_pictures,
@@ -174,8 +174,7 @@ def _train_autoencoder(settings: TrainingSettings, work_dir: Path, device: str) 
         nn.ModuleDict({"autoencoder": autoencoder}),
         batches,
         loss_of,
-        settings.autoencoder_steps,
-        settings.autoencoder_rate,
+        Course(settings.autoencoder_steps, settings.autoencoder_rate),
         work_dir,
         device,
         sheet,
@@ -244,8 +243,7 @@ def _train_denoiser(
         nn.ModuleDict({"unet": unet, "text_encoder": text_encoder}),
         _DenoiserBatches(settings, pipeline.tokenizer),
         loss_of,
-        settings.denoiser_steps,
-        settings.denoiser_rate,
+        Course(settings.denoiser_steps, settings.denoiser_rate),
         work_dir,
         device,
         partial(draw_sheet, pipeline, settings.seed, work_dir),

@@ -13,7 +13,8 @@ from .likelihood import Guess, Likelihoods, likelihoods
 from .marks import NOT
 from .network import Kind
 from .phrases import Phrase
-from .rules import Reading
+from .rules import ReadByRules
+from .sentences import unwanted
 from .words import REFERRING, listed
 
 Stated = TypeVar("Stated", bound=Statement)
@@ -45,7 +46,7 @@ _NAMELESS = (REFERRING - {"she", "he"}) | listed(
 _DENIED = re.compile(rf"\b(?:{NOT}|cannot)\b", re.IGNORECASE)
 
 
-def judged(read: Reading, thresholds: Thresholds = THRESHOLDS) -> Scene:
+def judged(read: ReadByRules, thresholds: Thresholds = THRESHOLDS) -> Scene:
     """A scene that rules read, without what the network finds unlikely, and with what it is sure of besides.
 
     A plain prompt the rules read without a fault; so nothing of it is judged.
@@ -84,8 +85,9 @@ _Things = tuple[int, int | None]
 class _Names:
     """Which words of a prompt name one thing, "a cup of tea" is either's, and what was said of which."""
 
-    def __init__(self, read: Reading, likely: Likelihoods):
+    def __init__(self, read: ReadByRules, likely: Likelihoods):
         self._prompt, self._likely = read.scene.prompt, likely
+        self._unwanted = list(unwanted(self._prompt))
         self._thing_of = list(range(len(likely.words)))  #: of each word the number of its thing
         self._phrases: dict[int, Phrase] = {}  #: of each word its phrase
         for segment in read.segments:
@@ -218,7 +220,8 @@ class _Names:
         start, end = self._likely.words[word]
         text, phrase = self._prompt[start:end].lower(), self._phrases.get(word)
         owns = text.endswith(_OWNED)
-        if text in _NAMELESS or (phrase and phrase.is_absent):
+        is_unwanted = any(first <= start < last for first, last in self._unwanted)
+        if text in _NAMELESS or is_unwanted or (phrase and phrase.is_absent):
             return None
         thing = self._thing_of[word]
         if thing in self._settled:

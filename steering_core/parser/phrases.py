@@ -16,6 +16,8 @@ from .words import COORDINATORS, COUNTS, CREATURES, DETERMINERS, PREPOSITIONS, P
 _LONGEST_NAME = 80
 #: What names nothing, whatever its tag.
 _NAMELESS = (PREPOSITIONS | COORDINATORS | BEING) - {"up"}
+#: The noun of a phrase that names what is not there.
+NOTHING = "nothing"
 #: How many of several: "one of the dogs".
 _SOME = COUNTS | {"one", "each"}
 _END = Word("", 0, 0)
@@ -57,8 +59,8 @@ class Phrase(NamedTuple):
 
     @property
     def is_absent(self) -> bool:
-        """Whether it names what is not to be there: "no cars"."""
-        return self.span.text[:3].lower() == "no "
+        """Whether it names what is not to be there: "no cars", "none of the cars"."""
+        return self.noun == NOTHING
 
 
 def is_creature(phrase: Phrase) -> bool:
@@ -85,7 +87,7 @@ def phrases_of(prompt: str, words: Sequence[Word]) -> tuple[list[Phrase], tuple[
                 joints.append(Joint(nouns[0].text, is_verb=False))  # "stands guard"
             elif not lettering:
                 nouns = _unqualified(prompt, nouns)
-                noun = "nothing" if nouns[0].text == "no" else nouns[-1].text
+                noun = NOTHING if nouns[0].text == "no" or _is_of_none(phrases, joints) else nouns[-1].text
                 phrases.append(Phrase(_span(prompt, nouns), noun, tuple(joints), bool(determiner)))
                 joints = []
             nouns = []
@@ -103,7 +105,7 @@ def phrases_of(prompt: str, words: Sequence[Word]) -> tuple[list[Phrase], tuple[
 
 def _role(word: Word, *, inside: bool) -> str:
     """``noun`` (part of a phrase, that has words if ``inside``), ``determiner`` or ``joint``."""
-    if word.text in PRONOUNS or (word.text == "her" and word.tag not in (BEGINS, GOES_ON)):
+    if word.text in PRONOUNS | {NOTHING} or (word.text == "her" and word.tag not in (BEGINS, GOES_ON)):
         return "noun"
     if inside and word.text in ("one", "ones"):
         return "noun"
@@ -116,6 +118,11 @@ def _role(word: Word, *, inside: bool) -> str:
     if word.text in DETERMINERS or (not inside and word.text.isdigit()):
         return "determiner"
     return "noun"
+
+
+def _is_of_none(phrases: Sequence[Phrase], joints: Sequence[Joint]) -> bool:
+    """Whether the last of these phrases is "none", of what follows."""
+    return bool(phrases) and phrases[-1].noun == "none" and joints == ["of"]
 
 
 def _is_lettering(prompt: str, words: Sequence[Word]) -> bool:

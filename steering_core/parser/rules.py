@@ -33,7 +33,7 @@ from .words import FRAMES, LINKS, OWNERS, PERCHES, REFERRING
 _PLAIN = LINKS | {",", "of", "with", "is", "are"}
 
 
-class Reading(NamedTuple):
+class ReadByRules(NamedTuple):
     """What rules read in a prompt.
 
     Attributes:
@@ -65,10 +65,10 @@ class Reading(NamedTuple):
         )
 
 
-def read_by_rules(prompt: str) -> Reading:
+def read_by_rules(prompt: str) -> ReadByRules:
     """Find what a prompt states of the places of things, in time linear in its length.
 
-    Reading rules:
+    ReadByRules rules:
 
     - A sentence ends at ``. ! ? ;``, an empty line, a point of a list or ``BREAK``; other line breaks are commas.
     - The subject is the head of its phrase: in "a cat in a box above a table" the cat. A photo "of"
@@ -114,7 +114,7 @@ def read_by_rules(prompt: str) -> Reading:
     relations = [stated for stated in found if isinstance(stated, SpatialRelation)]
     depth = tuple(stated for stated in found if isinstance(stated, DepthRelation))
     scene = Scene(prompt, tuple(without_contradictions(relations)), depth)
-    return Reading(scene, tuple(found), tuple(segments))
+    return ReadByRules(scene, tuple(found), tuple(segments))
 
 
 class _Sentence:

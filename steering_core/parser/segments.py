@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from .kinds import is_adverb
 from .marks import Mark, Word, read_marks
-from .phrases import Joint, Phrase, phrases_of
+from .phrases import NOTHING, Joint, Phrase, phrases_of
 from .tagger import OTHER, VERB
 from .verbs import COPULAS, INTRANSITIVES, INTRANSITIVES_OF_ONE, PARTICLES, PERCHED, POSTURES, SEATED
 from .words import (
@@ -141,7 +141,7 @@ def _segment(phrases: Sequence[Phrase], tail: tuple[Joint, ...], known: Sequence
         begins_clause = begins_clause or any(joint.is_verb for joint in phrase.joints)
         if after_head:
             if phrase.noun in _PRONOUNS:
-                phrase = known[-1]._replace(joints=phrase.joints) if known else phrase._replace(noun="nothing")
+                phrase = known[-1]._replace(joints=phrase.joints) if known else phrase._replace(noun=NOTHING)
             phrase = phrase._replace(begins_clause=begins_clause)
             if yields:
                 shown = heads.pop()

@@ -39,6 +39,13 @@ _LETTERING = re.compile(
     r"|logo|masthead|lettering|name):?\s{1,3}([\"\u201c][^\"\u201c\u201d\n]{0,200}[\"\u201d])",
     re.IGNORECASE,
 )
+#: What is not to be drawn, or where nothing is to be, up to the next pause.
+_UNWANTED = re.compile(
+    r"(?:^|[.;,:!\n(]|\b(?:and|but|please))[^\S\n]*\b(?P<unwanted>(?:avoid|exclude|omit|never"
+    r"|(?:do not|don['’]t) (?:add|draw|give|have|include|leave|let|make|place|put|show|use)"
+    r"|leav(?:e|ing) (?:\w+ ){0,3}?(?:space|room|gap))\b[^.;,:!\n]*)",
+    re.IGNORECASE,
+)
 #: Of "{a|b}" all but the last: one of them will stand there, and only one is read.
 _ALTERNATIVES = re.compile(r"(?<=\{)(?:[^{}|]*\|)+(?=[^{}|]*\})")
 _CONTRACTED = re.compile("(there|here|who|that|it|he|she)['’]s", re.IGNORECASE)
@@ -64,6 +71,11 @@ def last_alternatives(prompt: str) -> str:
     return _ALTERNATIVES.sub(_blank, prompt)
 
 
+def unwanted(prompt: str) -> Iterator[tuple[int, int]]:
+    """From where to where a prompt says what is not to be drawn: "avoid text at the bottom"."""
+    yield from (match.span("unwanted") for match in _UNWANTED.finditer(prompt))
+
+
 def _blank(match: re.Match[str]) -> str:
     return " " * len(match.group())
 
@@ -73,6 +85,8 @@ def split_into_sentences(prompt: str) -> Iterator[list[Word]]:
     words: list[Word] = []
     prompt = _ABREAST.sub(_blank, last_alternatives(prompt))
     prompt = _LETTERING.sub(lambda match: match.group()[: -len(match[1])] + " " * len(match[1]), prompt)
+    for start, end in unwanted(prompt):
+        prompt = f"{prompt[:start]}{' ' * (end - start)}{prompt[end:]}"
     for match in _TOKEN.finditer(prompt):
         kind = match.lastgroup
         if kind in _ENDS:

@@ -154,6 +154,13 @@ SENTENCES = [
     ("a dog with a cat in the background", "cat in_background"),
     ("foreground: a dog, background: a cat", "dog in_foreground; cat in_background"),
     ("a dog above a cat behind a bird", "dog above cat; cat behind bird"),
+    # what is not to be drawn
+    ("a moon, avoid text at the bottom, a dog on the left", "dog at_left"),
+    ("don't place a lamp left of the bed. A cat on the bed", "cat above bed"),
+    ("leave some space for text on the left, a dog on the right", "dog at_right"),
+    ("a street with nothing on the left and a bus on the right", "bus at_right"),
+    ("a street, nothing on the left, a bus on the right", "bus at_right"),
+    ("a fox that never sleeps to the left of a hare", "fox left_of hare"),
     # sentences
     ("A dog is left of a cat. A car is above a bus.", "dog left_of cat; car above bus"),
     ("a dog. above a cat", ""),
@@ -269,7 +276,9 @@ NO_RELATION = [
     "a dog turned left, then right", "a dog to the left", "light behind the scenes", "a dog in front of the camera",
     "a dog not behind a cat", "a dog in front of a white background", "negative space on the right", "a left: 2",
     "a dog at the center of attention", "(left:1.2) dog",
-    "no cars in front of a shop", "no cat on the left", "an above average dog", "a dog on the right side of history",
+    "no cars in front of a shop", "no cat on the left", "a bench with none of the cats on it",
+    "never a dog on the left", "avoid text at the bottom", "a garden, please do not put a lamp left of the bench",
+    "an above average dog", "a dog on the right side of history",
     "a hero below himself", "leftover pizza",
     "a man over 30 years old", "a spider far up in the left corner of a window",
 ]  # fmt: skip
