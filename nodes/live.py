@@ -8,7 +8,7 @@ import latent_preview
 from comfy.cli_args import LatentPreviewMethod, args
 from comfy.latent_formats import LatentFormat
 from comfy_api.latest import ComfyAPISync
-from comfy_execution.utils import get_executing_context
+from comfy_execution.utils import ExecutionContext, get_executing_context
 from server import PromptServer
 from torch import Tensor
 
@@ -21,8 +21,8 @@ from ..steering_core.trace import TraceEntry
 from ..steering_core.viz import mark_path, object_colour
 
 _api = ComfyAPISync()
-#: The event that tells a front end, while a sampler runs, where attention last saw the objects: {"node", "objects":
-#: [{"name", "occurrence", "x", "y"}, …]}, x and y in [0, 1], y downward.
+#: The event that tells a front end, while a sampler runs, where attention last saw the objects: {"node", "run" (the
+#: prompt's id), "objects": [{"name", "occurrence", "x", "y"}, …]}, x and y in [0, 1], y downward.
 LOOKED = "spatial_steering.looked"
 #: Longest side of a marked preview at least, in pixels.
 _PREVIEW_SIDE = 256
@@ -79,7 +79,7 @@ class LiveView:
         show_text(f"step {step + 1} of {steps} · {', '.join(told)}")
         if last is None:
             return
-        self._show_looks(last, node.node_id)
+        self._show_looks(last, node)
         if self._method != args.preview_method:  # a previewer can be a network, and is loaded once
             self._method = args.preview_method
             self._previewer = latent_preview.get_previewer(denoised.device, latent_format)
@@ -93,7 +93,7 @@ class LiveView:
             mark_path(picture, last.centroids[:1, number], object_colour(number))
         _api.execution.set_progress(step + 1, steps, node.node_id, picture)
 
-    def _show_looks(self, last: TraceEntry, node: str) -> None:
+    def _show_looks(self, last: TraceEntry, node: ExecutionContext) -> None:
         """Tell the canvases before a sampler where attention saw the objects of the first picture."""
         seen = [
             {**named._asdict(), "x": x, "y": y}
@@ -101,10 +101,11 @@ class LiveView:
             if math.isfinite(x + y)
         ]
         server = PromptServer.instance
-        server.send_sync(LOOKED, {"node": node, "objects": seen}, server.client_id)
+        server.send_sync(LOOKED, {"node": node.node_id, "run": node.prompt_id, "objects": seen}, server.client_id)
 
 
 def show_text(text: str) -> None:
-    """A line under the node that is being executed; nothing outside a graph."""
+    """A line under the node that is being executed, for the client that runs it; nothing outside a graph."""
     if node := get_executing_context():
-        PromptServer.instance.send_progress_text(text.translate(_LOOK_ALIKES), node.node_id)
+        server = PromptServer.instance
+        server.send_progress_text(text.translate(_LOOK_ALIKES), node.node_id, server.client_id)

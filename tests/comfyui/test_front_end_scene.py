@@ -420,6 +420,58 @@ def test_the_picture_of_the_last_run_lies_under_the_objects_with_where_attention
     assert picture.is_hidden(), "a new graph, whose nodes have the same ids"
 
 
+_LAST = """() => {
+    const marks = [...document.querySelectorAll('.spatial-steering .seen')]
+    const at = marks.map(mark => [mark.getAttribute('cx'), mark.getAttribute('cy')])
+    const picture = document.querySelector('.spatial-steering .picture')
+    return JSON.stringify([picture.hidden, picture.src, at])
+}"""
+
+
+def test_rings_and_picture_are_of_one_run_and_a_cancelled_run_leaves_none(page, server):
+    _layout(page, "a giraffe above an airplane")
+    page.evaluate(_SAMPLE)
+    page.evaluate("() => app.queuePrompt(0)")
+    page.wait_for_function("() => document.querySelector('.spatial-steering .picture').naturalWidth === 128")
+    page.wait_for_timeout(1000)
+    first = page.evaluate(_LAST)
+
+    longer = f"{_widget('SteeredKSampler', 'seed')} = 7; {_widget('SteeredKSampler', 'steps')} = 400"
+    page.evaluate(f"async () => {{ {longer}; await app.queuePrompt(0) }}")
+    page.wait_for_function(f"last => ({_LAST})() !== last", arg=first)
+    assert page.locator(".spatial-steering .picture").is_hidden(), "rings of a run that has no picture yet"
+    assert page.locator(".spatial-steering .seen").count() == 2
+    page.evaluate("async () => await app.api.interrupt()")
+    page.wait_for_function(f"last => ({_LAST})() === last", arg=first)
+
+
+def test_a_picture_that_was_drawn_while_another_tab_was_open_is_there_when_one_comes_back(page, server):
+    _layout(page, "a giraffe above an airplane")
+    page.evaluate(_SAMPLE)
+    page.evaluate(_OPEN_AGAIN)
+    page.evaluate("""() => {
+        window.first = app.extensionManager.workflow.activeWorkflow
+        const told = ended => app.api.addEventListener('execution_success', () => ended(window.isOver = true))
+        window.ended = new Promise(told)
+    }""")
+    page.evaluate(f"async () => {{ {_widget('SteeredKSampler', 'steps')} = 200; await app.queuePrompt(0) }}")
+    page.evaluate("async () => { await app.loadGraphData({ nodes: [], links: [], version: 0.4 }) }")
+    assert page.locator(".spatial-steering").count() == 0 and not page.evaluate("() => window.isOver")
+    page.evaluate("async () => { await ended }")
+    page.wait_for_timeout(1000)
+    page.evaluate("async () => { await app.loadGraphData(first.activeState, true, true, first) }")
+    page.locator(".spatial-steering .picture").wait_for()
+
+
+def test_the_canvas_stays_as_wide_as_its_node(page):
+    """The front end's panel of properties gives widgets its own width."""
+    _layout(page, _CAT_DOG)
+    wide = page.locator(".spatial-steering").first.bounding_box()["width"]
+    page.evaluate(f"() => {{ for (const widget of {_NODE}.widgets) widget.width = 100; app.canvas.setDirty(true, true) }}")
+    page.wait_for_timeout(500)
+    assert page.locator(".spatial-steering").first.bounding_box()["width"] == wide
+
+
 def _boxes(page):
     """Of the field, the frame of the picture in it and the picture."""
     return [page.locator(f".spatial-steering .{name}").bounding_box() for name in ("field", "stage", "picture")]

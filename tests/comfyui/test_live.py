@@ -66,6 +66,22 @@ def test_the_status_line_says_what_will_be_steered_then_step_relation_and_how_fa
     assert pictures == []
 
 
+def test_another_client_of_the_server_is_told_nothing_of_it(server):
+    websocket = pytest.importorskip("websocket", reason="no websocket-client: it comes with comfy-cli")
+    other = websocket.create_connection(f"ws://127.0.0.1:{server.port}/ws?clientId=other", timeout=120)
+    try:
+        texts, _ = _watch(server, graph(sampler=sampler_node(["steer", 0], seed=34)), "latent2rgb")
+        assert len(texts) == 4
+        other.settimeout(2)
+        seen = []
+        with pytest.raises(websocket.WebSocketTimeoutException):
+            while True:
+                seen.append(other.recv())
+    finally:
+        other.close()
+    assert not [message for message in seen if isinstance(message, bytes) or "looked" in message]
+
+
 def test_the_status_line_says_that_there_is_nothing_to_steer(server):
     (text,), _ = _watch(server, graph("a photo of a giraffe", sampler=sampler_node(["steer", 0], seed=33)))
     assert text.startswith("nothing to steer: no spatial relation was found in")

@@ -14,6 +14,9 @@ const WORDS_HEIGHT = 17
 const BELOW_LINE = 4
 const FREE = 2
 
+/** The share of the field, in width and height, that a stage in the proportions of a picture may have. */
+const SHARE = [0.7, 0.8]
+
 /**
  * @param onGrab called with an event and the index of the chip that it takes hold of
  * @param onName called with the index of a chip that is to have another name
@@ -23,12 +26,20 @@ export function makeField({ onGrab, onName }) {
   const drawn = svg("svg")
   const picture = make("img", { className: "picture", alt: "", draggable: false, hidden: true })
   const stage = make("div", { className: "stage" })
-  picture.addEventListener("load", () => {
-    stage.style.setProperty("--width-to-height", picture.naturalWidth / picture.naturalHeight)
-    stage.classList.add("of-picture")
-  })
   const element = make("div", { className: "field", role: "group", ariaLabel: words.field }, stage)
+  picture.addEventListener("load", fit)
+  new ResizeObserver(fit).observe(element)
   let chips = []
+
+  /** Makes the stage as large as the proportions of the picture let it be. */
+  function fit() {
+    const { naturalWidth, naturalHeight } = picture
+    if (!naturalWidth) return
+    stage.classList.add("of-picture")
+    const [most, highest] = [SHARE[0] * element.clientWidth, SHARE[1] * element.clientHeight]
+    const width = Math.min(most, (highest * naturalWidth) / naturalHeight)
+    Object.assign(stage.style, { width: `${width}px`, height: `${(width * naturalHeight) / naturalWidth}px` })
+  }
 
   function makeChip(label, index) {
     // An input and not a button, for ComfyUI leaves Ctrl+Z alone where the focus is on an input.

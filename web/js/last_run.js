@@ -5,31 +5,74 @@ import { app } from "../../../scripts/app.js"
 import { leadsFrom } from "./scene.js"
 
 const LOOKED = "spatial_steering.looked"
-/** By node: the first picture that a node after it showed, and the last look of its sampler. */
+/** Time for the front end to have put a graph's outputs back, once it has been opened again. */
+const RESTORE_MILLISECONDS = 300
+/**
+ * By node, of the run that told last: the run's id, the first picture that a node after it showed, the last look of a
+ * sampler and which sampler that was; and the run before that had a picture, for as long as this one has none.
+ */
 const known = new Map()
 const followers = new Set()
 
 api.addEventListener("executed", ({ detail }) => {
-  const [image] = detail.output?.images ?? []
-  // Our own nodes show sheets and curves, which are no pictures of the prompt.
-  const isOurs = placeOf(detail.display_node ?? detail.node)?.node.type.startsWith("SpatialSteering")
-  if (!image || isOurs) return
-  const { filename, subfolder, type } = image
-  const address = api.apiURL(`/view?${new URLSearchParams({ filename, subfolder, type })}`)
-  learn(detail.display_node ?? detail.node, { address })
+  const id = detail.display_node ?? detail.node
+  const address = addressOf(id, detail.output)
+  if (address) learn(id, detail.prompt_id, { address })
 })
-api.addEventListener(LOOKED, ({ detail }) => learn(detail.node, { objects: detail.objects }))
+api.addEventListener(LOOKED, ({ detail: { node, run, objects } }) => learn(node, run, { objects, sampler: node }))
+api.addEventListener("execution_cached", ({ detail }) => goOn(detail.prompt_id, detail.nodes ?? []))
+for (const ending of ["execution_interrupted", "execution_error"]) {
+  api.addEventListener(ending, ({ detail }) => takeBack(detail.prompt_id))
+}
+
+/** Where the first picture of a node's output is; undefined for none, and for sheets and curves of our own nodes. */
+function addressOf(id, output) {
+  const [image] = output?.images ?? []
+  if (!image || placeOf(id)?.node.type.startsWith("SpatialSteering")) return undefined
+  const { filename, subfolder, type } = image
+  return api.apiURL(`/view?${new URLSearchParams({ filename, subfolder, type })}`)
+}
 
 /** Keeps what was told by a node that runs, for all nodes that it hangs on. */
-function learn(id, told) {
+function learn(id, run, told) {
   const place = placeOf(id)
   if (!place) return
   for (const follower of followers) {
-    if (leadsFrom(place, follower.node)) {
-      known.set(keyOf(follower.node), { ...known.get(keyOf(follower.node)), ...told })
-      follower.show()
-    }
+    if (!leadsFrom(place, follower.node)) continue
+    const { before, ...last } = known.get(keyOf(follower.node)) ?? {}
+    const isSame = last.run === run
+    const whole = isSame || last.address === undefined ? before : last
+    tell(follower, { ...(isSame ? last : { run }), ...told, before: told.address ? undefined : whole })
   }
+}
+
+function tell(follower, told) {
+  known.set(keyOf(follower.node), told)
+  follower.show()
+}
+
+/** A run that takes over what a sampler did in the last one takes over where attention saw the objects. */
+function goOn(run, cached) {
+  for (const [key, last] of known) {
+    if (cached.includes(last.sampler)) known.set(key, { ...last, run })
+  }
+}
+
+/** Of a run that was ended before it had a picture nothing is kept. */
+function takeBack(run) {
+  for (const follower of followers) {
+    const last = known.get(keyOf(follower.node))
+    if (last?.run === run && last.address === undefined) tell(follower, last.before ?? {})
+  }
+}
+
+/** What a run drew while another graph was open. */
+function catchUp(follower) {
+  const ids = Object.keys(app.nodeOutputs ?? {})
+  const after = ids.filter((id) => placeOf(id) && leadsFrom(placeOf(id), follower.node))
+  const addresses = after.map((id) => addressOf(id, app.nodeOutputs[id])).filter(Boolean)
+  const { address, before } = known.get(keyOf(follower.node)) ?? {}
+  if (addresses.length && !addresses.includes(address ?? before?.address)) tell(follower, { address: addresses[0] })
 }
 
 /** The node of an execution's id, in which the ids of subgraph nodes on the way to it come first. */
@@ -62,7 +105,8 @@ export function followRuns(node, show) {
   node.onAdded = function (...args) {
     onAdded?.apply(this, args)
     // A new graph gives its nodes the ids of those before; a graph that is loaded, or taken back a step, has its own.
-    if (!app.configuringGraph) known.delete(keyOf(node))
+    if (app.configuringGraph) setTimeout(() => followers.has(follower) && catchUp(follower), RESTORE_MILLISECONDS)
+    else known.delete(keyOf(node))
     followers.add(follower)
   }
   node.onRemoved = function (...args) {

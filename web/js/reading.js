@@ -2,7 +2,7 @@
 
 import { app } from "../../../scripts/app.js"
 import { labels, sentence, texts } from "./text.js"
-import { followScene, make } from "./widget.js"
+import { followScene, keepNodesWidth, make } from "./widget.js"
 
 /** In pixels, what is free around it included: two lines, and more are scrolled to. */
 const HEIGHT = 40
@@ -35,6 +35,7 @@ function addReading(node, unconnected) {
     getMaxHeight: height,
   })
   widget.serialize = false
+  keepNodesWidth(widget)
   followScene(node, words[unconnected], (scene, missing) => {
     const lines = scene ? linesOf(words, scene, node.comfyClass === PARSER) : [missing]
     said.textContent = lines.join(" · ")

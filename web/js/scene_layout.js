@@ -128,13 +128,13 @@ function layoutView(node, change) {
   }
 
   function drag(event, index) {
-    if (event.button !== 0) return
+    const { width, height } = field.stage.getBoundingClientRect()
+    if (event.button !== 0 || !width || !height) return
     event.stopPropagation()
     const chip = field.chip(index)
     chip.focus()
     choose(index)
     chip.setPointerCapture(event.pointerId)
-    const { width, height } = field.stage.getBoundingClientRect()
     const [x, y] = layout.points[index]
     const before = layout
     const onMove = ({ clientX, clientY }) => {

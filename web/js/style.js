@@ -18,15 +18,12 @@ sheet.replaceSync(`
 
 .spatial-steering .layout { display: flex; flex-direction: column; gap: 6px; }
 .spatial-steering .field {
-  position: relative; flex: 1; min-height: 0; container-type: size; overflow: hidden; touch-action: none;
+  position: relative; flex: 1; min-height: 0; overflow: hidden; touch-action: none;
   background: var(--comfy-input-bg); border: 1px solid var(--border-color); border-radius: 6px;
 }
 /* Room around the centres, so that names at the border are seen whole. */
 .spatial-steering .stage { position: absolute; inset: 10% 15%; outline: 1px dotted var(--border-color); }
-/* As large there as the proportions of the picture let it be. */
-.spatial-steering .stage.of-picture {
-  margin: auto; width: min(70cqw, 80cqh * var(--width-to-height)); height: min(80cqh, 70cqw / var(--width-to-height));
-}
+.spatial-steering .stage.of-picture { margin: auto; }
 .spatial-steering .stage svg { position: absolute; width: 100%; height: 100%; overflow: visible; }
 .spatial-steering .stage .picture { position: absolute; width: 100%; height: 100%; opacity: 0.6; }
 .spatial-steering .stage line { stroke: var(--descrip-text); stroke-width: 1.5; }

@@ -60,6 +60,8 @@ export function addSceneWidget(node, name, type, { minHeight, makeView }) {
     socketless: true,
   })
   widget.serializeValue = () => value
+  keepNodesWidth(widget)
+  stayInView(node, element)
 
   function hold(next) {
     value = next ?? {}
@@ -85,6 +87,30 @@ export function addSceneWidget(node, name, type, { minHeight, makeView }) {
   }
 
   return widget
+}
+
+/** Keeps a widget as wide as its node; the front end's properties panel sets it to its own width, and leaves it so. */
+export function keepNodesWidth(widget) {
+  Object.defineProperty(widget, "width", { get: () => undefined, set: () => {} })
+}
+
+/** By node the element that stands for it. */
+const shown = new Map()
+
+/**
+ * Puts a node's element where the one before stands, if that is still to be seen once the node was made anew.
+ *
+ * An app takes a widget's element once. Undo and the like make all nodes anew, and it would show a dead one.
+ */
+function stayInView(node, element) {
+  after(node, "onAdded", () => {
+    const key = `${node.graph.id}:${node.id}`
+    const before = shown.get(key)
+    shown.set(key, element)
+    setTimeout(() => {
+      if (before?.isConnected && shown.get(key) === element) before.replaceWith(element)
+    }, LOOK_MILLISECONDS)
+  })
 }
 
 /**
