@@ -121,8 +121,10 @@ def check_layers(wanted: Sequence[str], layers: Sequence[AttentionLayer]) -> tup
     """The wanted names in running order.
 
     Raises:
-        ValueError: a name is not among the network's layers, or none is wanted.
+        ValueError: a name is not among the network's layers, or none is wanted; or one text is given for names.
     """
+    if isinstance(wanted, str):
+        raise ValueError(f"Attention layers: names were expected, such as ({wanted!r},), not one text.")
     names = [layer.name for layer in layers]
     unknown = sorted(set(wanted) - set(names))
     if unknown or not wanted:

@@ -126,10 +126,10 @@ class SteeringSchedule:
             raise ValueError(f"decay must be from 0 to 1, not {self.decay}.")
         if not 0 <= self.bound <= 1:
             raise ValueError(f"bound must be from 0 to 1, not {self.bound}.")
-        if self.refinements is not None and self.refinements < 1:
-            raise ValueError(f"refinements must be 1 or more, not {self.refinements}.")
-        if self.restarts < 0:
-            raise ValueError(f"restarts must be 0 or more, not {self.restarts}.")
+        if self.refinements is not None and (self.refinements < 1 or self.refinements != int(self.refinements)):
+            raise ValueError(f"refinements must be a whole number, 1 or more, not {self.refinements}.")
+        if self.restarts < 0 or self.restarts != int(self.restarts):
+            raise ValueError(f"restarts must be a whole number, 0 or more, not {self.restarts}.")
         if self.restarts and self.update == GUIDANCE:
             raise ValueError(f"restarts: pictures begin again by {DESCENT} only, not by {GUIDANCE}: set them to 0.")
         if not 0 <= self.restart_overlap < 1:

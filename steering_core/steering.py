@@ -27,7 +27,7 @@ from .schedule import GUIDANCE, SamplingStep, SteeringSchedule
 from .token_maps import TokenMaps, centroids, threshold_at_mean
 from .tokens import GroundedRelation, GroundedScene
 from .trace import TraceEntry
-from .wording import fault
+from .wording import brief, fault
 
 #: From a latent (batch, …) in float32 to token maps in its autograd graph.
 Probe = Callable[[Tensor], TokenMaps]
@@ -81,6 +81,14 @@ class Steering:
     _care: Care = field(default_factory=Watchful)
     #: By relations that met the target together, the turn at which they are looked at again.
     _looked_at_again: dict[tuple[int, ...], int] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.scene, GroundedScene):
+            raise TypeError(
+                f"scene: one that is tied to tokens was expected, as ground_prompt makes it, not {brief(self.scene)}."
+            )
+        if isinstance(self.loss, type) or not hasattr(self.loss, "for_network"):
+            raise TypeError(f'loss: a loss such as CentroidLoss("gelu") was expected, not {brief(self.loss)}.')
 
     def for_network(
         self,

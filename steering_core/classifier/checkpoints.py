@@ -24,7 +24,7 @@ MINIATURE_CLASSIFIER = CLASSIFIERS_DIR / "miniature.safetensors"
 _FORMAT = "spatial-steering relation classifier, version 1"
 
 
-def load_classifier(file: Path, network: str | None = None) -> RelationClassifier:
+def load_classifier(file: str | Path, network: str | None = None) -> RelationClassifier:
     """Read a checkpoint: ours, or one that the authors of Learn-to-Steer released.
 
     The classifier comes on the CPU in float32, for evaluation, and asks for no gradients of its own.
@@ -39,6 +39,7 @@ def load_classifier(file: Path, network: str | None = None) -> RelationClassifie
             known here.
         OSError: it cannot be read.
     """
+    file = Path(file)
     if file.is_dir():
         raise ValueError(f"{file} is a folder; a file with a relation classifier was expected.")
     is_own = file.suffix.lower() == ".safetensors"

@@ -127,6 +127,11 @@ def _train(options: argparse.Namespace) -> None:
         print(f"left out, damaged: {shard}")
     training = together([records[folder] for folder in options.data])
     validation, test = records[options.validation], records[test_folder]
+    if seen := validation.count_in(training):
+        print(
+            f"--validation: {seen} of its {len(validation.maps)} records are in --data too, so that nothing tells when "
+            f"the training learns by heart. Record it with another --seed, or of other pictures."
+        )
     if options.without:
         unknown = set(options.without) - {name for read in records.values() for pair in read.objects for name in pair}
         if unknown:
@@ -150,7 +155,7 @@ def _train(options: argparse.Namespace) -> None:
         leaked = trained(_TRUE_ONLY, training.with_true_prompts(), validation.with_true_prompts())
         save_classifier(leaked, options.out / _TRUE_ONLY / CLASSIFIER_FILE)
     save_classifier(classifier, options.out / CLASSIFIER_FILE)
-    report = make_report(classifier, test, recorded, leaked, options.without)
+    report = make_report(classifier, test, recorded, leaked, options.without, training)
     write_report(report, options.out)
     print(report)
     print(path_told(options.out / CLASSIFIER_FILE))

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 
 from ..detection.boxes import Box, Found
-from ..relations import Relation
+from ..relations import CARDINAL_RELATIONS, Relation
 from .assignment import whole_choices
 from .suites.suite import Triplet
 from .visor import Trial
@@ -27,7 +27,12 @@ def judge_geneval(relations: Sequence[Triplet], found: Sequence[Found], size: tu
     Args:
         relations: of the four directions; the objects by the detector's names.
         size: (width, height) of the picture in pixels, which are square where its sides' shares are not.
+
+    Raises:
+        ValueError: a relation is none of these, of which the benchmark says nothing.
     """
+    if unknown := next((relation for _, relation, _ in relations if relation not in CARDINAL_RELATIONS), None):
+        raise ValueError(f'GenEval judges no "{unknown.phrase}".')
     whole = whole_choices(relations, [one for one in found if one.score > _LEAST_SCORE])
     correct = any(
         all(

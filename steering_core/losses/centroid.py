@@ -9,6 +9,7 @@ centroid is corrected (``token_maps.centroids``).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
@@ -89,13 +90,13 @@ class CentroidLoss:
         for name, value in PAPER_SETTINGS[self.function].items():
             if getattr(self, name) is None:
                 object.__setattr__(self, name, value)
-        if not self.alpha > 0:
-            raise ValueError(f"alpha must be greater than 0, not {self.alpha}.")
+        if not 0 < self.alpha < math.inf:
+            raise ValueError(f"alpha must be a number greater than 0, not {self.alpha}.")
         if not 0 <= self.margin < 1:
             raise ValueError(f"margin must lie in [0, 1), not {self.margin}.")
         for name in ("leaky_slope", "orthogonal_weight", "presence_weight", "balance_weight"):
-            if not getattr(self, name) >= 0:
-                raise ValueError(f"{name} must be 0 or more, not {getattr(self, name)}.")
+            if not 0 <= getattr(self, name) < math.inf:
+                raise ValueError(f"{name} must be a number, 0 or more, not {getattr(self, name)}.")
 
     @property
     def reads_words(self) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -12,6 +13,7 @@ from ..layers import AttentionLayer
 from ..relations import Place, Relation
 from ..token_maps import TokenMaps
 from ..tokens import GroundedRelation
+from ..wording import brief
 from .base import SteeringLoss
 from .centroid import CentroidLoss
 from .learned import LearnedLoss
@@ -28,8 +30,8 @@ class CombinedLoss:
         terms: each loss with its weight, greater than 0; of a combination among them its own terms.
 
     Raises:
-        ValueError: there is no term, a weight is not greater than 0, or some losses read a softmax over all
-            keys and some do not.
+        ValueError: there is no term, one is no pair, a weight is not a number greater than 0, or some losses read a
+            softmax over all keys and some do not.
     """
 
     terms: tuple[tuple[SteeringLoss, float], ...]
@@ -37,9 +39,13 @@ class CombinedLoss:
     def __post_init__(self) -> None:
         if not self.terms:
             raise ValueError("At least one loss was expected to combine, got none.")
+        if wrong := next((term for term in self.terms if not (isinstance(term, tuple) and len(term) == 2)), None):
+            raise ValueError(f"Terms of a combined loss must be pairs of a loss and its weight, not {brief(wrong)}.")
         for _, weight in self.terms:
-            if not weight > 0:
-                raise ValueError(f"The weight of a combined loss must be greater than 0, not {weight}. Leave it out.")
+            if not 0 < weight < math.inf:
+                raise ValueError(
+                    f"The weight of a combined loss must be a number greater than 0, not {weight}. Leave it out."
+                )
         object.__setattr__(self, "terms", tuple(_flat(self.terms)))
         if len({loss.over_all_keys for loss, _ in self.terms}) > 1:
             raise ValueError(

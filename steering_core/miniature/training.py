@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import partial
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,7 @@ from transformers import CLIPTokenizer
 
 from ..backends.diffusers import check_device, load_pipeline
 from ..described import differences, read_json
-from ..files import only_writer, save_text
+from ..files import only_writer, save_text, sha256_of
 from .captions import caption
 from .export import check_replaceable, export
 from .networks import CONTEXT_LENGTH, build_autoencoder, build_scheduler, build_text_encoder, build_unet
@@ -131,13 +132,19 @@ def claimed(work_dir: Path, settings: dict[str, Any], start: Path | None) -> Ite
         ValueError: the folder is a run's with other settings, or that of one that is going on; or its run.json is
             damaged.
     """
-    run = json.dumps({**settings, "start": str(start.resolve()) if start else None})
+    run = json.dumps({**settings, "start": _weights_of(start) if start else None})
     file = work_dir / "run.json"
     if file.exists() and (told := differences(read_json(file), json.loads(run))):
         raise ValueError(f"{work_dir} belongs to another run ({told}). Give its settings, or another --work folder.")
     with only_writer(work_dir, WRITER, "training"):
         save_text(run, file, WRITER)
         yield
+
+
+def _weights_of(folder: Path) -> str:
+    """A hash of all weights in a pipeline's folder, whatever it is called and whenever they were put there."""
+    digests = [sha256_of(file) for file in sorted(folder.rglob("*.safetensors"))]
+    return sha256("".join(digests).encode()).hexdigest()
 
 
 @dataclass(frozen=True)

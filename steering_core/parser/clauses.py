@@ -18,7 +18,7 @@ Phrases = tuple[Phrase, ...]
 #: Conjuncts beyond these are ignored, to bound the pairs of "A and B … above C and D …".
 MOST_CONJUNCTS = 12
 #: What stands between the members of a list.
-_LISTING = LINKED | {(",",)} | {(",", *link) for link in LINKED}
+LISTING = LINKED | {(",",)} | {(",", *link) for link in LINKED}
 _OF_ONE = INTRANSITIVES_OF_ONE | {"is", "has"}
 
 
@@ -98,14 +98,14 @@ def members_of_list(after: Sequence[Phrase], right: Segment, *, final: bool) -> 
 
 def _end_list(phrases: Sequence[Phrase]) -> bool:
     """Whether phrases are the further members of a list, whose last one "and" ties to it."""
-    joined = all(phrase.joints in _LISTING and not phrase.begins_clause for phrase in phrases)
+    joined = all(phrase.joints in LISTING and not phrase.begins_clause for phrase in phrases)
     return joined and bool(phrases) and not LINKS.isdisjoint(phrases[-1].joints)
 
 
 def with_list(segment: Segment) -> Phrases:
     """A phrase and the list of what it is "with", which ends a segment: "a table with a book, a pen and a cup"."""
     start = len(segment.phrases) - 1
-    while start > 0 and segment.phrases[start].joints in _LISTING:
+    while start > 0 and segment.phrases[start].joints in LISTING:
         start -= 1
     is_list = 0 < start < len(segment.phrases) - 1 and not segment.tail
     return segment.phrases[start - 1 :] if is_list and segment.phrases[start].joints == ("with",) else ()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 from typing import NamedTuple, TypeVar
 
@@ -55,7 +55,7 @@ def judged(read: ReadByRules, thresholds: Thresholds = THRESHOLDS) -> Scene:
     if likely is None:
         return read.scene
     names = _Names(read, likely)
-    kept = names.kept((*read.scene.relations, *read.scene.depth), thresholds.least)
+    kept = names.kept((*read.scene.relations, *read.scene.depth), thresholds.least, read.listed)
     relations = [one for one in kept if isinstance(one, SpatialRelation)]
     depth = [one for one in kept if isinstance(one, DepthRelation)]
     for guess in sorted(likely.likeliest(thresholds.sure), key=lambda guess: -guess.likelihood):
@@ -132,15 +132,17 @@ class _Names:
             assert not isinstance(kind, Place)
             self._said[things[1], things[0]].append(kind.inverse)
 
-    def kept(self, statements: Sequence[Stated], least: float) -> list[Stated]:
+    def kept(self, statements: Sequence[Stated], least: float, settled: Collection[Statement]) -> list[Stated]:
         """What the network finds at least so likely, with the names that it finds; and what it does not read.
+
+        What is settled stays, however unlikely.
 
         A phrase ends with the last of the words that the network takes for its noun: "badger juggles" with the badger.
         """
         kept, ends = list[Stated](), defaultdict[Span, int](int)
         for statement in statements:
             guess = self._guess_of(statement)
-            if guess is not None and guess.likelihood < least:
+            if guess is not None and guess.likelihood < least and statement not in settled:
                 continue
             kept.append(statement)
             if guess is not None and guess.likelihood >= _LIKELY:

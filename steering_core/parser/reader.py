@@ -26,7 +26,8 @@ def parse(prompt: str) -> Scene:
         TypeError: the prompt is not a string.
     """
     read = read_by_rules(prompt)
-    return by_first_mentions(judged(read), first_mentions(prompt, read.heads))
+    scene = judged(read)
+    return by_first_mentions(scene, first_mentions(prompt, read.heads, scene))
 
 
 def objects(prompt: str) -> tuple[Span, ...]:
@@ -36,9 +37,10 @@ def objects(prompt: str) -> tuple[Span, ...]:
     it relates. Tags that describe a body, as "blue eyes", name none.
     """
     read = read_by_rules(prompt)
-    again = first_mentions(prompt, read.heads)
+    scene = judged(read)
+    again = first_mentions(prompt, read.heads, scene)
     heads = (head for head in read.heads if head.span not in again)
     things = {head.span for head in heads if head.noun not in BODY and not is_placeless(head.noun)}
     # What is related may be known by less of its phrase, which begins as the phrase does.
-    named = {span.start: span for span in (*things, *by_first_mentions(judged(read), again).objects)}
+    named = {span.start: span for span in (*things, *by_first_mentions(scene, again).objects)}
     return tuple(named[start] for start in sorted(named))

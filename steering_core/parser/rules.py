@@ -21,12 +21,13 @@ from .clauses import (
     subjects_of,
     with_list,
 )
+from .enumerations import in_order
 from .marks import Mark, Word
 from .phrases import Phrase
 from .referents import Discourse, Mention, is_about_subject
 from .segments import Segment, heads_of, marks_of, segments_of
 from .sentences import sentences
-from .statements import neighbours, placed, related, without_contradictions
+from .statements import neighbours, ordered, placed, related, without_contradictions
 from .words import FRAMES, LINKS, OWNERS, PERCHES, REFERRING
 
 #: Words between the phrases of a plain prompt: "a photo of a cat above a dog, and a bird".
@@ -40,11 +41,13 @@ class ReadByRules(NamedTuple):
         scene: what it states.
         found: all that was read, with what contradicts itself and is left out of the scene.
         segments: what stands between what relates phrases.
+        listed: of what was read that which is told by an order: "from left to right: a cat, a dog".
     """
 
     scene: Scene
     found: tuple[Statement, ...]
     segments: tuple[Segment, ...]
+    listed: frozenset[Statement] = frozenset()
 
     @property
     def heads(self) -> list[Phrase]:
@@ -96,6 +99,7 @@ def read_by_rules(prompt: str) -> ReadByRules:
       the phrase just before. In a sentence that has named nothing yet they stand for the first subject of the last
       sentence that did not refer back itself.
     - "A with B above its own C", "A holding B over C" and "with B above C" are about B.
+    - "From left to right: A, B and C" is about each of a list and the next one.
     - Among tags, "1girl, a hat, flying above a city" is about the girl.
     - "Not above", "over the years", "under a starry sky" and their like state no relation.
     - Tags that the parser can tell for words of quality or style are no objects, nor are headings
@@ -106,15 +110,17 @@ def read_by_rules(prompt: str) -> ReadByRules:
     Raises:
         TypeError: the prompt is not a string.
     """
-    discourse, found, segments = Discourse(), dict[Statement, None](), list[Segment]()
+    discourse, found, segments, listed = Discourse(), dict[Statement, None](), list[Segment](), set[Statement]()
     for words in sentences(prompt):
         sentence = _Sentence(prompt, words, discourse)
-        found |= dict.fromkeys(sentence.read())
+        in_lists = [one for relation, things in in_order(prompt, words) for one in ordered(relation, things)]
+        found |= dict.fromkeys((*sentence.read(), *in_lists))
+        listed.update(in_lists)
         segments += sentence.segments
     relations = [stated for stated in found if isinstance(stated, SpatialRelation)]
     depth = tuple(stated for stated in found if isinstance(stated, DepthRelation))
     scene = Scene(prompt, tuple(without_contradictions(relations)), depth)
-    return ReadByRules(scene, tuple(found), tuple(segments))
+    return ReadByRules(scene, tuple(found), tuple(segments), frozenset(listed))
 
 
 class _Sentence:

@@ -30,6 +30,12 @@ def related(mark: Mark, subjects: Sequence[Phrase], objects: Sequence[Phrase]) -
                 yield from _relate(subject, mark.depth or Relation.of((mark.x or 0, mark.y or 0)), thing)
 
 
+def ordered(relation: Relation, things: Sequence[Phrase]) -> Iterator[Statement]:
+    """Each of several things in their order, and the next one."""
+    for one, other in pairwise(things):
+        yield from _relate(one, relation, other)
+
+
 def placed(subject: Phrase, mark: Mark, companion: Phrase | None) -> Iterator[Statement]:
     """Where a phrase is in the picture, or how near, unless that is meant of its companion or may be."""
     beside = companion is not None and companion.joints[-1] in {"with", "whose", "at"}

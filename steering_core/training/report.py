@@ -27,7 +27,7 @@ REPORT, CONFUSION, CURVES = "report.json", "confusion.png", "curves.png"
 
 @dataclass(frozen=True)
 class Report:
-    """Accuracies, as shares in [0, 1], on records that training did not see; none where there are no such records.
+    """Accuracies, as shares in [0, 1], on records of a test; none where there are no such records.
 
     Attributes:
         true_prompts, false_prompts: on the inversions with true and with false prompts.
@@ -38,6 +38,7 @@ class Report:
         leaked_true, leaked_false: as ``true_prompts`` and ``false_prompts``, of a classifier that was
             trained on true prompts alone; none without such a classifier too. That its accuracy falls on false prompts
             is relation leakage.
+        learned_from: how many of the records training has learned from: on these, accuracy says nothing of others.
     """
 
     true_prompts: float | None
@@ -48,9 +49,11 @@ class Report:
     left_out: float | None = None
     leaked_true: float | None = None
     leaked_false: float | None = None
+    learned_from: int = 0
 
     def __str__(self) -> str:
-        lines = [f"accuracy: {_told(self.true_prompts)} on true prompts, {_told(self.false_prompts)} on false ones"]
+        lines = [f"{self.learned_from} records of the test were learned from"] if self.learned_from else []
+        lines += [f"accuracy: {_told(self.true_prompts)} on true prompts, {_told(self.false_prompts)} on false ones"]
         if self.left_out is not None:
             lines.append(f"with objects left out of training: {_told(self.left_out)}")
         if self.leaked_true is not None:
@@ -68,11 +71,14 @@ def make_report(
     recorded: tuple[int, ...],
     leaked: RelationClassifier | None = None,
     left_out: Collection[str] = (),
+    training: Records | None = None,
 ) -> Report:
     """Test a classifier, and beside it one that was trained on true prompts alone.
 
     Args:
+        records: of the test.
         left_out: objects that training did without.
+        training: what was learned from, where that is at hand.
     """
     predicted, _ = evaluate(classifier, records, recorded)
     right = predicted == records.relation[:, None]
@@ -95,6 +101,7 @@ def make_report(
         left_out=_share(right[torch.tensor(records.showing(left_out))]),
         leaked_true=None if leaked_right is None else _share(leaked_right[true]),
         leaked_false=None if leaked_right is None else _share(leaked_right[~true]),
+        learned_from=0 if training is None else records.count_in(training),
     )
 
 

@@ -467,7 +467,9 @@ def test_the_canvas_stays_as_wide_as_its_node(page):
     """The front end's panel of properties gives widgets its own width."""
     _layout(page, _CAT_DOG)
     wide = page.locator(".spatial-steering").first.bounding_box()["width"]
-    page.evaluate(f"() => {{ for (const widget of {_NODE}.widgets) widget.width = 100; app.canvas.setDirty(true, true) }}")
+    page.evaluate(
+        f"() => {{ for (const widget of {_NODE}.widgets) widget.width = 100; app.canvas.setDirty(true, true) }}"
+    )
     page.wait_for_timeout(500)
     assert page.locator(".spatial-steering").first.bounding_box()["width"] == wide
 

@@ -111,7 +111,9 @@ def test_the_first_example_is_an_app_with_prompt_canvas_strength_and_seed(page):
     assert page.evaluate("() => app.graph._nodes.length") == 8
 
 
-_LAYOUT = "() => app.graph._nodes.find(n => n.type.endsWith('SpatialPrompt')).widgets.find(w => w.name === 'layout').value"
+_LAYOUT = (
+    "() => app.graph._nodes.find(n => n.type.endsWith('SpatialPrompt')).widgets.find(w => w.name === 'layout').value"
+)
 
 
 def test_the_canvas_of_an_app_lives_on_after_a_run_and_after_undo(page, server):

@@ -101,6 +101,16 @@ def test_a_node_to_which_nothing_is_connected_says_what_to_connect(page):
     _says(page, _SAMPLER, "connect positive")
 
 
+def test_a_node_that_is_bypassed_or_muted_does_not_say_that_it_steers(page):
+    _build(page, _CAT_DOG)
+    _says(page, _SAMPLER, "cat to the left of dog")
+    for mode in (4, 2):
+        page.evaluate("([type, mode]) => { app.graph._nodes.find(n => n.type === type).mode = mode }", [_SAMPLER, mode])
+        _says(page, _SAMPLER, "bypassed or muted: it steers nothing")
+        page.evaluate("type => { app.graph._nodes.find(n => n.type === type).mode = 0 }", _SAMPLER)
+        _says(page, _SAMPLER, "cat to the left of dog")
+
+
 _ALL_SEEN = """type => {
     const said = app.graph._nodes.find(node => node.type === type)
         .widgets.find(widget => widget.name === 'reading').element.querySelector('p')

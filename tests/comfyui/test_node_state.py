@@ -25,6 +25,13 @@ def test_a_look_sees_the_whole_picture_and_every_picture_where_a_model_samples_i
     assert told["change"] < 1e-5
 
 
+def test_objects_are_bound_to_regions_of_the_whole_picture_and_not_of_windows_of_it(result):
+    told = result["bound in windows"]["width"]
+    assert any("sampled in windows" in line for line in told["told"]) and told["change"] == 0
+    told = result["bound in windows"]["batch"]
+    assert not any("windows" in line for line in told["told"]) and told["change"] > 0.01
+
+
 @pytest.mark.parametrize("update", ["descent", "guidance"])
 @pytest.mark.parametrize("batch", [1, 2])
 def test_a_model_with_an_adapter_is_looked_at_and_keeps_it(result, update, batch):

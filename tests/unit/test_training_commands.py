@@ -77,7 +77,11 @@ def test_objects_can_be_left_out_of_training_and_are_told_apart_in_the_report(tm
     config = tmp_path / "train.yaml"
     config.write_text(json.dumps({"without": sorted(shown), "leakage_test": False}))
     assert train(tmp_path / "a", tmp_path / "a", tmp_path / "out", "--config", str(config)) == 0
-    assert re.search(r"with objects left out of training: [\d.]+%", capsys.readouterr().out)
+    told = capsys.readouterr().out
+    assert re.search(r"with objects left out of training: [\d.]+%", told)
+    assert re.search(r"^--validation: \d+ of its \d+ records are in --data too", told, re.MULTILINE)
+    report = json.loads((tmp_path / "out" / "report.json").read_text())
+    assert f"{report['learned_from']} records of the test were learned from" in told and report["learned_from"] > 0
     assert main(["train", "--data", str(tmp_path / "a"), "--validation", str(tmp_path / "a"), *SMALL, "--out",
                  str(tmp_path / "out"), "--no-leakage-test"]) == 2  # fmt: skip
     assert "other data" in capsys.readouterr().err

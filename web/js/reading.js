@@ -1,6 +1,7 @@
 /** What was read of the prompt, and is going to be steered, said on the nodes themselves. */
 
 import { app } from "../../../scripts/app.js"
+import { isOff } from "./scene.js"
 import { labels, sentence, texts } from "./text.js"
 import { followScene, keepNodesWidth, make } from "./widget.js"
 
@@ -37,10 +38,11 @@ function addReading(node, unconnected) {
   widget.serialize = false
   keepNodesWidth(widget)
   followScene(node, words[unconnected], (scene, missing) => {
-    const lines = scene ? linesOf(words, scene, node.comfyClass === PARSER) : [missing]
+    const isParser = node.comfyClass === PARSER
+    const lines = isOff(node) ? [words.off] : scene ? linesOf(words, scene, isParser) : [missing]
     said.textContent = lines.join(" · ")
     said.title = lines.join("\n")
-    said.classList.toggle("nothing", !scene?.relations.length)
+    said.classList.toggle("nothing", isOff(node) || !scene?.relations.length)
   })
 }
 

@@ -22,6 +22,11 @@ const HOLDERS = ["PrimitiveNode", "PrimitiveString", "PrimitiveStringMultiline"]
 
 const NEVER = 2
 const BYPASS = 4
+
+/** Whether a node does nothing: it is muted or bypassed. */
+export function isOff({ mode }) {
+  return [NEVER, BYPASS].includes(mode)
+}
 /** Inputs whose conditioning is not the one that is sampled towards, or whose relations do not go on. */
 const ASIDE = ["conditioning_from", "negative"]
 

@@ -126,7 +126,7 @@ export function followScene(node, unconnected, show) {
   function found() {
     const source = upstream(node)
     const kept = source?.isUnknown ? undefined : node.properties.prompt
-    return JSON.stringify(source && { ...source, prompt: source.prompt ?? kept })
+    return JSON.stringify(source && { ...source, prompt: source.prompt ?? kept, mode: node.mode })
   }
 
   async function follow(json) {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import math
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -205,13 +206,16 @@ def generate(
         size: (width, height) in pixels; the pipeline's own when not given.
 
     Raises:
-        ValueError: there is no seed, the pipeline's guidance knows no negative prompt, or its scheduler not so many
-            steps.
+        ValueError: there is no seed, or one that is no whole number of 64 bits; the guidance scale is no finite
+            number; the size is not of two whole numbers above 0; the pipeline's guidance knows no negative prompt, or
+            its scheduler not so many steps.
+        TypeError: the steering is none.
         SteeringError: the steering is of another prompt.
         See ``steered``; restarts are no fault here.
     """
-    if not seeds:
-        raise ValueError("seeds: one or more were expected, one for each picture.")
+    _check_numbers(seeds, guidance_scale, size)
+    if steering is not None and not isinstance(steering, Steering):
+        raise TypeError(f"steering: a Steering, made with a scene and a loss, was expected, not {brief(steering)}.")
     if steering is not None and steering.scene.relations:
         _check_own(pipeline, prompt, steering.scene)
     kind = kind_of(pipeline)
@@ -239,6 +243,22 @@ def generate(
         return called_with_restarts(pipeline, steering, call, seeds)
     with steered(pipeline, steering) if steering else nullcontext():
         return call(seeds)
+
+
+def _check_numbers(seeds: Sequence[int], guidance_scale: float, size: tuple[int, int] | None) -> None:
+    """Refuse numbers that torch or the pipeline would take for others, or not name.
+
+    Raises:
+        ValueError: see ``generate``.
+    """
+    if not seeds:
+        raise ValueError("seeds: one or more were expected, one for each picture.")
+    if wrong := [seed for seed in seeds if seed != int(seed) or not -(2**63) <= seed < 2**64]:
+        raise ValueError(f"seeds: whole numbers of 64 bits were expected, not {wrong[0]}.")
+    if not math.isfinite(guidance_scale):
+        raise ValueError(f"guidance_scale: a finite number was expected, not {guidance_scale}.")
+    if size is not None and not all(side == int(side) and side > 0 for side in size):
+        raise ValueError(f"size: width and height in whole pixels were expected, not {size}.")
 
 
 def _check_own(pipeline: DiffusionPipeline, prompt: str, scene: GroundedScene) -> None:

@@ -70,13 +70,13 @@ def check_scheduler(scheduler: SchedulerMixin) -> None:
 
 
 def check_steps(scheduler: SchedulerMixin, steps: int) -> None:
-    """Refuse no steps, and a number with which a diffusion schedule would begin beyond the noise that it has.
+    """Refuse no steps, parts of one, and so many that a diffusion schedule would begin beyond the noise that it has.
 
     Raises:
         ValueError: names the number and the scheduler.
     """
-    if steps < 1:
-        raise ValueError(f"steps: 1 or more were expected, not {steps}.")
+    if steps < 1 or steps != int(steps):
+        raise ValueError(f"steps: a whole number, 1 or more, was expected, not {steps}.")
     if is_flow(scheduler):
         return
     trial = type(scheduler).from_config(scheduler.config)

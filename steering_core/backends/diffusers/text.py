@@ -10,6 +10,7 @@ from transformers import PreTrainedTokenizerBase
 from ...parser import parse
 from ...relations import Scene
 from ...tokens import GroundedScene, Token, ground, token_texts
+from ...wording import brief
 from .pipelines import Segment, has_segment, kind_of, text_tokenizer
 from .textual_inversion import spelled_out
 
@@ -25,8 +26,14 @@ def ground_prompt(pipeline: DiffusionPipeline, prompt: str, scene: Scene | None 
 
     Raises:
         PhraseNotFoundError: a phrase is cut off because the prompt is too long.
-        ValueError: the pipeline is of no kind that can be steered, or its tokenizer does not tell what is the prompt.
+        ValueError: the scene is of another prompt, the pipeline of no kind that can be steered, or its tokenizer does
+            not tell what is the prompt.
     """
+    if scene is not None and scene.prompt != prompt:
+        raise ValueError(
+            f"scene: its relations are of {brief(scene.prompt)}, and are to be tied to {brief(prompt)}. Make them of "
+            f"the prompt that is drawn."
+        )
     return ground(scene or parse(prompt), prompt_tokens(pipeline, prompt))
 
 

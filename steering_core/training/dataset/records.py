@@ -65,6 +65,11 @@ class Records:
         """For each row, whether one of its two objects is among these."""
         return [not set(names).isdisjoint(pair) for pair in self.objects]
 
+    def count_in(self, others: Records) -> int:
+        """How many of these rows are among other records too, by their maps."""
+        known = {maps.digests for maps in others.maps}
+        return sum(maps.digests in known for maps in self.maps)
+
     @property
     def digest(self) -> str:
         """A hash that tells these records from others, wherever they lie."""

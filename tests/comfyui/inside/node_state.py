@@ -70,6 +70,18 @@ def with_windows(axis, length, batch):
     return told(log, sampled(scene, model), sampled(scene, windowed))
 
 
+def bound_in_windows(axis, length, batch):
+    """Why objects were not bound to their regions, and how far the picture is from one in whose steps none was bound."""
+    scene = Scene(batch=batch)
+    windowed = ContextWindowsManualNode.execute(
+        scene.model, length, 0, "standard_static", 1, False, "pyramid", axis, False
+    ).result[0]
+    model, log = scene.steered(windowed, bound=1.0, strength=0.0)
+    latent = sampled(scene, model)
+    binding = log.run_of(latent).binding
+    return {"told": [str(line) for line in binding.lines()], "change": relative(latent, sampled(scene, windowed))}
+
+
 class Adapter(nn.Module):
     """As a T2I-Adapter's network: what the blocks of the UNet are to be given, of a picture."""
 
@@ -155,6 +167,7 @@ with torch.inference_mode():
         {
             "reference cache": {update: with_reference_cache(update) for update in (DESCENT, GUIDANCE)},
             "windows": {"width": with_windows(3, 10, 1), "batch": with_windows(0, 2, 3)},
+            "bound in windows": {"width": bound_in_windows(3, 8, 1), "batch": bound_in_windows(0, 1, 2)},
             "adapter": {
                 f"{update} of {batch}": with_adapter(batch, update)
                 for update in (DESCENT, GUIDANCE)
