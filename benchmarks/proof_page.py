@@ -30,8 +30,10 @@ _LEAST_PICTURES = 64
 _INTRODUCTION = """\
 # Proof
 
-Written by `python -m benchmarks.proof --out DIR --minutes 0 --page docs/proof.md`, from what its sessions drew
-(`python -m benchmarks.proof --help`). Each title says how many prompts there are so far of the whole. Four seeds each,
+Written by `python -m benchmarks.proof --out DIR --minutes 0 --records benchmarks/proof_records --page docs/proof.md`,
+from what its sessions drew (`python -m benchmarks.proof --help`). What was seen in each picture stands in
+[benchmarks/proof_records](../benchmarks/proof_records). Each title says how many prompts there are so far of the whole,
+and *Variety* is of those whose pictures were at hand when the page was written. Four seeds each,
 25 steps, each miniature at its own guidance scale, all steered ways at the defaults of strength and window. The
 miniatures' detector looks, and VISOR's rule judges ([evaluation](evaluation.md#judging)); in brackets 95 % intervals,
 by resampling prompts.

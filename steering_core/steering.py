@@ -87,8 +87,6 @@ class Steering:
             raise TypeError(
                 f"scene: one that is tied to tokens was expected, as ground_prompt makes it, not {brief(self.scene)}."
             )
-        if isinstance(self.loss, type) or not hasattr(self.loss, "for_network"):
-            raise TypeError(f'loss: a loss such as CentroidLoss("gelu") was expected, not {brief(self.loss)}.')
 
     def for_network(
         self,
@@ -106,7 +104,10 @@ class Steering:
 
         Raises:
             ValueError: the loss cannot read this network, or cannot score one of the relations.
+            TypeError: it is none.
         """
+        if isinstance(self.loss, type) or not hasattr(self.loss, "for_network"):
+            raise TypeError(f'loss: a loss such as CentroidLoss("gelu") was expected, not {brief(self.loss)}.')
         loss = self.loss.for_network(network, [relation.relation for relation in self.scene.relations])
         check_layers(loss.layers, network)
         words = self.scene.words if loss.reads_words else ()

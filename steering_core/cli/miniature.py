@@ -9,12 +9,14 @@ from dataclasses import asdict
 from pathlib import Path
 
 from ..files import save_picture
+from ..miniature.folder import SHIPPED
 from .options import check_folder, check_picture, number, whole
 
 _SEED = whole(0, 2**32 - 1)
 #: Memory for the latents of all pictures is 4 kB each.
 _MOST_PICTURES = 200_000
 _MOST_TRAINING_STEPS = 10_000_000
+_MODEL = f"{' or '.join(SHIPPED)}, or the folder of another one's pipeline (default: %(default)s)"
 
 
 def add_miniature_commands(commands: argparse._SubParsersAction) -> None:
@@ -55,7 +57,7 @@ def add_miniature_commands(commands: argparse._SubParsersAction) -> None:
     train.set_defaults(run=_train)
 
     sample = actions.add_parser("sample", help="draw captions of its world, unsteered, and print them row by row")
-    sample.add_argument("--model", type=Path, help="folder of the pipeline (default: the one that ships)")
+    sample.add_argument("--model", metavar="NAME", default="miniature", help=_MODEL)
     sample.add_argument("--data", action="store_true", help="write the pictures that it learns these captions from")
     sample.add_argument("--out", type=Path, required=True, help="contact sheet to write")
     sample.add_argument("--count", type=whole(1, 1000), default=16, help="(default: %(default)s)")
@@ -65,7 +67,7 @@ def add_miniature_commands(commands: argparse._SubParsersAction) -> None:
     score = actions.add_parser(
         "score", help="measure the detector, and the model unsteered on pairs it never saw together"
     )
-    score.add_argument("--model", type=Path, help="folder of the pipeline (default: the one that ships)")
+    score.add_argument("--model", metavar="NAME", default="miniature", help=_MODEL)
     score.add_argument("--prompts", type=whole(1, 384), default=200, help="(default: %(default)s)")
     score.add_argument("--scenes", type=whole(1, 100_000), default=500, help="for the detector (default: %(default)s)")
     score.set_defaults(run=_score)
@@ -104,11 +106,10 @@ def _train(options: argparse.Namespace) -> None:
 
 def _sample(options: argparse.Namespace) -> None:
     from ..backends.diffusers import load_pipeline
-    from ..miniature.folder import MINIATURE_DIR
     from ..miniature.sheets import draw_samples
 
     check_picture(options.out)
-    pipeline = None if options.data else load_pipeline(options.model or MINIATURE_DIR, "cpu")
+    pipeline = None if options.data else load_pipeline(SHIPPED.get(options.model, options.model), "cpu")
     for caption in draw_samples(options.count, options.seed, options.out, pipeline):
         print(caption)
 
@@ -117,12 +118,11 @@ def _score(options: argparse.Namespace) -> None:
     from ..backends.diffusers import load_pipeline
     from ..evaluation.visor import visor_scores
     from ..miniature.detector import GlyphDetector, measure_detector
-    from ..miniature.folder import MINIATURE_DIR
     from ..miniature.prompts import unseen_pair_prompts
     from ..miniature.score import draw, unsteered
 
     prompts = unseen_pair_prompts(options.prompts, seed=0)
-    pipeline = load_pipeline(options.model or MINIATURE_DIR, "cpu")
+    pipeline = load_pipeline(SHIPPED.get(options.model, options.model), "cpu")
     print(json.dumps({"detector": asdict(measure_detector(options.scenes, seed=1))}))
     detector = GlyphDetector()
     trials = [draw(pipeline, detector, prompt, unsteered).trials for prompt in prompts]

@@ -158,6 +158,12 @@ def check_settings(names: Collection[str], options: argparse.Namespace) -> None:
                 f"--{setting.replace('_', '-')} belongs to --loss {owner}, not to {' '.join(names)}. Leave it out, or "
                 f"add that loss."
             )
+    if set(names) == {NONE}:
+        steers = (one.name for one in fields(SteeringSchedule) if told.get(one.name, one.default) != one.default)
+        for name in steers:
+            raise ValueError(
+                f"--{name.replace('_', '-')} says how to steer, and --loss {NONE} does not. Leave one out."
+            )
     _check_beside(options)
 
 

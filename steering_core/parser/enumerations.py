@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from ..relations import Relation
 from .clauses import LISTING
@@ -12,7 +12,7 @@ from .phrases import Phrase, phrases_of
 from .words import LINKS
 
 #: Which way a list goes, and how each of its things stands to the next one.
-_ORDERS = {
+_ORDERS: Mapping[tuple[str, ...], Relation] = {
     ("left", "to", "right"): Relation.LEFT_OF,
     ("right", "to", "left"): Relation.RIGHT_OF,
     ("top", "to", "bottom"): Relation.ABOVE,

@@ -220,6 +220,9 @@ def test_options_of_losses_that_are_not_asked_for_are_refused(capsys, tmp_path, 
 
 
 def test_settings_of_a_loss_are_refused_where_nothing_is_steered(capsys, tmp_path, unloaded):
+    for setting in (["--strength", "3"], ["--restarts", "2"], ["--bound", "1"], ["--end", "0.5"]):
+        assert main([*GENERATE, "--loss", "none", *setting, "--out", str(tmp_path / "x.png")]) == 2
+        assert f"{setting[0]} says how to steer, and --loss none does not" in capsys.readouterr().err
     options = ["--loss", "none", "--margin", "0.4", "--out", str(tmp_path / "x.png")]
     check_refusal(capsys, [*GENERATE, *options], "--margin belongs to --loss centroid, not to none")
 

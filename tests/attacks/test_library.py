@@ -39,7 +39,7 @@ def test_relations_of_another_prompt_are_not_tied_to_words_that_stand_where_its_
         ({"size": (-8, 8)}, "size: width and height"),
         ({"seeds": [2**64]}, "seeds: whole numbers of 64 bits were expected, not 18446744073709551616"),
         ({"seeds": [0.5]}, "seeds: whole numbers of 64 bits were expected, not 0.5"),
-        ({"steps": 2.5}, "steps: a whole number, 1 or more, was expected, not 2.5"),
+        ({"steps": 2.5}, "steps: 1 or more, in whole numbers, were expected, not 2.5"),
     ],
 )
 def test_numbers_that_make_no_picture_are_named(pipeline, wrong, named):
@@ -54,7 +54,7 @@ def test_what_is_no_steering_is_named(pipeline):
         Steering(parse(_PROMPT), CentroidLoss("gelu"))
     for loss in (CentroidLoss, "centroid"):
         with pytest.raises(TypeError, match="loss: a loss such as CentroidLoss"):
-            Steering(scene, loss)
+            generate(pipeline, _PROMPT, [0], Steering(scene, loss), 1, 5.0)
     with pytest.raises(TypeError, match="steering: a Steering, made with a scene and a loss, was expected"):
         generate(pipeline, _PROMPT, [0], CentroidLoss("gelu"), 1, 5.0)
 

@@ -295,7 +295,8 @@ def test_spread_over_seeds_by_hand():
 
 def test_a_place_is_none_of_the_other_benchmarks_relations():
     found, asked = [Found("dog", around(0.1, 0.1))], (("dog", Place.AT_LEFT, None),)
-    assert not judge_geneval(asked, found, SQUARE).correct
+    with pytest.raises(ValueError, match='judges no "on the left"'):
+        judge_geneval(asked, found, SQUARE)
     suite = Suite("mine", (ScenePrompt(asked),), (0,))
     check_rule(VISOR, suite)
     for rule in (GENEVAL, T2I_COMPBENCH):

@@ -5,7 +5,7 @@ import shutil
 import pytest
 import torch
 from PIL import Image
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from stopped_runs import check_goes_on
 from transformers import CLIPTokenizer
 
@@ -99,6 +99,21 @@ def test_training_goes_on_from_a_miniature_and_keeps_its_autoencoder(trained, tm
         before, after = load_file(file), load_file(tmp_path / "out" / part / file.name)
         assert before.keys() == after.keys()
         assert all(torch.equal(before[name], after[name]) for name in before) == is_kept
+
+
+def test_a_training_does_not_go_on_from_other_weights_that_lie_where_the_first_ones_lay(trained, tmp_path):
+    settings = TrainingSettings(seed=1, pictures=4, denoiser_steps=1, denoiser_batch=1)
+    start = tmp_path / "start"
+    shutil.copytree(trained[0], start)
+    train_miniature(settings, tmp_path / "work", tmp_path / "out", "cpu", start=start)
+    moved = start.rename(tmp_path / "moved")
+    train_miniature(settings, tmp_path / "work", tmp_path / "out", "cpu", start=moved)
+
+    file = moved / "vae" / "diffusion_pytorch_model.safetensors"
+    weights = load_file(file)
+    save_file({name: weight + 1 for name, weight in weights.items()}, file)
+    with pytest.raises(ValueError, match="belongs to another run"):
+        train_miniature(settings, tmp_path / "work", tmp_path / "out", "cpu", start=moved)
 
 
 @pytest.mark.parametrize("shares", [(1.0,), (0.5, 0.5, 0.5, 0.0, 0.0), (2.0, -1.0, 0.0, 0.0, 0.0)])

@@ -76,7 +76,7 @@ def check_steps(scheduler: SchedulerMixin, steps: int) -> None:
         ValueError: names the number and the scheduler.
     """
     if steps < 1 or steps != int(steps):
-        raise ValueError(f"steps: a whole number, 1 or more, was expected, not {steps}.")
+        raise ValueError(f"steps: 1 or more, in whole numbers, were expected, not {steps}.")
     if is_flow(scheduler):
         return
     trial = type(scheduler).from_config(scheduler.config)

@@ -71,7 +71,7 @@ def with_windows(axis, length, batch):
 
 
 def bound_in_windows(axis, length, batch):
-    """Why objects were not bound to their regions, and how far the picture is from one in whose steps none was bound."""
+    """What was told of the objects' regions, and how far the picture is from the unbound one."""
     scene = Scene(batch=batch)
     windowed = ContextWindowsManualNode.execute(
         scene.model, length, 0, "standard_static", 1, False, "pyramid", axis, False
