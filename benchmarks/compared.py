@@ -43,7 +43,7 @@ _BOUND = 0.5
 #: Of InfSplign's gradient, on Stable Diffusion 1.4 and at 500 steps; by the miniature's shape what served best of
 #: others on other prompts, since 1,000 leaves no object in the first one's pictures.
 _INFSPLIGN_WEIGHT = {"miniature": 100.0, "flux_miniature": 1000.0}
-#: By how much of the predicted noise's scale separation bends: what noise guidance did by default then.
+#: By how much of the predicted noise's scale separation bends.
 _BEND = 0.5
 #: Beside the centroid loss, which is to keep its say.
 _SEPARATION = 0.5

@@ -25,7 +25,7 @@ from benchmarks.in_comfyui import ComfyUI
 from benchmarks.measuring import draw_and_look, miniature_settings
 from benchmarks.proof_page import page
 from benchmarks.proof_records import Records, read_records, save_records, with_drawn
-from benchmarks.proof_ways import ways_of
+from benchmarks.proof_ways import BEST_OF_2, ways_of
 from steering_core.backends.diffusers import load_pipeline
 from steering_core.backends.diffusers.arms import sampling_of
 from steering_core.cli.options import check_place, number, whole
@@ -74,13 +74,12 @@ def main() -> None:
     limits = {name: options.several if name in CHAINS else options.prompts for name in options.suite}
     for key, numbers in list(_turns(folders, limits))[state.process_index :: state.num_processes]:
         _take(*folders[key], numbers, known[key], deadline)
+        if options.records and state.is_main_process:  # what is drawn by others too, and of a session that is killed
+            known[key] = _kept(options.records, key, *folders[key])
     state.wait_for_everyone()
     if not state.is_main_process:
         return
-    for key, (folder, arms) in folders.items():
-        known[key] = with_drawn(known[key], folder, [arm.name for arm in arms])
-        if options.records:
-            save_records(known[key], _records_file(options.records, key))
+    known = {key: _kept(options.records, key, *opened) for key, opened in folders.items()}
     told = page({key: folder for key, (folder, _) in folders.items()}, known)
     if options.page:
         save_text(told, options.page)
@@ -132,6 +131,19 @@ def _known(records: Path | None, key: tuple[str, str], folder: EvaluationFolder,
     return read_records(_records_file(records, key), folder, [arm.name for arm in arms]) if records else {}
 
 
+def _kept(records: Path | None, key: tuple[str, str], folder: EvaluationFolder, arms: Sequence[Arm]) -> Records:
+    """What is known by now of a kind of prompts, and kept if there is a folder of records: others may add to it too.
+
+    Raises:
+        ValueError, OSError: as ``read_records`` and ``save_records``.
+    """
+    before = _known(records, key, folder, arms)
+    now = with_drawn(before, folder, [arm.name for arm in arms])
+    if records and now != before:
+        save_records(now, _records_file(records, key))
+    return now
+
+
 def _records_file(records: Path, key: tuple[str, str]) -> Path:
     model, kind = key
     return records / model / f"{kind}.csv"
@@ -153,11 +165,12 @@ def _turns(
 def _take(folder: EvaluationFolder, arms: Sequence[Arm], numbers: range, known: Records, deadline: float) -> None:
     """Draw prompts in all ways and look at the pictures, where that is not known, unless it is too late."""
     for at in numbers:
-        for arm in arms:
+        unknown = [arm for arm in arms if (arm.name, at) not in known]
+        # The best of two is chosen of pictures, which may be gone.
+        for arm in arms if any(arm.name == BEST_OF_2 for arm in unknown) else unknown:
             if time.monotonic() >= deadline:
                 return
-            if (arm.name, at) not in known:
-                draw_and_look(folder, arm, at)
+            draw_and_look(folder, arm, at)
 
 
 if __name__ == "__main__":

@@ -101,7 +101,8 @@ class _Drawn:
 def _of_kind(records: Records, kind: str, whole: int) -> Iterator[str]:
     """Title and tables of a kind of prompts; one line where no prompt was drawn in all ways."""
     ways = [way for way in WAYS if any(way == its for its, _ in records)]
-    numbers = [at for at in range(whole) if ways and all((way, at) in records for way in ways)]
+    is_told = {UNSTEERED, BEST_OF_2, *_STEERED} <= set(ways)
+    numbers = [at for at in range(whole) if is_told and all((way, at) in records for way in ways)]
     yield f"### {kind.replace('_', ' ')}: {len(numbers)} of {whole} prompts"
     if not numbers:
         return

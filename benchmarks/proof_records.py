@@ -66,22 +66,40 @@ def read_records(file: Path, folder: EvaluationFolder, ways: Sequence[str]) -> R
     if not file.exists():
         return {}
     settings = {way: folder.settings_of(way) for way in ways}
-    first, *lines = file.read_text(encoding="utf-8").splitlines()
+    first, *lines = file.read_text(encoding="utf-8", errors="replace").splitlines() or [""]
     if first != _HEAD:
         raise ValueError(f"{file}: {_HEAD!r} was expected in its first line.")
     records: Records = {}
     for at, line in enumerate(lines, 2):
-        fields = _LINE.fullmatch(line)
-        if fields is None or {len(fields[3]), len(fields[4])} != {len(folder.suite.seeds)}:
-            raise ValueError(f"{file}, line {at}: {_HEAD!r} of {len(folder.suite.seeds)} pictures was expected.")
-        number, way, present, right, seconds, of_line = fields.groups()
-        if settings.get(way, of_line) != of_line:
+        way, number, record = _read(line, f"{file}, line {at}", folder)
+        if (way, number) in records:
+            raise ValueError(f"{file}, line {at}: prompt {number} was drawn by {way!r} above already. Take one out.")
+        if settings.get(way, record.settings) != record.settings:
             raise ValueError(
-                f"{file}, line {at}: {way!r} was drawn with other settings or weights. Take its lines out, and it is "
-                "drawn again."
+                f"{file}, line {at}: {way!r} was drawn with other settings or weights. Take the file away, and its "
+                "prompts are drawn again."
             )
-        records[way, int(number)] = Record(_flags(present), _flags(right), float(seconds), of_line)
+        records[way, number] = record
     return records
+
+
+def _read(line: str, source: str, folder: EvaluationFolder) -> tuple[str, int, Record]:
+    """Way, prompt's number and record of a line.
+
+    Args:
+        source: what to begin an error with.
+
+    Raises:
+        ValueError: it is none of this folder's suite.
+    """
+    fields, prompts, seeds = _LINE.fullmatch(line), len(folder.suite.prompts), len(folder.suite.seeds)
+    if fields is None or {len(fields[3]), len(fields[4])} != {seeds} or int(fields[1]) >= prompts:
+        raise ValueError(f"{source}: {_HEAD!r} of one of {prompts} prompts and {seeds} pictures was expected.")
+    number, way, present, right, seconds, settings = fields.groups()
+    record = Record(_flags(present), _flags(right), float(seconds), settings)
+    if any(is_right and not is_present for is_present, is_right in zip(record.present, record.right)):
+        raise ValueError(f"{source}: a picture is right, {right}, in which not all objects are, {present}.")
+    return way, int(number), record
 
 
 def save_records(records: Mapping[tuple[str, int], Record], file: Path) -> None:

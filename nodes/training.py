@@ -290,7 +290,7 @@ class TrainRelationClassifier(io.ComfyNode):
             data, held_out = read_records(training, manifest), read_records(validation, other)
             recorded = manifest.settings.recorded
             classifier = train_classifier(data, held_out, manifest.layout, recorded, sizes, settings, work, show)
-            report = make_report(classifier, held_out, recorded)
+            report = make_report(classifier, held_out, recorded, training=data)
         file.parent.mkdir(parents=True, exist_ok=True)
         save_classifier(classifier, file)
         plots = [as_image(plot) for plot in (curves_plot(work / METRICS), confusion_plot(report))]

@@ -26,6 +26,11 @@ _SAME = 1e-3
 Item = TypeVar("Item")
 
 
+def is_integral(value: float) -> bool:
+    """Whether a number is a whole one; what is not finite is none."""
+    return float(value).is_integer()
+
+
 @dataclass(frozen=True)
 class SamplingStep:
     """A step of a run of a sampler.
@@ -126,9 +131,9 @@ class SteeringSchedule:
             raise ValueError(f"decay must be from 0 to 1, not {self.decay}.")
         if not 0 <= self.bound <= 1:
             raise ValueError(f"bound must be from 0 to 1, not {self.bound}.")
-        if self.refinements is not None and (self.refinements < 1 or self.refinements != int(self.refinements)):
+        if self.refinements is not None and (self.refinements < 1 or not is_integral(self.refinements)):
             raise ValueError(f"refinements must be a whole number, 1 or more, not {self.refinements}.")
-        if self.restarts < 0 or self.restarts != int(self.restarts):
+        if self.restarts < 0 or not is_integral(self.restarts):
             raise ValueError(f"restarts must be a whole number, 0 or more, not {self.restarts}.")
         if self.restarts and self.update == GUIDANCE:
             raise ValueError(f"restarts: pictures begin again by {DESCENT} only, not by {GUIDANCE}: set them to 0.")

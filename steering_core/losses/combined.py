@@ -39,7 +39,7 @@ class CombinedLoss:
     def __post_init__(self) -> None:
         if not self.terms:
             raise ValueError("At least one loss was expected to combine, got none.")
-        if wrong := next((term for term in self.terms if not (isinstance(term, tuple) and len(term) == 2)), None):
+        if wrong := next((term for term in self.terms if not (isinstance(term, Sequence) and len(term) == 2)), None):
             raise ValueError(f"Terms of a combined loss must be pairs of a loss and its weight, not {brief(wrong)}.")
         for _, weight in self.terms:
             if not 0 < weight < math.inf:

@@ -154,9 +154,11 @@ class _Learner:
         self._average.store(self._parameters)
         self._average.copy_to(self._parameters)
         self._modules.eval()
-        yield
-        self._modules.train()
-        self._average.restore(self._parameters)
+        try:
+            yield
+        finally:
+            self._modules.train()
+            self._average.restore(self._parameters)
 
     def finish(self) -> None:
         """Leave the modules with the averaged weights."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import TypeVar
 
@@ -13,60 +13,82 @@ from .phrases import Phrase
 Stated = TypeVar("Stated", bound=Statement)
 
 _ARTICLE = "the "
+#: Of what was said of one thing no more is looked at, for time linear in the prompt's length.
+_MOST_SAID = 50
 
 
 def first_mentions(prompt: str, heads: Iterable[Phrase], scene: Scene) -> dict[Span, Span]:
     """Of each phrase that names a thing again the one that named it first.
 
-    It is a noun alone, with "the" or with no article at all, and before it one thing alone is known by a phrase that
-    ends with that noun. Of what can be no thing at once there are two: "the dog on the left, the dog on the right".
+    It is a noun alone, and before it one thing alone is known by a phrase that ends with that noun. It has "the" before
+    it; or no article, where something was related to the one before and it is related itself: "cat left of dog, dog
+    above mouse", but not "cup on table, cup on chair". Of which the opposite is said are two: "the dog on the left, the
+    dog on the right".
 
     Args:
         heads: the prompt's head phrases, in reading order.
         scene: what the prompt states.
     """
-    known, again = defaultdict[str, dict[Span, None]](dict), dict[Span, Span]()
-    said = _said(scene)
+    known, again, said = defaultdict[str, dict[Span, None]](dict), dict[Span, Span](), _Said(scene)
     for head in heads:
         span, named = head.span, known[head.noun]
         if span in again or span in named:  # a pronoun has the phrase that it stands for
             continue
-        is_bare = span.text.lower() == head.noun and (_is_definite(prompt, span) or not head.determined)
-        if is_bare and len(named) == 1 and not _are_apart(said, first := next(iter(named)), span):
+        first = next(iter(named), None)
+        is_one = first is not None and len(named) == 1 and span.text.lower() == head.noun
+        goes_on = _is_definite(prompt, span) or (
+            not head.determined and first is not None and said.goes_on(first, span)
+        )
+        if first is not None and is_one and goes_on and not said.are_apart(first, span):
             again[span] = first
+            said.merge(first, span)
         else:
             named[span] = None
     return again
 
 
-#: By where a thing's name begins: what was said of it, and the other thing's name; of a place there is none.
-_Said = Mapping[int, Sequence[tuple[Place | Relation | Depth, Span | None]]]
+class _Said:
+    """What a scene says of its things, each known by where its name begins."""
 
+    def __init__(self, scene: Scene):
+        self._of = defaultdict[int, list[tuple[Place | Relation | Depth, int | None]]](list)
+        self._subjects, self._objects, self._first = set[int](), set[int](), dict[int, int]()
+        for one in (*scene.relations, *scene.depth):
+            for told in dict.fromkeys((one, _inverse(one))):
+                self._of[told.subject.start].append((told.relation, told.object.start if told.object else None))
+            self._subjects.add(one.subject.start)
+            self._objects |= {end.start for end in one.ends[1:]}
 
-def _said(scene: Scene) -> _Said:
-    said = defaultdict[int, list[tuple[Place | Relation | Depth, Span | None]]](list)
-    for one in (*scene.relations, *scene.depth):
-        said[one.subject.start].append((one.relation, one.object))
-        if one.object is not None:
-            turned = _inverse(one)
-            said[turned.subject.start].append((turned.relation, turned.object))
-    return said
+    def goes_on(self, first: Span, second: Span) -> bool:
+        """Whether something was said to stand to the first, and it is said where the second stands."""
+        was_object = first.start in self._objects - self._subjects
+        return was_object and second.start in self._subjects - self._objects
 
+    def are_apart(self, first: Span, second: Span) -> bool:
+        """Whether the two are related to each other, or the opposite is said of them."""
+        ours, theirs = self._of[first.start][-_MOST_SAID:], self._of[second.start][-_MOST_SAID:]
+        related = any(self._thing(other) == self._thing(second.start) for _, other in ours if other is not None)
+        return related or any(
+            self._thing(a) == self._thing(b) and _are_opposite(one, other) for one, a in ours for other, b in theirs
+        )
 
-def _are_apart(said: _Said, first: Span, second: Span) -> bool:
-    """Whether two are related to each other, or the opposite is said of them."""
-    ours, theirs = said.get(first.start, ()), said.get(second.start, ())
-    opposite = (_are_called_alike(a, b) and _are_opposite(one, other) for one, a in ours for other, b in theirs)
-    return any(other is not None and other.start == second.start for _, other in ours) or any(opposite)
+    def merge(self, first: Span, second: Span) -> None:
+        """Take the second for the first from now on."""
+        self._first[second.start] = first.start
+        self._of[first.start] += self._of[second.start]
+        if second.start in self._subjects:
+            self._subjects.add(first.start)
 
-
-def _are_called_alike(one: Span | None, other: Span | None) -> bool:
-    return (one and one.text.lower()) == (other and other.text.lower())
+    def _thing(self, start: int | None) -> int | None:
+        return None if start is None else self._first.get(start, start)
 
 
 def _are_opposite(one: Place | Relation | Depth, other: Place | Relation | Depth) -> bool:
+    """Whether one thing cannot be both: on opposite sides, or in the middle and at a side."""
     if isinstance(one, Depth) or isinstance(other, Depth):
         return isinstance(one, Depth) and isinstance(other, Depth) and one is not other
+    if isinstance(one, Place) and isinstance(other, Place) and any(one.direction) != any(other.direction):
+        return True
     return any(a * b < 0 for a, b in zip(one.direction, other.direction))
 
 

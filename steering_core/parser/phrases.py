@@ -87,8 +87,10 @@ def phrases_of(prompt: str, words: Sequence[Word]) -> tuple[list[Phrase], tuple[
                 joints.append(Joint(nouns[0].text, is_verb=False))  # "stands guard"
             elif not lettering:
                 nouns = _unqualified(prompt, nouns)
-                noun = NOTHING if nouns[0].text == "no" or _is_of_none(phrases, joints) else nouns[-1].text
-                phrases.append(Phrase(_span(prompt, nouns), noun, tuple(joints), bool(determiner)))
+                span = _span(prompt, nouns)
+                is_absent = "no" in (nouns[0].text, span.text.split()[0].lower()) or _is_of_none(phrases, joints)
+                noun = NOTHING if is_absent else nouns[-1].text
+                phrases.append(Phrase(span, noun, tuple(joints), bool(determiner)))
                 joints = []
             nouns = []
         determiner = ""

@@ -21,7 +21,7 @@ from .clauses import (
     subjects_of,
     with_list,
 )
-from .enumerations import in_order
+from .enumerations import enumerations
 from .marks import Mark, Word
 from .phrases import Phrase
 from .referents import Discourse, Mention, is_about_subject
@@ -41,7 +41,7 @@ class ReadByRules(NamedTuple):
         scene: what it states.
         found: all that was read, with what contradicts itself and is left out of the scene.
         segments: what stands between what relates phrases.
-        listed: of what was read that which is told by an order: "from left to right: a cat, a dog".
+        listed: of what was read that which a plain list tells by its order: "from left to right: a cat, a dog".
     """
 
     scene: Scene
@@ -71,7 +71,7 @@ class ReadByRules(NamedTuple):
 def read_by_rules(prompt: str) -> ReadByRules:
     """Find what a prompt states of the places of things, in time linear in its length.
 
-    ReadByRules rules:
+    Reading rules:
 
     - A sentence ends at ``. ! ? ;``, an empty line, a point of a list or ``BREAK``; other line breaks are commas.
     - The subject is the head of its phrase: in "a cat in a box above a table" the cat. A photo "of"
@@ -113,9 +113,11 @@ def read_by_rules(prompt: str) -> ReadByRules:
     discourse, found, segments, listed = Discourse(), dict[Statement, None](), list[Segment](), set[Statement]()
     for words in sentences(prompt):
         sentence = _Sentence(prompt, words, discourse)
-        in_lists = [one for relation, things in in_order(prompt, words) for one in ordered(relation, things)]
-        found |= dict.fromkeys((*sentence.read(), *in_lists))
-        listed.update(in_lists)
+        found |= dict.fromkeys(sentence.read())
+        for relation, things, is_plain in enumerations(prompt, words):
+            in_order = tuple(ordered(relation, things))
+            found |= dict.fromkeys(in_order)
+            listed.update(in_order if is_plain else ())
         segments += sentence.segments
     relations = [stated for stated in found if isinstance(stated, SpatialRelation)]
     depth = tuple(stated for stated in found if isinstance(stated, DepthRelation))

@@ -39,11 +39,16 @@ _LETTERING = re.compile(
     r"|logo|masthead|lettering|name):?\s{1,3}([\"\u201c][^\"\u201c\u201d\n]{0,200}[\"\u201d])",
     re.IGNORECASE,
 )
-#: What is not to be drawn, or where nothing is to be, up to the next pause.
+_DOING = r"(?:add|draw|give|have|include|keep|leave|let|make|place|put|show|use)"
+#: What begins another clause, or could.
+_NEXT_CLAUSE = rf"[^\w\s'’-]|\n|\s[-]\s|\b(?:BREAK|but|instead)\b|\band {_DOING}\b"
+_FREE = r"(?:a|ample|bit|blank|clear|copy|empty|enough|extra|free|little|lots|more|negative|of|plenty|some|white)"
+#: What is not to be drawn, or where nothing is to be, up to the next clause.
 _UNWANTED = re.compile(
-    r"(?:^|[.;,:!\n(]|\b(?:and|but|please))[^\S\n]*\b(?P<unwanted>(?:avoid|exclude|omit|never"
-    r"|(?:do not|don['’]t) (?:add|draw|give|have|include|leave|let|make|place|put|show|use)"
-    r"|leav(?:e|ing) (?:\w+ ){0,3}?(?:space|room|gap))\b[^.;,:!\n]*)",
+    r"(?:^|[.;,:!?\n(]|\b(?:and|but|please))[^\S\n]*\b("
+    rf"(?:(?:avoid|exclude|omit)\b(?!-)|never (?={_DOING}\b|an?\b|any\b|the\b)|(?:do not|don['’]t) (?={_DOING}\b))"
+    rf"(?:(?!{_NEXT_CLAUSE}).)*"
+    rf"|leav(?:e|ing) (?:{_FREE} )*(?:space|room)\b(?:(?!{_NEXT_CLAUSE}|\b(?:and|with)\b).)*)",
     re.IGNORECASE,
 )
 #: Of "{a|b}" all but the last: one of them will stand there, and only one is read.
@@ -73,7 +78,7 @@ def last_alternatives(prompt: str) -> str:
 
 def unwanted(prompt: str) -> Iterator[tuple[int, int]]:
     """From where to where a prompt says what is not to be drawn: "avoid text at the bottom"."""
-    yield from (match.span("unwanted") for match in _UNWANTED.finditer(prompt))
+    yield from (match.span(1) for match in _UNWANTED.finditer(prompt))
 
 
 def _blank(match: re.Match[str]) -> str:
@@ -85,8 +90,7 @@ def split_into_sentences(prompt: str) -> Iterator[list[Word]]:
     words: list[Word] = []
     prompt = _ABREAST.sub(_blank, last_alternatives(prompt))
     prompt = _LETTERING.sub(lambda match: match.group()[: -len(match[1])] + " " * len(match[1]), prompt)
-    for start, end in unwanted(prompt):
-        prompt = f"{prompt[:start]}{' ' * (end - start)}{prompt[end:]}"
+    prompt = _UNWANTED.sub(lambda match: match.group()[: -len(match[1])] + " " * len(match[1]), prompt)
     for match in _TOKEN.finditer(prompt):
         kind = match.lastgroup
         if kind in _ENDS:

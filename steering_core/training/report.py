@@ -38,7 +38,8 @@ class Report:
         leaked_true, leaked_false: as ``true_prompts`` and ``false_prompts``, of a classifier that was
             trained on true prompts alone; none without such a classifier too. That its accuracy falls on false prompts
             is relation leakage.
-        learned_from: how many of the records training has learned from: on these, accuracy says nothing of others.
+        learned_from: how many of the records training has learned from: on these, accuracy says nothing of others;
+            none where that is not known.
     """
 
     true_prompts: float | None
@@ -49,7 +50,7 @@ class Report:
     left_out: float | None = None
     leaked_true: float | None = None
     leaked_false: float | None = None
-    learned_from: int = 0
+    learned_from: int | None = None
 
     def __str__(self) -> str:
         lines = [f"{self.learned_from} records of the test were learned from"] if self.learned_from else []
@@ -101,7 +102,7 @@ def make_report(
         left_out=_share(right[torch.tensor(records.showing(left_out))]),
         leaked_true=None if leaked_right is None else _share(leaked_right[true]),
         leaked_false=None if leaked_right is None else _share(leaked_right[~true]),
-        learned_from=0 if training is None else records.count_in(training),
+        learned_from=None if training is None else records.count_in(training),
     )
 
 

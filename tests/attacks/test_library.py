@@ -39,6 +39,9 @@ def test_relations_of_another_prompt_are_not_tied_to_words_that_stand_where_its_
         ({"size": (-8, 8)}, "size: width and height"),
         ({"seeds": [2**64]}, "seeds: whole numbers of 64 bits were expected, not 18446744073709551616"),
         ({"seeds": [0.5]}, "seeds: whole numbers of 64 bits were expected, not 0.5"),
+        ({"seeds": [math.inf]}, "seeds: whole numbers of 64 bits were expected, not inf"),
+        ({"size": (8,)}, "size: width and height"),
+        ({"size": (math.inf, 8)}, "size: width and height"),
         ({"steps": 2.5}, "steps: 1 or more, in whole numbers, were expected, not 2.5"),
     ],
 )
@@ -60,9 +63,10 @@ def test_what_is_no_steering_is_named(pipeline):
 
 
 @pytest.mark.parametrize("name", ["refinements", "restarts"])
-def test_parts_of_a_refinement_or_restart_are_refused(name):
-    with pytest.raises(ValueError, match=f"{name} must be a whole number, . or more, not 1.5"):
-        SteeringSchedule(**{name: 1.5})
+@pytest.mark.parametrize("value", [1.5, math.inf, math.nan])
+def test_parts_of_a_refinement_or_restart_are_refused(name, value):
+    with pytest.raises(ValueError, match=f"{name} must be a whole number, . or more, not {value}"):
+        SteeringSchedule(**{name: value})
 
 
 def test_losses_of_no_finite_weight_are_refused():
@@ -71,6 +75,7 @@ def test_losses_of_no_finite_weight_are_refused():
             CentroidLoss("gelu", **wrong)
     with pytest.raises(ValueError, match="weight of a combined loss must be a number greater than 0, not inf"):
         CombinedLoss(((CentroidLoss("gelu"), math.inf),))
+    assert CombinedLoss([[CentroidLoss("gelu"), 1.0]]).terms[0][1] == 1.0
     with pytest.raises(ValueError, match="must be pairs of a loss and its weight"):
         CombinedLoss((CentroidLoss("gelu"), PresenceLoss()))
 

@@ -146,9 +146,12 @@ def test_what_was_seen_is_known_where_the_pictures_are_gone(one_prompt, tmp_path
     ("line", "message"),
     [
         ("0,unsteered,1111,0110,4.25,0123456789ab", "'unsteered' was drawn with other settings or weights"),
-        ("0,unsteered,111,011,4.25,0123456789ab", "of 4 pictures was expected"),
-        ("0,unsteered,1111,0110,soon,0123456789ab", "of 4 pictures was expected"),
-        ("", "of 4 pictures was expected"),
+        ("0,unsteered,111,011,4.25,0123456789ab", "and 4 pictures was expected"),
+        ("0,unsteered,1111,0110,soon,0123456789ab", "and 4 pictures was expected"),
+        ("", "and 4 pictures was expected"),
+        ("999,unsteered,1111,0110,4.25,0123456789ab", "of one of 384 prompts"),
+        ("0,unsteered,1011,0110,4.25,0123456789ab", "a picture is right, 0110, in which not all objects are, 1011"),
+        ("0,other,1111,0110,4.25,a\n0,other,1111,0110,4.25,a", "prompt 0 was drawn by 'other' above already"),
     ],
 )
 def test_records_that_do_not_fit_are_refused(line, message, tmp_path, monkeypatch, capsys):
@@ -158,7 +161,28 @@ def test_records_that_do_not_fit_are_refused(line, message, tmp_path, monkeypatc
     with pytest.raises(SystemExit):
         run(monkeypatch, "--out", str(tmp_path / "out"), "--minutes", "0", "--records", str(file.parent.parent))
     told = capsys.readouterr().err
-    assert f"{file}, line 2: " in told and message in told
+    assert f"{file}, line " in told and message in told
+
+
+def test_a_damaged_file_of_records_is_named(tmp_path, monkeypatch, capsys):
+    file = tmp_path / "records" / "miniature" / "unseen_pairs.csv"
+    file.parent.mkdir(parents=True)
+    for content in (b"", b"\xff\xfe"):
+        file.write_bytes(content)
+        with pytest.raises(SystemExit):
+            run(monkeypatch, "--out", str(tmp_path / "out"), "--minutes", "0", "--records", str(file.parent.parent))
+        assert f"{file}: 'number,way" in capsys.readouterr().err
+
+
+def test_a_way_that_has_to_be_drawn_again_leaves_a_page(one_prompt, tmp_path, monkeypatch):
+    monkeypatch.setattr(proof, "miniature_settings", partial(miniature_settings, steps=2))
+    records, page = tmp_path / "records", tmp_path / "page.md"
+    asked = "--minutes", "0", "--records", str(records), "--page", str(page)
+    run(monkeypatch, "--out", str(one_prompt), *asked)
+    file = records / "miniature" / "unseen_pairs.csv"
+    file.write_text("".join(line for line in file.read_text().splitlines(True) if "combined" not in line))
+    run(monkeypatch, "--out", str(tmp_path / "out"), *asked)
+    assert "unseen pairs: 0 of 384 prompts" in page.read_text()
 
 
 def test_other_settings_are_noticed(tmp_path, monkeypatch, capsys):

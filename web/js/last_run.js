@@ -7,11 +7,15 @@ import { leadsFrom } from "./scene.js"
 const LOOKED = "spatial_steering.looked"
 /** Time for the front end to have put a graph's outputs back, once it has been opened again. */
 const RESTORE_MILLISECONDS = 300
+/** Pictures of a node whose looks are kept, for runs that take them from ComfyUI's cache. */
+const MOST_PICTURES = 16
 /**
- * By node, of the run that told last: the run's id, the first picture that a node after it showed, the last look of a
- * sampler and which sampler that was; and the run before that had a picture, for as long as this one has none.
+ * By node, of the run that told last: the run's id, the last picture that a node after it showed, and the last look of
+ * a sampler; and the run before that had a picture, for as long as this one has none.
  */
 const known = new Map()
+/** By node, the looks of its pictures, by their addresses, the latest last. */
+const looks = new Map()
 const followers = new Set()
 
 api.addEventListener("executed", ({ detail }) => {
@@ -19,8 +23,7 @@ api.addEventListener("executed", ({ detail }) => {
   const address = addressOf(id, detail.output)
   if (address) learn(id, detail.prompt_id, { address })
 })
-api.addEventListener(LOOKED, ({ detail: { node, run, objects } }) => learn(node, run, { objects, sampler: node }))
-api.addEventListener("execution_cached", ({ detail }) => goOn(detail.prompt_id, detail.nodes ?? []))
+api.addEventListener(LOOKED, ({ detail: { node, run, objects } }) => learn(node, run, { objects }))
 for (const ending of ["execution_interrupted", "execution_error"]) {
   api.addEventListener(ending, ({ detail }) => takeBack(detail.prompt_id))
 }
@@ -38,12 +41,25 @@ function learn(id, run, told) {
   const place = placeOf(id)
   if (!place) return
   for (const follower of followers) {
-    if (!leadsFrom(place, follower.node)) continue
-    const { before, ...last } = known.get(keyOf(follower.node)) ?? {}
-    const isSame = last.run === run
-    const whole = isSame || last.address === undefined ? before : last
-    tell(follower, { ...(isSame ? last : { run }), ...told, before: told.address ? undefined : whole })
+    if (leadsFrom(place, follower.node)) tell(follower, learned(keyOf(follower.node), run, told))
   }
+}
+
+/** What is known of a node once a run has told something. */
+function learned(key, run, told) {
+  const { before, ...last } = known.get(key) ?? {}
+  const isSame = last.run === run
+  if (told.address === undefined) {
+    return { ...(isSame ? last : { run }), ...told, before: isSame || last.address === undefined ? before : last }
+  }
+  const ofPictures = looks.get(key) ?? new Map()
+  looks.set(key, ofPictures)
+  // A run that looks at nothing can have its picture, and what was seen in it, from an earlier one.
+  const objects = (isSame ? last.objects : undefined) ?? ofPictures.get(told.address)
+  ofPictures.delete(told.address)
+  ofPictures.set(told.address, objects)
+  if (ofPictures.size > MOST_PICTURES) ofPictures.delete(ofPictures.keys().next().value)
+  return { run, objects, ...told }
 }
 
 function tell(follower, told) {
@@ -51,19 +67,12 @@ function tell(follower, told) {
   follower.show()
 }
 
-/** A run that takes over what a sampler did in the last one takes over where attention saw the objects. */
-function goOn(run, cached) {
-  for (const [key, last] of known) {
-    if (cached.includes(last.sampler)) known.set(key, { ...last, run })
-  }
-}
-
-/** Of a run that was ended before it had a picture nothing is kept. */
+/** Of a run that was ended before it had a picture nothing is kept, of whichever graph it was. */
 function takeBack(run) {
-  for (const follower of followers) {
-    const last = known.get(keyOf(follower.node))
-    if (last?.run === run && last.address === undefined) tell(follower, last.before ?? {})
+  for (const [key, last] of known) {
+    if (last.run === run && last.address === undefined) known.set(key, last.before ?? {})
   }
+  followers.forEach((follower) => follower.show())
 }
 
 /** What a run drew while another graph was open. */
@@ -72,7 +81,7 @@ function catchUp(follower) {
   const after = ids.filter((id) => placeOf(id) && leadsFrom(placeOf(id), follower.node))
   const addresses = after.map((id) => addressOf(id, app.nodeOutputs[id])).filter(Boolean)
   const { address, before } = known.get(keyOf(follower.node)) ?? {}
-  if (addresses.length && !addresses.includes(address ?? before?.address)) tell(follower, { address: addresses[0] })
+  if (addresses.length && !addresses.includes(address ?? before?.address)) tell(follower, { address: addresses.at(-1) })
 }
 
 /** The node of an execution's id, in which the ids of subgraph nodes on the way to it come first. */

@@ -22,13 +22,13 @@ const HOLDERS = ["PrimitiveNode", "PrimitiveString", "PrimitiveStringMultiline"]
 
 const NEVER = 2
 const BYPASS = 4
+/** Inputs whose conditioning is not the one that is sampled towards, or whose relations do not go on. */
+const ASIDE = ["conditioning_from", "negative"]
 
 /** Whether a node does nothing: it is muted or bypassed. */
 export function isOff({ mode }) {
   return [NEVER, BYPASS].includes(mode)
 }
-/** Inputs whose conditioning is not the one that is sampled towards, or whose relations do not go on. */
-const ASIDE = ["conditioning_from", "negative"]
 
 /**
  * Where a node's scene comes from, as plain JSON: what is equal gives equal scenes. It is read from the node's own

@@ -166,7 +166,7 @@ function layoutView(node, change) {
       const [found] = occurrences(scene.prompt, written)
       if (!off && !found) return words.notInPrompt(written)
       if (!off && isThere) return words.there(written)
-      if (!renamed && scene.objects.length >= MOST_PLACED) return words.tooMany(MOST_PLACED)
+      if (!renamed && scene.objects.length >= MOST_PLACED) return words.noRoom(MOST_PLACED)
       use(off ?? { name: found, occurrence: 0 })
     })
   }

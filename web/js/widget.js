@@ -94,7 +94,7 @@ export function keepNodesWidth(widget) {
   Object.defineProperty(widget, "width", { get: () => undefined, set: () => {} })
 }
 
-/** By node the element that stands for it. */
+/** By node the element that stands for it, for as long as something else holds it. */
 const shown = new Map()
 
 /**
@@ -105,10 +105,10 @@ const shown = new Map()
 function stayInView(node, element) {
   after(node, "onAdded", () => {
     const key = `${node.graph.id}:${node.id}`
-    const before = shown.get(key)
-    shown.set(key, element)
+    const before = shown.get(key)?.deref()
+    shown.set(key, new WeakRef(element))
     setTimeout(() => {
-      if (before?.isConnected && shown.get(key) === element) before.replaceWith(element)
+      if (before?.isConnected && shown.get(key).deref() === element) before.replaceWith(element)
     }, LOOK_MILLISECONDS)
   })
 }
@@ -126,13 +126,13 @@ export function followScene(node, unconnected, show) {
   function found() {
     const source = upstream(node)
     const kept = source?.isUnknown ? undefined : node.properties.prompt
-    return JSON.stringify(source && { ...source, prompt: source.prompt ?? kept, mode: node.mode })
+    return JSON.stringify({ mode: node.mode, source: source && { ...source, prompt: source.prompt ?? kept } })
   }
 
   async function follow(json) {
     if (json === followed) return
     followed = json
-    const source = JSON.parse(json)
+    const { source } = JSON.parse(json)
     let next = null
     let missing = source?.isUnknown ? words.unknownRelations : source ? words.unknownPrompt : unconnected
     if (source?.prompt !== undefined) {

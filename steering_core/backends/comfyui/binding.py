@@ -70,7 +70,7 @@ class BoundForwards:
         options, step = transformer_options or {}, self._followed.at(float(t[0]))
         is_due = step < self._steps and not self._is_paused
         window = options.get("context_window")
-        if is_due and window is not None and window.dim != 0:  # of a batch each window has whole pictures
+        if is_due and window is not None and getattr(window, "dim", None) != 0:  # of a batch all pictures are whole
             is_due = False
             self._steering.took_bound(step, "the picture is sampled in windows")
         parts = self._parts(options.get("uuids", ()), c_crossattn, step) if is_due else []

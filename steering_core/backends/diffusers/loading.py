@@ -21,6 +21,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from ...described import described, read_json
 from ...hub import HERE, loading_from, local_folder
+from ...schedule import is_integral
 from ...steering import Steering, SteeringError
 from ...tokens import GroundedScene
 from ...weights import weights_hash
@@ -253,11 +254,11 @@ def _check_numbers(seeds: Sequence[int], guidance_scale: float, size: tuple[int,
     """
     if not seeds:
         raise ValueError("seeds: one or more were expected, one for each picture.")
-    if wrong := [seed for seed in seeds if seed != int(seed) or not -(2**63) <= seed < 2**64]:
+    if wrong := [seed for seed in seeds if not is_integral(seed) or not -(2**63) <= seed < 2**64]:
         raise ValueError(f"seeds: whole numbers of 64 bits were expected, not {wrong[0]}.")
     if not math.isfinite(guidance_scale):
         raise ValueError(f"guidance_scale: a finite number was expected, not {guidance_scale}.")
-    if size is not None and not all(side == int(side) and side > 0 for side in size):
+    if size is not None and not (len(size) == 2 and all(is_integral(side) and side > 0 for side in size)):
         raise ValueError(f"size: width and height in whole pixels were expected, not {size}.")
 
 

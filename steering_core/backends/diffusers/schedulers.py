@@ -14,6 +14,7 @@ import torch
 from diffusers import DPMSolverSinglestepScheduler, PNDMScheduler, SchedulerMixin
 from torch import Tensor
 
+from ...schedule import is_integral
 from ...steering import LEAST_ALPHA, bounded_shift
 
 #: How a prediction follows a shift of d = (x - x0)/sigma, x = z/alpha on a diffusion schedule and z on a flow, at a
@@ -75,7 +76,7 @@ def check_steps(scheduler: SchedulerMixin, steps: int) -> None:
     Raises:
         ValueError: names the number and the scheduler.
     """
-    if steps < 1 or steps != int(steps):
+    if steps < 1 or not is_integral(steps):
         raise ValueError(f"steps: 1 or more, in whole numbers, were expected, not {steps}.")
     if is_flow(scheduler):
         return
