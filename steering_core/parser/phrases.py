@@ -88,7 +88,8 @@ def phrases_of(prompt: str, words: Sequence[Word]) -> tuple[list[Phrase], tuple[
             elif not lettering:
                 nouns = _unqualified(prompt, nouns)
                 span = _span(prompt, nouns)
-                is_absent = "no" in (nouns[0].text, span.text.split()[0].lower()) or _is_of_none(phrases, joints)
+                says_no = nouns[0].text == "no" or span.text[:3].lower() == "no "
+                is_absent = says_no or _is_of_none(phrases, joints)
                 noun = NOTHING if is_absent else nouns[-1].text
                 phrases.append(Phrase(span, noun, tuple(joints), bool(determiner)))
                 joints = []
