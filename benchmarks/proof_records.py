@@ -17,6 +17,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from benchmarks.proof_ways import WAYS
 from steering_core.evaluation.results import RULES, VISOR, PromptCounts, verdicts
 from steering_core.evaluation.runs import EvaluationFolder
 from steering_core.files import save_text
@@ -119,6 +120,8 @@ def save_records(records: Mapping[tuple[str, int], Record], file: Path) -> None:
 def with_drawn(known: Records, folder: EvaluationFolder, ways: Sequence[str]) -> Records:
     """What is known, and what a folder has besides of the prompts that are known or drawn in all of these ways.
 
+    Of such prompts also what it has in other ways, as of a session that had a ComfyUI beside it.
+
     Raises:
         See ``EvaluationFolder.found``.
     """
@@ -127,7 +130,8 @@ def with_drawn(known: Records, folder: EvaluationFolder, ways: Sequence[str]) ->
         return (way, at) in known or folder.is_looked_at(way, at)
 
     numbers = [at for at in range(len(folder.suite.prompts)) if all(is_there(way, at) for way in ways)]
-    new = [(way, at) for way in ways for at in numbers if (way, at) not in known]
+    claimed = [way for way in WAYS if folder.has(way)]
+    new = [(way, at) for way in claimed for at in numbers if (way, at) not in known and folder.is_looked_at(way, at)]
     return known | {(way, at): _record(folder, way, at) for way, at in new}
 
 
