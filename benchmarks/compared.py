@@ -93,10 +93,7 @@ def ways_of(model: DiffusionPipeline) -> dict[str, ComparedWay]:
     ways: dict[str, tuple[str, partial[Drawn]]] = {
         UNSTEERED: ("the model by itself", partial(plain)),
         DEFAULT: ("ours: gelu by latent descent", by_loss(gelu, SteeringSchedule())),
-        "noise guidance": (
-            "ours, by the other update rule",
-            by_loss(gelu, SteeringSchedule(GUIDANCE)),
-        ),
+        "noise guidance": ("ours, by the other update rule", by_loss(gelu, SteeringSchedule(GUIDANCE))),
         "larger steps": ("ours, step size 0.2", by_loss(gelu, SteeringSchedule(step_size=0.2))),
         "two moves a step": ("ours, up to two refinements", by_loss(gelu, SteeringSchedule(refinements=2))),
         "longer window": ("ours, in the first 50 % of the steps", by_loss(gelu, SteeringSchedule(end=0.5))),

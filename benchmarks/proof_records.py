@@ -132,14 +132,15 @@ def with_drawn(known: Records, folder: EvaluationFolder, ways: Sequence[str]) ->
     numbers = [at for at in range(len(folder.suite.prompts)) if all(is_there(way, at) for way in ways)]
     claimed = [way for way in WAYS if folder.has(way)]
     new = [(way, at) for way in claimed for at in numbers if (way, at) not in known and folder.is_looked_at(way, at)]
-    return known | {(way, at): _record(folder, way, at) for way, at in new}
+    settings = {way: folder.settings_of(way) for way in dict.fromkeys(way for way, _ in new)}
+    return known | {(way, at): _record(folder, way, at, settings[way]) for way, at in new}
 
 
-def _record(folder: EvaluationFolder, way: str, number: int) -> Record:
+def _record(folder: EvaluationFolder, way: str, number: int, settings: str) -> Record:
     trials = [verdict.trial for verdict in verdicts(folder, way, number, RULES[VISOR])]
     seconds = folder.cost(way, [number]).seconds * len(trials)
     present, right = tuple(one.present for one in trials), tuple(one.correct for one in trials)
-    return Record(present, right, round(seconds, 2), folder.settings_of(way))
+    return Record(present, right, round(seconds, 2), settings)
 
 
 def _flags(digits: str) -> tuple[bool, ...]:

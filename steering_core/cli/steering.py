@@ -146,25 +146,24 @@ def check_settings(names: Collection[str], options: argparse.Namespace) -> None:
         ValueError: there is one; names it.
     """
     given = [(_LEARNED, "classifier")] if options.classifier else []
-    told = vars(options)
-    given += [
-        (_CENTROID, setting.name)
-        for setting in fields(CentroidLoss)
-        if told.get(setting.name, setting.default) != setting.default
-    ]
+    given += [(_CENTROID, name) for name in _changed(CentroidLoss, options)]
     for owner, setting in given:
         if owner not in names:
             raise ValueError(
                 f"--{setting.replace('_', '-')} belongs to --loss {owner}, not to {' '.join(names)}. Leave it out, or "
                 f"add that loss."
             )
-    if set(names) == {NONE}:
-        steers = (one.name for one in fields(SteeringSchedule) if told.get(one.name, one.default) != one.default)
-        for name in steers:
-            raise ValueError(
-                f"--{name.replace('_', '-')} says how to steer, and --loss {NONE} does not. Leave one out."
-            )
+    if set(names) == {NONE} and (steers := _changed(SteeringSchedule, options)):
+        raise ValueError(
+            f"--{steers[0].replace('_', '-')} says how to steer, and --loss {NONE} does not. Leave one out."
+        )
     _check_beside(options)
+
+
+def _changed(settings: type, options: argparse.Namespace) -> list[str]:
+    """Those of a dataclass's settings that options have otherwise than by default."""
+    told = vars(options)
+    return [one.name for one in fields(settings) if told.get(one.name, one.default) != one.default]
 
 
 def _check_beside(options: argparse.Namespace) -> None:

@@ -110,7 +110,7 @@ def train_flux_miniature(
             f"with the shares {settings.count_shares} there is none. Give such objects a share, or more pictures."
         )
     fixed = {name: value for name, value in asdict(settings).items() if name not in _CHANGEABLE}
-    with claimed(work_dir, {"shape": "flux", **fixed}, start):
+    with claimed(work_dir, {"shape": "flux", **fixed}, given):
         latents = encode_pictures(given.vae, settings, work_dir, device)
         latents = latents * given.vae.config.scaling_factor
         pipeline = given if is_trained_on else untrained_flux_pipeline(settings.seed, given.vae, device)

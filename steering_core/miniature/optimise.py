@@ -131,7 +131,6 @@ class _Learner:
             state = torch.load(checkpoint, map_location=self._device, weights_only=True)
             for name, part in self._parts():
                 part.load_state_dict(state[name])
-            self._average.to(self._device)
             step: int = state["step"]
         except Exception as error:  # a damaged pickle ends in whatever its bytes happen to ask for
             raise ValueError(

@@ -12,7 +12,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import partial
-from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -25,9 +24,9 @@ from torch import Tensor, nn
 from torch.utils.data import Dataset
 from transformers import CLIPTokenizer
 
-from ..backends.diffusers import check_device, load_pipeline
+from ..backends.diffusers import check_device, load_pipeline, pipeline_hash
 from ..described import differences, read_json
-from ..files import only_writer, save_text, sha256_of
+from ..files import only_writer, save_text
 from .captions import caption
 from .export import check_replaceable, export
 from .networks import CONTEXT_LENGTH, build_autoencoder, build_scheduler, build_text_encoder, build_unet
@@ -93,7 +92,7 @@ def train_miniature(
     check_device(device)
     check_replaceable(out_dir)
     given = None if start is None else loaded_start(start, device, StableDiffusionPipeline)
-    with claimed(work_dir, asdict(settings), start):  # only now: a wrong start must not mark the folder
+    with claimed(work_dir, asdict(settings), given):  # only now: a wrong start must not mark the folder
         if given is None:
             tokenizer = train_tokenizer(tokenizer_captions(settings.seed))
             autoencoder = _train_autoencoder(settings, work_dir, device)
@@ -125,26 +124,20 @@ def loaded_start(start: Path, device: str, *kinds: type[DiffusionPipeline]) -> D
 
 
 @contextmanager
-def claimed(work_dir: Path, settings: dict[str, Any], start: Path | None) -> Iterator[None]:
+def claimed(work_dir: Path, settings: dict[str, Any], start: DiffusionPipeline | None) -> Iterator[None]:
     """In this context the work folder is this run's alone; afterwards none goes on from it with other settings.
 
     Raises:
         ValueError: the folder is a run's with other settings, or that of one that is going on; or its run.json is
             damaged.
     """
-    run = json.dumps({**settings, "start": _weights_of(start) if start else None})
+    run = json.dumps({**settings, "start": pipeline_hash(start) if start else None})
     file = work_dir / "run.json"
     if file.exists() and (told := differences(read_json(file), json.loads(run))):
         raise ValueError(f"{work_dir} belongs to another run ({told}). Give its settings, or another --work folder.")
     with only_writer(work_dir, WRITER, "training"):
         save_text(run, file, WRITER)
         yield
-
-
-def _weights_of(folder: Path) -> str:
-    """A hash of all weights in a pipeline's folder, whatever it is called and whenever they were put there."""
-    digests = [sha256_of(file) for file in sorted(folder.rglob("*.safetensors"))]
-    return sha256("".join(digests).encode()).hexdigest()
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from typing import TypeVar
 
 from ..relations import Depth, Place, Relation, Scene, Span, Statement
 from .phrases import Phrase
+from .statements import are_opposite
 
 Stated = TypeVar("Stated", bound=Statement)
 
@@ -69,7 +70,7 @@ class _Said:
         ours, theirs = self._of[first.start][-_MOST_SAID:], self._of[second.start][-_MOST_SAID:]
         related = any(self._thing(other) == self._thing(second.start) for _, other in ours if other is not None)
         return related or any(
-            self._thing(a) == self._thing(b) and _are_opposite(one, other) for one, a in ours for other, b in theirs
+            self._thing(a) == self._thing(b) and _exclude(one, other) for one, a in ours for other, b in theirs
         )
 
     def merge(self, first: Span, second: Span) -> None:
@@ -83,13 +84,13 @@ class _Said:
         return None if start is None else self._first.get(start, start)
 
 
-def _are_opposite(one: Place | Relation | Depth, other: Place | Relation | Depth) -> bool:
-    """Whether one thing cannot be both: on opposite sides, or in the middle and at a side."""
+def _exclude(one: Place | Relation | Depth, other: Place | Relation | Depth) -> bool:
+    """Whether one thing cannot have both said of it: that it is on opposite sides, or in the middle and at a side."""
     if isinstance(one, Depth) or isinstance(other, Depth):
         return isinstance(one, Depth) and isinstance(other, Depth) and one is not other
     if isinstance(one, Place) and isinstance(other, Place) and any(one.direction) != any(other.direction):
         return True
-    return any(a * b < 0 for a, b in zip(one.direction, other.direction))
+    return are_opposite(one, other)
 
 
 def _is_definite(prompt: str, span: Span) -> bool:

@@ -85,12 +85,16 @@ def _blank(match: re.Match[str]) -> str:
     return " " * len(match.group())
 
 
+def _with_blank_end(match: re.Match[str]) -> str:
+    """Of a match that ends with its group, blanks for this."""
+    return match.group()[: -len(match[1])] + " " * len(match[1])
+
+
 def split_into_sentences(prompt: str) -> Iterator[list[Word]]:
     """``sentences``, without tags."""
     words: list[Word] = []
     prompt = _ABREAST.sub(_blank, last_alternatives(prompt))
-    prompt = _LETTERING.sub(lambda match: match.group()[: -len(match[1])] + " " * len(match[1]), prompt)
-    prompt = _UNWANTED.sub(lambda match: match.group()[: -len(match[1])] + " " * len(match[1]), prompt)
+    prompt = _UNWANTED.sub(_with_blank_end, _LETTERING.sub(_with_blank_end, prompt))
     for match in _TOKEN.finditer(prompt):
         kind = match.lastgroup
         if kind in _ENDS:

@@ -71,8 +71,13 @@ def without_contradictions(relations: Sequence[SpatialRelation]) -> Iterator[Spa
             places[relation.subject].append(relation.relation)
     for relation in relations:
         others = places[relation.subject] if isinstance(relation.relation, Place) else []
-        if not any(a * b < 0 for other in others for a, b in zip(other.direction, relation.relation.direction)):
+        if not any(are_opposite(other, relation.relation) for other in others):
             yield relation
+
+
+def are_opposite(one: Place | Relation, other: Place | Relation) -> bool:
+    """Whether two of them go opposite ways on an axis."""
+    return any(a * b < 0 for a, b in zip(one.direction, other.direction))
 
 
 def _between(subjects: Sequence[Phrase], things: Sequence[Phrase]) -> Iterator[Statement]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 
+import chips
 import pytest
 from graphs import EMPTY_GRAPH
 
@@ -53,28 +54,6 @@ def _write(page, prompt):
     page.evaluate(f"text => {{ {_PARSER}.widgets.find(widget => widget.name === 'text').value = text }}", prompt)
 
 
-def _chip(page, name):
-    return page.locator(f'.spatial-steering .chip[value="{name}"]')
-
-
-def _centre(page, name):
-    box = _chip(page, name).bounding_box()
-    return box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
-
-
-def _at(page, x, y):
-    """A place on the field, in pixels."""
-    box = page.locator(".spatial-steering .stage").bounding_box()
-    return box["x"] + x * box["width"], box["y"] + y * box["height"]
-
-
-def _drag(page, name, x, y):
-    page.mouse.move(*_centre(page, name))
-    page.mouse.down()
-    page.mouse.move(*_at(page, x, y), steps=5)
-    page.mouse.up()
-
-
 def _said(page):
     return page.locator(".spatial-steering .said").inner_text().splitlines()
 
@@ -110,7 +89,7 @@ _PLACED = {
 def test_read_relation_places_the_objects(page, phrase):
     _layout(page, f"a cat {phrase} a dog")
 
-    (x, y), (to_x, to_y) = _centre(page, "cat"), _centre(page, "dog")
+    (x, y), (to_x, to_y) = chips.centre(page, "cat"), chips.centre(page, "dog")
     assert _PLACED[phrase](x - to_x, y - to_y)
     assert _said(page) == [f"cat {phrase} dog"]
     assert page.evaluate(_VALUE) == {}
@@ -119,9 +98,9 @@ def test_read_relation_places_the_objects(page, phrase):
 def test_chain_is_placed_in_order(page):
     _layout(page, "a cat to the left of a dog, a clock above a tree and a bird between a car and a bus")
 
-    assert _centre(page, "cat")[0] < _centre(page, "dog")[0]
-    assert _centre(page, "clock")[1] < _centre(page, "tree")[1]
-    assert _centre(page, "car")[0] < _centre(page, "bird")[0] < _centre(page, "bus")[0]
+    assert chips.centre(page, "cat")[0] < chips.centre(page, "dog")[0]
+    assert chips.centre(page, "clock")[1] < chips.centre(page, "tree")[1]
+    assert chips.centre(page, "car")[0] < chips.centre(page, "bird")[0] < chips.centre(page, "bus")[0]
 
 
 @pytest.mark.parametrize(
@@ -175,8 +154,8 @@ def test_drag_with_the_mouse_changes_the_relation(page, place, relation):
     node = page.evaluate(f"() => Array.from({_NODE}.pos)")
     view = page.evaluate("() => Array.from(app.canvas.ds.offset)")
 
-    _drag(page, "dog", 0.5, 0.5)
-    _drag(page, "cat", *place)
+    chips.drag(page, "dog", 0.5, 0.5)
+    chips.drag(page, "cat", *place)
 
     assert _relations(page) == [("cat", relation, "dog")]
     assert _places(page)["cat"] == pytest.approx(place, abs=0.02)
@@ -187,7 +166,7 @@ def test_drag_with_the_mouse_changes_the_relation(page, place, relation):
 def test_drag_keeps_the_relations_of_others(page):
     _layout(page, "a cat to the left of a dog, and a clock above a tree")
 
-    _drag(page, "cat", 1, 1)
+    chips.drag(page, "cat", 1, 1)
 
     assert ("clock", "above", "tree") in _relations(page)
     assert ("cat", "left_of", "dog") not in _relations(page)
@@ -197,7 +176,7 @@ def test_drag_of_an_unrelated_object_gives_it_a_place_and_no_relation(page):
     _layout(page, "a cat to the left of a dog, and a tree")
     assert "tree" not in " ".join(_said(page))
 
-    _drag(page, "tree", 0.5, 0.05)
+    chips.drag(page, "tree", 0.5, 0.05)
 
     assert _relations(page) == [("cat", "left_of", "dog")]
     assert _given(page) == {"tree": "at_top"}
@@ -222,10 +201,10 @@ def test_a_lone_object_that_is_dragged_gets_that_place(page, server, point, plac
     _layout(page, "a cat")
     assert _said(page) == ["Drag an object to where it should be."]
 
-    page.mouse.move(*_centre(page, "cat"))
+    page.mouse.move(*chips.centre(page, "cat"))
     page.mouse.down()
-    page.mouse.move(*_at(page, 0.3, 0.7), steps=3)
-    page.mouse.move(*_at(page, *point), steps=5)
+    page.mouse.move(*chips.at(page, 0.3, 0.7), steps=3)
+    page.mouse.move(*chips.at(page, *point), steps=5)
     # What will be asked is drawn while the chip is still held, and no value yet.
     assert _said(page) == [f"cat {words}"]
     assert page.locator(".spatial-steering text.place").all_text_contents() == [words]
@@ -241,7 +220,7 @@ def test_a_lone_object_that_is_dragged_gets_that_place(page, server, point, plac
 def test_depth_is_said_to_be_read_and_not_steered(page, server):
     _layout(page, "a cat behind a dog")
     assert _said(page) == ["Drag an object to where it should be.", "read, but not steered: cat behind dog"]
-    _drag(page, "cat", 0.1, 0.5)
+    chips.drag(page, "cat", 0.1, 0.5)
     assert _said(page) == ["cat on the left", "read, but not steered: cat behind dog"]
     assert _run(page, server).splitlines() == _said(page)
 
@@ -263,7 +242,7 @@ def test_no_name_lies_on_the_words_of_a_relation(page, y):
 def test_a_drag_out_of_the_prompts_place_takes_another(page, server):
     _layout(page, "a cat on the left")
     assert _said(page) == ["cat on the left"]
-    _drag(page, "cat", 0.9, 0.5)
+    chips.drag(page, "cat", 0.9, 0.5)
     assert _said(page) == ["cat on the right"]
     assert _run(page, server) == "cat on the right"
 
@@ -278,7 +257,7 @@ def test_a_layout_of_before_keeps_its_relations_to_the_nearest(page, server):
     page.evaluate(f"value => {{ {_NODE}.widgets[0].value = value }}", value)
     assert page.evaluate(_VALUE) == value
     assert _run(page, server).splitlines() == ["cat to the left of dog", "tree to the left of dog"]
-    _drag(page, "tree", 0.5, 0.95)
+    chips.drag(page, "tree", 0.5, 0.95)
     assert _run(page, server).splitlines() == ["tree at the bottom", "cat to the left of dog"]
 
 
@@ -295,7 +274,7 @@ def test_objects_are_added_by_words_of_the_prompt_in_any_language(page, server):
     _build(page, "\u4e00\u53ea\u732b\u548c\u4e00\u53ea\u72d7")  # "a cat and a dog" in Chinese
     _tool(page, "+").click()
     _name(page, "\u732b")
-    _chip(page, "\u732b").wait_for()
+    chips.chip(page, "\u732b").wait_for()
     assert _given(page) == {}
 
     _tool(page, "+").click()
@@ -305,59 +284,59 @@ def test_objects_are_added_by_words_of_the_prompt_in_any_language(page, server):
     assert "here already" in page.locator(".spatial-steering .wrong").inner_text()
     page.keyboard.press("Escape")
 
-    _drag(page, "\u732b", 0.1, 0.5)
+    chips.drag(page, "\u732b", 0.1, 0.5)
     assert _run(page, server) == "\u732b on the left"
 
 
 def test_an_object_is_taken_off_and_comes_back(page, server):
     _layout(page, "a cat to the left of a dog, and a bird above a tree")
-    _chip(page, "dog").click()
+    chips.chip(page, "dog").click()
     _tool(page, "\N{MULTIPLICATION X}").click()
-    assert _chip(page, "dog").count() == 0
+    assert chips.chip(page, "dog").count() == 0
     assert page.evaluate(_VALUE) == {"removed": [{"name": "dog", "occurrence": 0}]}
     assert _run(page, server) == "bird above tree"
 
     _tool(page, "+").click()
     _name(page, "Dog")
-    _chip(page, "dog").wait_for()
+    chips.chip(page, "dog").wait_for()
     assert "removed" not in page.evaluate(_VALUE)
-    _chip(page, "tree").focus()
+    chips.chip(page, "tree").focus()
     page.keyboard.press("Delete")
-    assert _chip(page, "tree").count() == 0
+    assert chips.chip(page, "tree").count() == 0
     page.keyboard.press("Control+z")
 
 
 def test_an_object_gets_other_words_and_keeps_what_is_asked_of_it(page, server):
     _layout(page, "a cat to the left of a dog in the snow")
-    _drag(page, "cat", 0.1, 0.5)
-    _chip(page, "cat").dblclick()
+    chips.drag(page, "cat", 0.1, 0.5)
+    chips.chip(page, "cat").dblclick()
     _name(page, "snow")
-    _chip(page, "snow").wait_for()
-    assert _chip(page, "cat").count() == 0
+    chips.chip(page, "snow").wait_for()
+    assert chips.chip(page, "cat").count() == 0
     assert _said(page) == ["snow on the left", "snow to the left of dog"]
     assert _run(page, server).splitlines() == ["snow on the left", "snow to the left of dog"]
 
     saved, value = page.evaluate("() => app.graph.serialize()"), page.evaluate(_VALUE)
     _build(page, "a bird")
     page.evaluate("graph => app.loadGraphData(graph)", saved)
-    _chip(page, "snow").wait_for()
+    chips.chip(page, "snow").wait_for()
     assert page.evaluate(_VALUE) == value
 
 
 def test_an_object_gets_fewer_of_its_own_words(page, server):
     _layout(page, "an old tower to the left of a dog")
-    _chip(page, "old tower").dblclick()
+    chips.chip(page, "old tower").dblclick()
     _name(page, "dog")
     assert "here already" in page.locator(".spatial-steering .wrong").inner_text()
     _name(page, "tower")
-    _chip(page, "tower").wait_for(timeout=10_000)
-    assert _chip(page, "old tower").count() == 0
+    chips.chip(page, "tower").wait_for(timeout=10_000)
+    assert chips.chip(page, "old tower").count() == 0
     assert _said(page) == ["tower to the left of dog"]
     assert _run(page, server) == "tower to the left of dog"
 
-    _chip(page, "tower").dblclick()
+    chips.chip(page, "tower").dblclick()
     _name(page, "old tower")
-    _chip(page, "old tower").wait_for(timeout=10_000)
+    chips.chip(page, "old tower").wait_for(timeout=10_000)
     assert _said(page) == ["old tower to the left of dog"] and "removed" not in page.evaluate(_VALUE)
 
 
@@ -388,11 +367,6 @@ _SAMPLE = """() => {
     for (const side of ['width', 'height']) set(latent, side, 128)
     set(sampler, 'steps', 8)
 }"""
-
-
-def _widget(type, name):
-    """The value of a node's widget, in JavaScript."""
-    return f"app.graph._nodes.find(n => n.type.endsWith('{type}')).widgets.find(w => w.name === '{name}').value"
 
 
 #: A graph that is opened has an id of its own from then on.
@@ -436,7 +410,9 @@ def test_rings_and_picture_are_of_one_run_and_a_cancelled_run_leaves_none(page, 
     page.wait_for_timeout(1000)
     first = page.evaluate(_LAST)
 
-    longer = f"{_widget('SteeredKSampler', 'seed')} = 7; {_widget('SteeredKSampler', 'steps')} = 400"
+    longer = (
+        f"{chips.widget_value('SteeredKSampler', 'seed')} = 7; {chips.widget_value('SteeredKSampler', 'steps')} = 400"
+    )
     page.evaluate(f"async () => {{ {longer}; await app.queuePrompt(0) }}")
     page.wait_for_function(f"last => ({_LAST})() !== last", arg=first)
     assert page.locator(".spatial-steering .picture").is_hidden(), "rings of a run that has no picture yet"
@@ -454,7 +430,7 @@ def test_a_picture_that_was_drawn_while_another_tab_was_open_is_there_when_one_c
         const told = ended => app.api.addEventListener('execution_success', () => ended(window.isOver = true))
         window.ended = new Promise(told)
     }""")
-    page.evaluate(f"async () => {{ {_widget('SteeredKSampler', 'steps')} = 200; await app.queuePrompt(0) }}")
+    page.evaluate(f"async () => {{ {chips.widget_value('SteeredKSampler', 'steps')} = 200; await app.queuePrompt(0) }}")
     page.evaluate("async () => { await app.loadGraphData({ nodes: [], links: [], version: 0.4 }) }")
     assert page.locator(".spatial-steering").count() == 0 and not page.evaluate("() => window.isOver")
     page.evaluate("async () => { await ended }")
@@ -481,10 +457,11 @@ def _boxes(page):
 
 def test_the_picture_keeps_its_proportions_and_objects_their_places_in_it(page, server):
     _layout(page, "a giraffe above an airplane")
-    _drag(page, "giraffe", 0.9, 0.1)
+    chips.drag(page, "giraffe", 0.9, 0.1)
     value = page.evaluate(_VALUE)
     page.evaluate(_SAMPLE)
-    page.evaluate(f"() => {{ {_widget('EmptyLatentImage', 'width')} = 64; {_widget('SteeredKSampler', 'steps')} = 1 }}")
+    width, steps = chips.widget_value("EmptyLatentImage", "width"), chips.widget_value("SteeredKSampler", "steps")
+    page.evaluate(f"() => {{ {width} = 64; {steps} = 1 }}")
     page.evaluate("() => app.queuePrompt(0)")
     page.wait_for_function("() => document.querySelector('.spatial-steering .picture').naturalWidth === 64")
 
@@ -496,10 +473,10 @@ def test_the_picture_keeps_its_proportions_and_objects_their_places_in_it(page, 
         shares = [stage[side] / (share * field[side]) for side, share in (("width", 0.7), ("height", 0.8))]
         assert max(shares) == pytest.approx(1, abs=0.02), "as large as the field lets it be"
         assert stage["x"] + stage["width"] / 2 == pytest.approx(field["x"] + field["width"] / 2, abs=2)
-        assert _centre(page, "giraffe") == pytest.approx(_at(page, 0.9, 0.1), abs=3)
+        assert chips.centre(page, "giraffe") == pytest.approx(chips.at(page, 0.9, 0.1), abs=3)
     assert page.evaluate(_VALUE) == value
 
-    _drag(page, "airplane", 0.1, 0.9)
+    chips.drag(page, "airplane", 0.1, 0.9)
     assert _places(page)["airplane"] == pytest.approx((0.1, 0.9), abs=0.02)
     _, shown, _ = _boxes(page)
     _tool(page, "\N{WHITE SQUARE CONTAINING BLACK SMALL SQUARE}").click()
@@ -516,7 +493,7 @@ def test_drag_by_touch(page):
     def touch(kind, *points):
         devtools.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": [{"x": x, "y": y} for x, y in points]})
 
-    start, end = _centre(page, "cat"), _at(page, 0.9, 0.1)
+    start, end = chips.centre(page, "cat"), chips.at(page, 0.9, 0.1)
     touch("touchStart", start)
     for part in (0.25, 0.5, 0.75, 1):
         touch("touchMove", tuple(a + part * (b - a) for a, b in zip(start, end)))
@@ -531,8 +508,8 @@ def test_drag_by_touch(page):
 
 def test_arrow_keys_move_and_escape_leaves(page):
     _layout(page, _CAT_DOG)
-    _drag(page, "cat", 0.5, 0.5)
-    cat = _chip(page, "cat")
+    chips.drag(page, "cat", 0.5, 0.5)
+    cat = chips.chip(page, "cat")
 
     cat.focus()
     page.keyboard.press("ArrowRight")
@@ -543,17 +520,17 @@ def test_arrow_keys_move_and_escape_leaves(page):
     assert cat.get_attribute("aria-label") == "cat: 42 % from the left, 52 % from the top"
 
     page.keyboard.press("Tab")
-    assert _chip(page, "dog").evaluate("chip => chip === document.activeElement")
+    assert chips.chip(page, "dog").evaluate("chip => chip === document.activeElement")
     page.keyboard.press("Escape")
-    assert not _chip(page, "dog").evaluate("chip => chip === document.activeElement")
+    assert not chips.chip(page, "dog").evaluate("chip => chip === document.activeElement")
 
 
 def test_undo_and_redo(page):
     _layout(page, _CAT_DOG)
     graph = page.evaluate("() => app.graph._nodes.length")
-    _drag(page, "cat", 0.5, 0.1)
+    chips.drag(page, "cat", 0.5, 0.1)
     first = page.evaluate(_VALUE)
-    _drag(page, "cat", 0.5, 0.9)
+    chips.drag(page, "cat", 0.5, 0.9)
     second = page.evaluate(_VALUE)
 
     def press(keys):
@@ -567,7 +544,7 @@ def test_undo_and_redo(page):
     assert press("Control+Shift+z") == first
     assert press("Control+y") == second
     assert page.evaluate("() => app.graph._nodes.length") == graph
-    assert _chip(page, "cat").evaluate("chip => chip === document.activeElement")
+    assert chips.chip(page, "cat").evaluate("chip => chip === document.activeElement")
 
     page.locator('.spatial-steering input[value="\N{ANTICLOCKWISE TOP SEMICIRCLE ARROW}"]').click()
     assert page.evaluate(_VALUE) == first
@@ -580,9 +557,9 @@ def test_undo_and_redo(page):
 
 def test_undo_of_the_graph_takes_a_move_back_too(page):
     _layout(page, _CAT_DOG)
-    _drag(page, "cat", 0.5, 0.1)
+    chips.drag(page, "cat", 0.5, 0.1)
     first = page.evaluate(_VALUE)
-    _chip(page, "cat").focus()
+    chips.chip(page, "cat").focus()
     page.keyboard.press("ArrowRight")
     assert page.evaluate(_VALUE) != first
 
@@ -590,21 +567,21 @@ def test_undo_of_the_graph_takes_a_move_back_too(page):
     page.keyboard.press("Control+z")
 
     page.wait_for_function(f"first => JSON.stringify(({_VALUE})()) === JSON.stringify(first)", arg=first)
-    _chip(page, "cat").wait_for()
+    chips.chip(page, "cat").wait_for()
 
 
 def test_saved_workflow_brings_the_places_back(page):
     _layout(page, _CAT_DOG)
-    _drag(page, "cat", 0.8, 0.9)
+    chips.drag(page, "cat", 0.8, 0.9)
     saved, value = page.evaluate("() => app.graph.serialize()"), page.evaluate(_VALUE)
     _build(page, "a bird")
 
     page.evaluate("graph => app.loadGraphData(graph)", saved)
-    _chip(page, "cat").wait_for()
+    chips.chip(page, "cat").wait_for()
 
     assert page.evaluate(_VALUE) == value
-    x, y = _centre(page, "cat")
-    assert (x, y) == pytest.approx(_at(page, 0.8, 0.9), abs=3)
+    x, y = chips.centre(page, "cat")
+    assert (x, y) == pytest.approx(chips.at(page, 0.8, 0.9), abs=3)
 
 
 def _sent(page):
@@ -616,31 +593,31 @@ def _sent(page):
 
 def test_a_prompt_that_changes_loses_nothing_that_was_placed(page, server):
     _layout(page, _CAT_DOG)
-    _drag(page, "cat", 0.3, 0.8)
+    chips.drag(page, "cat", 0.3, 0.8)
     value = page.evaluate(_VALUE)
 
     _write(page, "a cat to the left of a bus")
-    _chip(page, "bus").wait_for()
+    chips.chip(page, "bus").wait_for()
 
     said = ["cat in the lower left corner", "cat to the left of bus", "placed, but not in the prompt: dog"]
     assert _said(page) == said
-    assert _centre(page, "cat") == pytest.approx(_at(page, 0.3, 0.8), abs=3)
-    assert _chip(page, "dog").count() == 0
+    assert chips.centre(page, "cat") == pytest.approx(chips.at(page, 0.3, 0.8), abs=3)
+    assert chips.chip(page, "dog").count() == 0
     assert page.evaluate(_VALUE) == value and _sent(page) == value
     assert sorted(_run(page, server).splitlines()) == sorted(said)
 
     _write(page, _CAT_DOG)
-    _chip(page, "dog").wait_for()
+    chips.chip(page, "dog").wait_for()
     assert _said(page) == ["cat in the lower left corner", "cat below and to the left of dog"]
     assert _relations(page) == [("cat", "below_left", "dog")]
 
 
 def test_a_change_on_the_canvas_drops_what_the_prompt_does_not_name(page):
     _layout(page, _CAT_DOG)
-    _drag(page, "cat", 0.3, 0.8)
+    chips.drag(page, "cat", 0.3, 0.8)
     _write(page, "a cat to the left of a bus")
-    _chip(page, "bus").wait_for()
-    _drag(page, "bus", 0.8, 0.2)
+    chips.chip(page, "bus").wait_for()
+    chips.drag(page, "bus", 0.8, 0.2)
     assert set(_places(page)) == {"cat", "bus"}
     assert _relations(page) == [("cat", "below_left", "bus")]
 
@@ -665,9 +642,9 @@ def test_a_change_on_the_canvas_drops_what_the_prompt_does_not_name(page):
 def test_the_canvas_says_of_another_prompt_what_the_server_asks(page, server, prompt, moves, taken_off, after, said):
     _layout(page, prompt)
     for name, point in moves.items():
-        _drag(page, name, *point)
+        chips.drag(page, name, *point)
     for name in taken_off:
-        _chip(page, name).click()
+        chips.chip(page, name).click()
         _tool(page, "\N{MULTIPLICATION X}").click()
     before = _said(page)
     _write(page, after)
@@ -680,15 +657,15 @@ def test_the_canvas_says_of_another_prompt_what_the_server_asks(page, server, pr
 
 def test_other_words_take_over_the_place_that_the_prompt_says(page):
     _layout(page, "a cat on the left in the snow")
-    _chip(page, "cat").dblclick()
+    chips.chip(page, "cat").dblclick()
     _name(page, "snow")
-    _chip(page, "snow").wait_for()
+    chips.chip(page, "snow").wait_for()
     assert _said(page) == ["snow on the left"]
 
 
 def test_objects_in_the_center_stay_there_when_another_is_moved(page, server):
     _layout(page, "a clock in the center and a dog in the center to the left of a bus")
-    _drag(page, "bus", 0.9, 0.9)
+    chips.drag(page, "bus", 0.9, 0.9)
     said = _said(page)
     assert {"clock in the center", "dog in the center", "bus in the lower right corner"} < set(said)
     assert sorted(_run(page, server).splitlines()) == sorted(said)
@@ -696,18 +673,18 @@ def test_objects_in_the_center_stay_there_when_another_is_moved(page, server):
 
 def test_one_of_two_that_was_taken_off_comes_back_by_its_words(page):
     _layout(page, "a dog on the left, a dog on the right")
-    _chip(page, "dog 2").click()
+    chips.chip(page, "dog 2").click()
     _tool(page, "\N{MULTIPLICATION X}").click()
     assert _said(page) == ["dog on the left"]
     _tool(page, "+").click()
     _name(page, "dog 2")
-    _chip(page, "dog 2").wait_for()
+    chips.chip(page, "dog 2").wait_for()
     assert _said(page) == ["dog on the left", "dog on the right"] or len(_said(page)) == 2
 
 
 def test_a_name_is_not_given_to_an_object_of_another_prompt(page):
     _layout(page, "a cat to the left of a dog in the snow")
-    _chip(page, "dog").dblclick()
+    chips.chip(page, "dog").dblclick()
     _write(page, "a cat in the snow")
     page.locator(".spatial-steering .naming").wait_for(state="hidden")
     assert page.evaluate(_VALUE) == {}
@@ -715,12 +692,12 @@ def test_a_name_is_not_given_to_an_object_of_another_prompt(page):
 
 def test_changes_are_taken_back_one_after_the_other(page):
     _layout(page, _CAT_DOG + " in the snow")
-    _drag(page, "cat", 0.5, 0.05)
+    chips.drag(page, "cat", 0.5, 0.05)
     first = page.evaluate(_VALUE)
     _tool(page, "+").click()
     _name(page, "snow")
-    _chip(page, "snow").wait_for()
-    _chip(page, "cat").focus()
+    chips.chip(page, "snow").wait_for()
+    chips.chip(page, "cat").focus()
     page.keyboard.press("Control+z")
     page.wait_for_function(f"first => JSON.stringify(({_VALUE})()) === JSON.stringify(first)", arg=first)
     page.keyboard.press("Control+z")
@@ -729,7 +706,7 @@ def test_changes_are_taken_back_one_after_the_other(page):
 
 def test_a_click_that_trembles_places_nothing(page):
     _layout(page, _CAT_DOG)
-    x, y = _centre(page, "cat")
+    x, y = chips.centre(page, "cat")
     page.mouse.move(x, y)
     page.mouse.down()
     page.mouse.move(x + 1, y)
@@ -743,20 +720,20 @@ def test_a_server_that_failed_once_is_asked_again(page):
     _write(page, "a bird above a tree")
     page.locator(".spatial-steering .hint", has_text="could not read").wait_for()
     page.unroute("**/spatial_steering/describe")
-    _chip(page, "bird").wait_for(timeout=15_000)
+    chips.chip(page, "bird").wait_for(timeout=15_000)
     page.errors.clear()
 
 
 def test_comments_in_a_prompt_are_not_shown_as_they_are_not_sent(page, server):
     _layout(page, "a cat /* to the left of a dog */ above a bus // a bird on the left")
-    assert _said(page) == ["cat above bus"] and _chip(page, "dog").count() == 0
+    assert _said(page) == ["cat above bus"] and chips.chip(page, "dog").count() == 0
     assert _run(page, server) == "cat above bus"
 
 
 def test_objects_that_were_placed_and_come_to_be_related_are_as_they_lie(page, server):
     _layout(page, "a cat, a dog")
-    _drag(page, "cat", 0.5, 0.1)
-    _drag(page, "dog", 0.5, 0.9)
+    chips.drag(page, "cat", 0.5, 0.1)
+    chips.drag(page, "dog", 0.5, 0.9)
     value = page.evaluate(_VALUE)
     # What is sent holds for the prompt, even if it was changed just now.
     _write(page, "a cat to the left of a dog and a bird above a car")
@@ -764,20 +741,20 @@ def test_objects_that_were_placed_and_come_to_be_related_are_as_they_lie(page, s
     assert _sent(page) == value
     said = ["cat at the top", "dog at the bottom", "cat above dog", "bird above car"]
     assert sorted(_run(page, server).splitlines()) == sorted(said)
-    _chip(page, "bird").wait_for()
+    chips.chip(page, "bird").wait_for()
     overruled = "by hand, in place of the prompt's: cat to the left of dog (Reset follows the prompt)"
     assert sorted(_said(page)) == sorted([*said, overruled])
 
 
 def test_a_prompt_that_says_another_place_than_the_hand_is_said_to_be_overruled(page):
     _layout(page, _CAT_DOG)
-    _drag(page, "cat", 0.5, 0.95)
-    _drag(page, "dog", 0.5, 0.05)
+    chips.drag(page, "cat", 0.5, 0.95)
+    chips.drag(page, "dog", 0.5, 0.05)
     said = ["cat at the bottom", "dog at the top", "cat below dog"]
     assert _said(page) == said, "the hand has just answered the prompt"
 
     _write(page, "a cat to the right of a dog, a bird above a tree")
-    _chip(page, "bird").wait_for(timeout=10_000)
+    chips.chip(page, "bird").wait_for(timeout=10_000)
     overruled = "by hand, in place of the prompt's: cat to the right of dog (Reset follows the prompt)"
     assert sorted(_said(page)) == sorted([*said, "bird above tree", overruled])
     page.locator('.spatial-steering input[value="Reset"]').click()
@@ -791,13 +768,13 @@ def test_a_new_canvas_has_room_for_several_objects(page, type):
         page.evaluate(
             "text => { app.graph._nodes.find(n => n.type.endsWith('SpatialPrompt')).widgets[0].value = text }", _CAT_DOG
         )
-    _chip(page, "cat").wait_for()
+    chips.chip(page, "cat").wait_for()
     assert page.locator(".spatial-steering .field").bounding_box()["height"] > 260
 
 
 def test_field_grows_with_the_node(page):
     _layout(page, _CAT_DOG)
-    _drag(page, "cat", 0.9, 0.9)
+    chips.drag(page, "cat", 0.9, 0.9)
     before = page.locator(".spatial-steering .field").bounding_box()
 
     def resize(size):
@@ -808,12 +785,12 @@ def test_field_grows_with_the_node(page):
     after = resize([600, 740])
     assert after["width"] > before["width"] + 200
     assert after["height"] > before["height"] + 200
-    assert _centre(page, "cat") == pytest.approx(_at(page, 0.9, 0.9), abs=3)
+    assert chips.centre(page, "cat") == pytest.approx(chips.at(page, 0.9, 0.9), abs=3)
 
     least = resize(f"{_NODE}.computeSize()")
     assert least["width"] < before["width"]
     assert page.locator(".spatial-steering").bounding_box()["height"] >= 220
-    assert _centre(page, "cat") == pytest.approx(_at(page, 0.9, 0.9), abs=3)
+    assert chips.centre(page, "cat") == pytest.approx(chips.at(page, 0.9, 0.9), abs=3)
 
 
 def test_hints_say_what_is_missing(page):
@@ -834,7 +811,7 @@ def test_more_objects_than_the_field_holds_are_said(page):
     page.wait_for_function("() => document.querySelector('.spatial-steering .hint').innerText.includes('more than 64')")
 
     _write(page, _CAT_DOG)
-    _chip(page, "cat").wait_for()
+    chips.chip(page, "cat").wait_for()
 
 
 def test_prompt_that_is_too_long_is_said(page):
@@ -899,7 +876,7 @@ def test_parser_in_a_subgraph_that_shows_its_text(page):
 
     page.evaluate(_SUBGRAPH)
 
-    _chip(page, "bird").wait_for()
+    chips.chip(page, "bird").wait_for()
     assert _said(page) == ["bird below house"]
 
 
@@ -918,7 +895,7 @@ def test_prompt_that_comes_by_a_link_is_known_after_a_run(page, server):
     page.wait_for_function("() => document.querySelector('.spatial-steering .hint').textContent.includes('Run')")
     _run(page, server)
 
-    _chip(page, "sheep").wait_for()
+    chips.chip(page, "sheep").wait_for()
     assert _said(page) == ["sheep above bench"]
 
 
@@ -941,7 +918,7 @@ def test_prompt_of_a_node_that_only_holds_a_text_is_known_before_a_run(page, ser
     _layout(page, _CAT_DOG)
     page.evaluate(_HOLDER, [type, "a sheep above a bench"])
 
-    _chip(page, "sheep").wait_for()
+    chips.chip(page, "sheep").wait_for()
     assert _said(page) == ["sheep above bench"]
     assert _run(page, server) == "sheep above bench"
 
@@ -1007,14 +984,14 @@ def test_places_are_edited_among_places(page, server):
 
 def test_places_of_the_prompt_stay_beside_a_layout(page, server):
     _layout(page, "a cat in the upper right corner, a dog to the left of a bird, a tree in the center")
-    (x, y), (right, top) = _centre(page, "cat"), _at(page, 0.7, 0.3)
+    (x, y), (right, top) = chips.centre(page, "cat"), chips.at(page, 0.7, 0.3)
     assert x > right and y < top
-    assert _centre(page, "tree") == pytest.approx(_at(page, 0.5, 0.5), abs=2)
+    assert chips.centre(page, "tree") == pytest.approx(chips.at(page, 0.5, 0.5), abs=2)
     places = ["cat in the upper right corner", "tree in the center"]
     assert _said(page) == [*places, "dog to the left of bird"]
 
-    _drag(page, "dog", 0.5, 0.05)
-    _drag(page, "bird", 0.5, 0.95)
+    chips.drag(page, "dog", 0.5, 0.05)
+    chips.drag(page, "bird", 0.5, 0.95)
     asked = [*places, "dog at the top", "bird at the bottom", "dog above bird"]
     assert _said(page) == asked and _relations(page) == [("dog", "above", "bird")]
 
@@ -1023,8 +1000,8 @@ def test_places_of_the_prompt_stay_beside_a_layout(page, server):
 
 def test_run_steers_by_the_layout(page, server):
     _layout(page, _CAT_DOG)
-    _drag(page, "cat", 0.5, 0.05)
-    _drag(page, "dog", 0.5, 0.95)
+    chips.drag(page, "cat", 0.5, 0.05)
+    chips.drag(page, "dog", 0.5, 0.95)
 
     summary = _run(page, server)
 

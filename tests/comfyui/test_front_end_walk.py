@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import chips
 import numpy as np
 import pytest
 import torch
@@ -111,9 +112,7 @@ def test_the_first_example_is_an_app_with_prompt_canvas_strength_and_seed(page):
     assert page.evaluate("() => app.graph._nodes.length") == 8
 
 
-_LAYOUT = (
-    "() => app.graph._nodes.find(n => n.type.endsWith('SpatialPrompt')).widgets.find(w => w.name === 'layout').value"
-)
+_LAYOUT = f"() => {chips.widget_value('SpatialPrompt', 'layout')}"
 
 
 def test_the_canvas_of_an_app_lives_on_after_a_run_and_after_undo(page, server):
@@ -128,16 +127,8 @@ def test_the_canvas_of_an_app_lives_on_after_a_run_and_after_undo(page, server):
     stage = page.locator(".spatial-steering .stage").bounding_box()
     assert stage["width"] == pytest.approx(stage["height"], abs=1) and stage["width"] > 50
 
-    def drag(name, x, y):
-        chip = page.locator(f'.spatial-steering .chip[value="{name}"]').bounding_box()
-        stage = page.locator(".spatial-steering .stage").bounding_box()
-        page.mouse.move(chip["x"] + chip["width"] / 2, chip["y"] + chip["height"] / 2)
-        page.mouse.down()
-        page.mouse.move(stage["x"] + x * stage["width"], stage["y"] + y * stage["height"], steps=5)
-        page.mouse.up()
-
     before = page.evaluate(_LAYOUT)
-    drag("giraffe", 0.1, 0.9)
+    chips.drag(page, "giraffe", 0.1, 0.9)
     page.wait_for_timeout(1000)
     dragged = page.evaluate(_LAYOUT)
     assert dragged != before and json.loads(dragged)["objects"][0]["y"] == pytest.approx(0.9, abs=0.05)
@@ -145,7 +136,7 @@ def test_the_canvas_of_an_app_lives_on_after_a_run_and_after_undo(page, server):
     page.keyboard.press("Control+z")
     page.wait_for_function(f"before => ({_LAYOUT})() === before", arg=before)
     page.wait_for_timeout(1000)
-    drag("giraffe", 0.9, 0.9)
+    chips.drag(page, "giraffe", 0.9, 0.9)
     assert json.loads(page.evaluate(_LAYOUT))["objects"][0]["x"] == pytest.approx(0.9, abs=0.05)
 
 

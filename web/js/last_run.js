@@ -2,7 +2,8 @@
 
 import { api } from "../../../scripts/api.js"
 import { app } from "../../../scripts/app.js"
-import { leadsFrom } from "./scene.js"
+import { keyOf, leadsFrom } from "./scene.js"
+import { after } from "./widget.js"
 
 const LOOKED = "spatial_steering.looked"
 /** Time for the front end to have put a graph's outputs back, once it has been opened again. */
@@ -78,8 +79,8 @@ function takeBack(run) {
 /** What a run drew while another graph was open. */
 function catchUp(follower) {
   const ids = Object.keys(app.nodeOutputs ?? {})
-  const after = ids.filter((id) => placeOf(id) && leadsFrom(placeOf(id), follower.node))
-  const addresses = after.map((id) => addressOf(id, app.nodeOutputs[id])).filter(Boolean)
+  const hangsOn = (place) => place && leadsFrom(place, follower.node)
+  const addresses = ids.filter((id) => hangsOn(placeOf(id))).flatMap((id) => addressOf(id, app.nodeOutputs[id]) ?? [])
   const { address, before } = known.get(keyOf(follower.node)) ?? {}
   if (addresses.length && !addresses.includes(address ?? before?.address)) tell(follower, { address: addresses.at(-1) })
 }
@@ -98,10 +99,6 @@ function placeOf(id) {
   return node && { node, hosts }
 }
 
-function keyOf(node) {
-  return `${node.graph?.id}:${node.id}`
-}
-
 /**
  * Follows the runs of what hangs on a node, for as long as the node is in a graph.
  *
@@ -110,17 +107,12 @@ function keyOf(node) {
  */
 export function followRuns(node, show) {
   const follower = { node, show }
-  const { onAdded, onRemoved } = node
-  node.onAdded = function (...args) {
-    onAdded?.apply(this, args)
+  after(node, "onAdded", () => {
     // A new graph gives its nodes the ids of those before; a graph that is loaded, or taken back a step, has its own.
     if (app.configuringGraph) setTimeout(() => followers.has(follower) && catchUp(follower), RESTORE_MILLISECONDS)
     else known.delete(keyOf(node))
     followers.add(follower)
-  }
-  node.onRemoved = function (...args) {
-    onRemoved?.apply(this, args)
-    followers.delete(follower)
-  }
+  })
+  after(node, "onRemoved", () => followers.delete(follower))
   return () => known.get(keyOf(node)) ?? {}
 }

@@ -25,6 +25,11 @@ const BYPASS = 4
 /** Inputs whose conditioning is not the one that is sampled towards, or whose relations do not go on. */
 const ASIDE = ["conditioning_from", "negative"]
 
+/** By what a node is known when it is made anew, as by undo. */
+export function keyOf(node) {
+  return `${node.graph?.id}:${node.id}`
+}
+
 /** Whether a node does nothing: it is muted or bypassed. */
 export function isOff({ mode }) {
   return [NEVER, BYPASS].includes(mode)

@@ -2,7 +2,7 @@
 
 import { app } from "../../../scripts/app.js"
 import { DamagedValue, parsed } from "./damage.js"
-import { read, upstream } from "./scene.js"
+import { keyOf, read, upstream } from "./scene.js"
 import "./style.js"
 import { texts } from "./text.js"
 
@@ -104,7 +104,7 @@ const shown = new Map()
  */
 function stayInView(node, element) {
   after(node, "onAdded", () => {
-    const key = `${node.graph.id}:${node.id}`
+    const key = keyOf(node)
     const before = shown.get(key)?.deref()
     shown.set(key, new WeakRef(element))
     setTimeout(() => {
@@ -163,7 +163,8 @@ export function followScene(node, unconnected, show) {
   })
 }
 
-function after(node, method, then) {
+/** Does something after a method of a node, which there need not be. */
+export function after(node, method, then) {
   const before = node[method]
   node[method] = function (...args) {
     before?.apply(this, args)
