@@ -15,6 +15,7 @@ from .words import (
     PLURALS,
     QUALIFIERS,
     QUALIFYING_ENDINGS,
+    THINGS_LIKE_QUALIFIERS,
 )
 
 
@@ -34,7 +35,8 @@ def is_adverb(word: str) -> bool:
 
 def qualifies(word: str) -> bool:
     """Whether it says how a thing is, rather than what it is: "chrome"."""
-    return word in QUALIFIERS or word.endswith(QUALIFYING_ENDINGS)
+    is_thing = word in THINGS_LIKE_QUALIFIERS or word.endswith("fish")
+    return word in QUALIFIERS or (word.endswith(QUALIFYING_ENDINGS) and not is_thing)
 
 
 def is_person(noun: str) -> bool:

@@ -96,6 +96,8 @@ _FILLS = r"fill(?:s|ing)?|occup(?:y|ies|ying)|dominat(?:e|es|ing)"
 _LAYER = rf"(?:in|{_FILLS}) (?:the )?(?:\w+ )?(?:foreground|background){_ALONE}"
 #: Beside others, rather than in the picture.
 _ASIDE = rf"(?:to {_THE}{_CENTERED}|on top){_ALONE}(?! of)"
+#: Of two without the other's name: "the moon above, the sea below".
+_UPON = rf"(?:above|below|beneath|underneath)(?=$| (?:,|and)(?!\S))(?! and (?:{_SOFTLY}{_TO_THE}{_SIDE}|{_UPRIGHT}))"
 _PLACE = rf"(?:(?:on|at|in|along|across|{_FILLS}) {_THE}{_CENTERED}|dead {_CENTER}){_ALONE}(?! of)"
 #: Of the picture without a preposition: "bottom right corner", "top left a robin", "a skull centered".
 _CORNER = (
@@ -113,14 +115,15 @@ _MARK = re.compile(
     rf"(?<!\S)(?:(?P<idiom>{'|'.join(_IDIOMS)})"
     rf"|(?P<framed>{_SOFTLY}(?:to {_THE})?{_SIDE} of (?:the )?(?:frame|image)"
     rf"|(?:(?:on|at|in|across|along) )?{_THE}{_CENTERED}{_IMAGE}|{_AMID})"
-    rf"|(?P<each_other>{_EACH_OTHER})|{_SOFTLY}(?:(?P<sided>{_SIDED})|(?P<relation>{'|'.join(_WORDINGS)})(?:{_PRONOUN.format('pronoun')})?"
+    rf"|(?P<each_other>{_EACH_OTHER})|(?P<upon>(?<=\w ){_UPON})"
+    rf"|{_SOFTLY}(?:(?P<sided>{_SIDED})|(?P<relation>{'|'.join(_WORDINGS)})(?:{_PRONOUN.format('pronoun')})?"
     rf"|(?P<between>(?:in )?between|flanked (?:on (?:both|either) sides? )?by)(?: (?P<both>them|which|whom))?"
     rf"|(?P<depth>{_BEFORE})(?:{_PRONOUN.format('other')})?)"
     rf"|{_SOFTLY}(?:(?P<layer>{_LAYER})|(?P<aside>{_ASIDE})|(?P<place>{_PLACE}|{_CORNER}|{_CENTERED_THERE}|{_SHOWN}))"
     rf"|(?P<bare>{_BARE})|(?P<on>(?:up)?on)(?: (?P<borne>it|him|them|which))?)(?!\S)"
 )
 _KINDS = (
-    *("idiom", "framed", "each_other", "sided", "relation", "between"),
+    *("idiom", "framed", "each_other", "upon", "sided", "relation", "between"),
     *("depth", "layer", "aside", "place", "bare", "on"),
 )
 #: Groups of a mark that may be the word for its object.
@@ -156,7 +159,8 @@ class Mark(NamedTuple):
         kind: ``relation``, ``between`` or ``on``, which relate two phrases; ``each_other``, which relates its subjects;
             ``place``, where one is in the picture;
             ``aside``, where it is beside others ("to the left", "on top"), and ``bare`` without a preposition
-            ("A left, B right"); ``depth``, which of two is nearer, and ``layer``, how near one is.
+            ("A left, B right"); ``upon``, whether it is the upper or the lower one ("A above, B below"); ``depth``,
+            which of two is nearer, and ``layer``, how near one is.
         x, y: the direction; an axis left open is None.
         pronoun: the word for the object, if the mark has it: "above it", "to its left".
         depth: of a ``depth`` or a ``layer``.
@@ -173,7 +177,7 @@ class Mark(NamedTuple):
     @property
     def is_of_one(self) -> bool:
         """Whether it says something of one phrase, and relates it to none that follows."""
-        return self.kind in ("place", "aside", "bare", "layer")
+        return self.kind in ("place", "aside", "bare", "upon", "layer")
 
 
 def read_marks(words: Sequence[Word]) -> Iterator[Mark]:

@@ -20,6 +20,8 @@ _NAMELESS = (PREPOSITIONS | COORDINATORS | BEING) - {"up"}
 NOTHING = "nothing"
 #: How many of several: "one of the dogs".
 _SOME = COUNTS | {"one", "each"}
+#: Words after which what follows is not there.
+_LEFT_OUT = (["none", "of"], *([all, but] for all in ("anything", "everything") for but in ("but", "except")))
 _END = Word("", 0, 0)
 _QUOTES, _BRACKETS = {'"', "\u201c"}, {"(", "["}
 
@@ -124,8 +126,9 @@ def _role(word: Word, *, inside: bool) -> str:
 
 
 def _is_of_none(phrases: Sequence[Phrase], joints: Sequence[Joint]) -> bool:
-    """Whether the last of these phrases is "none", of what follows."""
-    return bool(phrases) and phrases[-1].noun == "none" and joints == ["of"]
+    """Whether the last of these phrases leaves out what follows: "none of the cats", "anything but a cat"."""
+    words = [*(phrase.noun for phrase in phrases[-1:]), *joints][-2:]
+    return words in _LEFT_OUT
 
 
 def _is_lettering(prompt: str, words: Sequence[Word]) -> bool:

@@ -41,7 +41,7 @@ class ReadByRules(NamedTuple):
         scene: what it states.
         found: all that was read, with what contradicts itself and is left out of the scene.
         segments: what stands between what relates phrases.
-        listed: of what was read that which a plain list tells by its order: "from left to right: a cat, a dog".
+        listed: of what was read that which a list tells by its order: "from left to right: a cat, a dog".
     """
 
     scene: Scene
@@ -114,10 +114,9 @@ def read_by_rules(prompt: str) -> ReadByRules:
     for words in sentences(prompt):
         sentence = _Sentence(prompt, words, discourse)
         found |= dict.fromkeys(sentence.read())
-        for relation, things, is_plain in enumerations(prompt, words):
-            in_order = tuple(ordered(relation, things))
-            found |= dict.fromkeys(in_order)
-            listed.update(in_order if is_plain else ())
+        in_order = [stated for enumeration in enumerations(prompt, words) for stated in ordered(*enumeration)]
+        found |= dict.fromkeys(in_order)
+        listed.update(in_order)
         segments += sentence.segments
     relations = [stated for stated in found if isinstance(stated, SpatialRelation)]
     depth = tuple(stated for stated in found if isinstance(stated, DepthRelation))
@@ -200,7 +199,7 @@ class _Sentence:
         else:
             self._discourse.note_side(mark, self._objects, inverted=inverted)
             if not self._is_on_itself(mark):
-                yield from related(mark, self._subjects, self._objects)
+                yield from related(self._upright(mark), self._subjects, self._objects)
         yield from self._read_dangling(mark, right, final=final)
 
     def _choose_subjects(self, mark: Mark, before: Before, right: Segment, *, final: bool) -> bool:
@@ -227,6 +226,13 @@ class _Sentence:
         """Whether a body is its own subject's: "a turtle on its back"."""
         owned = self._owned and mark.kind == "on" and all(one.noun in PERCHES for one in self._objects)
         return owned and set(self._named) <= {*self._subjects, *self._objects}
+
+    def _upright(self, mark: Mark) -> Mark:
+        """A mark that knows which of its objects is the upper: "the moon above, the sea below, a boat between them"."""
+        phrases, sides = tuple(phrase for phrase, _ in self._sides), [side for _, side in self._sides]
+        if mark.kind != "between" or self._objects != phrases or any(side.x is not None for side in sides):
+            return mark
+        return mark._replace(y=sides[0].y if sides else None)
 
     def _before(self, left: Segment) -> Before:
         """What stands to the left of a mark, told from the mark before."""
@@ -268,8 +274,12 @@ class _Sentence:
                 self._placed = (subject,)
                 self._discourse.placed.add(subject)
                 if mark.kind != "layer":
-                    self._sides = (*self._sides[-1:], (subject, mark))
-                    yield from neighbours(*self._sides)
+                    held = left.companion if mark.kind == "upon" and subject in left.heads else None
+                    self._sides = (*self._sides[-1:], (held or subject, mark))
+                    # "A city, fog below, gulls above": of the city rather than of each other.
+                    is_of_others = any(side.kind == "upon" for _, side in self._sides)
+                    if not is_of_others or self._sides[0][0] in self._named[:1]:
+                        yield from neighbours(*self._sides)
                 yield from placed(subject, mark, left.companion if subject in left.heads else None)
 
     def _read_dangling(self, mark: Mark, right: Segment, *, final: bool) -> Iterator[Statement]:

@@ -40,11 +40,19 @@ _LONGEST_SUPPORT = 10
 
 def marks_of(prompt: str, words: Sequence[Word]) -> list[Mark]:
     """What relates two phrases; of the many uses of "on" those by which one thing bears another."""
-    marks = list(read_marks(words))
+    marks = list(_with_pairs_upright(list(read_marks(words))))
     if len({mark.x for mark in marks if mark.kind == "bare"}) < 2:  # "a town left in ruins", "turn right"
         marks = [mark for mark in marks if mark.kind != "bare"]
     ends = [*(mark.start for mark in marks[1:]), len(words)]
     return [mark for mark, end in zip(marks, ends) if mark.kind != "on" or _bears(prompt, words, mark, end)]
+
+
+def _with_pairs_upright(marks: Sequence[Mark]) -> Iterator[Mark]:
+    """Of "above" and "below" without what they are above those whose opposite is said too: "moon above, sea below"."""
+    heights = {mark.y for mark in marks if mark.kind in ("upon", "aside")}
+    for mark in marks:
+        is_lone = mark.kind == "upon" and -(mark.y or 0) not in heights
+        yield mark._replace(kind="relation") if is_lone else mark
 
 
 def _bears(prompt: str, words: Sequence[Word], mark: Mark, end: int) -> bool:

@@ -12,7 +12,12 @@ from .marks import Mark
 from .phrases import Phrase, is_creature
 from .words import BODY, BONDS, FRAMES, MARKINGS, MEASURES, MOUTH, NO_SUPPORTS, PERCHES, UNPLACED
 
-_BETWEEN = (Relation.RIGHT_OF, Relation.LEFT_OF)
+#: How what is between two stands to the first and to the second, by whether the first is the upper or the lower one.
+_BETWEEN = {
+    None: (Relation.RIGHT_OF, Relation.LEFT_OF),
+    -1: (Relation.BELOW, Relation.ABOVE),
+    1: (Relation.ABOVE, Relation.BELOW),
+}
 #: What ties a companion to a head that it stands beside: "a house with a tree".
 _WITH = (("with",), (",", "with"))
 
@@ -23,7 +28,7 @@ def related(mark: Mark, subjects: Sequence[Phrase], objects: Sequence[Phrase]) -
         for one, other in pairwise(subjects):
             yield from _relate(one, Relation.NEAR, other)
     elif mark.kind == "between":
-        yield from _between(subjects, objects)
+        yield from _between(mark, subjects, objects)
     else:
         for subject, thing in product(subjects, objects):
             if mark.kind != "on" or _rests_on(subject, thing):
@@ -45,7 +50,7 @@ def placed(subject: Phrase, mark: Mark, companion: Phrase | None) -> Iterator[St
         named = companion if companion and beside and (scene or mark.depth is Depth.IN_BACKGROUND) else subject
         if mark.depth and not (_is_nowhere(named) or qualifies(named.noun)):
             yield DepthRelation(named.span, mark.depth, None)
-    elif mark.kind != "aside" and not (_is_nowhere(subject) or subject.noun in UNPLACED | BODY):
+    elif mark.kind not in ("aside", "upon") and not (_is_nowhere(subject) or subject.noun in UNPLACED | BODY):
         place = Place.of((mark.x or 0, mark.y or 0))
         if companion and companion.joints[-2:] in _WITH and (scene or (mark.x and mark.y)):
             yield SpatialRelation(companion.span, place, None)
@@ -54,9 +59,9 @@ def placed(subject: Phrase, mark: Mark, companion: Phrase | None) -> Iterator[St
 
 
 def neighbours(*both: tuple[Phrase, Mark]) -> Iterator[Statement]:
-    """Relate two neighbours, one of which is said to be aside, on the axes that both marks fix."""
+    """Relate two neighbours, one of which is said to be aside, or both upon, on the axes that both marks fix."""
     (first, a), (second, b) = both[0], both[-1]
-    if "aside" not in (a.kind, b.kind):
+    if "aside" not in (a.kind, b.kind) and (a.kind, b.kind) != ("upon", "upon"):
         return
     x, y = (0 if p is None or q is None else (p > q) - (p < q) for p, q in ((a.x, b.x), (a.y, b.y)))
     if x or y:
@@ -80,15 +85,17 @@ def are_opposite(one: Place | Relation, other: Place | Relation) -> bool:
     return any(a * b < 0 for a, b in zip(one.direction, other.direction))
 
 
-def _between(subjects: Sequence[Phrase], things: Sequence[Phrase]) -> Iterator[Statement]:
+def _between(mark: Mark, subjects: Sequence[Phrase], things: Sequence[Phrase]) -> Iterator[Statement]:
     """Right of the first and left of the second; near several of one name, whose middle the subject is in."""
+    if any(map(_is_nowhere, things)):
+        return  # "between the sky and a boat"
     for subject in subjects:
         if subject.noun in BONDS or any(thing.noun in MOUTH for thing in things):
             continue
         if len(things) == 1 and (is_plural(things[0].noun) or things[0].noun in MEASURES):
             yield from _relate(subject, Relation.NEAR, things[0])
         elif len(things) == 2:
-            for relation, thing in zip(_BETWEEN, things):
+            for relation, thing in zip(_BETWEEN[mark.y], things):
                 yield from _relate(subject, relation, thing)
 
 

@@ -170,6 +170,10 @@ QUALIFIERS = listed("""red orange yellow green blue purple violet pink brown bla
     dark bright snowy icy fluffy furry dusty muddy hairy foggy misty mossy spooky scary glowing burning flying
     sleeping smiling angry happy sad""")
 QUALIFYING_ENDINGS = ("ish", "ous", "ful", "less", "ic", "ed", "like", "punk")
+#: Things that end so, beside all that end in "fish".
+THINGS_LIKE_QUALIFIERS = listed("""dish radish rubbish bed seabed flatbed daybed riverbed flowerbed shed woodshed sled
+    bobsled seed weed seaweed tumbleweed tweed reed steed moped newlywed mechanic medic critic cleric garlic picnic
+    mosaic attic clinic fabric traffic music alembic arsenic turmeric relic comic public graphic mic""")
 
 #: Who is "him" or "her", and not "it".
 PERSONS = listed("""person people man woman boy girl child kid baby toddler lady gentleman guy couple family king
