@@ -23,13 +23,14 @@ from benchmarks.logits import scaled_logits
 from benchmarks.measuring import MEASURED_PROMPTS, PROMPT_SEED, pipeline
 from steering_core.backends.diffusers import ground_prompt
 from steering_core.cli.options import positive
+from steering_core.gradient import Probe
 from steering_core.losses import CentroidLoss
 from steering_core.miniature.folder import SHIPPED
 from steering_core.miniature.prompts import unseen_pair_prompts
 from steering_core.miniature.score import SEEDS, sampled
 from steering_core.probe import MapRequest
 from steering_core.schedule import SamplingStep, SteeringSchedule
-from steering_core.steering import Probe, Steering
+from steering_core.steering import Steering
 
 #: Of the logits; the others are held against the first.
 _SCALES = (1.0, 0.25, 4.0)

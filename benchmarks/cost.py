@@ -44,7 +44,7 @@ from steering_core.cli.options import check_picture
 from steering_core.files import save_picture
 from steering_core.losses import CentroidLoss
 from steering_core.schedule import GUIDANCE, SamplingStep, SteeringSchedule
-from steering_core.steering import Steering, uses_guidance
+from steering_core.steering import Steering
 from steering_core.token_maps import TokenMaps
 
 _REPETITIONS = 3
@@ -202,7 +202,7 @@ def _check_steered(steering: Steering, schedule: SteeringSchedule, steps: int) -
         schedule: the steering's, tied to the network.
     """
     last = SamplingStep(max((entry.step for entry in steering.trace), default=0), steps, 0.0)
-    looks_back = not uses_guidance(steering) and schedule.is_last_of_few(last)
+    looks_back = not schedule.uses_guidance and schedule.is_last_of_few(last)
     moves = steering.trace[:-1] if looks_back else steering.trace
     if steering.unsteered or not moves or not all((entry.gradient_norm > 0).all() for entry in moves):
         raise RuntimeError(f"Not every step was steered: {[str(step) for step in steering.unsteered]}.")

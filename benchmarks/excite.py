@@ -12,9 +12,10 @@ from dataclasses import replace
 
 from torch import Tensor
 
+from steering_core.gradient import Probe
 from steering_core.losses import PresenceLoss
 from steering_core.schedule import SamplingStep, SteeringSchedule
-from steering_core.steering import Probe, Steering
+from steering_core.steering import Steering
 from steering_core.tokens import GroundedScene
 
 #: What the weakest token has to come to, by the share of the steps before.

@@ -8,13 +8,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
 from torch.autograd.graph import allow_mutation_on_saved_tensors, saved_tensors_hooks
 from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_map_only
+
+T = TypeVar("T")
 
 #: A probe's forward and backward run within what it returns.
 Care = Callable[[], AbstractContextManager[Any]]
@@ -104,6 +106,51 @@ def more_careful(care: Care, error: Exception) -> Care | None:
     if is_out_of_memory(error):
         return frugal
     return None if care is tolerant else tolerant
+
+
+class Caution:
+    """With what care the probes of one run are made: with more from the first failure on that more could help.
+
+    Attributes:
+        stops: exceptions by which the user ends a run, and against which no care helps.
+        care: of the next probe.
+
+    Args:
+        usual: what suffices where nothing that a patch calls asks for more.
+    """
+
+    def __init__(self, usual: Care = plain, stops: Sequence[type[Exception]] = ()) -> None:
+        self.stops = tuple(stops)
+        self._usual = usual
+        self.begin()
+
+    def begin(self) -> None:
+        """A new run: its first probe watches whether the usual care will do."""
+        self.care: Care = Watchful(self._usual)
+
+    def spare_memory(self) -> None:
+        """For the rest of this run, blocks are run again in place of keeping what they computed."""
+        self.care = frugal
+
+    def tried(self, probe: Callable[[Care], T]) -> T:
+        """What a probe gives, made again with more care where it fails; the rest of the run keeps that care.
+
+        Raises:
+            Exception: what the probe raised, if it is a stop or no care is left that could help.
+        """
+        while True:
+            try:
+                seen = probe(self.care)
+                self.care = care_after_success(self.care)
+                return seen
+            except self.stops:
+                raise
+            except Exception as error:
+                care = more_careful(self.care, error)
+                if care is None:
+                    raise
+            # Not while the error is handled: it would hold on to the memory that its frames have taken.
+            self.care = care
 
 
 def is_out_of_memory(error: Exception) -> bool:

@@ -68,7 +68,7 @@ def begin_again(
         again = steering.for_another_attempt()
         try:
             results = attempt(again, sampled, number)
-        except steering.stops:
+        except steering.caution.stops:
             raise
         except Exception as error:  # the pictures go on as they are
             failure = f"attempt {number + 1} failed, {fault(error)}"

@@ -135,12 +135,17 @@ class SteeringSchedule:
             raise ValueError(f"refinements must be a whole number, 1 or more, not {self.refinements}.")
         if self.restarts < 0 or not is_integral(self.restarts):
             raise ValueError(f"restarts must be a whole number, 0 or more, not {self.restarts}.")
-        if self.restarts and self.update == GUIDANCE:
+        if self.restarts and self.uses_guidance:
             raise ValueError(f"restarts: pictures begin again by {DESCENT} only, not by {GUIDANCE}: set them to 0.")
         if not 0 <= self.restart_overlap < 1:
             raise ValueError(f"restart_overlap must be at least 0 and less than 1, not {self.restart_overlap}.")
         if self.rest < 0:
             raise ValueError(f"rest must be 0 or more, not {self.rest}.")
+
+    @property
+    def uses_guidance(self) -> bool:
+        """Whether the update goes into the predicted noise rather than the latent."""
+        return self.update == GUIDANCE
 
     def is_active(self, step: int, steps: int) -> bool:
         """Whether step ``step`` (from 0) of ``steps`` is steered; none is by a strength of 0."""

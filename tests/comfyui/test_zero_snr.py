@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from steering_core.steering import LEAST_ALPHA
+from steering_core.bends import LEAST_ALPHA
 
 
 @pytest.fixture(scope="module")

@@ -83,7 +83,7 @@ def test_an_object_is_seen_in_its_region_alone_in_the_first_steps_and_where_the_
     with Masks() as masks:
         moved = sample(pipeline, steering, guidance=3.0)
     assert moved.isfinite().all() and not torch.equal(moved, plain)
-    assert steering.bound == [0] and steering.unbound == [] and steering.trace == []
+    assert steering.notes.bound == [0] and steering.notes.unbound == [] and steering.trace == []
     changed = [(a, b) for a, b in zip(free.seen, masks.seen) if not torch.equal(a, b)]
     layers = 8 if name == "SDXL" else len(list(_blocks(pipeline)))
     assert len(free.seen) == len(masks.seen) and len(changed) == layers
@@ -128,7 +128,7 @@ def test_objects_are_bound_and_the_latent_is_moved(made, name, update):
     pipeline = made(name)
     steering = bound(pipeline, strength=1.0, update=update)
     both = sample(pipeline, steering, steps=4)
-    assert steering.bound == [0, 1] and {0} <= {entry.step for entry in steering.trace} <= {0, 1}
+    assert steering.notes.bound == [0, 1] and {0} <= {entry.step for entry in steering.trace} <= {0, 1}
     alone = sample(pipeline, bound(pipeline), steps=4)
     moved = sample(pipeline, make_steering(pipeline, update=update), steps=4)
     assert not torch.equal(both, alone) and not torch.equal(both, moved)
@@ -145,8 +145,8 @@ def test_a_failure_costs_the_binding_and_not_the_picture(made, name, monkeypatch
     monkeypatch.setattr(binding, "region_bias", fail)
     steering = bound(pipeline, share=1.0)
     assert torch.equal(sample(pipeline, steering), plain)
-    assert steering.bound == [] and [left_out.step for left_out in steering.unbound] == [0, 1]
-    assert str(steering.unbound[0]) == "step 1: not bound, MemoryError: deliberate"
+    assert steering.notes.bound == [] and [left_out.step for left_out in steering.notes.unbound] == [0, 1]
+    assert str(steering.notes.unbound[0]) == "step 1: not bound, MemoryError: deliberate"
     assert state(pipeline)["modules"] == before
 
 
@@ -176,7 +176,7 @@ def test_layers_that_attend_without_pytorchs_function_are_told(made):
         assert torch.equal(sample(pipeline, steering), plain)
     finally:
         pipeline.unet.set_attn_processor(before)
-    assert steering.bound == [] and "down.0" in steering.unbound[0].reason
+    assert steering.notes.bound == [] and "down.0" in steering.notes.unbound[0].reason
 
 
 def test_objects_without_a_side_are_not_bound(made):
@@ -240,7 +240,7 @@ def test_compiled_blocks_run_uncompiled_where_they_are_bound(tokenizer, name):
         block.compile(backend="eager")
     steering = bound(pipeline, share=1.0)
     torch.testing.assert_close(sample(pipeline, steering), expected, rtol=1e-3, atol=1e-3)
-    assert steering.bound == [0, 1]
+    assert steering.notes.bound == [0, 1]
 
 
 def test_attention_of_another_backend_is_bound_and_put_back(tokenizer):
@@ -251,4 +251,4 @@ def test_attention_of_another_backend_is_bound_and_put_back(tokenizer):
     torch.testing.assert_close(sample(pipeline, steering), expected, rtol=1e-3, atol=1e-3)
     backends = {processor._attention_backend for processor in pipeline.transformer.attn_processors.values()}
     assert {str(getattr(backend, "value", backend)) for backend in backends} == {"_native_math"}
-    assert steering.bound == [0]
+    assert steering.notes.bound == [0]

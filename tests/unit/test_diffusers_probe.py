@@ -38,9 +38,10 @@ from steering_core.backends.diffusers import steered
 from steering_core.backends.diffusers.families import unet_of
 from steering_core.backends.diffusers.probe import probe_network
 from steering_core.backends.diffusers.schedulers import is_flow, noise_level, prediction_per_noise, removed_share
+from steering_core.bends import LEAST_ALPHA
 from steering_core.losses import CentroidLoss
 from steering_core.schedule import DESCENT, GUIDANCE
-from steering_core.steering import LEAST_ALPHA, Steering, SteeringError
+from steering_core.steering import Steering, SteeringError
 
 UPDATES = pytest.mark.parametrize("update", [DESCENT, GUIDANCE])
 LAYERS = ("down.0", "down.1", "mid.0", "up.0", "up.1")

@@ -8,6 +8,7 @@ import pytest
 import torch
 from toys import pair_scene, toy_probe
 
+from steering_core.care import Caution
 from steering_core.losses import CentroidLoss
 from steering_core.plan import plan
 from steering_core.relations import Relation
@@ -115,7 +116,7 @@ def test_an_attempt_that_was_looked_at_more_often_fits_in():
     look(run, 0.2, 0.7)
 
     def attempt(again, images, number):
-        often.trace = again.trace
+        often.notes = again.notes
         look(often, 0.3)
         return ["other"]
 
@@ -144,7 +145,7 @@ def test_an_attempt_that_fails_is_told_and_costs_no_picture():
     assert "deliberate" in run.restarts[0].failure and run.unsteered == []
 
     def unsteered(again, images, number):
-        again.leave_out(1, "of a reason")
+        again.notes.leave_out(1, "of a reason")
         look(again, *[0.1] * len(images))
         return ["other"]
 
@@ -157,7 +158,7 @@ def test_a_stop_in_an_attempt_ends_the_run():
     class Cancelled(Exception):
         pass
 
-    run = replace(steering(), _stops=(Cancelled,))
+    run = replace(steering(), caution=Caution(stops=[Cancelled]))
     look(run, 0.7)
 
     def cancelled(again, images, number):

@@ -7,11 +7,13 @@ import pytest
 import torch
 from toys import Calls, pair_scene, toy_probe
 
+from steering_core.bends import LEAST_ALPHA, LEAST_REMOVED, bounded_shift
+from steering_core.care import Caution
 from steering_core.layers import AttentionLayer, check_layers
 from steering_core.losses import CentroidLoss, CombinedLoss, PresenceLoss
 from steering_core.relations import Relation
 from steering_core.schedule import GUIDANCE, IN_TURN, MOVE, SamplingStep, SteeringSchedule
-from steering_core.steering import LEAST_ALPHA, LEAST_REMOVED, Steering, bounded_shift
+from steering_core.steering import Steering
 
 STEPS = 16
 
@@ -191,7 +193,7 @@ def test_a_user_can_stop_in_the_look_after_the_last_move():
             raise Stopped
         return toy_probe(latent)
 
-    run = replace(steering(step_size=1e-4), _stops=(Stopped,))
+    run = replace(steering(step_size=1e-4), caution=Caution(stops=[Stopped]))
     with pytest.raises(Stopped):
         run.descend(latents(), stopped_at_last, 1.0, SamplingStep(0, 2, 0.0))
 
@@ -331,9 +333,12 @@ def test_whatever_fails_in_a_probe_costs_the_step_and_is_told_once(caplog):
     ("shaped", "told"),
     [(torch.sum, "one number for all"), (lambda loss: loss[:2], "2"), (lambda loss: loss[:, None], "3 × 1")],
 )
-def test_a_loss_of_another_shape_costs_the_step_and_is_told(monkeypatch, shaped, told):
-    run = steering()
-    monkeypatch.setattr(run, "loss", lambda *args, loss=run.loss: shaped(loss(*args)))
+def test_a_loss_of_another_shape_costs_the_step_and_is_told(shaped, told):
+    class Shaped(CentroidLoss):
+        def __call__(self, maps, relation, progress):
+            return shaped(super().__call__(maps, relation, progress))
+
+    run = steering(loss=Shaped())
     assert torch.equal(run.descend(latents(), toy_probe, 1.0, at(0)), latents())
     (left_out,) = run.unsteered
     assert f"a number for each of 3 pictures, not {told}" in left_out.reason and run.trace == []
@@ -373,11 +378,12 @@ def test_a_gradient_that_overflows_is_taken_again_at_a_smaller_scale():
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
 def test_a_step_has_its_size_in_half_precision_however_small_the_gradient(dtype):
-    def loss(maps, relation, progress):
-        return 1e-12 * CentroidLoss()(maps, relation, progress)
+    class Small(CentroidLoss):
+        def __call__(self, maps, relation, progress):
+            return 1e-12 * super().__call__(maps, relation, progress)
 
     latent = latents().to(dtype)
-    moved = steering(loss=loss, target=-1.0, step_size=0.2).descend(latent, toy_probe, 1.0, at(0))
+    moved = steering(loss=Small(), target=-1.0, step_size=0.2).descend(latent, toy_probe, 1.0, at(0))
     assert moved.dtype is dtype
     length = (moved.float() - latent.float()).flatten(1).pow(2).mean(dim=1).sqrt()
     torch.testing.assert_close(length, torch.full((3,), 0.2), rtol=0.01, atol=0)
@@ -427,11 +433,12 @@ def test_only_the_window_of_a_scene_with_relations_is_active():
 def test_a_loss_sees_the_progress_of_the_diffusion():
     seen = []
 
-    def loss(maps, relation, progress):
-        seen.append(progress)
-        return CentroidLoss()(maps, relation, progress)
+    class Watched(CentroidLoss):
+        def __call__(self, maps, relation, progress):
+            seen.append(progress)
+            return super().__call__(maps, relation, progress)
 
-    steering(loss=loss).descend(latents(), toy_probe, 1.0, at(1, progress=0.6))
+    steering(loss=Watched()).descend(latents(), toy_probe, 1.0, at(1, progress=0.6))
     assert seen == [0.6]
 
 
@@ -471,7 +478,7 @@ def test_the_bound_one_writes_the_same_trace_and_begins_it_anew():
     run = steering()
     bound = run.for_network(NETWORK)
     bound.descend(latents(), toy_probe, 1.0, at(0))
-    bound.leave_out(1, "no reason")
+    bound.notes.leave_out(1, "no reason")
     assert (len(run.trace), len(run.unsteered)) == (1, 1)
     bound.begin()
     assert run.trace == [] and run.unsteered == []

@@ -216,9 +216,9 @@ def _bound_run(bound: tuple[int, ...], *failed: int, relations=(Relation.LEFT_OF
     """Bound in these steps, while others failed, and nothing is moved."""
     steering = Steering(pair_scene(*relations), CentroidLoss(), SteeringSchedule(strength=0.0, bound=0.25))
     for step in bound:
-        steering.took_bound(step, "")
+        steering.notes.took_bound(step, "")
     for step in failed:
-        steering.took_bound(step, "out of memory")
+        steering.notes.took_bound(step, "out of memory")
     return SteeringRun(steering.scene, STEPS, (), {}, torch.zeros(1, 4, 8, 8), (), steering.binding(STEPS))
 
 

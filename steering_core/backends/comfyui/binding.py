@@ -72,7 +72,7 @@ class BoundForwards:
         window = options.get("context_window")
         if is_due and window is not None and getattr(window, "dim", None) != 0:  # of a batch all pictures are whole
             is_due = False
-            self._steering.took_bound(step, "the picture is sampled in windows")
+            self._steering.notes.took_bound(step, "the picture is sampled in windows")
         parts = self._parts(options.get("uuids", ()), c_crossattn, step) if is_due else []
         if not any(parts):
             return executor(x, t, c_concat, c_crossattn, control, options, **kwargs)
@@ -84,7 +84,7 @@ class BoundForwards:
             uncompiled_forwards(),
         ):
             predicted = executor(x, t, c_concat, c_crossattn, control, bound_options, **kwargs)
-        self._steering.took_bound(step, self._binding.reason)
+        self._steering.notes.took_bound(step, self._binding.reason)
         return predicted
 
     def _parts(self, uuids: Sequence[Any], context: Tensor | None, step: int) -> list[BoundText | None]:
@@ -98,7 +98,7 @@ class BoundForwards:
             if condition["uuid"] not in uuids:
                 continue
             if "area" in condition:
-                self._steering.took_bound(step, "the conditioning of the relations is for an area of the picture")
+                self._steering.notes.took_bound(step, "the conditioning of the relations is for an area of the picture")
             else:
                 bound[condition["uuid"]] = self._text(condition["cross_attn"].shape[1], first, context)
         return [bound.get(uuid) for uuid in uuids]

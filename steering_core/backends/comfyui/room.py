@@ -82,7 +82,7 @@ def loaded_with_room(
     with asked_for(room, patcher.model, shape[0]):
         loaded = loading()
     if is_short(room, patcher, shape):
-        steering.spare_memory()
+        steering.caution.spare_memory()
     return loaded
 
 

@@ -16,10 +16,11 @@ from comfy.model_patcher import ModelPatcher
 from torch import Tensor
 
 from ...attributes import replaced
+from ...bends import bounded_shift
 from ...families import ReadableNetwork
 from ...random_state import keeping_random_state
 from ...schedule import SamplingStep
-from ...steering import Steering, SteeringError, bounded_shift, uses_guidance
+from ...steering import Steering, SteeringError
 from ...token_maps import TokenMaps
 from ...trace import SteeringRun
 from .binding import BoundForwards
@@ -128,13 +129,13 @@ class SteeredRun:
         sampler, options = executor.class_obj, extra_args["model_options"]
         sampling = partial(executor, guider, sigmas, extra_args, *rest)
         with ordinary_weights(guider):
-            if uses_guidance(self._steering):
+            if self._steering.schedule.uses_guidance:
                 bend = self._prediction_shift(guider, sampler, sigmas, options, denoise_mask)
                 with replaced(self, _bend=bend):
                     latent = sampling()
                 if not (self._steering.trace or self._steering.unsteered):
                     reason = f"{type(guider).__name__} hands its predictions past what would bend them"
-                    self._steering.leave_out(active[0], f"{reason}: steer by latent descent")
+                    self._steering.notes.leave_out(active[0], f"{reason}: steer by latent descent")
                 return latent
             _check_can_be_moved(sampler)
             remembered = remembered_by(options)
@@ -206,7 +207,7 @@ class SteeredRun:
         """The conditioning to probe with, and where the relations' tokens begin in it."""
         tied = acting(guider.conds, sigma)
         if tied is None:
-            self._steering.leave_out(step, "the conditioning of the relations does not act at this step")
+            self._steering.notes.leave_out(step, "the conditioning of the relations does not act at this step")
         return tied
 
     def _by_intervals(

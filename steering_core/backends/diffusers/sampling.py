@@ -20,7 +20,7 @@ from ...families import ReadableNetwork, Transformer, uncompiled
 from ...process_wide import uncompiled_forwards
 from ...random_state import keeping_random_state
 from ...schedule import SamplingStep
-from ...steering import Steering, SteeringError, uses_guidance
+from ...steering import Steering, SteeringError
 from ...token_maps import TokenMaps
 from .families import readable_network
 from .pipelines import PipelineKind, kind_of
@@ -230,7 +230,7 @@ class SteeredRun:
             native_attention(list(self._network.modules())),
         ):
             predicted = self._network_forward(**given)
-        self._steering.took_bound(self._number, self._binding.reason)
+        self._steering.notes.took_bound(self._number, self._binding.reason)
         return predicted
 
     def _look(self, given: dict[str, Any]) -> None:
@@ -252,7 +252,7 @@ class SteeredRun:
         is_bound = step.number < self._steering.bound_steps(step.steps)
         is_whole = parts == 1 and uncompiled(self._network) is self._network
         # With a gradient the same kernels can round otherwise: a step of length zero must not change a bit.
-        bends = uses_guidance(self._steering) and self._steering.schedule.size_at(step) > 0
+        bends = self._steering.schedule.uses_guidance and self._steering.schedule.size_at(step) > 0
         serves_both = bends and is_whole and not is_bound
 
         def probe(moved: Tensor) -> TokenMaps:
@@ -261,7 +261,7 @@ class SteeredRun:
 
         # What a forward draws that is the call's own as well is not to be drawn again.
         keeping = nullcontext() if serves_both else keeping_random_state(latent.device)
-        if uses_guidance(self._steering):
+        if self._steering.schedule.uses_guidance:
             step = replace(step, removes=removed_share(self._scheduler, given.get("timestep", 0)))
             with keeping:
                 shift = self._steering.noise_shift(latent, probe, step)

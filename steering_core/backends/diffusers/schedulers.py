@@ -14,8 +14,8 @@ import torch
 from diffusers import DPMSolverSinglestepScheduler, PNDMScheduler, SchedulerMixin
 from torch import Tensor
 
+from ...bends import LEAST_ALPHA, bounded_shift
 from ...schedule import is_integral
-from ...steering import LEAST_ALPHA, bounded_shift
 
 #: How a prediction follows a shift of d = (x - x0)/sigma, x = z/alpha on a diffusion schedule and z on a flow, at a
 #: fixed z (Salimans and Ho 2022, section 4). Each moves the clean image by the same, and is bounded where alpha

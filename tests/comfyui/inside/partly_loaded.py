@@ -12,7 +12,7 @@ from functools import partial
 import torch
 from family_models import ROWS, scene_of
 from setting import Scene, arguments, comfy, report
-from spatial_steering.steering_core import steering as loop
+from spatial_steering.steering_core import care
 from spatial_steering.steering_core.backends.comfyui import gradients
 from spatial_steering.steering_core.backends.comfyui.sampling import steer_model
 from spatial_steering.steering_core.losses import CentroidLoss
@@ -49,18 +49,18 @@ def loaded_in_part(told):
             bias = None if bias is None else copies[1].copy_(bias)
         return (weight, bias, lent) if offloadable else (weight, bias)
 
-    def more_careful(care, error):
+    def more_careful(way, error):
         told["failed"].append(str(error))
-        return ask(care, error)
+        return ask(way, error)
 
-    told["failed"], ask = [], loop.more_careful
-    patcher.load, comfy.ops.cast_bias_weight, loop.more_careful = load_in_part, streamed, more_careful
+    told["failed"], ask = [], care.more_careful
+    patcher.load, comfy.ops.cast_bias_weight, care.more_careful = load_in_part, streamed, more_careful
     elsewhere = gradients._is_elsewhere
     gradients._is_elsewhere = lambda layer, input: is_streamed(layer)
     try:
         yield
     finally:
-        patcher.load, comfy.ops.cast_bias_weight, loop.more_careful = load, cast, ask
+        patcher.load, comfy.ops.cast_bias_weight, care.more_careful = load, cast, ask
         gradients._is_elsewhere = elsewhere
         buffers.clear()
 

@@ -65,7 +65,9 @@ def asked(model, scene, sample):
                 type(model).get_free_memory = lambda self, device, there_is=there_is: there_is
                 room.Room.of = fail if name == "unknown" else estimate
                 steered = sampling.steer_model(
-                    model, steering, on_step=lambda bound, *rest, cares=cares: cares.append(bound._care is care.frugal)
+                    model,
+                    steering,
+                    on_step=lambda bound, *rest, cares=cares: cares.append(bound.caution.care is care.frugal),
                 )
             sample(steered)
             told[name] = {"asked": asked_for[0], "frugal": any(cares), "unsteered": len(steering.unsteered)}

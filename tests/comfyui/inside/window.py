@@ -10,6 +10,7 @@ from spatial_steering.steering_core.backends.comfyui.noise import noise_shares
 from spatial_steering.steering_core.backends.comfyui.sampling import steer_model
 from spatial_steering.steering_core.losses import CentroidLoss
 from spatial_steering.steering_core.plan import plan
+from spatial_steering.steering_core.run_notes import RunNotes
 from spatial_steering.steering_core.schedule import DESCENT, GUIDANCE, SteeringSchedule
 from spatial_steering.steering_core.steering import Steering
 from spatial_steering.steering_core.trace import RunLog
@@ -59,7 +60,7 @@ def where_noise_rises(sampler):
     """By schedule, of a sampler: the steps at which each update rule looks, and those in which objects are bound."""
     scene, told, bound = Scene(batch=1), {}, []
 
-    class Counting(Steering):
+    class Counting(RunNotes):
         """Counts the forwards in which objects are bound."""
 
         def took_bound(self, step, reason):
@@ -68,7 +69,9 @@ def where_noise_rises(sampler):
 
     def run(sigmas, **schedule):
         log = RunLog()
-        steering = Counting(scene.grounded, CentroidLoss(margin=0.99), SteeringSchedule(refinements=1, **schedule))
+        steering = Steering(
+            scene.grounded, CentroidLoss(margin=0.99), SteeringSchedule(refinements=1, **schedule), Counting()
+        )
         guider = samplers.CFGGuider(steer_model(scene.model, steering, log))
         guider.set_conds(scene.positive, scene.negative)
         guider.set_cfg(5.0)
