@@ -11,7 +11,8 @@ from torch import Tensor
 
 from ..steering_core.curves import note_picture, run_curves
 from ..steering_core.detection.look import Look, read_boxes
-from ..steering_core.trace import RunLog, SteeringRun
+from ..steering_core.run_log import RunLog
+from ..steering_core.run_report import SteeringRun
 from ..steering_core.viz import from_image, map_sheet
 from .types import CATEGORY, Trace, boxes_input
 

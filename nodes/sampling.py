@@ -12,10 +12,10 @@ from ..steering_core.backends.comfyui.sampling import steer_model
 from ..steering_core.backends.comfyui.text import CARRIED
 from ..steering_core.losses import CentroidLoss, SteeringLoss
 from ..steering_core.miniature.look import look_at
+from ..steering_core.run_log import RunLog
 from ..steering_core.schedule import SteeringSchedule
 from ..steering_core.steering import Steering
 from ..steering_core.tokens import GroundedScene
-from ..steering_core.trace import RunLog
 from .live import LiveView
 from .schedule import UPDATES, order_input, read_update, update_input, window_inputs
 from .types import CATEGORY, Loss, Relations, Schedule, Trace, complaint

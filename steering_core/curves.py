@@ -13,7 +13,8 @@ from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
 from .detection.look import Look
-from .trace import SteeringRun, TraceEntry
+from .run_report import SteeringRun
+from .trace import TraceEntry
 from .viz import DARK, LIGHT, WRONG, Colour, object_colour
 
 _WIDTH, _PANEL, _MARGIN = 768, 190, 14

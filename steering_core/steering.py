@@ -13,6 +13,7 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -21,7 +22,6 @@ from .bends import bend_of_move
 from .care import Caution, mutable, plain
 from .gradient import Probe, probed
 from .layers import AttentionLayer, check_layers
-from .losses import SteeringLoss
 from .outcomes import BoundSteps, Restarts, UnsteeredStep
 from .probe import MapRequest
 from .regions import Regions, regions_of
@@ -32,6 +32,9 @@ from .token_maps import TokenMaps, centroids, threshold_at_mean
 from .tokens import GroundedRelation, GroundedScene
 from .trace import TraceEntry
 from .wording import brief, fault
+
+if TYPE_CHECKING:
+    from .losses.base import SteeringLoss
 
 _log = logging.getLogger(__name__)
 

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ..files import save_picture, save_text
+from ..run_report import trace_as_json
 from ..steering import Steering
-from ..trace import trace_as_json
 from ..wording import brief
 from .models import add_model_options, add_sampling_options, load_model, scale_of, size_of
 from .options import (

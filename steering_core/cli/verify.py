@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from ..files import save_picture
 from ..miniature.folder import SHIPPED
 from ..relations import CARDINAL_RELATIONS
-from ..trace import settled
+from ..settled import settled
 from .models import (
     add_detector_option,
     add_model_options,

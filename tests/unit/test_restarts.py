@@ -13,9 +13,9 @@ from steering_core.losses import CentroidLoss
 from steering_core.plan import plan
 from steering_core.relations import Relation
 from steering_core.restarts import begin_again, derived_seed, is_crowded, new_noise
+from steering_core.run_report import SteeringRun
 from steering_core.schedule import GUIDANCE, SamplingStep, SteeringSchedule
 from steering_core.steering import Steering
-from steering_core.trace import SteeringRun
 
 STEPS, LOOK = 16, 3
 

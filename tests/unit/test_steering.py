@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from dataclasses import replace
 
 import pytest
@@ -495,3 +497,11 @@ def test_what_a_probe_saw_is_brought_to_main_memory_at_once():
     with Calls() as calls:
         steering.descend(torch.rand(2, 4, 8, 8), toy_probe, 1.0, SamplingStep(0, 25, 0.0))
     assert len(steering.trace) == 1 and calls.count["cpu"] == 1
+
+
+def test_the_loop_by_itself_loads_no_detector_classifier_or_language_model():
+    told = "import sys, steering_core.steering; print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", told], capture_output=True, text=True, check=True).stdout.split()
+    assert "steering_core.probe" in loaded
+    others = ("steering_core.detection", "steering_core.losses", "steering_core.classifier", "safetensors")
+    assert not {*others, "transformers", "diffusers", "PIL"} & set(loaded)

@@ -9,10 +9,10 @@ from steering_core.curves import run_curves
 from steering_core.detection.look import PlacedRelation
 from steering_core.losses import CentroidLoss
 from steering_core.relations import Relation, Scene
+from steering_core.run_report import SteeringRun
 from steering_core.schedule import SamplingStep
 from steering_core.steering import Steering
 from steering_core.tokens import ground
-from steering_core.trace import SteeringRun
 from steering_core.viz import (
     RIGHT,
     WRONG,

@@ -19,10 +19,10 @@ from ...attributes import replaced
 from ...bends import bounded_shift
 from ...families import ReadableNetwork
 from ...random_state import keeping_random_state
+from ...run_report import SteeringRun
 from ...schedule import SamplingStep
 from ...steering import Steering, SteeringError
 from ...token_maps import TokenMaps
-from ...trace import SteeringRun
 from .binding import BoundForwards
 from .gradients import ordinary_weights
 from .intervals import Intervals, StateCallback, changes_size, name_of, resizing

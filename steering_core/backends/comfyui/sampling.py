@@ -14,8 +14,8 @@ from comfy.model_patcher import ModelPatcher
 from torch import Tensor
 
 from ...families import ReadableNetwork
+from ...run_log import RunLog
 from ...steering import Steering
-from ...trace import RunLog
 from .families import readable_network
 from .run import STOPS, BeginListener, SteeredRun, StepListener
 from .text import CARRIED, carried_relations, check_width, tie

@@ -18,9 +18,9 @@ from setting import (
 )
 from spatial_steering.steering_core import binding
 from spatial_steering.steering_core.losses import CentroidLoss
+from spatial_steering.steering_core.run_log import RunLog
 from spatial_steering.steering_core.schedule import GUIDANCE, SteeringSchedule
 from spatial_steering.steering_core.steering import Steering
-from spatial_steering.steering_core.trace import RunLog
 
 from nodes import (
     ConditioningCombine,

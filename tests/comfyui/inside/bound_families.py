@@ -10,9 +10,9 @@ from family_models import OBJECTS, ROWS, scene_of
 from setting import arguments, report
 from spatial_steering.steering_core.backends.comfyui.sampling import steer_model
 from spatial_steering.steering_core.losses import CentroidLoss
+from spatial_steering.steering_core.run_log import RunLog
 from spatial_steering.steering_core.schedule import SteeringSchedule
 from spatial_steering.steering_core.steering import Steering
-from spatial_steering.steering_core.trace import RunLog
 
 
 def hidden_pairs(row, queries, keys):

@@ -21,9 +21,9 @@ from spatial_steering.steering_core.evaluation.visor import judge
 from spatial_steering.steering_core.losses import CentroidLoss
 from spatial_steering.steering_core.miniature.detector import GlyphDetector
 from spatial_steering.steering_core.relations import Place, Relation
+from spatial_steering.steering_core.run_log import RunLog
 from spatial_steering.steering_core.schedule import GUIDANCE, SteeringSchedule
 from spatial_steering.steering_core.steering import Steering, SteeringError
-from spatial_steering.steering_core.trace import RunLog
 
 from nodes import (
     ConditioningAverage,

@@ -5,9 +5,9 @@ import logging
 
 import torch
 from setting import FailingLoss, Scene, backend, model_management, report
+from spatial_steering.steering_core.run_log import RunLog
 from spatial_steering.steering_core.schedule import DESCENT, GUIDANCE, SteeringSchedule
 from spatial_steering.steering_core.steering import Steering
-from spatial_steering.steering_core.trace import RunLog
 
 STEPS = 8
 

@@ -25,9 +25,9 @@ from spatial_steering.nodes.report import _decoded
 from spatial_steering.steering_core.backends.comfyui.gradients import ordinary_weights
 from spatial_steering.steering_core.losses import CentroidLoss
 from spatial_steering.steering_core.miniature.folder import FLUX_MINIATURE_DIR, MINIATURE_DIR
+from spatial_steering.steering_core.run_log import RunLog
 from spatial_steering.steering_core.schedule import DESCENT, GUIDANCE, SteeringSchedule
 from spatial_steering.steering_core.steering import Steering
-from spatial_steering.steering_core.trace import RunLog
 from torch import nn
 
 STEPS = 12

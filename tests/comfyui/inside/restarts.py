@@ -18,9 +18,9 @@ from setting import (
 )
 from spatial_steering.steering_core.losses import CentroidLoss
 from spatial_steering.steering_core.miniature.folder import FLUX_MINIATURE_DIR
+from spatial_steering.steering_core.run_log import RunLog
 from spatial_steering.steering_core.schedule import SteeringSchedule
 from spatial_steering.steering_core.steering import Steering
-from spatial_steering.steering_core.trace import RunLog
 
 STEPS, PICTURES = 12, 3
 #: Samplers that add noise in each step.

@@ -80,9 +80,9 @@ from spatial_steering.steering_core.backends.comfyui import text
 from spatial_steering.steering_core.backends.comfyui.miniature import load_miniature
 from spatial_steering.steering_core.losses import CentroidLoss
 from spatial_steering.steering_core.miniature.folder import MINIATURE_DIR
+from spatial_steering.steering_core.run_log import RunLog
 from spatial_steering.steering_core.schedule import SteeringSchedule
 from spatial_steering.steering_core.steering import Steering
-from spatial_steering.steering_core.trace import RunLog
 
 PROMPT = "a photo of a giraffe above an airplane"
 

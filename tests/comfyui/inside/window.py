@@ -10,10 +10,10 @@ from spatial_steering.steering_core.backends.comfyui.noise import noise_shares
 from spatial_steering.steering_core.backends.comfyui.sampling import steer_model
 from spatial_steering.steering_core.losses import CentroidLoss
 from spatial_steering.steering_core.plan import plan
+from spatial_steering.steering_core.run_log import RunLog
 from spatial_steering.steering_core.run_notes import RunNotes
 from spatial_steering.steering_core.schedule import DESCENT, GUIDANCE, SteeringSchedule
 from spatial_steering.steering_core.steering import Steering
-from spatial_steering.steering_core.trace import RunLog
 
 STEPS = 8
 #: Schedules of other samplers' graphs: a restart, and noise that is put into a picture (Flip Sigmas).

@@ -13,10 +13,10 @@ from steering_core.detection.look import Look
 from steering_core.losses import CentroidLoss
 from steering_core.outcomes import UnsteeredStep
 from steering_core.relations import Depth, DepthRelation, Place, Relation, Scene, Span, SpatialRelation
+from steering_core.run_report import SteeringRun, trace_as_json
 from steering_core.schedule import IN_TURN, SamplingStep, SteeringSchedule
 from steering_core.steering import Steering
 from steering_core.tokens import Token, ground
-from steering_core.trace import RunLog, SteeringRun, trace_as_json
 from steering_core.viz import map_sheet
 
 STEPS = 16
@@ -197,19 +197,6 @@ def test_a_run_without_steering_says_why():
     for run in (failed, SteeringRun(pair_scene(), STEPS, [], {}, latent)):
         _strictly(run.as_json())
         assert run_curves(run).width == note_picture("words").width
-
-
-def test_a_log_finds_the_run_of_a_latent_and_forgets_old_ones():
-    log = RunLog()
-    runs = [SteeringRun(pair_scene(), STEPS, [], {}, torch.full((1, 4, 8, 8), float(n))) for n in range(40)]
-    for run in runs:
-        log.add(run)
-    assert log.run_of(torch.full((1, 4, 8, 8), 39.0)) is runs[39]
-    assert log.run_of(torch.full((1, 4, 8, 8), 10.0, dtype=torch.float16)) is runs[10]
-    assert log.run_of(torch.full((1, 4, 8, 8), 10.00001)) is runs[10]
-    for latent in (torch.full((1, 4, 8, 8), 0.0), torch.zeros(1, 4, 4, 4)):
-        with pytest.raises(ValueError, match="Nothing is known of this latent"):
-            log.run_of(latent)
 
 
 def _bound_run(bound: tuple[int, ...], *failed: int, relations=(Relation.LEFT_OF,)) -> SteeringRun:
