@@ -87,7 +87,7 @@ class _Asking(Steering):
         for contrast, standardised in _CONTRASTS.items():
             usual = None
             for scale in _SCALES:
-                loss = CentroidLoss(layers=self.loss.layers, standardised=standardised)
+                loss = CentroidLoss(layers=self.loss.reads.all_layers, standardised=standardised)
                 asked = Steering(self.scene, loss, _ASKED)
                 with scaled_logits(scale):
                     direction = (latent - asked.descend(latent, probe, 1.0, step, mask)).flatten(1)

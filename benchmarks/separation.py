@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from steering_core.layers import AttentionLayer, check_layers, default_layers
+from steering_core.losses import MapsRead
 from steering_core.relations import Place, Relation
 from steering_core.token_maps import TokenMaps, normalise, smoothed
 from steering_core.tokens import GroundedRelation
@@ -39,19 +40,9 @@ class SeparationLoss:
     over_all_keys: bool = False
 
     @property
-    def reads_words(self) -> bool:
-        """Never: an object's map is the mean of its tokens'."""
-        return False
-
-    @property
-    def standardised_layers(self) -> tuple[str, ...]:
-        """None: it is as published."""
-        return ()
-
-    @property
-    def follows_own(self) -> bool:
-        """Always: see ``standardised_layers``."""
-        return True
+    def reads(self) -> MapsRead:
+        """See ``SteeringLoss``; the network's own attention, as published."""
+        return MapsRead(self.layers, over_all_keys=self.over_all_keys)
 
     def for_network(self, network: Sequence[AttentionLayer], relations: Sequence[Relation | Place]) -> SeparationLoss:
         """See ``SteeringLoss``; the kind of relation does not matter."""

@@ -93,7 +93,7 @@ class Steering:
         if isinstance(self.loss, type) or not hasattr(self.loss, "for_network"):
             raise TypeError(f'loss: a loss such as CentroidLoss("gelu") was expected, not {brief(self.loss)}.')
         loss = self.loss.for_network(network, [relation.relation for relation in self.scene.relations])
-        check_layers(loss.layers, network)
+        check_layers(loss.reads.all_layers, network)
         schedule = replace(self.schedule, spread=spreads if self.schedule.spread is None else self.schedule.spread)
         caution = Caution(mutable if changes_in_place else plain, stops)
         return replace(self, loss=loss, schedule=schedule, caution=caution)
@@ -116,13 +116,14 @@ class Steering:
     @property
     def request(self) -> MapRequest:
         """What a probe reads: maps of each object, and then of each word of the prompt if the loss reads those."""
+        reads = self.loss.reads
         return MapRequest(
             tokens=(*self.scene.tokens, *((word,) for word in self._words)),
-            layers=self.loss.layers,
-            over_all_keys=self.loss.over_all_keys,
+            layers=reads.all_layers,
+            over_all_keys=reads.over_all_keys,
             objects=len(self.scene.tokens),
-            standardised=self.loss.standardised_layers,
-            follows_own=self.loss.follows_own,
+            standardised=reads.standardised,
+            follows_own=bool(reads.layers),
         )
 
     def begin(self) -> None:
@@ -314,7 +315,7 @@ class Steering:
     @property
     def _words(self) -> tuple[int, ...]:
         """The tokens of the words that the loss reads, each by itself."""
-        return self.scene.words if self.loss.reads_words else ()
+        return self.scene.words if self.loss.reads.words else ()
 
 
 def _in_main_memory(*tensors: Tensor) -> list[Tensor]:

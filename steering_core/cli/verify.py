@@ -174,7 +174,7 @@ def _report(
     yield "with", ", ".join(f"{name} {version(name)}" for name in _LIBRARIES)
     yield "sampling", f"{options.steps} steps, {len(tried)} prompts, seed {options.seed}"
     steering = tried[0].steering.for_network(readable_network(network).layers)
-    yield "layers read", " ".join(steering.loss.layers)
+    yield "layers read", " ".join(steering.request.layers)
     yield "tokens", "; ".join(_tokens(one) for one in tried[:2])
     if tried[0].steering.schedule.steered_steps(options.steps):
         off = [(entry.mean_map.sum(dim=(-2, -1)) - 1).abs().max() for entry in probes]

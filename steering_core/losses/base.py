@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 from torch import Tensor
@@ -13,28 +14,58 @@ from ..token_maps import TokenMaps
 from ..tokens import GroundedRelation
 
 
+@dataclass(frozen=True)
+class MapsRead:
+    """Which maps a loss reads.
+
+    Attributes:
+        layers: names of the layers whose maps it reads as the network attends (``TokenMaps.layers``).
+        standardised: names of those whose maps it reads of standardised logits (``TokenMaps.standardised``).
+        words: it reads the maps of all of the prompt's words, of ``layers``, besides those of its objects
+            (``TokenMaps.words``).
+        over_all_keys: the softmax of the maps runs over all keys of a joint attention, not over the text's alone.
+    """
+
+    layers: tuple[str, ...] = ()
+    standardised: tuple[str, ...] = ()
+    words: bool = False
+    over_all_keys: bool = False
+
+    @property
+    def all_layers(self) -> tuple[str, ...]:
+        """Those that are read in either way, once."""
+        return _once((*self.layers, *self.standardised))
+
+    @classmethod
+    def together(cls, several: Sequence[MapsRead]) -> MapsRead:
+        """All that several losses read, one or more, whose softmax runs over the same keys."""
+        return cls(
+            layers=_once(name for one in several for name in one.layers),
+            standardised=_once(name for one in several for name in one.standardised),
+            words=any(one.words for one in several),
+            over_all_keys=several[0].over_all_keys,
+        )
+
+
 class SteeringLoss(Protocol):
-    """Scores one relation, or the place of one object, in token maps."""
+    """Scores one relation, or the place of one object, in token maps.
+
+    A loss of one's own needs no more than these three, such as one that is smaller the less an object's map spreads::
+
+        class SpreadLoss:
+            def __init__(self, layers=()):
+                self.reads = MapsRead(layers)
+
+            def for_network(self, network, relations):
+                return SpreadLoss(default_layers(network))
+
+            def __call__(self, maps, relation, progress):
+                return variances(maps.mean_of(self.reads.layers, relation.ends)).sum(dim=1)
+    """
 
     @property
-    def layers(self) -> tuple[str, ...]:
-        """Names of the layers that it reads; none before it is bound, where the network decides."""
-
-    @property
-    def over_all_keys(self) -> bool:
-        """Whether the softmax of its maps runs over all keys of a joint attention, not the text's alone."""
-
-    @property
-    def reads_words(self) -> bool:
-        """Whether it reads the maps of all of the prompt's words (``TokenMaps.words``)."""
-
-    @property
-    def standardised_layers(self) -> tuple[str, ...]:
-        """Names of those layers whose maps it reads of standardised logits (``TokenMaps.standardised``)."""
-
-    @property
-    def follows_own(self) -> bool:
-        """Whether it reads maps of the network's own logits, so that a gradient is to pass through those."""
+    def reads(self) -> MapsRead:
+        """Which maps are to be there when it is called; the layers are known once it is tied to a network."""
 
     def for_network(self, network: Sequence[AttentionLayer], relations: Sequence[Relation | Place]) -> SteeringLoss:
         """The loss for a run: with its layers chosen among the network's.
@@ -54,3 +85,7 @@ class SteeringLoss(Protocol):
         Returns:
             (batch,), smaller where the relation is nearer to true.
         """
+
+
+def _once(names: Iterable[str]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(names))

@@ -21,6 +21,7 @@ from ..layers import AttentionLayer, check_layers, default_layers
 from ..relations import MIDDLE, Place, Relation
 from ..token_maps import TokenMaps, centroids, threshold_at_mean, variances
 from ..tokens import GroundedRelation
+from .base import MapsRead
 
 #: The scale alpha and margin m that the thesis found best for each f (sections 5.2 and 5.5), on Stable Diffusion 1.4
 #: and with the l2 orthogonal term, which is off by default here.
@@ -99,19 +100,11 @@ class CentroidLoss:
                 raise ValueError(f"{name} must be a number, 0 or more, not {getattr(self, name)}.")
 
     @property
-    def reads_words(self) -> bool:
-        """Never: an object's map is the mean of its tokens'."""
-        return False
-
-    @property
-    def standardised_layers(self) -> tuple[str, ...]:
-        """All that it reads, or none."""
-        return self.layers if self.standardised else ()
-
-    @property
-    def follows_own(self) -> bool:
-        """Where it does not read standardised maps."""
-        return not self.standardised
+    def reads(self) -> MapsRead:
+        """See ``SteeringLoss``; an object's map is the mean of its tokens'."""
+        if self.standardised:
+            return MapsRead(standardised=self.layers, over_all_keys=self.over_all_keys)
+        return MapsRead(self.layers, over_all_keys=self.over_all_keys)
 
     def for_network(self, network: Sequence[AttentionLayer], relations: Sequence[Relation | Place]) -> CentroidLoss:
         """See ``SteeringLoss``; every relation can be scored."""

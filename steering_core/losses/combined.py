@@ -14,7 +14,7 @@ from ..relations import Place, Relation
 from ..token_maps import TokenMaps
 from ..tokens import GroundedRelation
 from ..wording import brief
-from .base import SteeringLoss
+from .base import MapsRead, SteeringLoss
 from .centroid import CentroidLoss
 from .learned import LearnedLoss
 
@@ -47,36 +47,16 @@ class CombinedLoss:
                     f"The weight of a combined loss must be a number greater than 0, not {weight}. Leave it out."
                 )
         object.__setattr__(self, "terms", tuple(_flat(self.terms)))
-        if len({loss.over_all_keys for loss, _ in self.terms}) > 1:
+        if len({loss.reads.over_all_keys for loss, _ in self.terms}) > 1:
             raise ValueError(
                 "Losses that read a softmax over all keys cannot be combined with losses over the text's keys, as a "
                 "learned loss is. Set all of them to the text's."
             )
 
     @property
-    def layers(self) -> tuple[str, ...]:
-        """Every layer that a term reads, once."""
-        return tuple(dict.fromkeys(name for loss, _ in self.terms for name in loss.layers))
-
-    @property
-    def over_all_keys(self) -> bool:
-        """That of every term."""
-        return self.terms[0][0].over_all_keys
-
-    @property
-    def reads_words(self) -> bool:
-        """Whether a term does."""
-        return any(loss.reads_words for loss, _ in self.terms)
-
-    @property
-    def standardised_layers(self) -> tuple[str, ...]:
-        """Those of every term, once."""
-        return tuple(dict.fromkeys(name for loss, _ in self.terms for name in loss.standardised_layers))
-
-    @property
-    def follows_own(self) -> bool:
-        """Whether a term does."""
-        return any(loss.follows_own for loss, _ in self.terms)
+    def reads(self) -> MapsRead:
+        """See ``SteeringLoss``; all that its terms read."""
+        return MapsRead.together([loss.reads for loss, _ in self.terms])
 
     def for_network(self, network: Sequence[AttentionLayer], relations: Sequence[Relation | Place]) -> CombinedLoss:
         """See ``SteeringLoss``."""

@@ -14,6 +14,7 @@ from ..layers import AttentionLayer, describe_network
 from ..relations import Place, Relation
 from ..token_maps import TokenMaps
 from ..tokens import GroundedRelation
+from .base import MapsRead
 
 
 @dataclass(frozen=True)
@@ -31,29 +32,9 @@ class LearnedLoss:
     classifier: RelationClassifier
 
     @property
-    def layers(self) -> tuple[str, ...]:
-        """The layers of the classifier's stack."""
-        return self.classifier.layout.layers
-
-    @property
-    def over_all_keys(self) -> bool:
-        """Never: the classifiers are trained on a softmax over the text's keys."""
-        return False
-
-    @property
-    def reads_words(self) -> bool:
-        """Never: an object's map is the mean of its tokens'."""
-        return False
-
-    @property
-    def standardised_layers(self) -> tuple[str, ...]:
-        """None: the classifiers are trained on the network's own attention."""
-        return ()
-
-    @property
-    def follows_own(self) -> bool:
-        """Always: see ``standardised_layers``."""
-        return True
+    def reads(self) -> MapsRead:
+        """See ``SteeringLoss``; the classifiers are trained on the network's own attention to the text's keys."""
+        return MapsRead(self.classifier.layout.layers)
 
     def for_network(self, network: Sequence[AttentionLayer], relations: Sequence[Relation | Place]) -> LearnedLoss:
         """See ``SteeringLoss``; only the very network that the classifier was made for can be read."""

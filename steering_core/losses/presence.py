@@ -17,6 +17,7 @@ from ..layers import AttentionLayer, check_layers, presence_layers
 from ..relations import Place, Relation
 from ..token_maps import TokenMaps, smoothed
 from ..tokens import GroundedRelation
+from .base import MapsRead
 
 _SHARPNESS = 100.0
 #: Of the Gaussian that keeps a single cell from passing for an object.
@@ -38,19 +39,9 @@ class PresenceLoss:
     over_all_keys: bool = False
 
     @property
-    def reads_words(self) -> bool:
-        """Always: an object's tokens are held against the other words."""
-        return True
-
-    @property
-    def standardised_layers(self) -> tuple[str, ...]:
-        """None: its sharpness is that of published attention."""
-        return ()
-
-    @property
-    def follows_own(self) -> bool:
-        """Always: see ``standardised_layers``."""
-        return True
+    def reads(self) -> MapsRead:
+        """See ``SteeringLoss``; an object's tokens are held against the other words, in published attention."""
+        return MapsRead(self.layers, words=True, over_all_keys=self.over_all_keys)
 
     def for_network(self, network: Sequence[AttentionLayer], relations: Sequence[Relation | Place]) -> PresenceLoss:
         """See ``SteeringLoss``; the kind of relation does not matter."""

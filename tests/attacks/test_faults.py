@@ -158,24 +158,8 @@ class Wrong:
     loss: CentroidLoss = field(default_factory=partial(CentroidLoss, "gelu"))
 
     @property
-    def layers(self):
-        return self.loss.layers
-
-    @property
-    def over_all_keys(self):
-        return self.loss.over_all_keys
-
-    @property
-    def reads_words(self):
-        return self.loss.reads_words
-
-    @property
-    def standardised_layers(self):
-        return self.loss.standardised_layers
-
-    @property
-    def follows_own(self):
-        return self.loss.follows_own
+    def reads(self):
+        return self.loss.reads
 
     def for_network(self, network, relations):
         return Wrong(self.fault, self.loss.for_network(network, relations))

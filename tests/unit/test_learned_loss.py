@@ -11,7 +11,7 @@ from toys import pair_scene
 from benchmarks.separation import SeparationLoss
 from steering_core.classifier import CLASSIFIERS_DIR, load_classifier
 from steering_core.layers import PUBLISHED_NETWORKS
-from steering_core.losses import CentroidLoss, CombinedLoss, LearnedLoss, PresenceLoss
+from steering_core.losses import CentroidLoss, CombinedLoss, LearnedLoss, MapsRead, PresenceLoss
 from steering_core.relations import Place, Relation
 from steering_core.token_maps import TokenMaps
 from steering_core.tokens import GroundedRelation
@@ -109,7 +109,7 @@ def test_a_combination_without_a_centroid_loss_refuses_what_is_not_learned(unkno
 def test_combined_losses_add_up_by_weight_each_on_its_own_layers():
     maps, centroid, presence = token_maps(), CentroidLoss(), SeparationLoss(layers=("mid.0",))
     combined = CombinedLoss(((centroid, 2.0), (presence, 0.5))).for_network(NETWORK, [Relation.ABOVE])
-    assert combined.layers == ("up.0", "mid.0")
+    assert combined.reads == MapsRead(layers=("mid.0",), standardised=("up.0",))
     alone = TokenMaps({"up.0": maps.layers["up.0"]}), TokenMaps({"mid.0": maps.layers["mid.0"]})
     expected = 2 * centroid(alone[0], relation(), 0.0) + 0.5 * presence(alone[1], relation(), 0.0)
     torch.testing.assert_close(combined(maps, relation(), 0.0), expected)

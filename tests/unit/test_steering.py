@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 from dataclasses import replace
+from textwrap import dedent
 
 import pytest
 import torch
@@ -11,11 +12,13 @@ from toys import Calls, pair_scene, toy_probe
 
 from steering_core.bends import LEAST_ALPHA, LEAST_REMOVED, bounded_shift
 from steering_core.care import Caution
-from steering_core.layers import AttentionLayer, check_layers
-from steering_core.losses import CentroidLoss, CombinedLoss, PresenceLoss
+from steering_core.layers import AttentionLayer, check_layers, default_layers
+from steering_core.losses import CentroidLoss, CombinedLoss, MapsRead, PresenceLoss, SteeringLoss
+from steering_core.probe import MapRequest
 from steering_core.relations import Relation
 from steering_core.schedule import GUIDANCE, IN_TURN, MOVE, SamplingStep, SteeringSchedule
 from steering_core.steering import Steering
+from steering_core.token_maps import variances
 
 STEPS = 16
 
@@ -459,7 +462,7 @@ def test_binding_gives_the_loss_its_layers_and_leaves_the_original_as_it_was():
     loss = CombinedLoss(((CentroidLoss(), 1.0), (PresenceLoss(layers=("down.0",)), 1.0)))
     run = steering(loss=loss)
     bound = run.for_network(NETWORK)
-    assert check_layers(bound.loss.layers, NETWORK) == ("down.0", "up.0")
+    assert check_layers(bound.request.layers, NETWORK) == ("down.0", "up.0")
     assert bound.loss.terms[0][0].layers == ("up.0",)
     assert run.loss is loss
 
@@ -484,6 +487,17 @@ def test_the_bound_one_writes_the_same_trace_and_begins_it_anew():
     assert (len(run.trace), len(run.unsteered)) == (1, 1)
     bound.begin()
     assert run.trace == [] and run.unsteered == []
+
+
+def test_the_loss_of_ones_own_that_is_shown_is_steered_by():
+    names = {"MapsRead": MapsRead, "default_layers": default_layers, "variances": variances}
+    _, example = SteeringLoss.__doc__.split("::\n")
+    exec(dedent(example), names)
+    run = steering(loss=names["SpreadLoss"](), refinements=2).for_network(NETWORK)
+    assert run.request == MapRequest(((1,), (2,)), ("up.0",), objects=2)
+    run.descend(latents(), toy_probe, 1.0, at(0))
+    before, after = run.trace
+    assert run.unsteered == [] and (after.loss < before.loss).all()
 
 
 def test_a_layer_that_the_network_lacks_is_refused():

@@ -71,7 +71,7 @@ def loaded_with_room(
         conds: the guider's.
     """
     try:
-        room = room_for_probes(network, steering.loss.layers, patcher.model, shape, conds)
+        room = room_for_probes(network, steering.request.layers, patcher.model, shape, conds)
     except Exception as error:  # an estimate is not worth the picture
         _log.warning(
             "Spatial Steering: no room is asked for, the memory it needs cannot be told: %s",
