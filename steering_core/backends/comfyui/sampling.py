@@ -17,8 +17,9 @@ from ...families import ReadableNetwork
 from ...steering import Steering
 from ...trace import RunLog
 from .families import readable_network
-from .run import STOPS, BeginListener, SteeredRun, StepListener
+from .run import SteeredRun
 from .text import CARRIED, carried_relations, check_width, tie
+from .watch import STOPS, BeginListener, StepListener
 
 _WRAPPER_KEY = "spatial_steering"
 
