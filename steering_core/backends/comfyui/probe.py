@@ -23,8 +23,10 @@ from ...process_wide import differentiable_attention, uncompiled_forwards
 from ...run_again import reading_with_gradient
 from ...token_maps import TokenMaps
 from .brought import counting_tokens
-from .gradients import make_cast_weights_ordinary, make_rope_differentiable, weights_cast_again
-from .text import Condition
+from .cast_weights import weights_cast_again
+from .conditions import Condition
+from .inference_weights import make_cast_weights_ordinary
+from .rope import make_rope_differentiable
 
 #: The transformer option by which ComfyUI asks what attends.
 OVERRIDE = "optimized_attention_override"

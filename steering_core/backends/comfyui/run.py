@@ -16,13 +16,13 @@ from ...families import ReadableNetwork
 from ...steering import Steering, uses_guidance
 from ...trace import SteeringRun
 from .binding import BoundForwards
+from .conditions import Condition
 from .descent import by_intervals, check_can_be_moved
-from .gradients import ordinary_weights
 from .guidance import Guidance
+from .inference_weights import ordinary_weights
 from .noise import FollowedSteps, noise_shares
 from .restarting import Beginning, remembered_by
 from .room import loaded_with_room
-from .text import Condition
 from .view import NetworkView
 from .watch import BeginListener, Predictions, SamplerCallback, StepListener, StepWatch, tell
 

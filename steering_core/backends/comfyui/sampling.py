@@ -16,9 +16,9 @@ from torch import Tensor
 from ...families import ReadableNetwork
 from ...steering import Steering
 from ...trace import RunLog
+from .conditions import CARRIED, carried_relations, check_width, tie
 from .families import readable_network
 from .run import SteeredRun
-from .text import CARRIED, carried_relations, check_width, tie
 from .watch import STOPS, BeginListener, StepListener
 
 _WRAPPER_KEY = "spatial_steering"

@@ -15,9 +15,9 @@ from ...families import ReadableNetwork
 from ...steering import Steering
 from ...token_maps import TokenMaps
 from .binding import BoundForwards
+from .conditions import Condition, acting
 from .noise import input_scale
 from .probe import probe_model
-from .text import Condition, acting
 
 
 @dataclass(frozen=True)
