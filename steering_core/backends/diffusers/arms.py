@@ -17,7 +17,8 @@ from ...losses import CentroidLoss, CombinedLoss, LearnedLoss, PresenceLoss, Ste
 from ...schedule import SteeringSchedule
 from ...steering import Steering
 from ...weights import weights_hash
-from .loading import generate, pipeline_hash
+from .generation import generate
+from .loading import pipeline_hash
 from .pipelines import kind_of
 from .text import ground_prompt
 
