@@ -16,6 +16,8 @@ from torch.autograd.graph import allow_mutation_on_saved_tensors, saved_tensors_
 from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_map_only
 
+from .out_of_memory import is_out_of_memory
+
 #: A probe's forward and backward run within what it returns.
 Care = Callable[[], AbstractContextManager[Any]]
 
@@ -104,14 +106,6 @@ def more_careful(care: Care, error: Exception) -> Care | None:
     if is_out_of_memory(error):
         return frugal
     return None if care is tolerant else tolerant
-
-
-def is_out_of_memory(error: Exception) -> bool:
-    """Whether memory ran out; older drivers and the CPU say so in words alone."""
-    words = str(error).lower()
-    return isinstance(error, (torch.cuda.OutOfMemoryError, MemoryError)) or (
-        isinstance(error, RuntimeError) and ("out of memory" in words or "can't allocate memory" in words)
-    )
 
 
 def ordinary_alias(tensor: Tensor) -> Tensor:
