@@ -73,7 +73,8 @@ def loss_description(loss: SteeringLoss) -> Any:
         return [[loss_description(term), weight] for term, weight in loss.terms]
     if isinstance(loss, LearnedLoss):
         return {"learned": weights_hash((loss.classifier,))}
-    return {_NAMES.get(type(loss), type(loss).__name__): vars(loss)}
+    told = loss.resolved() if isinstance(loss, CentroidLoss) else loss
+    return {_NAMES.get(type(loss), type(loss).__name__): vars(told)}
 
 
 def _draw(
