@@ -7,9 +7,9 @@ from comfy_api.latest import io
 
 from nodes import common_ksampler
 
+from ..steering_core.backends.comfyui.conditions import CARRIED
 from ..steering_core.backends.comfyui.miniature import is_miniature
 from ..steering_core.backends.comfyui.sampling import steer_model
-from ..steering_core.backends.comfyui.text import CARRIED
 from ..steering_core.losses import CentroidLoss, SteeringLoss
 from ..steering_core.miniature.look import look_at
 from ..steering_core.run_log import RunLog

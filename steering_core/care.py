@@ -16,6 +16,8 @@ from torch.autograd.graph import allow_mutation_on_saved_tensors, saved_tensors_
 from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_map_only
 
+from .out_of_memory import is_out_of_memory
+
 T = TypeVar("T")
 
 #: A probe's forward and backward run within what it returns.
@@ -151,14 +153,6 @@ class Caution:
                     raise
             # Not while the error is handled: it would hold on to the memory that its frames have taken.
             self.care = care
-
-
-def is_out_of_memory(error: Exception) -> bool:
-    """Whether memory ran out; older drivers and the CPU say so in words alone."""
-    words = str(error).lower()
-    return isinstance(error, (torch.cuda.OutOfMemoryError, MemoryError)) or (
-        isinstance(error, RuntimeError) and ("out of memory" in words or "can't allocate memory" in words)
-    )
 
 
 def ordinary_alias(tensor: Tensor) -> Tensor:

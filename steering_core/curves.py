@@ -30,6 +30,9 @@ _IN_LETTERS = str.maketrans(
     {"\N{CHECK MARK}": "+", "\N{BALLOT X}": "x", "\N{MULTIPLICATION SIGN}": "x", "\N{RIGHTWARDS ARROW}": "to"}
 )
 
+#: As Pillow draws text with.
+_Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
+
 
 @dataclass(frozen=True)
 class _Curve:
@@ -110,54 +113,105 @@ def _drawn(
     return picture.resize((_WIDTH, height), Image.Resampling.LANCZOS)
 
 
+@dataclass(frozen=True)
+class _Axes:
+    """Where a panel's numbers lie in the picture: steps across, values upward.
+
+    Attributes:
+        top: of the panel, in pixels of the finished picture.
+        steps: the first, and the one after the last.
+        low: the least value, 0 or less.
+        high: the largest, 0 or more and above ``low``.
+    """
+
+    top: int
+    steps: tuple[int, int]
+    low: float
+    high: float
+
+    @classmethod
+    def of(cls, top: int, steps: tuple[int, int], curves: Sequence[_Curve]) -> _Axes:
+        """Axes on which all finite values of these curves lie, and 0."""
+        values = torch.cat([curve.values.flatten() for curve in curves])
+        finite = [0.0, *values[values.isfinite()].tolist()]
+        low, high = min(finite), max(finite)
+        return cls(top, steps, low, high if high > low else low + 1.0)
+
+    def point(self, position: float, value: float) -> tuple[float, float]:
+        """(x, y) in pixels of the picture that is drawn."""
+        upper, lower = self.top + _HEAD, self.top + _PANEL - _HEAD - 4
+        first, end = self.steps
+        x = _LEFT + (position - first) / (end - first) * (_WIDTH - _LEFT - _MARGIN)
+        y = lower + (value - self.low) / (self.high - self.low) * (upper - lower)
+        return x * _FINER, y * _FINER
+
+
 def _draw_panel(
     pen: ImageDraw.ImageDraw,
-    font: ImageFont.FreeTypeFont | ImageFont.ImageFont,
+    font: _Font,
     top: int,
     title: str,
     curves: Sequence[_Curve],
     steps: tuple[int, int],
     left_out: Sequence[int],
 ) -> None:
-    values = torch.cat([curve.values.flatten() for curve in curves])
-    finite = [0.0, *values[values.isfinite()].tolist()]
-    low, high = min(finite), max(finite)
-    high = high if high > low else low + 1.0
-    upper, lower = top + _HEAD, top + _PANEL - _HEAD - 4
-
-    def point(position: float, value: float) -> tuple[float, float]:
-        x = _LEFT + (position - steps[0]) / (steps[1] - steps[0]) * (_WIDTH - _LEFT - _MARGIN)
-        y = lower + (value - low) / (high - low) * (upper - lower)
-        return x * _FINER, y * _FINER
-
+    """A title, and below it curves on axes of their own."""
+    axes = _Axes.of(top, steps, curves)
     pen.text((_MARGIN * _FINER, top * _FINER), title, fill=LIGHT, font=font)
-    for value in sorted({low, 0.0, high}):
-        pen.line((point(steps[0], value), point(steps[1], value)), fill=_FAINT, width=_FINER)
-        if value and abs(value) < _LEAST_APART * (high - low):
-            continue  # its number would lie on that of 0
-        pen.text(point(steps[0], value), f"{value:.3g} ", fill=LIGHT, font=font, anchor="rm")
-    for step in range(steps[0], steps[1] + 1, max(1, (steps[1] - steps[0]) // 12)):
-        x, y = point(step, low)
-        pen.line((x, y, x, y + 4 * _FINER), fill=_FAINT, width=_FINER)
-        name = str(step + 1) if step < steps[1] else "step"
-        pen.text((x, y + 5 * _FINER), name, fill=LIGHT, font=font, anchor="ma" if step < steps[1] else "ra")
+    _draw_values(pen, font, axes)
+    _draw_steps(pen, font, axes)
     for step in left_out:
-        x, y = point(step, low)
-        for slant in (-4, 4):
-            pen.line(
-                (x - 4 * _FINER, y - slant * _FINER, x + 4 * _FINER, y + slant * _FINER), fill=WRONG, width=3 * _FINER
-            )
+        _draw_cross(pen, axes.point(step, axes.low))
     for curve in curves:
-        images = curve.values.unbind(dim=1) if curve.values.shape[1] > 1 else ()
-        for values, colour, width in (
-            *((image, _between(curve.colour, DARK), 1) for image in images),
-            (_finite_mean(curve.values), curve.colour, 3),
-        ):
-            points = [point(*at) for at in zip(curve.positions.tolist(), values.tolist()) if math.isfinite(at[1])]
-            pen.line(points, fill=colour, width=width * _FINER, joint="curve")
-            if width > 1:
-                for x, y in points:
-                    pen.ellipse((x - 6, y - 6, x + 6, y + 6), fill=colour)
+        if curve.values.shape[1] > 1:
+            for values in curve.values.unbind(dim=1):
+                pen.line(
+                    _points(axes, curve.positions, values),
+                    fill=_between(curve.colour, DARK),
+                    width=_FINER,
+                    joint="curve",
+                )
+        _draw_mean(pen, axes, curve)
+
+
+def _draw_values(pen: ImageDraw.ImageDraw, font: _Font, axes: _Axes) -> None:
+    """A line across, and its number, for the least value, 0 and the largest."""
+    first, end = axes.steps
+    for value in sorted({axes.low, 0.0, axes.high}):
+        pen.line((axes.point(first, value), axes.point(end, value)), fill=_FAINT, width=_FINER)
+        if value and abs(value) < _LEAST_APART * (axes.high - axes.low):
+            continue  # its number would lie on that of 0
+        pen.text(axes.point(first, value), f"{value:.3g} ", fill=LIGHT, font=font, anchor="rm")
+
+
+def _draw_steps(pen: ImageDraw.ImageDraw, font: _Font, axes: _Axes) -> None:
+    """Ticks with the steps' numbers, of some where there are many."""
+    first, end = axes.steps
+    for step in range(first, end + 1, max(1, (end - first) // 12)):
+        x, y = axes.point(step, axes.low)
+        pen.line((x, y, x, y + 4 * _FINER), fill=_FAINT, width=_FINER)
+        name = str(step + 1) if step < end else "step"
+        pen.text((x, y + 5 * _FINER), name, fill=LIGHT, font=font, anchor="ma" if step < end else "ra")
+
+
+def _draw_cross(pen: ImageDraw.ImageDraw, centre: tuple[float, float]) -> None:
+    x, y = centre
+    for slant in (-4, 4):
+        pen.line((x - 4 * _FINER, y - slant * _FINER, x + 4 * _FINER, y + slant * _FINER), fill=WRONG, width=3 * _FINER)
+
+
+def _draw_mean(pen: ImageDraw.ImageDraw, axes: _Axes, curve: _Curve) -> None:
+    """A thick line with a dot for each point."""
+    points = _points(axes, curve.positions, _finite_mean(curve.values))
+    pen.line(points, fill=curve.colour, width=3 * _FINER, joint="curve")
+    for x, y in points:
+        pen.ellipse((x - 6, y - 6, x + 6, y + 6), fill=curve.colour)
+
+
+def _points(axes: _Axes, positions: Tensor, values: Tensor) -> list[tuple[float, float]]:
+    """Those of finite values, both (points,)."""
+    numbers = zip(positions.tolist(), values.tolist())
+    return [axes.point(position, value) for position, value in numbers if math.isfinite(value)]
 
 
 def _finite_mean(values: Tensor) -> Tensor:

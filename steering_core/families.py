@@ -134,7 +134,7 @@ class Blocks:
 
 @dataclass(frozen=True)
 class NetworkInputs:
-    """What a forward of a transformer is given, as far as reading its attention asks.
+    """What a forward of a network is given, as far as reading its attention asks.
 
     Attributes:
         size: (frames, H, W) of the latent.

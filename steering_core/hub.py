@@ -8,6 +8,7 @@ from pathlib import Path
 from threading import RLock
 
 from .attributes import replaced
+from .out_of_memory import is_out_of_memory
 from .wording import brief, one_line
 
 #: For what loads a model by its folder: nothing is downloaded, and no code of the folder is run.
@@ -60,18 +61,18 @@ def loading_from(folder: Path, otherwise: str) -> Iterator[None]:
         otherwise: names what was given and says what was expected, for whatever else ends the loading.
 
     Raises:
-        ValueError: the folder wants its Python to be run, or the loading ended in an error.
+        ValueError: the folder wants its Python to be run, or the loading ended in an error other than that
+            memory ran out.
     """
-    from torch import OutOfMemoryError
     from transformers import dynamic_module_utils
 
     # The time is the whole library's: a second thread must not put it back before the first is through.
     with _LOADING, replaced(dynamic_module_utils, TIME_OUT_REMOTE_CODE=0):
         try:
             yield
-        except (MemoryError, OutOfMemoryError):  # no fault of a file
-            raise
         except Exception as error:  # damaged files end in whatever their classes make of them
+            if is_out_of_memory(error):
+                raise
             # Both libraries refuse by a plain ValueError, which advises an argument that no command here has.
             if not (isinstance(error, ValueError) and "trust_remote_code" in str(error)):
                 raise ValueError(f"{otherwise}: {one_line(error)}") from error

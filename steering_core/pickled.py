@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 
+from .out_of_memory import is_out_of_memory
 from .wording import brief, one_line
 
 #: Names that torch.save needs for a dict of plain values and tensors.
@@ -35,6 +36,8 @@ def read_pickled(file: Path) -> Any:
             opened.seek(0)
             return torch.load(opened, map_location="cpu", weights_only=True)
         except Exception as error:  # a damaged archive or pickle ends in whatever its bytes happen to ask for
+            if is_out_of_memory(error):
+                raise
             raise ValueError(f"{file} is damaged, or no plain file of torch.save: {one_line(error)}") from error
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from PIL import Image
 
+from .out_of_memory import is_out_of_memory
 from .wording import one_line
 
 
@@ -29,5 +30,7 @@ def opened_picture(file: Path, formats: Sequence[str], instead: str = "") -> Ite
     except FileNotFoundError:
         raise
     except Exception as error:  # Pillow's readers end in whatever a damaged file leads them to
+        if is_out_of_memory(error):
+            raise
         told = f"{file} is no picture that can be read: {one_line(error)}"
         raise ValueError(f"{told}{'' if told.endswith('.') else '.'} {instead}".rstrip()) from error

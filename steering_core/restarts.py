@@ -65,29 +65,49 @@ def begin_again(
         if not crowded:
             break
         sampled = crowded if apart else list(range(pictures))
-        again = steering.for_another_attempt()
         try:
-            results = attempt(again, sampled, number)
-        except steering.caution.stops:
-            raise
-        except Exception as error:  # the pictures go on as they are
-            failure = f"attempt {number + 1} failed, {fault(error)}"
+            results, overlaps, trace = _attempted(steering, step, sampled, number, attempt)
+        except _AttemptFailed as error:  # the pictures go on as they are
+            failure = str(error)
             break
-        overlaps = _overlaps(again.trace, step)
-        if again.unsteered or overlaps is None:
-            failure = "; ".join([f"attempt {number + 1} failed", *map(str, again.unsteered)])
-            break
-        better = {}
-        for image in crowded:
-            place = sampled.index(image)
-            if overlaps[place] < min(tried[image]):
-                better[image], kept[image] = place, results[place]
+        places = {image: sampled.index(image) for image in crowded}
+        better = {image: place for image, place in places.items() if overlaps[place] < min(tried[image])}
+        kept |= {image: results[place] for image, place in better.items()}
+        for image, place in places.items():
             tried[image].append(overlaps[place])
         if better:
-            steering.trace[:] = _with_images(steering.trace, again.trace, better)
+            steering.trace[:] = _with_images(steering.trace, trace, better)
     restarted = tuple(Restart(image, tuple(overlaps)) for image, overlaps in tried.items() if len(overlaps) > 1)
     steering.restarts.append(Restarts(pictures, restarted, failure))
     return kept
+
+
+class _AttemptFailed(Exception):
+    """Says of an attempt why nothing of it can be kept."""
+
+
+def _attempted(
+    steering: Steering, step: int, pictures: Sequence[int], number: int, attempt: Attempt[T]
+) -> tuple[Sequence[T], Sequence[float], Sequence[TraceEntry]]:
+    """Of each picture of an attempt what it gave and the overlap at the look, and the attempt's trace.
+
+    Args:
+        pictures: their positions in the run's batch.
+
+    Raises:
+        _AttemptFailed: it ended in an error, or some step of it could not be steered.
+    """
+    again = steering.for_another_attempt()
+    try:
+        results = attempt(again, pictures, number)
+    except steering.caution.stops:
+        raise
+    except Exception as error:
+        raise _AttemptFailed(f"attempt {number + 1} failed, {fault(error)}") from error
+    overlaps = _overlaps(again.trace, step)
+    if again.unsteered or overlaps is None:
+        raise _AttemptFailed("; ".join([f"attempt {number + 1} failed", *map(str, again.unsteered)]))
+    return results, overlaps, again.trace
 
 
 def _none_began(steering: Steering, pictures: int, reason: str) -> dict[int, Any]:

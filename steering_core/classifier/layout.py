@@ -24,7 +24,7 @@ class MapLayout:
     """Which maps a classifier reads, of which network, and in which order.
 
     Attributes:
-        network: every cross-attention layer of the network that the classifier was made for.
+        network: every layer in which the image looks at the text, of the network that the classifier was made for.
         layers: names of those that are read, in the order of the stack; a layer's heads in their own.
         map_size: side that every map is resized to.
         total: what each map sums to after that: 1 in most of the released classifiers; ``map_size`` squared

@@ -7,9 +7,9 @@ import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
-import torch
 from safetensors import SafetensorError
 
+from ..out_of_memory import is_out_of_memory
 from ..steering import SteeringError
 from .classifier import add_classifier_commands
 from .demo import add_demo_command
@@ -38,10 +38,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
     except ModuleNotFoundError as error:
         message = f"{error}: pip install 'comfyui-spatial-steering[cli]'"
-    except torch.OutOfMemoryError as error:
-        message = f"the device's memory does not suffice, fewer seeds or a smaller model need less: {error}"
     except (ValueError, OSError, SteeringError, SafetensorError) as error:
         message = str(error)
+    except Exception as error:
+        if not is_out_of_memory(error):
+            raise
+        told = str(error) or type(error).__name__
+        message = f"the device's memory does not suffice, fewer seeds or a smaller model need less: {told}"
     print(f"steer: error: {' '.join(message.split())}", file=sys.stderr)
     return 2
 

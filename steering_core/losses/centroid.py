@@ -58,8 +58,8 @@ class CentroidLoss:
         orthogonal_weight: its weight; 1 in eq. 12.
         presence_weight: weight of the two maps' variances, which are small where each object has
             a place of its own; on the coarsest layers, as in the method's released code.
-        balance_weight: weight of the difference of the two variances; on the finer layers, likewise. Of neither
-            was a difference found in the miniature's pictures.
+        balance_weight: weight of the difference of the two variances; on the finer layers, likewise, and on all
+            where they have one size. Of neither was a difference found in the miniature's pictures.
         layers: names of the layers whose maps are read; the network's ``default_layers`` when none is named.
         over_all_keys: in a joint attention, of text and image in one sequence, the softmax of a map runs over the
             text's keys alone, as Learn-to-Steer reads it; with this it runs over all, so that a map also shrinks
@@ -72,8 +72,8 @@ class CentroidLoss:
     """
 
     function: str = "gelu"
-    alpha: float = None  # type: ignore[assignment]  # both are replaced when the object is made
-    margin: float = None  # type: ignore[assignment]
+    alpha: float | None = None
+    margin: float | None = None
     leaky_slope: float = 0.1
     orthogonal: str = "none"
     orthogonal_weight: float = 1.0
@@ -88,16 +88,22 @@ class CentroidLoss:
             raise ValueError(f"function must be one of {', '.join(FUNCTIONS)}, not {self.function!r}.")
         if self.orthogonal not in ORTHOGONAL_NORMS:
             raise ValueError(f"orthogonal must be one of {', '.join(ORTHOGONAL_NORMS)}, not {self.orthogonal!r}.")
-        for name, value in PAPER_SETTINGS[self.function].items():
-            if getattr(self, name) is None:
-                object.__setattr__(self, name, value)
-        if not 0 < self.alpha < math.inf:
+        if not 0 < self._setting("alpha") < math.inf:
             raise ValueError(f"alpha must be a number greater than 0, not {self.alpha}.")
-        if not 0 <= self.margin < 1:
+        if not 0 <= self._setting("margin") < 1:
             raise ValueError(f"margin must lie in [0, 1), not {self.margin}.")
         for name in ("leaky_slope", "orthogonal_weight", "presence_weight", "balance_weight"):
             if not 0 <= getattr(self, name) < math.inf:
                 raise ValueError(f"{name} must be a number, 0 or more, not {getattr(self, name)}.")
+
+    def resolved(self) -> CentroidLoss:
+        """The same loss, its scale and margin given as the numbers that it computes with."""
+        return replace(self, alpha=self._setting("alpha"), margin=self._setting("margin"))
+
+    def _setting(self, name: str) -> float:
+        """``alpha`` or ``margin``."""
+        given = getattr(self, name)
+        return PAPER_SETTINGS[self.function][name] if given is None else given
 
     @property
     def reads(self) -> MapsRead:
@@ -148,7 +154,8 @@ class CentroidLoss:
 
     def _penalty(self, displacement: Tensor) -> Tensor:
         """f(alpha·(m - d))."""
-        return _FUNCTIONS[self.function](self.alpha * (self.margin - displacement), self.leaky_slope)
+        short = self._setting("margin") - displacement
+        return _FUNCTIONS[self.function](self._setting("alpha") * short, self.leaky_slope)
 
 
 _FUNCTIONS: dict[str, Callable[[Tensor, float], Tensor]] = {

@@ -19,6 +19,7 @@ from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
 from ..files import written_whole
+from ..out_of_memory import is_out_of_memory
 from ..process_wide import differentiable_attention
 from ..wording import one_line
 from .muon import Muon
@@ -133,6 +134,8 @@ class _Learner:
                 part.load_state_dict(state[name])
             step: int = state["step"]
         except Exception as error:  # a damaged pickle ends in whatever its bytes happen to ask for
+            if is_out_of_memory(error):
+                raise
             raise ValueError(
                 f"{checkpoint} is damaged; remove it to start this stage again: {one_line(error)}"
             ) from error

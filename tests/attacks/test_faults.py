@@ -358,15 +358,6 @@ def test_where_memory_runs_out_blocks_are_run_again_before_activations_leave_the
     assert not care.memory_is_short()
 
 
-def test_out_of_memory_is_told_from_other_errors():
-    assert all(care.is_out_of_memory(error()) for name, error in ERRORS.items() if name.startswith("out of memory"))
-    assert care.is_out_of_memory(MemoryError())
-    assert care.is_out_of_memory(
-        RuntimeError("[enforce fail at alloc_cpu.cpp:117] DefaultCPUAllocator: can't allocate memory")
-    )
-    assert not any(map(care.is_out_of_memory, (RuntimeError("deliberate"), ValueError("out of memory"))))
-
-
 def test_care_comes_to_an_end():
     """However often a probe fails, it is given up."""
     for errors in itertools.product([out_of_memory(), RuntimeError("deliberate")], repeat=4):

@@ -242,6 +242,10 @@ def test_losses_with_the_same_settings_are_told_apart():
     assert [list(one) for one in told] == [["centroid"], ["presence"], ["SeparationLoss"]]
 
 
+def test_a_losses_defaults_are_told_as_numbers():
+    assert loss_description(CentroidLoss("relu")) == loss_description(CentroidLoss("relu", alpha=0.75, margin=0.25))
+
+
 def test_a_long_name_is_cut_and_told_from_others_that_begin_alike():
     names = [Way("gelu, " + 200 * "x" + end).name for end in ("a", "b")]
     assert len(set(names)) == 2 and all(len(name) == 200 for name in names)

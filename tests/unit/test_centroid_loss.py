@@ -204,8 +204,14 @@ def test_relation_picks_its_own_objects():
 
 @pytest.mark.parametrize("function", FUNCTIONS)
 def test_the_papers_best_settings_are_the_defaults(function):
-    loss = CentroidLoss(function)
+    loss = CentroidLoss(function).resolved()
     assert {"alpha": loss.alpha, "margin": loss.margin} == PAPER_SETTINGS[function]
+
+
+def test_another_function_comes_with_its_own_defaults():
+    maps, changed = two_blobs((0.8, 0.5), (0.2, 0.5)), replace(CentroidLoss("gelu"), function="relu")
+    assert changed(maps, pair(Relation.LEFT_OF), 0.0) == CentroidLoss("relu")(maps, pair(Relation.LEFT_OF), 0.0)
+    assert replace(CentroidLoss("gelu", margin=0.1), function="sigmoid").resolved() == CentroidLoss("sigmoid", 8.0, 0.1)
 
 
 def test_slope_of_the_leaky_relu_is_used():

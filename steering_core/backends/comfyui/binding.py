@@ -14,9 +14,9 @@ from ...families import ReadableNetwork
 from ...process_wide import uncompiled_forwards
 from ...steering import Steering
 from .brought import counting_tokens
+from .conditions import tied_conditions
 from .noise import FollowedSteps
 from .probe import OVERRIDE, attending_by_pytorch, choosing_pytorch
-from .text import tied_conditions
 
 
 class BoundForwards:

@@ -36,7 +36,7 @@ from ...families import (
 )
 from ...layers import AttentionLayer
 from .brought import brought_tokens
-from .gradients import check_differentiable
+from .quantised import check_differentiable
 
 _PACKAGE = "comfy.ldm."
 _BLOCKS = (ResBlock, BasicTransformerBlock)

@@ -23,8 +23,10 @@ from ...process_wide import differentiable_attention, uncompiled_forwards
 from ...run_again import reading_with_gradient
 from ...token_maps import TokenMaps
 from .brought import counting_tokens
-from .gradients import make_cast_weights_ordinary, make_rope_differentiable, weights_cast_again
-from .text import Condition
+from .cast_weights import weights_cast_again
+from .conditions import Condition
+from .inference_weights import make_cast_weights_ordinary
+from .rope import make_rope_differentiable
 
 #: The transformer option by which ComfyUI asks what attends.
 OVERRIDE = "optimized_attention_override"
@@ -63,23 +65,9 @@ def probe_model(
     """
     make_rope_differentiable()
     collector = MapCollector(request.of(network.layers))
-    options = create_model_options_clone(model_options)
-    transformer_options = options.setdefault("transformer_options", {})
-    # Of the attention kernels that may be chosen, this one is known to have a backward.
-    transformer_options[OVERRIDE] = choosing_pytorch()
-    if EASYCACHE in transformer_options:  # what it skips hangs on the forwards that it has seen
-        transformer_options[EASYCACHE] = transformer_options[EASYCACHE].clone()
-    options.pop("context_handler", None)  # of core's context windows: the maps would show the first window only
-    # Of a conditioning for an area only, the maps would show the area only.
-    condition = {name: value for name, value in condition.items() if name != "area"}
     control = condition.get("control")
-    if control is not None:
-        condition["control"] = _ControlWithoutGradient(control)
-        # Residuals are added in place to what the next encoder block has saved for backward, if it is not a copy.
-        patches = transformer_options.get("patches", {})
-        name = "input_block_patch_after_skip"
-        transformer_options["patches"] = {**patches, name: [*patches.get(name, ()), lambda h, _: h.clone()]}
-    options["transformer_options"] = counting_tokens(transformer_options)
+    condition = _condition_of_probe(condition)
+    options = _options_of_probe(model_options, is_controlled=control is not None)
     diffusion_model = guider.inner_model.diffusion_model
     modules = list(diffusion_model.modules())  # one walk: in a large network each takes milliseconds
     make_cast_weights_ordinary(modules)
@@ -88,7 +76,7 @@ def probe_model(
     differentiable = partial(_differentiable, diffusion_model)
     try:
         with (
-            _nothing_kept(control, transformer_options),
+            _nothing_kept(control, options["transformer_options"]),
             reading_with_gradient(network, collector, conditioning, modules, differentiable),
         ):
             comfy.samplers.calc_cond_batch(
@@ -97,10 +85,50 @@ def probe_model(
     except ProbeComplete:
         pass
     maps = collector.token_maps()
-    seen = len(next(iter(maps.layers.values())))
-    if seen != len(x):
-        raise RuntimeError(f"the network was given {seen} of {len(x)} pictures at a time, so that not all were seen")
+    _check_all_seen(maps, len(x))
     return maps
+
+
+def _condition_of_probe(condition: Condition) -> Condition:
+    """A conditioning as a probe takes it: for the whole picture, and with no gradient through its control net."""
+    # Of a conditioning for an area only, the maps would show the area only.
+    condition = {name: value for name, value in condition.items() if name != "area"}
+    if condition.get("control") is not None:
+        condition["control"] = _ControlWithoutGradient(condition["control"])
+    return condition
+
+
+def _options_of_probe(model_options: dict[str, Any], is_controlled: bool) -> dict[str, Any]:
+    """A run's options as a probe takes them.
+
+    Args:
+        is_controlled: whether the conditioning has a control net.
+    """
+    options = create_model_options_clone(model_options)
+    options.pop("context_handler", None)  # of core's context windows: the maps would show the first window only
+    transformer_options = options.get("transformer_options", {})
+    # Of the attention kernels that may be chosen, this one is known to have a backward.
+    transformer_options[OVERRIDE] = choosing_pytorch()
+    if EASYCACHE in transformer_options:  # what it skips hangs on the forwards that it has seen
+        transformer_options[EASYCACHE] = transformer_options[EASYCACHE].clone()
+    if is_controlled:
+        # Residuals are added in place to what the next encoder block has saved for backward, if it is not a copy.
+        patches = transformer_options.get("patches", {})
+        name = "input_block_patch_after_skip"
+        transformer_options["patches"] = {**patches, name: [*patches.get(name, ()), lambda h, _: h.clone()]}
+    options["transformer_options"] = counting_tokens(transformer_options)
+    return options
+
+
+def _check_all_seen(maps: TokenMaps, pictures: int) -> None:
+    """Refuse maps of a part of a batch.
+
+    Raises:
+        RuntimeError: says of how many pictures they are.
+    """
+    seen = len(next(iter(maps.layers.values())))
+    if seen != pictures:
+        raise RuntimeError(f"the network was given {seen} of {pictures} pictures at a time, so that not all were seen")
 
 
 @contextmanager

@@ -17,7 +17,7 @@ from ...families import NetworkInputs, ReadableNetwork, size_of_shape
 from ...layers import check_layers
 from ...steering import Steering
 from ...wording import fault
-from .text import Condition
+from .conditions import Condition
 
 #: So many times its input a block keeps for the backward pass: 10 to 20 times in ComfyUI's networks, and to 26 where
 #: blocks that refine the text and the image come before those that are counted (tests/comfyui/test_room.py).

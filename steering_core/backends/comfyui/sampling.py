@@ -1,6 +1,6 @@
 """Steering inside ComfyUI's samplers.
 
-The model that comes in is never changed: a clone of it carries a wrapper around its samplers.
+The model that comes in is never changed: a clone of it carries wrappers around its samplers and what they call.
 """
 
 from __future__ import annotations
@@ -16,9 +16,10 @@ from torch import Tensor
 from ...families import ReadableNetwork
 from ...run_log import RunLog
 from ...steering import Steering
+from .conditions import CARRIED, carried_relations, check_width, tie
 from .families import readable_network
-from .run import STOPS, BeginListener, SteeredRun, StepListener
-from .text import CARRIED, carried_relations, check_width, tie
+from .run import SteeredRun
+from .watch import STOPS, BeginListener, StepListener
 
 _WRAPPER_KEY = "spatial_steering"
 
@@ -49,8 +50,8 @@ def steer_model(
         on_step: called after each step of the window.
 
     Raises:
-        ValueError: the model is steered already, or is no UNet with cross-attention, or has weights without a
-            gradient, or the loss cannot read it, or cannot score one of the relations.
+        ValueError: the model is steered already, or nothing says how its network attends to the prompt, or has
+            weights without a gradient, or the loss cannot read it, or cannot score one of the relations.
     """
     wrappers = comfy.patcher_extension.WrappersMP
     if is_steered(model):

@@ -6,7 +6,8 @@ with steered(pipeline, steering):
     image = pipeline(prompt).images[0]
 """
 
-from .loading import check_device, generate, load_pipeline, pipeline_hash
+from .generation import generate
+from .loading import check_device, load_pipeline, pipeline_hash
 from .sampling import check_steering, steered
 from .text import ground_prompt
 

@@ -17,7 +17,8 @@ from ...losses import CentroidLoss, CombinedLoss, LearnedLoss, PresenceLoss, Ste
 from ...schedule import SteeringSchedule
 from ...steering import Steering
 from ...weights import weights_hash
-from .loading import generate, pipeline_hash
+from .generation import generate
+from .loading import pipeline_hash
 from .pipelines import kind_of
 from .text import ground_prompt
 
@@ -72,7 +73,8 @@ def loss_description(loss: SteeringLoss) -> Any:
         return [[loss_description(term), weight] for term, weight in loss.terms]
     if isinstance(loss, LearnedLoss):
         return {"learned": weights_hash((loss.classifier,))}
-    return {_NAMES.get(type(loss), type(loss).__name__): vars(loss)}
+    told = loss.resolved() if isinstance(loss, CentroidLoss) else loss
+    return {_NAMES.get(type(loss), type(loss).__name__): vars(told)}
 
 
 def _draw(

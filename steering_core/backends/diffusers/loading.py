@@ -1,11 +1,9 @@
-"""Pipelines of the diffusers library: loaded from a folder or a single file, and run with steering."""
+"""Pipelines of the diffusers library, loaded from a folder or a single file."""
 
 from __future__ import annotations
 
 import inspect
-import math
-from collections.abc import Mapping, Sequence
-from contextlib import nullcontext
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -16,21 +14,14 @@ import transformers
 from diffusers import DiffusionPipeline, ModelMixin
 from diffusers.utils import is_accelerate_available
 from safetensors import SafetensorError, safe_open
-from torch import Tensor, nn
+from torch import nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from ...described import described, read_json
 from ...hub import HERE, loading_from, local_folder
-from ...schedule import is_integral
-from ...steering import Steering, SteeringError
-from ...tokens import GroundedScene
 from ...weights import weights_hash
 from ...wording import brief, one_line
-from .pipelines import PIPELINES, PipelineKind, kind_named, kind_of
-from .restarting import called_with_restarts
-from .sampling import steered
-from .schedulers import check_steps
-from .text import prompt_tokens
+from .pipelines import PIPELINES, PipelineKind, kind_named
 
 _INDEX = "model_index.json"
 #: Whose networks a pipeline's folder names.
@@ -58,7 +49,9 @@ def load_pipeline(source: str | Path, device: str, components: str | Path | None
     file = Path(source) if Path(source).is_file() else None
     if file is None and components is not None:
         raise ValueError(f"{source} is no file, so that it needs no components of {components}. Give one of the two.")
-    folder = local_folder(source if file is None else _components_of(file, components), _INDEX)
+    if file is not None:
+        _check_single_file(file, components)
+    folder = local_folder(source if components is None else components, _INDEX)
     index = read_json(folder / _INDEX)
     name = described(_ModelIndex, index, str(folder), strict=False)._class_name
     kind = kind_named(name)
@@ -138,11 +131,11 @@ def _check_tokens(folder: Path, tokenizer: Any) -> None:
             raise ValueError(f"{folder} has no vocabulary: {' or '.join(files)} was expected there")
 
 
-def _components_of(file: Path, components: str | Path | None) -> str | Path:
-    """Where the rest of a single file's pipeline is.
+def _check_single_file(file: Path, components: str | Path | None) -> None:
+    """Refuse a file without the rest of its pipeline, and one that would not be read as what it is.
 
     Raises:
-        ValueError: none is given, or the file would not be read, or be read as something that it is not.
+        ValueError: no components are given, or the file is no safetensors file, or quantised for ComfyUI.
     """
     if components is None:
         raise ValueError(
@@ -161,7 +154,6 @@ def _components_of(file: Path, components: str | Path | None) -> str | Path:
             f"{file}: its weights are quantised for ComfyUI ({brief(quantised)}), which diffusers would read as plain "
             f"numbers. Give the file in bf16 or fp16, or steer it in ComfyUI."
         )
-    return components
 
 
 @dataclass(frozen=True)
@@ -188,88 +180,3 @@ def check_device(device: str) -> None:
         raise ValueError(
             f"The device {brief(device)} cannot be used here; cpu always can, cuda with a GPU: {one_line(error)}"
         ) from error
-
-
-def generate(
-    pipeline: DiffusionPipeline,
-    prompt: str,
-    seeds: Sequence[int],
-    steering: Steering | None,
-    steps: int,
-    guidance_scale: float,
-    negative_prompt: str = "",
-    size: tuple[int, int] | None = None,
-) -> Tensor:
-    """One picture of the prompt for each seed, as one batch: (seeds, 3, H, W) in [0, 1] on the CPU.
-
-    Args:
-        steering: none samples as the pipeline does by itself.
-        size: (width, height) in pixels; the pipeline's own when not given.
-
-    Raises:
-        ValueError: there is no seed, or one that is no whole number of 64 bits; the guidance scale is no finite
-            number; the size is not of two whole numbers above 0; the pipeline's guidance knows no negative prompt, or
-            its scheduler not so many steps.
-        TypeError: the steering is none.
-        SteeringError: the steering is of another prompt.
-        See ``steered``; restarts are no fault here.
-    """
-    _check_numbers(seeds, guidance_scale, size)
-    if steering is not None and not isinstance(steering, Steering):
-        raise TypeError(f"steering: a Steering, made with a scene and a loss, was expected, not {brief(steering)}.")
-    if steering is not None and steering.scene.relations:
-        _check_own(pipeline, prompt, steering.scene)
-    kind = kind_of(pipeline)
-    guidance = kind.guidance_of(pipeline)
-    options: dict[str, Any] = {guidance.argument: guidance_scale, **kind.text_options(pipeline)}
-    if guidance.nothing is not None:
-        options["negative_prompt"] = negative_prompt or guidance.nothing
-    elif negative_prompt:
-        raise ValueError(f"negative prompt: the guidance of {kind.name} does not lead away from one. Leave it out.")
-    check_steps(pipeline.scheduler, steps)
-    if size is not None:
-        options["width"], options["height"] = size
-
-    def call(seeds: Sequence[int]) -> Tensor:
-        return pipeline(
-            prompt=prompt,
-            num_inference_steps=steps,
-            num_images_per_prompt=len(seeds),
-            output_type="pt",
-            generator=[torch.Generator().manual_seed(seed) for seed in seeds],
-            **options,
-        ).images.cpu()
-
-    if steering is not None and steering.schedule.restarts and steering.scene.relations:
-        return called_with_restarts(pipeline, steering, call, seeds)
-    with steered(pipeline, steering) if steering else nullcontext():
-        return call(seeds)
-
-
-def _check_numbers(seeds: Sequence[int], guidance_scale: float, size: tuple[int, int] | None) -> None:
-    """Refuse numbers that torch or the pipeline would take for others, or not name.
-
-    Raises:
-        ValueError: see ``generate``.
-    """
-    if not seeds:
-        raise ValueError("seeds: one or more were expected, one for each picture.")
-    if wrong := [seed for seed in seeds if not is_integral(seed) or not -(2**63) <= seed < 2**64]:
-        raise ValueError(f"seeds: whole numbers of 64 bits were expected, not {wrong[0]}.")
-    if not math.isfinite(guidance_scale):
-        raise ValueError(f"guidance_scale: a finite number was expected, not {guidance_scale}.")
-    if size is not None and not (len(size) == 2 and all(is_integral(side) and side > 0 for side in size)):
-        raise ValueError(f"size: width and height in whole pixels were expected, not {size}.")
-
-
-def _check_own(pipeline: DiffusionPipeline, prompt: str, scene: GroundedScene) -> None:
-    """Refuse relations of another prompt, whose tokens stand for other words here.
-
-    Raises:
-        SteeringError: names both.
-    """
-    if tuple(prompt_tokens(pipeline, prompt)) != scene.sequence:
-        raise SteeringError(
-            f"prompt: {brief(prompt)} is to be drawn, and the steering is of {brief(scene.scene.prompt)}. Make it with "
-            f"ground_prompt and the prompt that is drawn."
-        )

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 import torch
@@ -32,46 +33,63 @@ class _Passed:
     Attributes:
         outputs: of the network's calls, in order.
         moves: of each step and, last, of that of the look, (batch, …) as the network is given the latent.
+        look: its step; none where no picture may begin again.
     """
 
     outputs: list[Any] = field(default_factory=list)
     moves: list[Tensor | None] = field(default_factory=list)
+    look: int | None = None
+
+    def clear(self) -> None:
+        """A new call begins."""
+        self.outputs.clear()
+        self.moves.clear()
+        self.look = None
 
 
 class _RecordedRun(SteeredRun):
-    """Keeps what passes before the look, and leaves the call there if ``leaves`` says so of the step."""
+    """Keeps what passes before the look, and leaves the call there.
 
-    leaves: Callable[[int], bool]
+    Args:
+        passed: takes it up.
+        leaves: whether the call is left at a look, by its step.
+    """
+
+    def __init__(self, *args: Any, passed: _Passed, leaves: Callable[[int], bool]) -> None:
+        self._passed, self._leaves = passed, leaves
+        super().__init__(*args)
 
     def _begin(self) -> None:
         super()._begin()
-        self.look: int | None = None
-        self.passed = _Passed()
+        self._passed.clear()
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         """See ``SteeredRun``."""
         output = super().forward(*args, **kwargs)
-        if self.look is not None and self._number < self.look:
-            self.passed.outputs.append(output)
+        if self._passed.look is not None and self._number < self._passed.look:
+            self._passed.outputs.append(output)
         return output
 
     def _lay_window(self) -> None:
         super()._lay_window()
-        self.look = self._steering.schedule.look_before_restart(self._steps())
+        self._passed.look = self._steering.schedule.look_before_restart(self._steps())
 
     def _look(self, given: dict[str, Any]) -> None:
         super()._look(given)
-        if self.look is None or self._number > self.look:
+        look = self._passed.look
+        if look is None or self._number > look:
             return
-        self.passed.moves.append(self._move)
-        if self._number == self.look and self.leaves(self.look):
+        self._passed.moves.append(self._move)
+        if self._number == look and self._leaves(look):
             raise _LeftAtLook
 
 
 class _ResumedRun(SteeredRun):
     """Goes on from what has passed; the steering's trace does too."""
 
-    passed: _Passed
+    def __init__(self, *args: Any, passed: _Passed) -> None:
+        self._passed = passed
+        super().__init__(*args)
 
     def _begin(self) -> None:
         super()._begin()
@@ -81,7 +99,7 @@ class _ResumedRun(SteeredRun):
         """See ``SteeredRun``."""
         self._set_timesteps(*args, **kwargs)
         self._begin()
-        self._outputs.extend(self.passed.outputs)
+        self._outputs.extend(self._passed.outputs)
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         """See ``SteeredRun``."""
@@ -89,12 +107,12 @@ class _ResumedRun(SteeredRun):
             self._lay_window()
         if not self._outputs:
             return super().forward(*args, **kwargs)
-        self._move = self.passed.moves[self._number]
+        self._move = self._passed.moves[self._number]
         return self._outputs.popleft()
 
     def _look(self, given: dict[str, Any]) -> None:
-        if self._number < len(self.passed.moves):
-            self._move = self.passed.moves[self._number]
+        if self._number < len(self._passed.moves):
+            self._move = self._passed.moves[self._number]
         else:
             super()._look(given)
 
@@ -121,29 +139,29 @@ def called_with_restarts(
         See ``sampling.steered``.
     """
 
-    def recorded(steering: Steering, seeds: Sequence[int], leaves: Callable[[int], bool]) -> tuple[_RecordedRun, Any]:
-        """The run, and what the call gave if it was not left."""
-        with steered_by(pipeline, steering, _RecordedRun) as run:
-            assert isinstance(run, _RecordedRun)
-            run.leaves = leaves
+    def recorded(
+        steering: Steering, seeds: Sequence[int], leaves: Callable[[int], bool]
+    ) -> tuple[_Passed, Tensor | None]:
+        """What passed before the look, and what the call gave if it was not left."""
+        passed = _Passed()
+        with steered_by(pipeline, steering, partial(_RecordedRun, passed=passed, leaves=leaves)):
             try:
-                return run, call(seeds)
+                return passed, call(seeds)
             except _LeftAtLook:
                 pipeline.maybe_free_model_hooks()
-                return run, None
+                return passed, None
 
     def attempt(again: Steering, images: Sequence[int], number: int) -> list[_Attempt]:
         others = [derived_seed(seeds[image], number) for image in images]
-        run, _ = recorded(again, others, lambda step: True)
-        return [_Attempt(run.passed, place, number) for place in range(len(images))]
+        passed, _ = recorded(again, others, lambda step: True)
+        return [_Attempt(passed, place, number) for place in range(len(images))]
 
     first, result = recorded(steering, seeds, lambda step: is_crowded(steering, step))
     kept = begin_again(steering, first.look, len(seeds), attempt)
     if result is not None:
         return result
-    with steered_by(pipeline, steering, _ResumedRun) as run:
-        assert isinstance(run, _ResumedRun)
-        run.passed = _with_attempts(first.passed, kept, len(seeds))
+    passed = _with_attempts(first, kept, len(seeds))
+    with steered_by(pipeline, steering, partial(_ResumedRun, passed=passed)):
         numbers = {image: attempt.number for image, attempt in kept.items()}
         return call([derived_seed(seed, numbers[i]) if i in numbers else seed for i, seed in enumerate(seeds)])
 
@@ -153,9 +171,10 @@ def _with_attempts(passed: _Passed, kept: Mapping[int, _Attempt], pictures: int)
     for image, attempt in kept.items():
         outputs = zip(passed.outputs, attempt.passed.outputs, strict=True)
         moves = zip(passed.moves, attempt.passed.moves, strict=True)
-        passed = _Passed(
-            [_with_picture(ours, theirs, image, attempt.place, pictures) for ours, theirs in outputs],
-            [_moved_as(ours, theirs, image, attempt.place, pictures) for ours, theirs in moves],
+        passed = replace(
+            passed,
+            outputs=[_with_picture(ours, theirs, image, attempt.place, pictures) for ours, theirs in outputs],
+            moves=[_moved_as(ours, theirs, image, attempt.place, pictures) for ours, theirs in moves],
         )
     return passed
 

@@ -80,10 +80,8 @@ def check_steering(pipeline: DiffusionPipeline, steering: Steering) -> None:
 
 
 @contextmanager
-def steered_by(
-    pipeline: DiffusionPipeline, steering: Steering, make_run: Callable[..., SteeredRun]
-) -> Iterator[SteeredRun | None]:
-    """``steered`` by a run that is made of the arguments of ``SteeredRun``; none where there are no relations."""
+def steered_by(pipeline: DiffusionPipeline, steering: Steering, make_run: Callable[..., SteeredRun]) -> Iterator[None]:
+    """``steered`` by a run that is made of the arguments of ``SteeredRun``; by none where there are no relations."""
     kind = kind_of(pipeline)
     check_scheduler(pipeline.scheduler)
     network, scheduler = kind.network_of(pipeline), pipeline.scheduler
@@ -98,7 +96,7 @@ def steered_by(
             f"cannot be read. Call its disable_cache() first."
         )
     if not steering.scene.relations:
-        yield None
+        yield
         return
     readable = readable_network(network)
     steering = steering.for_network(
@@ -109,7 +107,7 @@ def steered_by(
     step = wraps(scheduler.step)(partial(run.scheduler_step))
     set_timesteps = wraps(scheduler.set_timesteps)(partial(run.set_timesteps))
     with run.in_place(), replaced(scheduler, step=step, set_timesteps=set_timesteps):
-        yield run
+        yield
 
 
 def _is_of_run(method: Any) -> bool:

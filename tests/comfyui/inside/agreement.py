@@ -4,7 +4,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from setting import PROMPT, Scene, arguments, report
 from spatial_steering.steering_core.backends.comfyui.families import readable_network
-from spatial_steering.steering_core.backends.comfyui.gradients import ordinary_weights
+from spatial_steering.steering_core.backends.comfyui.inference_weights import ordinary_weights
 from spatial_steering.steering_core.backends.comfyui.noise import progress as progress_at
 from spatial_steering.steering_core.backends.comfyui.probe import probe_model
 from spatial_steering.steering_core.probe import MapRequest

@@ -17,6 +17,7 @@ from setting import (
     text,
 )
 from spatial_steering.steering_core import binding
+from spatial_steering.steering_core.backends.comfyui.conditions import CARRIED
 from spatial_steering.steering_core.losses import CentroidLoss
 from spatial_steering.steering_core.run_log import RunLog
 from spatial_steering.steering_core.schedule import GUIDANCE, SteeringSchedule
@@ -92,7 +93,7 @@ with torch.inference_mode():
     late = ConditioningSetTimestepRange().set_range(parsed, 0.6, 1.0)[0]
     result |= {
         "combined": seen(ConditioningCombine().combine(parsed, style)[0]),
-        "carried": seen(ConditioningCombine().combine(style, parsed)[0], wanted=text.CARRIED),
+        "carried": seen(ConditioningCombine().combine(style, parsed)[0], wanted=CARRIED),
         "concatenated": {**seen(ConditioningConcat().concat(style, parsed)[0]), "chunk": chunk},
         "beside a longer one": {**seen(parsed, long), "chunk": chunk},
         "mask": seen(ConditioningSetMask().append(parsed, left_mask, "default", 1.0)[0]),

@@ -16,6 +16,7 @@ from setting import (
     samplers,
     text,
 )
+from spatial_steering.steering_core.backends.comfyui.conditions import CARRIED, acting, tie
 from spatial_steering.steering_core.editing import with_relation
 from spatial_steering.steering_core.evaluation.visor import judge
 from spatial_steering.steering_core.losses import CentroidLoss
@@ -100,8 +101,8 @@ with torch.inference_mode():
     shifted = concatenated(other, parsed)
     chunk = parsed[0][0].shape[1]
     marked = {"positive": [{"cross_attn": vectors, **extra} for vectors, extra in shifted]}
-    text.tie(marked, relations)
-    result["first token"] = [text.acting(marked, 1.0)[1], chunk]
+    tie(marked, relations)
+    result["first token"] = [acting(marked, 1.0)[1], chunk]
     average = ConditioningAverage().addWeighted(parsed, other, 0.9)[0]
     result["average"] = [entry.step for entry in run(average).entries]
     result["right"] = {
@@ -129,9 +130,9 @@ with torch.inference_mode():
     result["swapped"] = run(scene.negative, negative=parsed)
     result["another encoder"] = run([[torch.zeros(1, 77, 20), {}]])
 
-    result["carried"] = torch.equal(run(parsed, text.CARRIED).latent, plain.latent)
+    result["carried"] = torch.equal(run(parsed, CARRIED).latent, plain.latent)
     result["carried, combined"] = torch.equal(
-        run(combined(style, parsed), text.CARRIED).latent, runs["combined, second"].latent
+        run(combined(style, parsed), CARRIED).latent, runs["combined, second"].latent
     )
 
     def by_perp_neg(positive, empty, wanted):
@@ -147,8 +148,8 @@ with torch.inference_mode():
         return sorted({entry.step for entry in log.run_of(latent).entries})
 
     result["Perp-Neg"] = {
-        "positive": [by_perp_neg(parsed, calm, wanted) for wanted in (relations, text.CARRIED)],
-        "empty": [by_perp_neg(other, parsed, wanted) for wanted in (relations, text.CARRIED)],
+        "positive": [by_perp_neg(parsed, calm, wanted) for wanted in (relations, CARRIED)],
+        "empty": [by_perp_neg(other, parsed, wanted) for wanted in (relations, CARRIED)],
     }
 
     class Past(samplers.CFGGuider):
@@ -204,19 +205,18 @@ with torch.inference_mode():
         "ConditioningSetProperties": ConditioningSetProperties().set_properties(parsed, 1.0, "default")[0],
     }
     result["handed on"] = {
-        name: [entry.step for entry in run(conditioning, text.CARRIED).entries]
-        for name, conditioning in handed_on.items()
+        name: [entry.step for entry in run(conditioning, CARRIED).entries] for name, conditioning in handed_on.items()
     }
-    result["dropped"] = run(shifted, text.CARRIED)
-    result["carries none"] = run(style, text.CARRIED)
+    result["dropped"] = run(shifted, CARRIED)
+    result["carries none"] = run(style, CARRIED)
     both = combined(parsed, text.encode_prompt(scene.clip, "a photo of a dog to the left of a cat")[0])
-    result["carries those of two"] = run(both, text.CARRIED)
+    result["carries those of two"] = run(both, CARRIED)
     dragged = with_relation(text.read_prompt(PROMPT), "giraffe", Place.AT_LEFT)
     both = combined(parsed, text.encode_prompt(scene.clip, PROMPT, dragged)[0])
-    result["carries two layouts of one"] = run(both, text.CARRIED)
+    result["carries two layouts of one"] = run(both, CARRIED)
     zeroed = ConditioningZeroOut().zero_out(parsed)[0]
-    result["zeroed"] = [run(zeroed), run(zeroed, text.CARRIED), run(concatenated(zeroed, other), text.CARRIED)]
+    result["zeroed"] = [run(zeroed), run(zeroed, CARRIED), run(concatenated(zeroed, other), CARRIED)]
     after_zeros = concatenated(ConditioningZeroOut().zero_out(other)[0], parsed)
     result["after zeros"] = [entry.step for entry in run(after_zeros).entries]
-    result["carries a prompt without"] = torch.equal(run(calm, text.CARRIED).latent, sampled(scene.model, calm))
+    result["carries a prompt without"] = torch.equal(run(calm, CARRIED).latent, sampled(scene.model, calm))
 report(result)

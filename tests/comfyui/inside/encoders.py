@@ -17,6 +17,7 @@ import comfy.text_encoders.qwen_image
 import comfy.text_encoders.z_image
 from comfy_extras.nodes_clip_sdxl import CLIPTextEncodeSDXL
 from spatial_steering.steering_core.backends.comfyui import text
+from spatial_steering.steering_core.backends.comfyui.conditions import RELATIONS_ENTRY
 from spatial_steering.steering_core.backends.comfyui.encoders import encoders_of
 
 from nodes import CLIPTextEncode
@@ -87,7 +88,7 @@ def words_of(name):
     told = {"words": words, "tokens": len(scene.sequence), "keys": keys, "segments": segments}
     ((plain, of_plain),) = CLIPTextEncode().encode(clip, PROMPT)[0]
     told["varied"] = plain.std().item()
-    entries = {entry: value for entry, value in extra.items() if entry != text.RELATIONS_ENTRY}
+    entries = {entry: value for entry, value in extra.items() if entry != RELATIONS_ENTRY}
     told["as CLIP Text Encode"] = torch.equal(plain, vectors) and set(of_plain) == set(entries)
     for entry, value in of_plain.items():
         same = value is entries[entry] or torch.equal(torch.as_tensor(value), torch.as_tensor(entries[entry]))

@@ -10,7 +10,7 @@ from attention_calls import Calls, fits
 from family_models import OBJECTS, ROWS, scene_of
 from setting import arguments, report
 from spatial_steering.steering_core.backends.comfyui.families import readable_network
-from spatial_steering.steering_core.backends.comfyui.gradients import ordinary_weights
+from spatial_steering.steering_core.backends.comfyui.inference_weights import ordinary_weights
 from spatial_steering.steering_core.backends.comfyui.probe import probe_model
 from spatial_steering.steering_core.backends.comfyui.sampling import steer_model
 from spatial_steering.steering_core.layers import default_layers

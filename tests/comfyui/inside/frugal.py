@@ -7,7 +7,7 @@ from family_models import OBJECTS, ROWS
 from setting import Scene, arguments, report
 from spatial_steering.steering_core import care
 from spatial_steering.steering_core.backends.comfyui.families import readable_network
-from spatial_steering.steering_core.backends.comfyui.gradients import ordinary_weights
+from spatial_steering.steering_core.backends.comfyui.inference_weights import ordinary_weights
 from spatial_steering.steering_core.backends.comfyui.probe import probe_model
 from spatial_steering.steering_core.layers import default_layers
 from spatial_steering.steering_core.probe import MapRequest

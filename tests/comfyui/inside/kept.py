@@ -6,8 +6,9 @@ import torch
 from family_models import OBJECTS, ROWS
 from setting import arguments, quant_ops, report
 from spatial_steering.steering_core.backends.comfyui import probe
+from spatial_steering.steering_core.backends.comfyui.cast_weights import weights_cast_again
 from spatial_steering.steering_core.backends.comfyui.families import readable_network
-from spatial_steering.steering_core.backends.comfyui.gradients import ordinary_weights, weights_cast_again
+from spatial_steering.steering_core.backends.comfyui.inference_weights import ordinary_weights
 from spatial_steering.steering_core.layers import default_layers
 from spatial_steering.steering_core.probe import MapRequest
 from torch.autograd.graph import saved_tensors_hooks

@@ -22,7 +22,7 @@ from setting import (
     sample,
 )
 from spatial_steering.nodes.report import _decoded
-from spatial_steering.steering_core.backends.comfyui.gradients import ordinary_weights
+from spatial_steering.steering_core.backends.comfyui.inference_weights import ordinary_weights
 from spatial_steering.steering_core.losses import CentroidLoss
 from spatial_steering.steering_core.miniature.folder import FLUX_MINIATURE_DIR, MINIATURE_DIR
 from spatial_steering.steering_core.run_log import RunLog

@@ -13,7 +13,7 @@ import torch
 from family_models import ROWS, scene_of
 from setting import Scene, arguments, comfy, report
 from spatial_steering.steering_core import care
-from spatial_steering.steering_core.backends.comfyui import gradients
+from spatial_steering.steering_core.backends.comfyui import cast_weights
 from spatial_steering.steering_core.backends.comfyui.sampling import steer_model
 from spatial_steering.steering_core.losses import CentroidLoss
 from spatial_steering.steering_core.schedule import SteeringSchedule
@@ -55,13 +55,13 @@ def loaded_in_part(told):
 
     told["failed"], ask = [], care.more_careful
     patcher.load, comfy.ops.cast_bias_weight, care.more_careful = load_in_part, streamed, more_careful
-    elsewhere = gradients._is_elsewhere
-    gradients._is_elsewhere = lambda layer, input: is_streamed(layer)
+    elsewhere = cast_weights._is_elsewhere
+    cast_weights._is_elsewhere = lambda layer, input: is_streamed(layer)
     try:
         yield
     finally:
         patcher.load, comfy.ops.cast_bias_weight, care.more_careful = load, cast, ask
-        gradients._is_elsewhere = elsewhere
+        cast_weights._is_elsewhere = elsewhere
         buffers.clear()
 
 

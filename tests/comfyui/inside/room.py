@@ -10,7 +10,7 @@ from setting import Scene, arguments, comfy, report
 from spatial_steering.steering_core import care
 from spatial_steering.steering_core.backends.comfyui import room, sampling
 from spatial_steering.steering_core.backends.comfyui.families import readable_network
-from spatial_steering.steering_core.backends.comfyui.gradients import ordinary_weights
+from spatial_steering.steering_core.backends.comfyui.inference_weights import ordinary_weights
 from spatial_steering.steering_core.backends.comfyui.probe import probe_model
 from spatial_steering.steering_core.layers import default_layers
 from spatial_steering.steering_core.losses import CentroidLoss

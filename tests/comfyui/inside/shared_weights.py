@@ -10,7 +10,7 @@ from family_models import OBJECTS, ROWS, SDXL
 from safetensors.torch import save_file
 from setting import arguments, comfy, report
 from spatial_steering.steering_core.backends.comfyui.families import readable_network
-from spatial_steering.steering_core.backends.comfyui.gradients import ordinary_weights
+from spatial_steering.steering_core.backends.comfyui.inference_weights import ordinary_weights
 from spatial_steering.steering_core.backends.comfyui.probe import probe_model
 from spatial_steering.steering_core.probe import MapRequest
 
