@@ -24,7 +24,7 @@ from .models import (
     size_of,
     try_on_blank,
 )
-from .options import MOST_SEEDS, check_folder, path_told, positive, seed, text, whole
+from .options import MOST_SEEDS, check_folder, naming, path_told, positive, seed, text, whole
 from .steering import LOSSES, NONE, add_settings, check_settings, losses_added_up, schedule_of
 
 if TYPE_CHECKING:
@@ -140,7 +140,8 @@ def _evaluate(options: argparse.Namespace) -> None:
     suite = _suite(options)
     _check_variety(options, suite)
     rule = options.rule or (options.suite if options.suite in RULES else _VISOR)
-    check_rule(rule, suite)
+    with naming("--rule"):
+        check_rule(rule, suite)
     state = own_process(options)
     detector = None if options.only_draw else _detector(options, suite)
     pipeline = load_model(options)
@@ -149,7 +150,8 @@ def _evaluate(options: argparse.Namespace) -> None:
         try_on_blank(lambda blank: encoder([blank]), size_of(options))
     folder, arms = _folder_and_arms(options, suite, pipeline)
     if isinstance(detector, BoxesFile):
-        folder.check_boxes([arm.name for arm in arms], detector)
+        with naming("--detector or --only-draw"):
+            folder.check_boxes([arm.name for arm in arms], detector)
     folder.claim(arms, detector)
     numbers = range(state.process_index, len(suite.prompts), state.num_processes)
 
@@ -273,7 +275,8 @@ def _detector(options: argparse.Namespace, suite: Suite) -> ObjectDetector | Box
     from ..detection.boxes_file import BoxesFile
 
     if options.detector is not None and Path(options.detector).is_file():
-        return BoxesFile(Path(options.detector))
+        with naming("--detector"):
+            return BoxesFile(Path(options.detector))
     detector = load_detector(options, LEAST_SCORE)  # the lowest that a rule asks for
     detector.check([name for prompt in suite.prompts for name in prompt.objects])
     try_on_blank(lambda blank: detector.find(blank, ()), size_of(options))
@@ -287,7 +290,8 @@ def _encoder(options: argparse.Namespace, pipeline: DiffusionPipeline) -> Encode
         return None
     if options.features == _AUTOENCODER:
         return AutoencoderEncoder(pipeline.vae)
-    return TransformersEncoder(options.features, options.device)
+    with naming("--features"):
+        return TransformersEncoder(options.features, options.device)
 
 
 def _distances(folder: EvaluationFolder, arms: Sequence[str], encoder: Encoder) -> dict[str, float]:

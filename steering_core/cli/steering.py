@@ -7,12 +7,12 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import fields
 from pathlib import Path
 
-from ..classifier import CLASSIFIERS_DIR, MINIATURE_CLASSIFIER, load_classifier
+from ..classifier import CLASSIFIERS_DIR, MINIATURE_CLASSIFIER, UnknownNetworkError, load_classifier
 from ..losses import CentroidLoss, CombinedLoss, LearnedLoss, PresenceLoss, SteeringLoss
 from ..losses.centroid import FUNCTIONS, ORTHOGONAL_NORMS
 from ..miniature.folder import SHIPPED
 from ..schedule import DESCENT, GUIDANCE, IN_TURN, TOGETHER, SteeringSchedule
-from .options import number, whole
+from .options import naming, number, whole
 
 #: What ``--loss`` offers; none only where a single picture is drawn.
 _CENTROID, _LEARNED, _PRESENCE, NONE = "centroid", "learned", "presence", "none"
@@ -206,7 +206,8 @@ def _centroid_loss(options: argparse.Namespace, model: str) -> CentroidLoss:
 
 def _learned_loss(options: argparse.Namespace, model: str) -> LearnedLoss:
     shipped = CLASSIFIERS_DIR / f"{model}.safetensors" if model in SHIPPED else MINIATURE_CLASSIFIER
-    return LearnedLoss(load_classifier(options.classifier or shipped))
+    with naming("--classifier"), naming("steer classifier convert --network", UnknownNetworkError):
+        return LearnedLoss(load_classifier(options.classifier or shipped))
 
 
 _LOSS_MAKERS: dict[str, Callable[[argparse.Namespace, str], SteeringLoss]] = {

@@ -75,7 +75,7 @@ def check_rule(rule: str, suite: Suite) -> None:
     for prompt in suite.prompts:
         for _, relation, _ in prompt.relations:
             if relation not in _KNOWN[rule]:
-                raise ValueError(f'--rule {rule} knows no "{relation.phrase}", which {prompt.text!r} asks for.')
+                raise ValueError(f'The rule {rule} knows no "{relation.phrase}", which {prompt.text!r} asks for.')
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,9 @@ import json
 from types import SimpleNamespace
 
 import pytest
+import torch
 from PIL import Image
+from test_classifier import published
 
 from steering_core.cli import verify
 from steering_core.cli.main import main
@@ -110,6 +112,32 @@ def test_errors_are_one_line_and_status_2(capsys, monkeypatch, tmp_path, argumen
     assert len(lines) == 1 and named in lines[0]
     assert error.endswith(lines[0])
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        (
+            ["generate", "a dog", "--out", "x.png", "--model", "x.safetensors"],
+            "--model or --components: x.safetensors is",
+        ),
+        (["generate", "a dog", "--out", "x.png", "--components", "c"], "--model or --components: "),
+        (["generate", "a dog", "--out", "x.png", "--model", "no/such/model"], "--model: 'no/such/model' is neither"),
+        (["record", "--out", "out", "--model", "x.safetensors"], "--model: x.safetensors is a single file"),
+        (["verify", "--out", "x.png", "--detector", "no/such/model"], "--detector: 'no/such/model' is neither"),
+        (["classifier", "show", "mine.pth"], "--network: mine.pth says it was made for 'mine'"),
+        (
+            ["generate", "a dog", "--out", "x.png", "--loss", "learned", "--classifier", "mine.pth"],
+            "--classifier: steer classifier convert --network: mine.pth says it was made for 'mine'",
+        ),
+    ],
+)
+def test_what_the_library_refuses_is_told_with_its_option(capsys, monkeypatch, tmp_path, arguments, named):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "x.safetensors").write_bytes(b"weights")
+    torch.save(published(training_config={"exp_name": "mine", "timesteps": [5]}), tmp_path / "mine.pth")
+    assert main(arguments) == 2
+    assert f"steer: error: {named}" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
