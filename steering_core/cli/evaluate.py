@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 from ..evaluation.suites import CHAINS
 from ..evaluation.visor import LEAST_SCORE
 from ..files import save_text
-from ..wording import brief
 from .models import (
     add_detector_option,
     add_model_options,
@@ -34,7 +33,7 @@ if TYPE_CHECKING:
     from ..detection.detectors import ObjectDetector
     from ..evaluation.encoders import Encoder
     from ..evaluation.runs import Arm, EvaluationFolder
-    from ..evaluation.suites import PromptsError, Suite
+    from ..evaluation.suites import Suite
     from ..losses import SteeringLoss
 
 _VISOR, _GENEVAL, _T2I, _OWN, _MINIATURE = "visor", "geneval", "t2i_compbench", "own", "miniature"
@@ -208,15 +207,7 @@ def _check_variety(options: argparse.Namespace, suite: Suite) -> None:
 
 
 def _suite(options: argparse.Namespace) -> Suite:
-    from ..evaluation.suites import (
-        PromptsError,
-        Suite,
-        geneval_suite,
-        own_suite,
-        several_suite,
-        t2i_compbench_suite,
-        visor_suite,
-    )
+    from ..evaluation.suites import Suite, geneval_suite, own_suite, several_suite, t2i_compbench_suite, visor_suite
     from ..miniature.prompts import unseen_pair_prompts
 
     name, is_file = options.suite, options.suite in _FILES
@@ -237,32 +228,9 @@ def _suite(options: argparse.Namespace) -> Suite:
         ),
         **{kind: partial(several_suite, kind, count, of_seed) for kind in CHAINS},
     }
-    try:
-        suite = makers[name]()
-    except PromptsError as error:
-        if not is_file:
-            raise
-        raise ValueError(_file_told(options.file, name, error)) from error
+    suite = makers[name]()
     seeds = tuple(dict.fromkeys(options.seed)) if options.seed else suite.seeds
     return Suite(suite.name, suite.prompts, seeds)
-
-
-def _file_told(file: Path, suite: str, error: PromptsError) -> str:
-    """What is wrong with a file whose lines make no suite together, and what to do."""
-    from ..evaluation.suites.benchmarks import read_lines
-    from ..evaluation.suites.own import has_json_lines
-
-    if error.repeated is None:
-        kind = " with the tag position" if suite == _GENEVAL else ""
-        return f"{file}: a line with a prompt{kind} was expected, and there is none. Write one, or give another file."
-    is_json = suite == _GENEVAL or (suite == _OWN and has_json_lines(file))
-    lines = [(number, line) for number, line in enumerate(read_lines(file), 1) if line]
-    texts = [(number, json.loads(line)["prompt"] if is_json else line) for number, line in lines]
-    repeated = ", ".join(str(number) for number, text in texts if text == error.repeated)
-    return (
-        f"{file}: prompts that all differ were expected, and {brief(error.repeated)} stands in lines {repeated}. Leave "
-        f"all but one out."
-    )
 
 
 def _detector(options: argparse.Namespace, suite: Suite) -> ObjectDetector | BoxesFile:
