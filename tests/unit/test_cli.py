@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 from test_classifier import published
 
-from steering_core.cli import verify
+from steering_core.backends.diffusers import verification
 from steering_core.cli.main import main
 from steering_core.described import parse_json
 from steering_core.evaluation.visor import Trial, visor_scores
@@ -240,7 +240,7 @@ def test_verify_saves_its_pictures_before_it_prints(tmp_path, monkeypatch):
     def report(*_):
         raise ValueError("cannot be printed")
 
-    monkeypatch.setattr(verify, "_report", report)
+    monkeypatch.setattr(verification, "report", report)
     out = tmp_path / "verify.png"
     assert main(["verify", "--prompts", "1", "--steps", "1", "--strength", "0", "--out", str(out)]) == 2
     assert out.exists()
