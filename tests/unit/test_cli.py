@@ -11,7 +11,7 @@ from test_classifier import published
 from steering_core.backends.diffusers import verification
 from steering_core.cli.main import main
 from steering_core.described import parse_json
-from steering_core.evaluation.visor import Trial, visor_scores
+from steering_core.evaluation.results import PromptCounts, figures
 from steering_core.miniature import demo as miniature_demo
 from steering_core.miniature import score
 from steering_core.miniature.folder import SHIPPED
@@ -265,12 +265,12 @@ def test_demo_draws_and_scores_the_miniatures_side_by_side(tmp_path, capsys, mod
 
 
 def test_a_share_of_no_pictures_is_null_and_told_in_words(tmp_path, capsys, monkeypatch):
-    unseen = [[Trial(present=False, correct=False)] * 4]
-    monkeypatch.setattr(score, "draw", lambda *_: SimpleNamespace(trials=unseen[0]))
+    unseen = PromptCounts(pictures=4, present=0, correct=0, score=0.0)
+    monkeypatch.setattr(score, "draw", lambda *_: SimpleNamespace(counts=unseen))
     assert main(["miniature", "score", "--prompts", "1", "--scenes", "1"]) == 0
     told = parse_json(capsys.readouterr().out.splitlines()[1], "the scores")  # which takes no NaN
     assert told["unsteered"]["visor_cond"] is None and told["unsteered"]["oa"] == 0
-    shown = Image.new("RGB", (8, 8)), {("miniature", "unsteered"): visor_scores(unseen)}
+    shown = Image.new("RGB", (8, 8)), {("miniature", "unsteered"): figures([unseen])}
     monkeypatch.setattr(miniature_demo, "draw_demo", lambda *_: shown)
     assert main(["demo", "--out", str(tmp_path / "demo.png")]) == 0
     assert capsys.readouterr().out.splitlines()[1].split() == ["miniature", "unsteered", "4", "0.0%", "none", "0.0%"]
