@@ -3,6 +3,7 @@
 from .checkpoints import CLASSIFIERS_DIR, MINIATURE_CLASSIFIER, load_classifier, save_classifier
 from .layout import MapLayout
 from .network import RelationClassifier
+from .published import UnknownNetworkError
 from .settings import ClassifierSettings, TransformerSettings
 
 __all__ = [
@@ -12,6 +13,7 @@ __all__ = [
     "MapLayout",
     "RelationClassifier",
     "TransformerSettings",
+    "UnknownNetworkError",
     "load_classifier",
     "save_classifier",
 ]

@@ -34,9 +34,9 @@ def load_classifier(file: str | Path, network: str | None = None) -> RelationCla
         network: for a released checkpoint, a name in ``PUBLISHED_NETWORKS``; what it says itself when not given.
 
     Raises:
-        ValueError: the file is no such checkpoint, is damaged, has weights of other shapes than its
-            configuration or such as are no finite numbers, or was released for a network whose maps are not
-            known here.
+        UnknownNetworkError: it was released for a network whose maps are not known here, or does not say for which.
+        ValueError: the file is no such checkpoint, is damaged, or has weights of other shapes than its
+            configuration or such as are no finite numbers.
         OSError: it cannot be read.
     """
     file = Path(file)
@@ -71,7 +71,7 @@ def _read_own(file: Path) -> RelationClassifier:
             if not isinstance(told, Mapping) or told.get("format") != _FORMAT:
                 raise ValueError(
                     f"{file} is no relation classifier: a safetensors file with the format {_FORMAT!r} in its metadata "
-                    f"was expected, as written by: steer classifier convert"
+                    f"was expected, as training and conversion write it."
                 )
             # Files from before there was a choice do not name it.
             told = {"rounding": NEAREST} | {key: told[key] for key in told if key != "format"}

@@ -130,6 +130,10 @@ class _Published:
         )
 
 
+class UnknownNetworkError(ValueError):
+    """A released checkpoint that was made for no network whose maps are known, or does not say for which."""
+
+
 def read_published(file: Path, network_name: str | None) -> tuple[ClassifierDescription, dict[str, Tensor]]:
     """What a released checkpoint says of its classifier, and its weights by their names.
 
@@ -137,8 +141,9 @@ def read_published(file: Path, network_name: str | None) -> tuple[ClassifierDesc
         network_name: one in ``PUBLISHED_NETWORKS``; what the checkpoint says itself when not given.
 
     Raises:
-        ValueError: the file is no such checkpoint, is damaged, holds something else than tensors or more of them
-            than it can, or was released for a network whose maps are not known here.
+        UnknownNetworkError: it was released for a network whose maps are not known here, or does not say for which.
+        ValueError: the file is no such checkpoint, is damaged, or holds something else than tensors or more of them
+            than it can.
         OSError: it cannot be read.
     """
     try:
@@ -154,9 +159,9 @@ def read_published(file: Path, network_name: str | None) -> tuple[ClassifierDesc
     network_name = network_name or published.network_name
     if network_name not in PUBLISHED_NETWORKS:
         says = f"says it was made for {brief(network_name)}" if network_name else "does not say what it was made for"
-        raise ValueError(
-            f"{file} {says}; the networks whose maps are known are {', '.join(PUBLISHED_NETWORKS)}. Name the right one "
-            f"with: steer classifier convert --network"
+        raise UnknownNetworkError(
+            f"{file} {says}; the networks whose maps are known are {', '.join(PUBLISHED_NETWORKS)}. Give the right one "
+            f"as its network, or a .safetensors file that it was converted to."
         )
     try:
         told = published.ours(network_name)

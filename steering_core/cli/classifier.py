@@ -5,9 +5,9 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from ..classifier import load_classifier, save_classifier
+from ..classifier import RelationClassifier, UnknownNetworkError, load_classifier, save_classifier
 from ..layers import PUBLISHED_NETWORKS
-from .options import check_place, path_told
+from .options import check_place, naming, path_told
 
 
 def add_classifier_commands(commands: argparse._SubParsersAction) -> None:
@@ -30,7 +30,7 @@ def add_classifier_commands(commands: argparse._SubParsersAction) -> None:
 
 
 def _show(options: argparse.Namespace) -> None:
-    classifier = load_classifier(options.file, options.network)
+    classifier = _loaded(options)
     print(f"relations: {', '.join(classifier.relations)}")
     print(f"reads: {classifier.layout}")
     steps = ", ".join(map(str, classifier.trained_steps))
@@ -41,5 +41,15 @@ def _convert(options: argparse.Namespace) -> None:
     if options.out.suffix != ".safetensors":
         raise ValueError(f"{options.out}: a name that ends in .safetensors was expected.")
     check_place(options.out)
-    save_classifier(load_classifier(options.file, options.network), options.out)
+    save_classifier(_loaded(options), options.out)
     print(path_told(options.out))
+
+
+def _loaded(options: argparse.Namespace) -> RelationClassifier:
+    """The classifier of the file.
+
+    Raises:
+        ValueError, OSError: as ``load_classifier``; names ``--network`` where that is what is missing.
+    """
+    with naming("--network", UnknownNetworkError):
+        return load_classifier(options.file, options.network)

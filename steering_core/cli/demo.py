@@ -15,7 +15,7 @@ from .options import check_picture, whole
 from .steering import LOSSES, add_steering_options, loss_of, schedule_of
 
 if TYPE_CHECKING:
-    from ..evaluation.visor import VisorScores
+    from ..evaluation.results import Figures
 
 #: A row for each of two ways stays within what picture formats hold.
 _MOST_PROMPTS = 200
@@ -44,16 +44,16 @@ def _demo(options: argparse.Namespace) -> None:
     check_picture(options.out, sheet_size(options.prompts, len(folders)))
     schedule = schedule_of(options)
     arms = {name: partial(Steering, loss=loss_of(options, name), schedule=schedule) for name in folders}
-    sheet, scores = draw_demo(arms, options.prompts, folders)
+    sheet, figures = draw_demo(arms, options.prompts, folders)
     save_picture(sheet, options.out)
-    print(_table(scores))
+    print(_table(figures))
     print(f"Contact sheet: {options.out}")
 
 
-def _table(scores: dict[tuple[str, str], VisorScores]) -> str:
+def _table(figures: dict[tuple[str, str], Figures]) -> str:
     lines = [f"{'':28}{'images':>8}{'OA':>8}{'VISOR-cond':>12}{'VISOR-uncond':>14}"]
-    for names, score in scores.items():
-        of_both = "none" if math.isnan(score.visor_cond) else f"{score.visor_cond:.1%}"
-        told = f"{score.images:8}{score.oa:8.1%}{of_both:>12}{score.visor_uncond:14.1%}"
+    for names, one in figures.items():
+        of_both = "none" if math.isnan(one.visor_cond.value) else f"{one.visor_cond.value:.1%}"
+        told = f"{one.pictures:8}{one.oa.value:8.1%}{of_both:>12}{one.visor_uncond.value:14.1%}"
         lines.append(f"{' '.join(names):28}{told}")
     return "\n".join(lines)

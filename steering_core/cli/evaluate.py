@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 from ..evaluation.suites import CHAINS
 from ..evaluation.visor import LEAST_SCORE
 from ..files import save_text
-from ..wording import brief
 from .models import (
     add_detector_option,
     add_model_options,
@@ -24,7 +23,7 @@ from .models import (
     size_of,
     try_on_blank,
 )
-from .options import MOST_SEEDS, check_folder, path_told, positive, seed, text, whole
+from .options import MOST_SEEDS, check_folder, naming, path_told, positive, seed, text, whole
 from .steering import LOSSES, NONE, add_settings, check_settings, losses_added_up, schedule_of
 
 if TYPE_CHECKING:
@@ -34,7 +33,7 @@ if TYPE_CHECKING:
     from ..detection.detectors import ObjectDetector
     from ..evaluation.encoders import Encoder
     from ..evaluation.runs import Arm, EvaluationFolder
-    from ..evaluation.suites import PromptsError, Suite
+    from ..evaluation.suites import Suite
     from ..losses import SteeringLoss
 
 _VISOR, _GENEVAL, _T2I, _OWN, _MINIATURE = "visor", "geneval", "t2i_compbench", "own", "miniature"
@@ -140,7 +139,8 @@ def _evaluate(options: argparse.Namespace) -> None:
     suite = _suite(options)
     _check_variety(options, suite)
     rule = options.rule or (options.suite if options.suite in RULES else _VISOR)
-    check_rule(rule, suite)
+    with naming("--rule"):
+        check_rule(rule, suite)
     state = own_process(options)
     detector = None if options.only_draw else _detector(options, suite)
     pipeline = load_model(options)
@@ -149,7 +149,8 @@ def _evaluate(options: argparse.Namespace) -> None:
         try_on_blank(lambda blank: encoder([blank]), size_of(options))
     folder, arms = _folder_and_arms(options, suite, pipeline)
     if isinstance(detector, BoxesFile):
-        folder.check_boxes([arm.name for arm in arms], detector)
+        with naming("--detector or --only-draw"):
+            folder.check_boxes([arm.name for arm in arms], detector)
     folder.claim(arms, detector)
     numbers = range(state.process_index, len(suite.prompts), state.num_processes)
 
@@ -206,15 +207,7 @@ def _check_variety(options: argparse.Namespace, suite: Suite) -> None:
 
 
 def _suite(options: argparse.Namespace) -> Suite:
-    from ..evaluation.suites import (
-        PromptsError,
-        Suite,
-        geneval_suite,
-        own_suite,
-        several_suite,
-        t2i_compbench_suite,
-        visor_suite,
-    )
+    from ..evaluation.suites import Suite, geneval_suite, own_suite, several_suite, t2i_compbench_suite, visor_suite
     from ..miniature.prompts import unseen_pair_prompts
 
     name, is_file = options.suite, options.suite in _FILES
@@ -235,32 +228,9 @@ def _suite(options: argparse.Namespace) -> Suite:
         ),
         **{kind: partial(several_suite, kind, count, of_seed) for kind in CHAINS},
     }
-    try:
-        suite = makers[name]()
-    except PromptsError as error:
-        if not is_file:
-            raise
-        raise ValueError(_file_told(options.file, name, error)) from error
+    suite = makers[name]()
     seeds = tuple(dict.fromkeys(options.seed)) if options.seed else suite.seeds
     return Suite(suite.name, suite.prompts, seeds)
-
-
-def _file_told(file: Path, suite: str, error: PromptsError) -> str:
-    """What is wrong with a file whose lines make no suite together, and what to do."""
-    from ..evaluation.suites.benchmarks import read_lines
-    from ..evaluation.suites.own import has_json_lines
-
-    if error.repeated is None:
-        kind = " with the tag position" if suite == _GENEVAL else ""
-        return f"{file}: a line with a prompt{kind} was expected, and there is none. Write one, or give another file."
-    is_json = suite == _GENEVAL or (suite == _OWN and has_json_lines(file))
-    lines = [(number, line) for number, line in enumerate(read_lines(file), 1) if line]
-    texts = [(number, json.loads(line)["prompt"] if is_json else line) for number, line in lines]
-    repeated = ", ".join(str(number) for number, text in texts if text == error.repeated)
-    return (
-        f"{file}: prompts that all differ were expected, and {brief(error.repeated)} stands in lines {repeated}. Leave "
-        f"all but one out."
-    )
 
 
 def _detector(options: argparse.Namespace, suite: Suite) -> ObjectDetector | BoxesFile:
@@ -273,7 +243,8 @@ def _detector(options: argparse.Namespace, suite: Suite) -> ObjectDetector | Box
     from ..detection.boxes_file import BoxesFile
 
     if options.detector is not None and Path(options.detector).is_file():
-        return BoxesFile(Path(options.detector))
+        with naming("--detector"):
+            return BoxesFile(Path(options.detector))
     detector = load_detector(options, LEAST_SCORE)  # the lowest that a rule asks for
     detector.check([name for prompt in suite.prompts for name in prompt.objects])
     try_on_blank(lambda blank: detector.find(blank, ()), size_of(options))
@@ -287,7 +258,8 @@ def _encoder(options: argparse.Namespace, pipeline: DiffusionPipeline) -> Encode
         return None
     if options.features == _AUTOENCODER:
         return AutoencoderEncoder(pipeline.vae)
-    return TransformersEncoder(options.features, options.device)
+    with naming("--features"):
+        return TransformersEncoder(options.features, options.device)
 
 
 def _distances(folder: EvaluationFolder, arms: Sequence[str], encoder: Encoder) -> dict[str, float]:

@@ -116,7 +116,7 @@ def _sample(options: argparse.Namespace) -> None:
 
 def _score(options: argparse.Namespace) -> None:
     from ..backends.diffusers import load_pipeline
-    from ..evaluation.visor import visor_scores
+    from ..evaluation.results import figures
     from ..miniature.detector import GlyphDetector, measure_detector
     from ..miniature.prompts import unseen_pair_prompts
     from ..miniature.score import draw, unsteered
@@ -125,10 +125,14 @@ def _score(options: argparse.Namespace) -> None:
     pipeline = load_pipeline(SHIPPED.get(options.model, options.model), "cpu")
     print(json.dumps({"detector": asdict(measure_detector(options.scenes, seed=1))}))
     detector = GlyphDetector()
-    trials = [draw(pipeline, detector, prompt, unsteered).trials for prompt in prompts]
-    scores = asdict(visor_scores(trials))
-    if math.isnan(scores["visor_cond"]):  # JSON has no nan
-        scores["visor_cond"] = None
+    told = figures([draw(pipeline, detector, prompt, unsteered).counts for prompt in prompts])
+    scores = {
+        "images": told.pictures,
+        "oa": told.oa.value,
+        "visor_cond": None if math.isnan(told.visor_cond.value) else told.visor_cond.value,  # JSON has no nan
+        "visor_uncond": told.visor_uncond.value,
+        "visor_n": [one.value for one in told.visor_n],
+    }
     print(json.dumps({"unsteered": scores}))
 
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
 
 from ..detection.detectors import DETECTORS
 from ..miniature.folder import SHIPPED
-from .options import MOST_SIDE, guidance_scale, steps, whole
+from .options import MOST_SIDE, guidance_scale, naming, steps, whole
 
 if TYPE_CHECKING:
     from accelerate import PartialState
@@ -34,7 +35,6 @@ def add_model_options(parser: argparse.ArgumentParser, single_files: bool) -> No
         default=_MINIATURE,
         help=f"{', '.join(kinds[:-1])}, or {kinds[-1]} (default: %(default)s)",
     )
-    parser.set_defaults(components=None)
     if single_files:
         parser.add_argument(
             "--components",
@@ -93,11 +93,16 @@ def load_model(options: argparse.Namespace) -> DiffusionPipeline:
     """What ``--model`` names.
 
     Raises:
-        ValueError: it cannot be loaded.
+        ValueError: it cannot be loaded, or the device not be used.
     """
-    from ..backends.diffusers import load_pipeline
+    from ..backends.diffusers import check_device, load_pipeline
 
-    return load_pipeline(SHIPPED.get(options.model, options.model), options.device, options.components)
+    check_device(options.device)
+    source = SHIPPED.get(options.model, options.model)
+    components = getattr(options, "components", None)
+    has_both = components is not None or ("components" in options and Path(source).is_file())
+    with naming("--model or --components" if has_both else "--model"):
+        return load_pipeline(source, options.device, components)
 
 
 def scale_of(options: argparse.Namespace, pipeline: DiffusionPipeline) -> float:
@@ -127,7 +132,8 @@ def load_detector(options: argparse.Namespace, least_score: float | None = None)
     from ..miniature.look import MiniatureDetector
 
     if options.detector not in (None, _MINIATURE):
-        return TransformersDetector(options.detector, options.device, least_score)
+        with naming("--detector"):
+            return TransformersDetector(options.detector, options.device, least_score)
     if options.model not in SHIPPED:
         raise ValueError(
             f"The miniatures' detector knows only the miniatures' pictures, not those of {options.model}. Give "

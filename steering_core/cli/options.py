@@ -7,7 +7,8 @@ import io
 import math
 import os
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from ..training.recording import MOST_STEPS
@@ -57,6 +58,24 @@ positive = whole(1, 100_000)
 seed = whole(0, 2**64 - 1)
 steps = whole(1, MOST_STEPS)
 guidance_scale = number(0, 100)
+
+
+@contextmanager
+def naming(option: str, of: type[ValueError] = ValueError) -> Iterator[None]:
+    """While it lasts, an error of the library says first which option asked for what it refuses.
+
+    The library tells what is wrong and what was expected, and knows no option: to others it is called by nodes.
+
+    Args:
+        of: the errors that the option can do something about.
+
+    Raises:
+        ValueError: there was one.
+    """
+    try:
+        yield
+    except of as error:
+        raise ValueError(f"{option}: {error}") from error
 
 
 def text(value: str) -> str:

@@ -6,13 +6,14 @@ import argparse
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import fields
 from pathlib import Path
+from typing import Any
 
-from ..classifier import CLASSIFIERS_DIR, MINIATURE_CLASSIFIER, load_classifier
+from ..classifier import CLASSIFIERS_DIR, MINIATURE_CLASSIFIER, UnknownNetworkError, load_classifier
 from ..losses import CentroidLoss, CombinedLoss, LearnedLoss, PresenceLoss, SteeringLoss
 from ..losses.centroid import FUNCTIONS, ORTHOGONAL_NORMS
 from ..miniature.folder import SHIPPED
 from ..schedule import DESCENT, GUIDANCE, IN_TURN, TOGETHER, SteeringSchedule
-from .options import number, whole
+from .options import naming, number, whole
 
 #: What ``--loss`` offers; none only where a single picture is drawn.
 _CENTROID, _LEARNED, _PRESENCE, NONE = "centroid", "learned", "presence", "none"
@@ -32,21 +33,30 @@ def add_steering_options(parser: argparse.ArgumentParser, losses: Sequence[str])
 
 def add_settings(parser: argparse.ArgumentParser) -> None:
     """The options of losses and schedule, whichever loss is chosen."""
-    which = parser.add_argument_group("learned loss")
-    which.add_argument(
+    _add_learned_options(parser.add_argument_group("learned loss"))
+    _add_centroid_options(parser.add_argument_group("centroid loss"))
+    _add_schedule_options(parser.add_argument_group("schedule"))
+
+
+def _add_learned_options(group: argparse._ArgumentGroup) -> None:
+    group.add_argument(
         "--classifier",
         type=Path,
         metavar="FILE",
         help="of the learned loss (default: the one that ships for the miniature)",
     )
-    loss = parser.add_argument_group("centroid loss")
-    loss.add_argument("--function", choices=FUNCTIONS, default=CentroidLoss.function, help="f (default: %(default)s)")
-    loss.add_argument("--alpha", type=_FINITE, help="scale of f (default: the paper's for f)")
-    loss.add_argument("--margin", type=_FINITE, help="distance to keep, in picture widths (default: the paper's for f)")
-    loss.add_argument(
+
+
+def _add_centroid_options(group: argparse._ArgumentGroup) -> None:
+    group.add_argument("--function", choices=FUNCTIONS, default=CentroidLoss.function, help="f (default: %(default)s)")
+    group.add_argument("--alpha", type=_FINITE, help="scale of f (default: the paper's for f)")
+    group.add_argument(
+        "--margin", type=_FINITE, help="distance to keep, in picture widths (default: the paper's for f)"
+    )
+    group.add_argument(
         "--leaky-slope", type=_FINITE, default=CentroidLoss.leaky_slope, help="of leaky_relu (default: %(default)s)"
     )
-    loss.add_argument(
+    group.add_argument(
         "--orthogonal",
         choices=tuple(ORTHOGONAL_NORMS),
         default=CentroidLoss.orthogonal,
@@ -58,61 +68,63 @@ def add_settings(parser: argparse.ArgumentParser) -> None:
         "balance": "of the term that makes both objects' attention spread alike",
     }.items():
         default = getattr(CentroidLoss, f"{term}_weight")
-        loss.add_argument(f"--{term}-weight", type=_FINITE, default=default, help=f"{aim} (default: %(default)s)")
-    schedule = parser.add_argument_group("schedule")
-    schedule.add_argument(
+        group.add_argument(f"--{term}-weight", type=_FINITE, default=default, help=f"{aim} (default: %(default)s)")
+
+
+def _add_schedule_options(group: argparse._ArgumentGroup) -> None:
+    group.add_argument(
         "--update", choices=(DESCENT, GUIDANCE), default=SteeringSchedule.update, help="rule (default: %(default)s)"
     )
-    schedule.add_argument(
+    group.add_argument(
         "--start",
         type=_FINITE,
         default=SteeringSchedule.start,
         help="share of the steps before it (default: %(default)s)",
     )
-    schedule.add_argument(
+    group.add_argument(
         "--end",
         type=_FINITE,
         default=SteeringSchedule.end,
         help="share of the steps after which it stops; of a transformer, in fewer than 16 later, up to half (default: "
         "%(default)s)",
     )
-    schedule.add_argument(
+    group.add_argument(
         "--strength",
         type=number(0, 100),
         default=SteeringSchedule.strength,
         help="how far the latent moves in a step, beside what served best (default: %(default)s)",
     )
-    schedule.add_argument(
+    group.add_argument(
         "--step-size", type=number(0, 100), help="in place of the strength: of the noise in the latent, or of the bend"
     )
-    schedule.add_argument(
+    group.add_argument(
         "--refinements",
         type=whole(1, 100),
         help="at most so many moves a step (default: 1, 4 or 2 where only 1 or 2 steps are steered)",
     )
-    schedule.add_argument(
+    group.add_argument(
         "--target", type=_FINITE, default=SteeringSchedule.target, help="loss to stop at (default: %(default)s)"
     )
-    schedule.add_argument(
+    group.add_argument(
         "--order",
         choices=(TOGETHER, IN_TURN),
         default=SteeringSchedule.order,
         help="of several relations: all in each step, or one a step (default: %(default)s)",
     )
-    schedule.add_argument(
+    group.add_argument(
         "--bound",
         type=number(0, 1),
         default=SteeringSchedule.bound,
         help="share of the steps, from the first on, in which objects are bound to the parts of the picture that "
         "their relations ask for; with --strength 0 this alone (default: %(default)s)",
     )
-    schedule.add_argument(
+    group.add_argument(
         "--restarts",
         type=whole(0, 100),
         default=SteeringSchedule.restarts,
         help="how often a picture may begin again from new noise where two objects overlap (default: %(default)s)",
     )
-    schedule.add_argument(
+    group.add_argument(
         "--restart-overlap",
         type=number(0, 1),
         default=SteeringSchedule.restart_overlap,
@@ -160,10 +172,16 @@ def check_settings(names: Collection[str], options: argparse.Namespace) -> None:
     _check_beside(options)
 
 
-def _changed(settings: type, options: argparse.Namespace) -> list[str]:
-    """Those of a dataclass's settings that options have otherwise than by default."""
+def _given(settings: type, options: argparse.Namespace) -> dict[str, Any]:
+    """Those of a dataclass's settings that are options too, by their names."""
     told = vars(options)
-    return [one.name for one in fields(settings) if told.get(one.name, one.default) != one.default]
+    return {one.name: told[one.name] for one in fields(settings) if one.name in told}
+
+
+def _changed(settings: type, options: argparse.Namespace) -> list[str]:
+    """Names of those that options have otherwise than by default."""
+    given = _given(settings, options)
+    return [one.name for one in fields(settings) if given.get(one.name, one.default) != one.default]
 
 
 def _check_beside(options: argparse.Namespace) -> None:
@@ -192,21 +210,13 @@ def losses_added_up(
 
 
 def _centroid_loss(options: argparse.Namespace, model: str) -> CentroidLoss:
-    return CentroidLoss(
-        options.function,
-        options.alpha,
-        options.margin,
-        options.leaky_slope,
-        options.orthogonal,
-        options.orthogonal_weight,
-        options.presence_weight,
-        options.balance_weight,
-    )
+    return CentroidLoss(**_given(CentroidLoss, options))
 
 
 def _learned_loss(options: argparse.Namespace, model: str) -> LearnedLoss:
     shipped = CLASSIFIERS_DIR / f"{model}.safetensors" if model in SHIPPED else MINIATURE_CLASSIFIER
-    return LearnedLoss(load_classifier(options.classifier or shipped))
+    with naming("--classifier"), naming("steer classifier convert --network", UnknownNetworkError):
+        return LearnedLoss(load_classifier(options.classifier or shipped))
 
 
 _LOSS_MAKERS: dict[str, Callable[[argparse.Namespace, str], SteeringLoss]] = {
@@ -218,16 +228,4 @@ _LOSS_MAKERS: dict[str, Callable[[argparse.Namespace, str], SteeringLoss]] = {
 
 def schedule_of(options: argparse.Namespace) -> SteeringSchedule:
     """What the options of the schedule ask for."""
-    return SteeringSchedule(
-        update=options.update,
-        start=options.start,
-        end=options.end,
-        step_size=options.step_size,
-        strength=options.strength,
-        refinements=options.refinements,
-        target=options.target,
-        order=options.order,
-        bound=options.bound,
-        restarts=options.restarts,
-        restart_overlap=options.restart_overlap,
-    )
+    return SteeringSchedule(**_given(SteeringSchedule, options))

@@ -5,15 +5,17 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..classifier import ClassifierSettings, TransformerSettings, save_classifier
 from ..training.settings import TrainingSettings
 from .config import ReadConfig
-from .options import check_folder, number, path_told, text, whole
+from .options import check_folder, naming, number, path_told, text, whole
 
 if TYPE_CHECKING:
     from ..training.dataset import Manifest
+
+_Read = TypeVar("_Read")
 
 #: Names of the parts of a finished training, in the folder of --out.
 CLASSIFIER_FILE = "classifier.safetensors"
@@ -117,12 +119,13 @@ def _train(options: argparse.Namespace) -> None:
         check_owned(folder, [CLASSIFIER_FILE, METRICS, REPORT, CONFUSION, CURVES])
     settings = TrainingSettings(**{name: getattr(options, name) for name in _TRAINING_HELP})
     first, test_folder = options.data[0], options.test or options.validation
-    manifest = read_manifest(first)
+    with naming("--data"):
+        manifest = read_manifest(first)
     sizes = _classifier_settings(options, manifest)
-    manifests = {folder: read_manifest(folder) for folder in (*options.data, options.validation, test_folder)}
+    manifests = _of_each_dataset(options, read_manifest)
     for folder, there in manifests.items():
         check_alike(first, manifest, folder, there)
-    records = {folder: read_records(folder, there) for folder, there in manifests.items()}
+    records = _of_each_dataset(options, lambda folder: read_records(folder, manifests[folder]))
     for shard in sorted({shard for read in records.values() for shard in read.damaged}):
         print(f"left out, damaged: {shard}")
     training = together([records[folder] for folder in options.data])
@@ -159,6 +162,22 @@ def _train(options: argparse.Namespace) -> None:
     write_report(report, options.out)
     print(report)
     print(path_told(options.out / CLASSIFIER_FILE))
+
+
+def _of_each_dataset(options: argparse.Namespace, read: Callable[[Path], _Read]) -> dict[Path, _Read]:
+    """What is read of each dataset that is given, once of each folder.
+
+    Raises:
+        ValueError: one cannot be read; names its option.
+    """
+    given = [("--data", folder) for folder in options.data]
+    given += [("--validation", options.validation), ("--test", options.test or options.validation)]
+    told: dict[Path, _Read] = {}
+    for option, folder in given:
+        if folder not in told:
+            with naming(option):
+                told[folder] = read(folder)
+    return told
 
 
 def _classifier_settings(options: argparse.Namespace, manifest: Manifest) -> ClassifierSettings:

@@ -80,7 +80,7 @@ class BoxesFile:
         if missing := [picture for picture in pictures if picture not in self._starts]:
             raise ValueError(
                 f"{self._file}: a line for each picture was expected; {len(missing)} have none, such as {missing[0]}. "
-                f"Draw the pictures first (--only-draw), and look at all of them."
+                f"Draw the pictures first, and look at all of them."
             )
         if not any(names_for(label, names) for label in self._labels):
             labels = ", ".join(sorted(self._labels)[:20]) or "none"

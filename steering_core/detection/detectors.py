@@ -68,21 +68,18 @@ class TransformersDetector:
         self._look: Any
 
         place = local_folder(folder, "config.json")
-        otherwise = (
-            f"--detector {folder}: miniature, or the folder of a detector of the transformers library, was expected "
-            f"({DETECTORS})"
-        )
+        otherwise = f"{folder}: the folder of a detector of the transformers library was expected ({DETECTORS})"
         with loading_from(place, otherwise):
             config = AutoConfig.from_pretrained(place, **HERE)
         self._is_open = type(config) in MODEL_FOR_ZERO_SHOT_OBJECT_DETECTION_MAPPING
         has_masks = config.model_type == MASK2FORMER
         if not (self._is_open or has_masks or type(config) in MODEL_FOR_OBJECT_DETECTION_MAPPING):
             raise ValueError(
-                f"--detector {folder} holds a model of the kind {config.model_type}, which finds no objects. "
+                f"{folder} holds a model of the kind {config.model_type}, which finds no objects. "
                 f"{DETECTORS} were expected."
             )
         task = "zero-shot-object-detection" if self._is_open else "object-detection"
-        with loading_from(place, f"--detector {folder} cannot be loaded, a file is missing or damaged"):
+        with loading_from(place, f"{folder} cannot be loaded, a file is missing or damaged"):
             if has_masks:
                 self._look = Segmenter(place, device)
             else:

@@ -63,14 +63,13 @@ class TransformersEncoder:
 
         place = local_folder(folder, "config.json")
         otherwise = (
-            f"--features {folder}: the folder of a vision model of the transformers library, such as CLIP or DINOv2, "
-            f"was expected"
+            f"{folder}: the folder of a vision model of the transformers library, such as CLIP or DINOv2, was expected"
         )
         with loading_from(place, otherwise):
             self._processor = AutoImageProcessor.from_pretrained(place, **HERE)
             self._model = AutoModel.from_pretrained(place, **HERE).to(device).eval()
         if not hasattr(self._model, "get_image_features") and self._model.main_input_name != "pixel_values":
-            raise ValueError(f"--features {folder} holds {type(self._model).__name__}, which takes no pictures.")
+            raise ValueError(f"{folder} holds {type(self._model).__name__}, which takes no pictures.")
 
     @torch.inference_mode()
     def __call__(self, pictures: Sequence[Image.Image]) -> Tensor:

@@ -30,18 +30,21 @@ class Verdict:
     trial: Trial
     score: float
 
+    @classmethod
+    def of(cls, trial: Trial) -> Verdict:
+        """By a rule whose score is whether the picture is right."""
+        return cls(trial, float(trial.correct))
+
 
 Rule = Callable[[Sequence[Triplet], Sequence[Found], tuple[int, int]], Verdict]
 
 
 def _visor(relations: Sequence[Triplet], found: Sequence[Found], size: tuple[int, int]) -> Verdict:
-    trial = judge(relations, found)
-    return Verdict(trial, float(trial.correct))
+    return Verdict.of(judge(relations, found))
 
 
 def _geneval(relations: Sequence[Triplet], found: Sequence[Found], size: tuple[int, int]) -> Verdict:
-    trial = judge_geneval(relations, found, size)
-    return Verdict(trial, float(trial.correct))
+    return Verdict.of(judge_geneval(relations, found, size))
 
 
 def _t2i_compbench(relations: Sequence[Triplet], found: Sequence[Found], size: tuple[int, int]) -> Verdict:
@@ -75,7 +78,7 @@ def check_rule(rule: str, suite: Suite) -> None:
     for prompt in suite.prompts:
         for _, relation, _ in prompt.relations:
             if relation not in _KNOWN[rule]:
-                raise ValueError(f'--rule {rule} knows no "{relation.phrase}", which {prompt.text!r} asks for.')
+                raise ValueError(f'The rule {rule} knows no "{relation.phrase}", which {prompt.text!r} asks for.')
 
 
 @dataclass(frozen=True)
@@ -87,15 +90,27 @@ class PromptCounts:
     correct: int
     score: float
 
+    @classmethod
+    def of(cls, verdicts: Sequence[Verdict]) -> PromptCounts:
+        """By the verdicts on them."""
+        return cls(
+            len(verdicts),
+            sum(verdict.trial.present for verdict in verdicts),
+            sum(verdict.trial.correct for verdict in verdicts),
+            sum(verdict.score for verdict in verdicts),
+        )
+
 
 @dataclass(frozen=True)
 class Figures:
-    """Of some prompts.
+    """Of some prompts: shares in [0, 1], after Gokhale et al. 2022, section 3.
 
     Attributes:
         pictures: how many.
-        oa, visor_cond, visor_uncond: see ``VisorScores``.
-        visor_n: for n = 1, 2, … the share of prompts with at least n right pictures.
+        oa: object accuracy, the share of pictures with all objects present.
+        visor_cond: of the pictures with all objects present, the share that is right; nan where there is none.
+        visor_uncond: of all pictures, the share that is right.
+        visor_n: for n = 1, 2, … up to the pictures of a prompt, the share of prompts with at least n right pictures.
         score: the mean of the rule's own.
     """
 
@@ -188,13 +203,7 @@ def _read(
     """Counts of a prompt's pictures, and how each object's place and size differ between them."""
     size, found = folder.found(arm, number)
     judged = _judged(folder, number, rule, size, found)
-    counts = PromptCounts(
-        len(judged),
-        sum(verdict.trial.present for verdict in judged),
-        sum(verdict.trial.correct for verdict in judged),
-        sum(verdict.score for verdict in judged),
-    )
-    return counts, [spread_over_seeds(name, found) for name in folder.suite.prompts[number].objects]
+    return PromptCounts.of(judged), [spread_over_seeds(name, found) for name in folder.suite.prompts[number].objects]
 
 
 def _result(
@@ -240,10 +249,18 @@ def _mean(values: Iterable[float]) -> float:
 
 
 def figures(counts: Sequence[PromptCounts]) -> Figures:
-    """Of one prompt or more, with as many pictures each."""
+    """Of one prompt or more, with as many pictures each.
+
+    Raises:
+        ValueError: there are no pictures, or prompts differ in their number of pictures.
+    """
     pictures, present, correct, scores = (
         [getattr(one, name) for one in counts] for name in ("pictures", "present", "correct", "score")
     )
+    if not sum(pictures):
+        raise ValueError("Figures need one prompt or more, with one picture or more of each.")
+    if len(set(pictures)) > 1:
+        raise ValueError(f"Figures need as many pictures of every prompt, not {sorted(set(pictures))}.")
     return Figures(
         sum(pictures),
         share(present, pictures),

@@ -214,8 +214,8 @@ class EvaluationFolder:
         if missing := [place for place in places if not self.picture(*place).exists()]:
             raise ValueError(
                 f"Boxes of pictures that are there were expected; {len(missing)} of {len(places)} are not in "
-                f"{self.folder}, such as {self.place(*missing[0])}. Draw the pictures first (--only-draw), and look at "
-                f"them then; or give the folder that the boxes are of."
+                f"{self.folder}, such as {self.place(*missing[0])}. Draw the pictures first, and look at them "
+                f"then; or give the folder that the boxes are of."
             )
         for place in places:
             self._by_boxes(boxes, *place)

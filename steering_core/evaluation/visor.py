@@ -1,4 +1,4 @@
-"""The VISOR score: are the objects of a prompt in its pictures, and do they stand as it says?
+"""The rule of VISOR: are the objects of a prompt in its pictures, and do they stand as it says?
 
 After Gokhale et al. 2022, "Benchmarking Spatial Relationships in Text-to-Image Generation",
 section 3.
@@ -6,7 +6,6 @@ section 3.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -41,27 +40,6 @@ class Trial:
         return right if self.correct else wrong if self.present else missing
 
 
-@dataclass(frozen=True)
-class VisorScores:
-    """Shares in [0, 1].
-
-    Attributes:
-        images: number of pictures.
-        oa: object accuracy, the share of pictures with all objects present.
-        visor_cond: share of the pictures with all objects present in which all relations hold;
-            nan if there are no such pictures.
-        visor_uncond: share of all pictures in which all objects are present and all relations hold.
-        visor_n: for n = 1, 2, … up to the pictures per prompt, the share of prompts with at least
-            n pictures that count for ``visor_uncond``.
-    """
-
-    images: int
-    oa: float
-    visor_cond: float
-    visor_uncond: float
-    visor_n: tuple[float, ...]
-
-
 def judge(relations: Sequence[Triplet], found: Sequence[Found]) -> Trial:
     """Judge a picture by VISOR's published rule: what is found with a score of 0.1 counts, and any object that fits.
 
@@ -79,38 +57,9 @@ def judge(relations: Sequence[Triplet], found: Sequence[Found]) -> Trial:
     return Trial(present, any(_all_hold(relations, choice) for choice in apart))
 
 
-def visor_scores(trials: Sequence[Sequence[Trial]]) -> VisorScores:
-    """The scores over prompts, each with its pictures' verdicts.
-
-    Raises:
-        ValueError: there are no pictures, or prompts differ in their number of pictures.
-    """
-    per_prompt = _pictures_per_prompt(trials)
-    images = len(trials) * per_prompt
-    present = sum(trial.present for row in trials for trial in row)
-    correct_of_prompt = [sum(trial.correct for trial in row) for row in trials]
-    correct = sum(correct_of_prompt)
-    return VisorScores(
-        images=images,
-        oa=present / images,
-        visor_cond=correct / present if present else math.nan,
-        visor_uncond=correct / images,
-        visor_n=tuple(sum(count >= n for count in correct_of_prompt) / len(trials) for n in range(1, per_prompt + 1)),
-    )
-
-
 def _all_hold(relations: Sequence[Triplet], choice: Mapping[str, Found]) -> bool:
     """Whether each does, of the objects that were chosen."""
     return all(
         relation.holds(*(choice[name].box.centre for name in ends(subject, object)))
         for subject, relation, object in relations
     )
-
-
-def _pictures_per_prompt(trials: Sequence[Sequence[Trial]]) -> int:
-    counts = {len(row) for row in trials}
-    if not counts or counts == {0}:
-        raise ValueError("VISOR needs at least one prompt and one picture per prompt.")
-    if len(counts) > 1:
-        raise ValueError(f"VISOR needs the same number of pictures for every prompt, got {sorted(counts)}.")
-    return counts.pop()

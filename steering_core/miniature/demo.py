@@ -10,8 +10,8 @@ from PIL import Image
 from tqdm import tqdm
 
 from ..backends.diffusers import load_pipeline
+from ..evaluation.results import Figures, PromptCounts, figures
 from ..evaluation.suites import ScenePrompt
-from ..evaluation.visor import Trial, VisorScores, visor_scores
 from ..relations import Relation
 from ..viz import VERDICT_COLOURS, SheetRow, contact_sheet
 from .detector import GlyphDetector
@@ -29,7 +29,7 @@ _LEGEND = "green: as the prompt says; red: in the wrong place; brown: an object 
 
 def draw_demo(
     arms: Mapping[str, MakeSteering], count: int, folders: Mapping[str, Path]
-) -> tuple[Image.Image, dict[tuple[str, str], VisorScores]]:
+) -> tuple[Image.Image, dict[tuple[str, str], Figures]]:
     """Draw and score.
 
     Args:
@@ -38,22 +38,22 @@ def draw_demo(
         folders: of the miniatures, whose pictures stand side by side, by their names.
 
     Returns:
-        The contact sheet, and the scores by the names of miniature and way.
+        The contact sheet, and the figures by the names of miniature and way.
     """
     pipelines, detector = {name: load_pipeline(folder, "cpu") for name, folder in folders.items()}, GlyphDetector()
     others = [prompt for prompt in unseen_pair_prompts(count, seed=0) if prompt != _FIRST]
     ways = {"unsteered": dict.fromkeys(folders, unsteered), "steered": arms}
-    trials: dict[tuple[str, str], list[list[Trial]]] = {(model, name): [] for model in folders for name in ways}
+    counts: dict[tuple[str, str], list[PromptCounts]] = {(model, name): [] for model in folders for name in ways}
     rows = []
     for prompt in tqdm([_FIRST, *others][:count], desc="drawing", unit="prompt"):
         for name, way in ways.items():
             drawn = [draw(pipeline, detector, prompt, way[model]) for model, pipeline in pipelines.items()]
             for model, one in zip(pipelines, drawn):
-                trials[model, name].append(one.trials)
+                counts[model, name].append(one.counts)
             frames = [VERDICT_COLOURS[trial.verdict] for one in drawn for trial in one.trials]
             rows.append(SheetRow(f"{prompt.text}: {name}", torch.cat([one.pictures for one in drawn]), frames))
     legend = f"{', '.join(folders)}, {len(SEEDS)} pictures each; {_LEGEND}"
-    return contact_sheet(rows, legend), {names: visor_scores(of_prompts) for names, of_prompts in trials.items()}
+    return contact_sheet(rows, legend), {names: figures(of_prompts) for names, of_prompts in counts.items()}
 
 
 def sheet_size(count: int, models: int) -> tuple[int, int]:

@@ -28,7 +28,6 @@ def read_config(file: Path) -> dict[str, Any]:
     """
     if not file.exists():
         raise FileNotFoundError(
-            f"{file} was expected in the miniature's folder. Reinstall the pack, or train the miniature with: "
-            f"steer miniature train --out FOLDER"
+            f"{file} was expected in the miniature's folder. Reinstall the pack, or train the miniature anew."
         )
     return read_json(file)

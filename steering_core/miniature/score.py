@@ -9,6 +9,7 @@ from diffusers import DiffusionPipeline, FluxPipeline
 from torch import Tensor
 
 from ..backends.diffusers import generate, ground_prompt
+from ..evaluation.results import PromptCounts, Verdict
 from ..evaluation.suites import ScenePrompt
 from ..evaluation.visor import Trial, judge
 from ..steering import Steering
@@ -57,6 +58,11 @@ class Judged:
 
     pictures: Tensor
     trials: list[Trial]
+
+    @property
+    def counts(self) -> PromptCounts:
+        """What figures are made of."""
+        return PromptCounts.of([Verdict.of(trial) for trial in self.trials])
 
 
 def draw(

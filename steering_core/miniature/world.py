@@ -195,8 +195,8 @@ def glyphs() -> dict[str, Image.Image]:
     """
     if not ATLAS.exists():
         raise FileNotFoundError(
-            f"The glyphs of the miniature's world were expected at {ATLAS}. Reinstall the pack, or make "
-            f"them from Noto Color Emoji with: steer miniature glyphs --font NotoColorEmoji.ttf --out {ATLAS}"
+            f"The glyphs of the miniature's world were expected at {ATLAS}. Reinstall the pack, or draw "
+            f"them anew from Noto Color Emoji."
         )
     with Image.open(ATLAS) as atlas:
         cells = atlas.convert("RGBA")

@@ -154,7 +154,7 @@ def test_a_released_checkpoint_may_say_nothing_of_its_training(tmp_path):
     checkpoint = published()
     del checkpoint["training_config"], checkpoint["input_channels"]
     torch.save(checkpoint, tmp_path / "a.pth")
-    with pytest.raises(ValueError, match=r"does not say what it was made for.*--network"):
+    with pytest.raises(ValueError, match=r"does not say what it was made for.*as its network"):
         load_classifier(tmp_path / "a.pth")
     classifier = load_classifier(tmp_path / "a.pth", "sd14")
     assert classifier.trained_steps == tuple(range(50))
@@ -212,7 +212,7 @@ def test_a_published_checkpoint_loads_and_converts(tmp_path):
 
 def test_the_network_of_a_published_checkpoint_can_be_named(tmp_path):
     torch.save(published(training_config={"exp_name": "mine", "timesteps": [5]}), tmp_path / "a.pth")
-    with pytest.raises(ValueError, match=r"'mine'; .*sd14, sd2.*--network"):
+    with pytest.raises(ValueError, match=r"'mine'; .*sd14, sd2.*as its network"):
         load_classifier(tmp_path / "a.pth")
     assert load_classifier(tmp_path / "a.pth", "sd2").layout.network == PUBLISHED_NETWORKS["sd2"]
 

@@ -4,12 +4,14 @@ import json
 from types import SimpleNamespace
 
 import pytest
+import torch
 from PIL import Image
+from test_classifier import published
 
-from steering_core.cli import verify
+from steering_core.backends.diffusers import verification
 from steering_core.cli.main import main
 from steering_core.described import parse_json
-from steering_core.evaluation.visor import Trial, visor_scores
+from steering_core.evaluation.results import PromptCounts, figures
 from steering_core.miniature import demo as miniature_demo
 from steering_core.miniature import score
 from steering_core.miniature.folder import SHIPPED
@@ -113,6 +115,32 @@ def test_errors_are_one_line_and_status_2(capsys, monkeypatch, tmp_path, argumen
 
 
 @pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        (
+            ["generate", "a dog", "--out", "x.png", "--model", "x.safetensors"],
+            "--model or --components: x.safetensors is",
+        ),
+        (["generate", "a dog", "--out", "x.png", "--components", "c"], "--model or --components: "),
+        (["generate", "a dog", "--out", "x.png", "--model", "no/such/model"], "--model: 'no/such/model' is neither"),
+        (["record", "--out", "out", "--model", "x.safetensors"], "--model: x.safetensors is a single file"),
+        (["verify", "--out", "x.png", "--detector", "no/such/model"], "--detector: 'no/such/model' is neither"),
+        (["classifier", "show", "mine.pth"], "--network: mine.pth says it was made for 'mine'"),
+        (
+            ["generate", "a dog", "--out", "x.png", "--loss", "learned", "--classifier", "mine.pth"],
+            "--classifier: steer classifier convert --network: mine.pth says it was made for 'mine'",
+        ),
+    ],
+)
+def test_what_the_library_refuses_is_told_with_its_option(capsys, monkeypatch, tmp_path, arguments, named):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "x.safetensors").write_bytes(b"weights")
+    torch.save(published(training_config={"exp_name": "mine", "timesteps": [5]}), tmp_path / "mine.pth")
+    assert main(arguments) == 2
+    assert f"steer: error: {named}" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
     "arguments",
     [
         [],
@@ -212,7 +240,7 @@ def test_verify_saves_its_pictures_before_it_prints(tmp_path, monkeypatch):
     def report(*_):
         raise ValueError("cannot be printed")
 
-    monkeypatch.setattr(verify, "_report", report)
+    monkeypatch.setattr(verification, "report", report)
     out = tmp_path / "verify.png"
     assert main(["verify", "--prompts", "1", "--steps", "1", "--strength", "0", "--out", str(out)]) == 2
     assert out.exists()
@@ -237,12 +265,12 @@ def test_demo_draws_and_scores_the_miniatures_side_by_side(tmp_path, capsys, mod
 
 
 def test_a_share_of_no_pictures_is_null_and_told_in_words(tmp_path, capsys, monkeypatch):
-    unseen = [[Trial(present=False, correct=False)] * 4]
-    monkeypatch.setattr(score, "draw", lambda *_: SimpleNamespace(trials=unseen[0]))
+    unseen = PromptCounts(pictures=4, present=0, correct=0, score=0.0)
+    monkeypatch.setattr(score, "draw", lambda *_: SimpleNamespace(counts=unseen))
     assert main(["miniature", "score", "--prompts", "1", "--scenes", "1"]) == 0
     told = parse_json(capsys.readouterr().out.splitlines()[1], "the scores")  # which takes no NaN
     assert told["unsteered"]["visor_cond"] is None and told["unsteered"]["oa"] == 0
-    shown = Image.new("RGB", (8, 8)), {("miniature", "unsteered"): visor_scores(unseen)}
+    shown = Image.new("RGB", (8, 8)), {("miniature", "unsteered"): figures([unseen])}
     monkeypatch.setattr(miniature_demo, "draw_demo", lambda *_: shown)
     assert main(["demo", "--out", str(tmp_path / "demo.png")]) == 0
     assert capsys.readouterr().out.splitlines()[1].split() == ["miniature", "unsteered", "4", "0.0%", "none", "0.0%"]

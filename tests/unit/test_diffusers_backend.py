@@ -419,7 +419,11 @@ def test_what_is_no_pipeline_of_ours_is_refused(tmp_path, kind):
     if kind == "other pipeline":
         source.mkdir()
         (source / "model_index.json").write_text('{"_class_name": "StableDiffusionPAGPipeline"}')
-    expected = {"nothing": "hf download", "file": "--components", "other pipeline": "StableDiffusionPAGPipeline"}[kind]
+    expected = {
+        "nothing": "hf download",
+        "file": "its components were expected",
+        "other pipeline": "StableDiffusionPAGPipeline",
+    }[kind]
     with pytest.raises(ValueError, match=expected):
         load_pipeline(source, "cpu")
 

@@ -601,7 +601,7 @@ def test_a_single_file_is_loaded_with_the_components_of_a_folder(made, tmp_path)
 @pytest.mark.parametrize(
     ("change", "expected"),
     [
-        ("no components", "--components"),
+        ("no components", "its components were expected as well"),
         ("pickle", "safetensors file was expected"),
         ("damaged", "damaged"),
         ("quantised", "quantised for ComfyUI"),

@@ -221,7 +221,7 @@ def test_two_processes_make_the_same_pictures_as_one(evaluated, tmp_path):
         (["--model", "somewhere"], "--detector DIR"),
         (["--suite", "visor", "--count", "4"], "does not know"),
         (["--suite", "own", "--file", "mine.txt", "--suite-seed", "1"], "--suite-seed"),
-        (["--suite", "own", "--file", "mine.txt", "--rule", "geneval"], "next to"),
+        (["--suite", "own", "--file", "mine.txt", "--rule", "geneval"], '--rule: The rule geneval knows no "next to"'),
         (["--size", "256", "256"], "--size: pictures of 256×256 pixels cannot be looked at"),
         (["--features", "autoencoder", "--count", "1", "--seed", "0"], "--features: two pictures of each way or more"),
         (["--only-draw", "--detector", "nowhere"], "--detector is for looking at the pictures, and --only-draw"),
@@ -248,7 +248,7 @@ def test_two_processes_make_the_same_pictures_as_one(evaluated, tmp_path):
             ["--loss", "none,presence+learned", "--margin", "0.1"],
             "--margin belongs to --loss centroid, not to none pres",
         ),
-        (["--features", "nowhere"], "nowhere"),
+        (["--features", "nowhere"], "--features: 'nowhere'"),
     ],
 )
 def test_what_does_not_fit_is_told_before_anything_is_drawn(tmp_path, capsys, monkeypatch, options, told):
@@ -403,7 +403,7 @@ def test_features_of_vision_models(tmp_path, kind):
 def test_a_folder_without_a_vision_model_is_told(tmp_path):
     with pytest.raises(ValueError, match="nowhere"):
         TransformersEncoder(str(tmp_path / "nowhere"), "cpu")
-    with pytest.raises(ValueError, match="--features"):
+    with pytest.raises(ValueError, match="CLIP or DINOv2, was expected"):
         TransformersEncoder(str(MINIATURE_DIR / "text_encoder"), "cpu")
 
 

@@ -111,7 +111,7 @@ def test_a_stopped_run_ends_as_the_unbroken_one_does(trained, tmp_path, monkeypa
 
 
 def test_a_run_goes_on_longer_and_in_larger_batches_but_not_as_another(trained, tmp_path):
-    with pytest.raises(ValueError, match="another --work folder"):
+    with pytest.raises(ValueError, match="another work folder"):
         settings = FluxTrainingSettings(seed=1, pictures=8, denoiser_steps=3, denoiser_batch=2, few_objects_steps=1)
         train_flux_miniature(settings, trained[1], tmp_path / "out", "cpu", MINIATURE_DIR)
     settings = FluxTrainingSettings(pictures=8, denoiser_steps=4, denoiser_batch=3, few_objects_steps=1)

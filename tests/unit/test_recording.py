@@ -209,7 +209,7 @@ def test_a_dataset_whose_pictures_were_all_left_out_is_refused(tmp_path):
     manifest = read_manifest(record_toy(tmp_path, HalfSeenModel(), WhitePictures(4), settings))
     with pytest.raises(ValueError, match=r"holds no picture to learn from\. 4 of the pictures were left out") as told:
         read_records(tmp_path, manifest)
-    assert str(tmp_path) in str(told.value) and "--least-psnr" in str(told.value)
+    assert str(tmp_path) in str(told.value) and "a lower least_psnr" in str(told.value)
     shard_file(tmp_path, 1).write_bytes(b"nothing")
     with pytest.raises(ValueError, match=r"holds no picture to learn from\. 4 .* Damaged is .*000001\.tar"):
         read_records(tmp_path, manifest)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from functools import partial
 
 import pytest
 
@@ -115,8 +116,22 @@ def test_what_is_not_genevals_is_refused_with_its_line(tmp_path, line):
 def test_a_file_of_geneval_without_positions_is_refused(tmp_path):
     file = tmp_path / "file.jsonl"
     file.write_text(geneval_line(tag="two_object"))
-    with pytest.raises(ValueError, match="no prompt"):
+    with pytest.raises(ValueError, match=r"file\.jsonl: a line with a prompt with the tag position was expected"):
         geneval_suite(file)
+
+
+def test_a_prompt_that_stands_in_several_lines_is_refused_with_them(tmp_path):
+    again = "a girl near a frog"
+    lines_of = {
+        geneval_suite: [geneval_line(), "", geneval_line(tag="two_object"), geneval_line()],
+        t2i_compbench_suite: [again, "a dog near a cat", "", f" {again} "],
+        partial(own_suite, seeds=(0,)): [again, "a dog near a cat", "a dog near a cat", again],
+    }
+    for make, lines in lines_of.items():
+        file = tmp_path / "file.txt"
+        file.write_text("\n".join(lines))
+        with pytest.raises(ValueError, match=r"file\.txt: prompts that all differ .* stands in lines 1, 4\. Leave all"):
+            make(file)
 
 
 def test_t2i_compbench_gives_all_its_relations(tmp_path):

@@ -69,7 +69,7 @@ def test_a_stopped_run_ends_as_the_unbroken_one_does(trained, tmp_path, monkeypa
 
 def test_checkpoints_of_another_run_are_refused(trained, tmp_path):
     settings = TrainingSettings(autoencoder_steps=5, pictures=8)
-    with pytest.raises(ValueError, match=r"autoencoder_steps: 2 there, 5 here.*another --work folder"):
+    with pytest.raises(ValueError, match=r"autoencoder_steps: 2 there, 5 here.*another work folder"):
         train_miniature(settings, trained[1], tmp_path / "out", "cpu")
 
 

@@ -127,7 +127,10 @@ def test_what_is_missing_or_does_not_fit_is_named(tmp_path, capsys):
             ["train", "--data", str(tmp_path / "a"), "--validation", str(tmp_path / "b"), "--out", "x"],
             "other maps of it",
         ),
-        (["train", "--data", str(tmp_path), "--validation", str(tmp_path), "--out", "x"], "is no dataset"),
+        (
+            ["train", "--data", str(tmp_path), "--validation", str(tmp_path), "--out", "x"],
+            f"--data: {tmp_path} is no dataset",
+        ),
         (["record", "--out", str(tmp_path / "c"), "--source", "coco"], "--annotations FILE"),
         (["record", "--out", str(tmp_path / "c"), "--recorded", "30"], "0 to 24"),
         (

@@ -1,4 +1,4 @@
-"""The VISOR score against hand-counted examples."""
+"""VISOR's rule and its figures against hand-counted examples."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ import math
 import pytest
 
 from steering_core.detection.boxes import Box, Found
+from steering_core.evaluation.results import Figures, PromptCounts, Verdict, figures
 from steering_core.evaluation.statistics import wilson_interval
-from steering_core.evaluation.visor import Trial, judge, visor_scores
+from steering_core.evaluation.visor import Trial, judge
 from steering_core.relations import Place, Relation
 
 RIGHT, WRONG, ABSENT = Trial(True, True), Trial(True, False), Trial(False, False)
@@ -138,8 +139,13 @@ def test_of_each_name_the_same_object_has_to_fit_all_relations() -> None:
     assert judge(relations, [cat, cow, left_but_above, at("dog", 90, 10)]) == RIGHT
 
 
-def test_scores_of_hand_counted_trials() -> None:
-    scores = visor_scores(
+def figures_of(trials: list[list[Trial]]) -> Figures:
+    """Of prompts, each with its pictures' verdicts."""
+    return figures([PromptCounts.of([Verdict.of(trial) for trial in of_prompt]) for of_prompt in trials])
+
+
+def test_figures_of_hand_counted_trials() -> None:
+    told = figures_of(
         [
             [RIGHT, RIGHT, WRONG, ABSENT],
             [RIGHT, ABSENT, ABSENT, ABSENT],
@@ -148,30 +154,30 @@ def test_scores_of_hand_counted_trials() -> None:
             [ABSENT, ABSENT, ABSENT, ABSENT],
         ]
     )
-    assert scores.images == 20
-    assert scores.oa == 10 / 20
-    assert scores.visor_uncond == 7 / 20
-    assert scores.visor_cond == 7 / 10
-    assert scores.visor_n == (3 / 5, 2 / 5, 1 / 5, 1 / 5)
+    assert told.pictures == 20
+    assert told.oa.value == 10 / 20
+    assert told.visor_uncond.value == told.score.value == 7 / 20
+    assert told.visor_cond.value == 7 / 10
+    assert [one.value for one in told.visor_n] == [3 / 5, 2 / 5, 1 / 5, 1 / 5]
 
 
-def test_conditional_score_is_undefined_without_objects() -> None:
-    scores = visor_scores([[ABSENT, ABSENT]])
-    assert math.isnan(scores.visor_cond)
-    assert (scores.oa, scores.visor_uncond, scores.visor_n) == (0, 0, (0, 0))
+def test_conditional_share_is_undefined_without_objects() -> None:
+    told = figures_of([[ABSENT, ABSENT]])
+    assert math.isnan(told.visor_cond.value)
+    assert [one.value for one in (told.oa, told.visor_uncond, *told.visor_n)] == [0, 0, 0, 0]
 
 
 @pytest.mark.parametrize(
     ("trials", "message"),
     [
-        ([], "at least one prompt"),
-        ([[], []], "at least one prompt"),
-        ([[RIGHT, RIGHT], [RIGHT]], r"same number of pictures .*\[1, 2\]"),
+        ([], "one prompt or more"),
+        ([[], []], "one picture or more"),
+        ([[RIGHT, RIGHT], [RIGHT]], r"as many pictures .*\[1, 2\]"),
     ],
 )
 def test_malformed_trials_are_refused(trials: list[list[Trial]], message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        visor_scores(trials)
+        figures_of(trials)
 
 
 @pytest.mark.parametrize(

@@ -139,8 +139,8 @@ def _check_single_file(file: Path, components: str | Path | None) -> None:
     """
     if components is None:
         raise ValueError(
-            f"{file} is a single file; give the folder of a diffusers pipeline of its kind as well, which has the "
-            f"configurations and tokenizers that a file lacks (--components)."
+            f"{file} is a single file; its components were expected as well: the folder of a diffusers pipeline of its "
+            f"kind, which has the configurations and tokenizers that a file lacks."
         )
     if file.suffix.lower() != ".safetensors":
         raise ValueError(f"{file}: a .safetensors file was expected. Other checkpoints are pickles and are not opened.")

@@ -3,11 +3,10 @@
 from .benchmarks import geneval_suite, t2i_compbench_suite, visor_suite
 from .generated import CHAINS, several_suite
 from .own import own_suite
-from .suite import PromptsError, ScenePrompt, Suite, Triplet
+from .suite import ScenePrompt, Suite, Triplet
 
 __all__ = [
     "CHAINS",
-    "PromptsError",
     "ScenePrompt",
     "Suite",
     "Triplet",

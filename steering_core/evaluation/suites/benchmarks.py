@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from ...described import described, parse_json
 from ...detection.names import COCO_NAMES
 from ...relations import CARDINAL_RELATIONS, Relation, with_article
 from ...wording import brief, unencodable
+from .prompt_files import suite_of_file
 from .suite import ScenePrompt, Suite, evenly, stated
 
 #: Four pictures of a prompt, ten for T2I-CompBench, from seed 42 on.
@@ -75,18 +75,24 @@ def geneval_suite(file: Path) -> Suite:
     """The prompts with the tag ``position`` of GenEval's ``evaluation_metadata.jsonl`` (Ghosh et al. 2023).
 
     Raises:
-        ValueError: a line is none of that file's, or there is no such prompt; names the line.
-        OSError: it cannot be read.
+        ValueError, OSError: as ``suite_of_file``; a line is none of that file's.
     """
-    prompts = []
-    for source, line in _lines(file):
-        entry = described(_GenEvalLine, parse_json(line, source), source, strict=False)
-        if entry.tag == "position":
-            prompts.append(_geneval_prompt(entry, source))
-    return Suite("geneval_position", tuple(prompts), _FOUR_SEEDS)
+    wanted = "a line with a prompt with the tag position"
+    return suite_of_file(file, _geneval_prompt, "geneval_position", _FOUR_SEEDS, wanted)
 
 
-def _geneval_prompt(entry: _GenEvalLine, source: str) -> ScenePrompt:
+def _geneval_prompt(line: str, source: str) -> ScenePrompt | None:
+    """What a line asks for; nothing where it has another tag.
+
+    Args:
+        source: the line's place, for errors.
+
+    Raises:
+        ValueError: it is none of GenEval's.
+    """
+    entry = described(_GenEvalLine, parse_json(line, source), source, strict=False)
+    if entry.tag != "position":
+        return None
     # "class" can be no field's name in Python.
     named = [{**part, "name": part.get("class")} if isinstance(part, dict) else part for part in entry.include]
     wanted = [described(_GenEvalObject, part, f"{source}: include", strict=False) for part in named]
@@ -107,35 +113,15 @@ def t2i_compbench_suite(file: Path) -> Suite:
     """The prompts of T2I-CompBench's ``spatial_val.txt`` (Huang et al. 2023): one a line.
 
     Raises:
-        ValueError: a line is no such prompt; names it.
-        OSError: the file cannot be read.
+        ValueError, OSError: as ``suite_of_file``; a line is no such prompt.
     """
-    prompts = []
-    for source, line in _lines(file):
-        found = _T2I_PROMPT.fullmatch(line)
-        if found is None:
-            raise ValueError(
-                f"{source}: two objects with {', '.join(_T2I_RELATIONS)} between them were expected, not {brief(line)}."
-            )
-        prompts.append(stated([(found["subject"], _T2I_RELATIONS[found["relation"]], found["object"])], line, source))
-    return Suite("t2i_compbench_spatial", tuple(prompts), _TEN_SEEDS)
+    return suite_of_file(file, _t2i_prompt, "t2i_compbench_spatial", _TEN_SEEDS)
 
 
-def _lines(file: Path) -> Iterator[tuple[str, str]]:
-    """Each line that is not empty, after what to begin an error about it with."""
-    for number, line in enumerate(read_lines(file), 1):
-        if line:
-            yield f"{file}: line {number}", line
-
-
-def read_lines(file: Path) -> list[str]:
-    """The lines of a text in UTF-8, without the space around them.
-
-    Raises:
-        ValueError: it is no such text.
-        OSError: it cannot be read.
-    """
-    try:
-        return [line.strip() for line in file.read_bytes().decode("utf-8-sig").splitlines()]
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{file} is no text in UTF-8: {error.reason} at byte {error.start}.") from error
+def _t2i_prompt(line: str, source: str) -> ScenePrompt:
+    found = _T2I_PROMPT.fullmatch(line)
+    if found is None:
+        raise ValueError(
+            f"{source}: two objects with {', '.join(_T2I_RELATIONS)} between them were expected, not {brief(line)}."
+        )
+    return stated([(found["subject"], _T2I_RELATIONS[found["relation"]], found["object"])], line, source)

@@ -9,7 +9,7 @@ from ...described import described, parse_json
 from ...parser import parse
 from ...relations import Place, Relation
 from ...wording import brief, unencodable
-from .benchmarks import read_lines
+from .prompt_files import suite_of_file
 from .suite import ScenePrompt, Suite, stated
 
 #: What the name of a file of JSON lines ends in.
@@ -31,12 +31,11 @@ def own_suite(file: Path, seeds: tuple[int, ...]) -> Suite:
     of subject, relation and object, such as ``["dog", "left_of", "cat"]``, or ``["dog", "at_left", null]``.
 
     Raises:
-        ValueError: a line cannot be read, states no relation, or is one of JSON in a file of another name; names it.
-        OSError: the file cannot be read.
+        ValueError, OSError: as ``suite_of_file``; a line states no relation, or is one of JSON in a file of another
+            name.
     """
-    read = _from_json if has_json_lines(file) else _from_text
-    prompts = [read(line, f"{file}: line {number}") for number, line in enumerate(read_lines(file), 1) if line]
-    return Suite(file.stem, tuple(prompts), seeds)
+    read = _from_json if file.suffix.lower() in _OF_JSON else _from_text
+    return suite_of_file(file, read, file.stem, seeds)
 
 
 def _from_text(line: str, source: str) -> ScenePrompt:
@@ -46,11 +45,6 @@ def _from_text(line: str, source: str) -> ScenePrompt:
             f"in {' or '.join(_OF_JSON)}."
         )
     return _parsed(line, source)
-
-
-def has_json_lines(file: Path) -> bool:
-    """Whether a file of prompts of one's own is one of JSON lines, by its name."""
-    return file.suffix.lower() in _OF_JSON
 
 
 def _is_entry(line: str) -> bool:

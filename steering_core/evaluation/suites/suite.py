@@ -99,18 +99,6 @@ def _placed(text: str, names: Iterable[str]) -> dict[str, Span]:
     return spans
 
 
-class PromptsError(ValueError):
-    """Prompts that make no suite.
-
-    Attributes:
-        repeated: a text that stands there more than once; none where there is no prompt at all.
-    """
-
-    def __init__(self, message: str, repeated: str | None) -> None:
-        super().__init__(message)
-        self.repeated = repeated
-
-
 def stated(relations: Sequence[Triplet], wording: str, source: str) -> ScenePrompt:
     """What a line of a file asks for.
 
@@ -142,7 +130,7 @@ class Suite:
         seeds: the same for every prompt.
 
     Raises:
-        PromptsError: there is no prompt, or a text stands there twice.
+        ValueError: there is no prompt, or a text stands there twice.
     """
 
     name: str
@@ -152,11 +140,10 @@ class Suite:
     def __post_init__(self) -> None:
         counts = Counter(prompt.text for prompt in self.prompts)
         if not counts:
-            raise PromptsError(f"{self.name}: there is no prompt.", None)
+            raise ValueError(f"{self.name}: there is no prompt.")
         ((text, count),) = counts.most_common(1)
         if count > 1:
-            told = f"{self.name}: prompts that all differ were expected, found {text!r} {count} times."
-            raise PromptsError(told, text)
+            raise ValueError(f"{self.name}: prompts that all differ were expected, found {text!r} {count} times.")
 
 
 def chained(names: Sequence[str], chains: Iterable[int], relations: Iterable[Relation]) -> tuple[Triplet, ...]:

@@ -110,7 +110,7 @@ def read_manifest(folder: Path) -> Manifest:
     """
     file = folder / MANIFEST
     if not file.is_file():
-        raise ValueError(f"{folder} is no dataset: {MANIFEST} was expected in it, as written by: steer record")
+        raise ValueError(f"{folder} is no dataset: {MANIFEST} was expected in it, as a recording writes it.")
     content = read_json(file)
     told = content.pop("format", None) if isinstance(content, dict) else None
     if told == _FORMAT_WITHOUT_DIGESTS:

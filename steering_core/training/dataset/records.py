@@ -106,8 +106,8 @@ def read_records(folder: Path, manifest: Manifest) -> Records:
     if missing := manifest.shards - len(present):
         first = next(name for name in map(shard_name, itertools.count()) if name not in present)
         raise ValueError(
-            f"{folder} is not complete: {missing} of {manifest.shards} shards are missing, {first} the first. Go on "
-            f"with the same steer record command."
+            f"{folder} is not complete: {missing} of {manifest.shards} shards are missing, {first} the first. Record "
+            f"the dataset again with the same settings: that goes on where it was stopped."
         )
     rows, damaged = [], []
     for number in range(manifest.shards):
@@ -120,7 +120,7 @@ def read_records(folder: Path, manifest: Manifest) -> Records:
         told = [manifest.left_out_told, *(f"Damaged is {shard}." for shard in damaged[:1])]
         raise ValueError(
             f"{folder} holds no picture to learn from. {' '.join(told)} Record the dataset again, into another folder, "
-            f"with a lower --least-psnr, or other pictures."
+            f"with other pictures, a lower least_psnr, or the method noise, which leaves out none."
         )
     if not rows:
         raise ValueError(
