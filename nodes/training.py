@@ -17,6 +17,7 @@ from ..steering_core.backends.comfyui.recording import RecordableComfyModel
 from ..steering_core.classifier import ClassifierSettings, save_classifier
 from ..steering_core.layers import layers_on_the_way
 from ..steering_core.places import check_name, named_place, path_within
+from ..steering_core.training.checkpoint import METRICS, Progress
 from ..steering_core.training.dataset import check_alike, read_manifest, read_records, write_dataset
 from ..steering_core.training.recording import INVERSION, NOISE, RecordingSettings
 from ..steering_core.training.settings import TrainingSettings
@@ -256,7 +257,7 @@ class TrainRelationClassifier(io.ComfyNode):
         """Train, and show the curves on the way."""
         _check_packages()
         from ..steering_core.training.report import as_image, confusion_plot, curves_plot, make_report
-        from ..steering_core.training.train import METRICS, Progress, train_classifier
+        from ..steering_core.training.train import train_classifier
 
         file = named_place(Path(folder_paths.get_folder_paths(FOLDER)[0]), name, ".safetensors")
         # Any node may hand over a path.
