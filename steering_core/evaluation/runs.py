@@ -27,6 +27,7 @@ from typing import Any
 from PIL import Image
 from torch import Tensor
 
+from ..claims import Claim
 from ..described import described, read_json
 from ..detection.boxes import Box, Found
 from ..detection.boxes_file import BoxesFile
@@ -34,7 +35,6 @@ from ..detection.detectors import ObjectDetector
 from ..files import save_picture, save_text
 from ..pictures import opened_picture
 from ..viz import check_finite, to_image
-from .claims import Claim
 from .encoders import Encoder
 from .suites import ScenePrompt, Suite
 

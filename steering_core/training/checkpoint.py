@@ -15,8 +15,9 @@ import torch
 from torch import Tensor
 from torch.nn import Module
 
+from ..claims import differences
 from ..classifier import ClassifierSettings
-from ..described import described, differences, parse_json
+from ..described import described, parse_json
 from ..files import written_whole
 from ..pickled import read_pickled
 from ..wording import sentence
