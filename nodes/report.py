@@ -10,7 +10,8 @@ from PIL import Image
 from torch import Tensor
 
 from ..steering_core.curves import note_picture, run_curves
-from ..steering_core.detection.look import Look, read_boxes
+from ..steering_core.detection.bounding_boxes import read_boxes
+from ..steering_core.detection.look import Look
 from ..steering_core.trace import RunLog, SteeringRun
 from ..steering_core.viz import from_image, map_sheet
 from .types import CATEGORY, Trace, boxes_input

@@ -8,8 +8,9 @@ import torch
 from comfy_api.latest import io, ui
 from torch import Tensor
 
+from ..steering_core.detection.bounding_boxes import as_bounding_boxes, read_boxes
 from ..steering_core.detection.boxes import Found
-from ..steering_core.detection.look import PlacedRelation, label_of, placed_relations, read_boxes
+from ..steering_core.detection.look import PlacedRelation, label_of, placed_relations
 from ..steering_core.evaluation.ranking import ScoredPictures, score_pictures
 from ..steering_core.miniature.look import look_at
 from ..steering_core.tokens import GroundedScene
@@ -46,21 +47,7 @@ class DetectMiniatureObjects(io.ComfyNode):
         """Look at each picture."""
         height, width = images.shape[1:3]
         found = look_at(images[..., :3].movedim(-1, 1)).found
-        boxes = [
-            [
-                {
-                    "x": one.box.left * width,
-                    "y": one.box.top * height,
-                    "width": one.box.width * width,
-                    "height": one.box.height * height,
-                    "label": one.label,
-                    "score": one.score,
-                }
-                for one in picture
-            ]
-            for picture in found
-        ]
-        return io.NodeOutput(boxes)
+        return io.NodeOutput(as_bounding_boxes(found, width, height))
 
 
 class SpatialScore(io.ComfyNode):

@@ -4,7 +4,8 @@ import re
 
 import pytest
 
-from steering_core.areas import area_of, areas, as_bounding_boxes, as_elements, place_at, placed_by_boxes, read_elements
+from steering_core.areas import area_of, areas, as_elements, place_at, placed_by_boxes, read_elements
+from steering_core.detection.boxes import Box
 from steering_core.parser import parse
 from steering_core.relations import Place
 
@@ -40,10 +41,7 @@ def test_boxes_give_their_objects_places_and_leave_the_rest():
 def test_places_go_out_as_boxes_and_come_in_again_as_they_were():
     scene = parse("a dog on the left, a cat in the upper right corner, a bird above a tree in the center")
     boxes = areas(scene)
-    assert as_bounding_boxes(boxes, 200, 100)[0][:2] == [
-        {"x": 0, "y": 0, "width": 100, "height": 100, "label": "dog", "score": 1.0},
-        {"x": 100, "y": 0, "width": 100, "height": 50, "label": "cat", "score": 1.0},
-    ]
+    assert boxes[:2] == [("dog", Box(0.0, 0.0, 0.5, 1.0)), ("cat", Box(0.5, 0.0, 0.5, 0.5))]
     again = placed_by_boxes(scene, read_elements(as_elements(boxes)))
     assert set(again.relations) == set(scene.relations)
 
