@@ -9,23 +9,22 @@ from pathlib import Path
 import comfy.model_management
 import comfy.utils
 import folder_paths
-import numpy as np
 import torch
 from comfy_api.latest import io
 
 from ..steering_core.backends.comfyui.recording import RecordableComfyModel
 from ..steering_core.classifier import ClassifierSettings, save_classifier
 from ..steering_core.layers import layers_on_the_way
+from ..steering_core.pictures import to_image
 from ..steering_core.places import check_name, named_place, path_within
 from ..steering_core.training.checkpoint import METRICS, Progress
 from ..steering_core.training.dataset import check_alike, read_manifest, read_records, write_dataset
 from ..steering_core.training.recording import INVERSION, NOISE, RecordingSettings
 from ..steering_core.training.settings import TrainingSettings
 from ..steering_core.training.sources import LabelledPictures, MiniatureScenes, Source, coco_pictures
-from ..steering_core.viz import to_image
 from .learned import FOLDER
 from .live import show_text
-from .types import CATEGORY, Classifier, Dataset, complaint
+from .types import CATEGORY, Classifier, Dataset, complaint, image_of
 
 _OUTPUT_FOLDER = "relation_maps"
 _SCENES, _LABELLED, _BOXES = "miniature_scenes", "labelled_images", "coco_folder"
@@ -281,10 +280,9 @@ class TrainRelationClassifier(io.ComfyNode):
             report = make_report(classifier, held_out, recorded, training=data)
         file.parent.mkdir(parents=True, exist_ok=True)
         save_classifier(classifier, file)
-        plots = [as_image(plot) for plot in (curves_plot(work / METRICS), confusion_plot(report))]
-        images = [torch.from_numpy(np.asarray(plot).copy()).float()[None] / 255 for plot in plots]
+        plots = [image_of([as_image(plot)]) for plot in (curves_plot(work / METRICS), confusion_plot(report))]
         damaged = [f"left out, damaged: {shard}" for shard in (*data.damaged, *held_out.damaged)]
-        return io.NodeOutput(classifier, *images, "\n".join([str(file), *damaged, str(report)]))
+        return io.NodeOutput(classifier, *plots, "\n".join([str(file), *damaged, str(report)]))
 
 
 def _check_packages() -> None:

@@ -11,8 +11,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..files import save_picture
 from ..miniature.folder import SHIPPED
+from ..pictures import check_finite, save_picture, to_image
 from ..relations import CARDINAL_RELATIONS
 from ..trace import settled
 from .models import (
@@ -135,7 +135,6 @@ def _drawn(
     from ..backends.diffusers import generate, ground_prompt
     from ..evaluation.visor import judge
     from ..steering import Steering
-    from ..viz import check_finite, to_image
 
     scale, size = scale_of(options, pipeline), size_of(options)
     for number, prompt in enumerate(prompts):

@@ -32,9 +32,8 @@ from ..described import described, read_json
 from ..detection.boxes import Box, Found
 from ..detection.boxes_file import BoxesFile
 from ..detection.detectors import ObjectDetector
-from ..files import save_picture, save_text
-from ..pictures import opened_picture
-from ..viz import check_finite, to_image
+from ..files import save_text
+from ..pictures import check_finite, opened_picture, save_picture, to_image
 from .encoders import Encoder
 from .suites import ScenePrompt, Suite
 

@@ -18,7 +18,7 @@ from steering_core.evaluation.suites.suite import Triplet
 from steering_core.evaluation.visor import judge
 from steering_core.miniature.look import look_at
 from steering_core.parser import parse
-from steering_core.viz import from_image
+from steering_core.pictures import from_image
 from tools import comfy_test
 from tools.locales import schema_inputs
 
