@@ -58,14 +58,8 @@ def _read_element(part: Part) -> tuple[str, Box]:
     name = part["desc"].text().strip()
     if not name:
         raise part["desc"].unlike("words of the prompt, which say which object the box is of,")
-    top, left, bottom, right = (Part(one.name, _share(one)).share() for one in part["bbox"].items(4, 4))
+    top, left, bottom, right = (one.share(_SIDE) for one in part["bbox"].items(4, 4))
     return name, Box(min(left, right), min(top, bottom), abs(right - left), abs(bottom - top))
-
-
-def _share(part: Part) -> Any:
-    """What stands there in place of thousandths; what is no number is left for the next to name."""
-    is_number = isinstance(part.value, (int, float)) and not isinstance(part.value, bool)
-    return part.value / _SIDE if is_number else part.value
 
 
 def placed_by_boxes(scene: Scene, boxes: Sequence[tuple[str, Box]]) -> Scene:

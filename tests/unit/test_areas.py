@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-import re
-
 import pytest
 
 from steering_core.areas import area_of, areas, as_elements, place_at, placed_by_boxes, read_elements
@@ -54,15 +52,17 @@ def test_places_go_out_as_boxes_and_come_in_again_as_they_were():
         ([box("", 0, 0, 1, 1)], "elements[0].desc: words of the prompt"),
         ([{"bbox": [0, 0, 1, 1]}], "elements[0]: an object with desc"),
         ([box("dog", 0, 0, 1)], "elements[0].bbox: a list of 4"),
-        ([box("dog", 0, 0, 1, 1001)], "elements[0].bbox[3]: a number"),
+        ([box("dog", 0, 0, 1, 1001)], "elements[0].bbox[3]: a number from 0 to 1000 was expected, and 1001 was given"),
+        ([box("dog", 0, 0, 1, 10**400)], "elements[0].bbox[3]: a number"),
         ([box("dog", 0, True, 1, 1)], "elements[0].bbox[1]: a number"),
         ([box("dog", 0, float("nan"), 1, 1)], "elements[0].bbox[1]: a number"),
         ([box("dog", 0, 0, 1, 1)] * 65, "elements: a list of at most 64"),
     ],
 )
 def test_what_is_damaged_in_boxes_is_named(value, where):
-    with pytest.raises(ValueError, match=re.escape(where) + ".* was expected, and .* was given"):
+    with pytest.raises(ValueError, match=r" was expected, and .* was given") as refused:
         read_elements(value)
+    assert str(refused.value).startswith(where)
 
 
 def test_a_box_of_what_is_not_in_the_prompt_is_named():
