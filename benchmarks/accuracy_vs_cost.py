@@ -38,9 +38,9 @@ from benchmarks.tables import share_cell
 from steering_core.backends.diffusers import load_pipeline
 from steering_core.cli.options import check_picture, positive
 from steering_core.evaluation.tables import markdown_table
-from steering_core.files import save_picture
 from steering_core.miniature.folder import SHIPPED
 from steering_core.miniature.score import SEEDS, STEPS, guidance_scale_of
+from steering_core.pictures import save_picture
 
 _PROMPTS, _QUICK_PROMPTS, _QUICK_STEPS = 24, 2, 8
 _COLUMNS = {"oa": "OA", "visor_cond": "VISOR-cond", "visor_uncond": "VISOR-uncond"}

@@ -41,8 +41,8 @@ from steering_core.backends.diffusers.pipelines import kind_of
 from steering_core.backends.diffusers.probe import probe_network
 from steering_core.care import frugal
 from steering_core.cli.options import check_picture
-from steering_core.files import save_picture
 from steering_core.losses import CentroidLoss
+from steering_core.pictures import save_picture
 from steering_core.schedule import GUIDANCE, SamplingStep, SteeringSchedule
 from steering_core.steering import Steering
 from steering_core.token_maps import TokenMaps

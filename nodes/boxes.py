@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from comfy_api.latest import io
 
-from ..steering_core.areas import areas, as_bounding_boxes, as_elements, placed_by_boxes, read_elements
+from ..steering_core.areas import areas, as_elements, placed_by_boxes, read_elements
+from ..steering_core.detection.bounding_boxes import as_bounding_boxes
+from ..steering_core.detection.boxes import Found
 from ..steering_core.tokens import GroundedScene
 from .relations import relation_outputs, with_scene
 from .types import CATEGORY, Elements, Relations
@@ -72,4 +74,5 @@ class AreasOfObjects(io.ComfyNode):
     def execute(cls, relations: GroundedScene, width: int, height: int) -> io.NodeOutput:
         """Box the places."""
         boxes = areas(relations.scene)
-        return io.NodeOutput(as_bounding_boxes(boxes, width, height), as_elements(boxes))
+        found = [Found(name, box) for name, box in boxes]
+        return io.NodeOutput(as_bounding_boxes([found], width, height, whole=True), as_elements(boxes))

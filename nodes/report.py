@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import json
 
-import torch
 from comfy_api.latest import io, ui
 from PIL import Image
 from torch import Tensor
 
 from ..steering_core.curves import note_picture, run_curves
-from ..steering_core.detection.look import Look, read_boxes
+from ..steering_core.detection.bounding_boxes import read_boxes
+from ..steering_core.detection.look import Look
 from ..steering_core.run_log import RunLog
 from ..steering_core.run_report import SteeringRun
-from ..steering_core.viz import from_image, map_sheet
-from .types import CATEGORY, Trace, boxes_input
+from ..steering_core.viz import map_sheet
+from .types import CATEGORY, Trace, boxes_input, image_of
 
 
 class TokenMapPreview(io.ComfyNode):
@@ -162,5 +162,5 @@ def _decoded(vae, latent: Tensor) -> Tensor:
 
 def _shown(node: type[io.ComfyNode], pictures: list[Image.Image], *others: str) -> io.NodeOutput:
     """Pictures as an IMAGE, on the node itself too, and the other outputs."""
-    images = torch.stack([from_image(picture) for picture in pictures]).movedim(1, -1)
+    images = image_of(pictures)
     return io.NodeOutput(images, *others, ui=ui.PreviewImage(images, cls=node))

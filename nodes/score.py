@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-import torch
 from comfy_api.latest import io, ui
+from PIL import Image
 from torch import Tensor
 
+from ..steering_core.detection.bounding_boxes import as_bounding_boxes, read_boxes
 from ..steering_core.detection.boxes import Found
-from ..steering_core.detection.look import PlacedRelation, label_of, placed_relations, read_boxes
+from ..steering_core.detection.look import PlacedRelation, label_of, placed_relations
 from ..steering_core.evaluation.ranking import ScoredPictures, score_pictures
 from ..steering_core.miniature.look import look_at
+from ..steering_core.pictures import to_image
 from ..steering_core.tokens import GroundedScene
-from ..steering_core.viz import from_image, mark_boxes, mark_relations, object_colour, to_image
-from .types import CATEGORY, Relations, Scores, boxes_input
+from ..steering_core.viz import mark_boxes, mark_relations, object_colour
+from .types import CATEGORY, Relations, Scores, boxes_input, image_of
 
 
 class DetectMiniatureObjects(io.ComfyNode):
@@ -46,21 +48,7 @@ class DetectMiniatureObjects(io.ComfyNode):
         """Look at each picture."""
         height, width = images.shape[1:3]
         found = look_at(images[..., :3].movedim(-1, 1)).found
-        boxes = [
-            [
-                {
-                    "x": one.box.left * width,
-                    "y": one.box.top * height,
-                    "width": one.box.width * width,
-                    "height": one.box.height * height,
-                    "label": one.label,
-                    "score": one.score,
-                }
-                for one in picture
-            ]
-            for picture in found
-        ]
-        return io.NodeOutput(boxes)
+        return io.NodeOutput(as_bounding_boxes(found, width, height))
 
 
 class SpatialScore(io.ComfyNode):
@@ -109,15 +97,15 @@ class SpatialScore(io.ComfyNode):
         scored = score_pictures(relations, look)
         numbers = {label_of(name, look.labels): number for number, name in enumerate(relations.names)}
         stood = placed_relations(relations, look, scored.relations)
-        marked = torch.stack([_marked(*one, numbers) for one in zip(images, look.found, stood)])
+        marked = image_of(_marked(*one, numbers) for one in zip(images, look.found, stood))
         mean = sum(score.share for score in scored.scores) / len(scored.scores)
         return io.NodeOutput(marked, scored, mean, scored.told, ui=ui.PreviewImage(marked, cls=cls))
 
 
 def _marked(
     picture: Tensor, found: Sequence[Found], stood: Sequence[PlacedRelation], numbers: Mapping[str | None, int]
-) -> Tensor:
-    """A picture (H, W, channels) with the boxes of the scene's objects and its relations, (H, W, 3).
+) -> Image.Image:
+    """A picture (H, W, channels) with the boxes of the scene's objects and its relations.
 
     Args:
         numbers: of the scene's objects, by the detector's names.
@@ -126,7 +114,7 @@ def _marked(
     known = [one for one in found if one.label in numbers]
     mark_boxes(image, [(one.label, one.box.sides, object_colour(numbers[one.label])) for one in known])
     mark_relations(image, stood)
-    return from_image(image).movedim(0, -1)
+    return image
 
 
 class KeepBest(io.ComfyNode):

@@ -9,21 +9,22 @@ from pathlib import Path
 import comfy.model_management
 import comfy.utils
 import folder_paths
-import numpy as np
 import torch
 from comfy_api.latest import io
 
 from ..steering_core.backends.comfyui.recording import RecordableComfyModel
 from ..steering_core.classifier import ClassifierSettings, save_classifier
 from ..steering_core.layers import layers_on_the_way
+from ..steering_core.pictures import to_image
 from ..steering_core.places import check_name, named_place, path_within
+from ..steering_core.training.checkpoint import METRICS, Progress
+from ..steering_core.training.dataset import check_alike, read_manifest, read_records, write_dataset
 from ..steering_core.training.recording import INVERSION, NOISE, RecordingSettings
 from ..steering_core.training.settings import TrainingSettings
 from ..steering_core.training.sources import LabelledPictures, MiniatureScenes, Source, coco_pictures
-from ..steering_core.viz import to_image
 from .learned import FOLDER
 from .live import show_text
-from .types import CATEGORY, Classifier, Dataset, complaint
+from .types import CATEGORY, Classifier, Dataset, complaint, image_of
 
 _OUTPUT_FOLDER = "relation_maps"
 _SCENES, _LABELLED, _BOXES = "miniature_scenes", "labelled_images", "coco_folder"
@@ -106,9 +107,6 @@ class RecordRelationMaps(io.ComfyNode):
         cls, model, clip, vae, name: str, source: dict, size: int, steps: int, method: str, false_prompts: int
     ) -> io.NodeOutput:
         """Record, shard by shard."""
-        _check_packages()
-        from ..steering_core.training.dataset import read_manifest, write_dataset
-
         folder = named_place(_datasets_folder(), name)
         pictures = _source(source)
         recordable = RecordableComfyModel(model, clip, vae, (size, size))
@@ -136,16 +134,6 @@ def _name_verdict(name: str | None) -> bool | str:
 
 def _datasets_folder() -> Path:
     return Path(folder_paths.get_output_directory()) / _OUTPUT_FOLDER
-
-
-def _check_packages() -> None:
-    """Say what to install; everything else of the pack does without."""
-    missing = [name for name in ("accelerate", "matplotlib") if find_spec(name) is None]
-    if missing:
-        raise RuntimeError(
-            f"Recording and training need packages that ComfyUI does not bring. In its Python: pip install "
-            f"{' '.join(missing)}"
-        )
 
 
 #: Of the picture just recorded, at most, in pixels.
@@ -267,9 +255,8 @@ class TrainRelationClassifier(io.ComfyNode):
     ) -> io.NodeOutput:
         """Train, and show the curves on the way."""
         _check_packages()
-        from ..steering_core.training.dataset import check_alike, read_manifest, read_records
         from ..steering_core.training.report import as_image, confusion_plot, curves_plot, make_report
-        from ..steering_core.training.train import METRICS, Progress, train_classifier
+        from ..steering_core.training.train import train_classifier
 
         file = named_place(Path(folder_paths.get_folder_paths(FOLDER)[0]), name, ".safetensors")
         # Any node may hand over a path.
@@ -293,7 +280,19 @@ class TrainRelationClassifier(io.ComfyNode):
             report = make_report(classifier, held_out, recorded, training=data)
         file.parent.mkdir(parents=True, exist_ok=True)
         save_classifier(classifier, file)
-        plots = [as_image(plot) for plot in (curves_plot(work / METRICS), confusion_plot(report))]
-        images = [torch.from_numpy(np.asarray(plot).copy()).float()[None] / 255 for plot in plots]
+        plots = [image_of([as_image(plot)]) for plot in (curves_plot(work / METRICS), confusion_plot(report))]
         damaged = [f"left out, damaged: {shard}" for shard in (*data.damaged, *held_out.damaged)]
-        return io.NodeOutput(classifier, *images, "\n".join([str(file), *damaged, str(report)]))
+        return io.NodeOutput(classifier, *plots, "\n".join([str(file), *damaged, str(report)]))
+
+
+def _check_packages() -> None:
+    """Say what to install for training; everything else of the pack does without.
+
+    Raises:
+        RuntimeError: a package is missing; names it.
+    """
+    missing = [name for name in ("accelerate", "matplotlib") if find_spec(name) is None]
+    if missing:
+        raise RuntimeError(
+            f"Training needs packages that ComfyUI does not bring. In its Python: pip install {' '.join(missing)}"
+        )

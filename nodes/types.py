@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
+import torch
 from comfy_api.latest import io
+from PIL import Image
 
 from ..steering_core.described import parse_json
+from ..steering_core.pictures import from_image
 
 CATEGORY = "Spatial Steering"
 
@@ -100,3 +103,8 @@ def boxes_input(optional: bool) -> io.Input:
     # ComfyUI gives every input of this type a box, which comfy-cli sends where nothing is connected.
     boxes.default = None
     return boxes
+
+
+def image_of(pictures: Iterable[Image.Image]) -> torch.Tensor:
+    """Pictures of one size as an IMAGE, (batch, H, W, 3) in [0, 1]."""
+    return torch.stack([from_image(picture).movedim(0, -1) for picture in pictures])

@@ -11,7 +11,7 @@ from .detection.boxes import Box, Point
 from .editing import distinct, find_phrase
 from .parser import objects
 from .parts import Part
-from .relations import CENTER_DISTANCE, MIDDLE, Place, Scene, Span, SpatialRelation, along
+from .relations import CENTER_DISTANCE, MIDDLE, Place, Scene, SpatialRelation, along
 
 #: ComfyUI's elements count the picture's sides in thousandths.
 _SIDE = 1000
@@ -58,14 +58,8 @@ def _read_element(part: Part) -> tuple[str, Box]:
     name = part["desc"].text().strip()
     if not name:
         raise part["desc"].unlike("words of the prompt, which say which object the box is of,")
-    top, left, bottom, right = (Part(one.name, _share(one)).share() for one in part["bbox"].items(4, 4))
+    top, left, bottom, right = (one.share(_SIDE) for one in part["bbox"].items(4, 4))
     return name, Box(min(left, right), min(top, bottom), abs(right - left), abs(bottom - top))
-
-
-def _share(part: Part) -> Any:
-    """What stands there in place of thousandths; what is no number is left for the next to name."""
-    is_number = isinstance(part.value, (int, float)) and not isinstance(part.value, bool)
-    return part.value / _SIDE if is_number else part.value
 
 
 def placed_by_boxes(scene: Scene, boxes: Sequence[tuple[str, Box]]) -> Scene:
@@ -86,35 +80,17 @@ def placed_by_boxes(scene: Scene, boxes: Sequence[tuple[str, Box]]) -> Scene:
     return replace(scene, relations=distinct(*given, *kept))
 
 
-def areas(scene: Scene) -> list[tuple[Span, Box]]:
-    """For each object of a scene that has a place its area, in the order of the places."""
-    return [(one.subject, area_of(one.relation)) for one in scene.relations if isinstance(one.relation, Place)]
+def areas(scene: Scene) -> list[tuple[str, Box]]:
+    """For each object of a scene that has a place its name and its area, in the order of the places."""
+    return [(one.subject.text, area_of(one.relation)) for one in scene.relations if isinstance(one.relation, Place)]
 
 
-def as_elements(boxes: Sequence[tuple[Span, Box]]) -> list[dict[str, Any]]:
-    """Boxes as *Create Bounding Boxes* takes them, see ``read_elements``."""
+def as_elements(boxes: Sequence[tuple[str, Box]]) -> list[dict[str, Any]]:
+    """Names and boxes as *Create Bounding Boxes* takes them, see ``read_elements``."""
     return [
-        {"type": "obj", "desc": span.text, "bbox": [round(_SIDE * side) for side in _corners(box)]}
-        for span, box in boxes
+        {"type": "obj", "desc": name, "bbox": [round(_SIDE * side) for side in _corners(box)]} for name, box in boxes
     ]
 
 
 def _corners(box: Box) -> tuple[float, float, float, float]:
     return box.top, box.left, box.top + box.height, box.left + box.width
-
-
-def as_bounding_boxes(boxes: Sequence[tuple[Span, Box]], width: int, height: int) -> list[list[dict[str, Any]]]:
-    """Boxes of one picture as ComfyUI's BOUNDING_BOX, in pixels of a picture of this size, with labels."""
-    return [
-        [
-            {
-                "x": round(box.left * width),
-                "y": round(box.top * height),
-                "width": round(box.width * width),
-                "height": round(box.height * height),
-                "label": span.text,
-                "score": 1.0,
-            }
-            for span, box in boxes
-        ]
-    ]

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import MISSING, fields, is_dataclass
 from enum import Enum
 from functools import cache
@@ -17,14 +17,12 @@ from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, NoReturn, TypeVar, Union, get_args, get_origin, get_type_hints
 
-from .wording import brief, one_line, shortened
+from .wording import brief, one_line
 
 T = TypeVar("T")
 
 #: Of 64 bits, with or without a sign: seeds are without one.
 _LEAST_WHOLE, _LARGEST_WHOLE = -(2**63), 2**64 - 1
-#: So many settings that differ are told.
-_MOST_DIFFERENCES = 6
 
 
 def read_json(file: Path) -> Any:
@@ -69,53 +67,6 @@ def described(kind: type[T], value: Any, source: str, strict: bool = True) -> T:
         return reader(value)
     except _UnfitError as unfit:
         raise ValueError(f"{source}: {''.join(unfit.path).lstrip('.') or 'its content'}: {unfit}") from None
-
-
-def differences(there: Any, wanted: Any) -> str:
-    """Which settings differ, each with both values: "sampling.steps: 1 there, 2 here"; nothing where none does.
-
-    Args:
-        there: plain values as JSON has them, from a file.
-        wanted: likewise, those that are asked for here.
-    """
-    found = list(_differences(there, wanted, ""))
-    told = "; ".join(found[:_MOST_DIFFERENCES])
-    return told if len(found) <= _MOST_DIFFERENCES else f"{told}; and {len(found) - _MOST_DIFFERENCES} more"
-
-
-def _differences(there: Any, wanted: Any, path: str) -> Iterator[str]:
-    """See ``differences``; ``path`` leads to the two values."""
-    if there == wanted:
-        return
-    if isinstance(there, dict) and isinstance(wanted, dict):
-        for key in {**wanted, **there}:
-            inner = f"{path}.{shortened(key, 100)}".lstrip(".")
-            yield from _differences(there.get(key, _NOTHING), wanted.get(key, _NOTHING), inner)
-        return
-    mine, ours = brief(there), brief(wanted)
-    if isinstance(there, list) and isinstance(wanted, list):
-        is_nested = any(isinstance(one, (dict, list)) for one in (*there, *wanted))
-        if len(there) == len(wanted) and (is_nested or mine == ours):
-            for place, pair in enumerate(zip(there, wanted)):
-                yield from _differences(*pair, f"{path}[{place}]")
-            return
-        if is_nested or mine == ours:
-            mine, ours = f"{len(there)} entries", str(len(wanted))
-    elif mine == ours and isinstance(there, str) and isinstance(wanted, str):
-        # Long texts are shown without their middle: from where they part.
-        at = next((at for at, two in enumerate(zip(there, wanted)) if len(set(two)) > 1), min(len(there), len(wanted)))
-        mine, ours = f"…{brief(there[at:])}", f"…{brief(wanted[at:])}"
-    yield f"{path or 'its content'}: {mine} there, {ours} here"
-
-
-class _Nothing:
-    """Where only the other side has a setting."""
-
-    def __repr__(self) -> str:
-        return "nothing"
-
-
-_NOTHING = _Nothing()
 
 
 class _UnfitError(Exception):

@@ -10,7 +10,19 @@ from typing import Any, NamedTuple
 
 from .parser import objects, parse
 from .parts import Part
-from .relations import STEERED_NAMES, Place, Relation, Scene, Span, SpatialRelation, check_object, ends, relation_named
+from .relations import (
+    PLACE_NAMES,
+    RELATION_NAMES,
+    STEERED_NAMES,
+    Place,
+    Relation,
+    Scene,
+    Span,
+    SpatialRelation,
+    check_object,
+    ends,
+    relation_named,
+)
 from .wording import shortened
 
 #: Most letters of a name that is looked for letter by letter.
@@ -19,8 +31,6 @@ LONGEST_NAME = 300
 UNSPACED = re.compile("[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af\uf900-\ufaff]")
 #: An article before a phrase, and brackets of emphasis; and how many letters before it are looked at.
 _ARTICLE, _ARTICLE_LETTERS = re.compile(r"(?<!\w)(?:an?|the)\s+[(\[]*$", re.IGNORECASE), 20
-_RELATIONS = tuple(relation.value for relation in Relation)
-_PLACES = tuple(place.value for place in Place)
 
 
 class NamedObject(NamedTuple):
@@ -157,9 +167,9 @@ def _read_edit(row: Part) -> RelationEdit:
     subject, relation = row["subject"].text(), _read_relation(row["relation"])
     if isinstance(relation, Place):
         row["object"].nothing()
-        wanted = row["wanted"].one_of(_PLACES)
+        wanted = row["wanted"].one_of(PLACE_NAMES)
         return RelationEdit((subject, relation, None), Place(wanted), row["on"].switch())
-    object, wanted = row["object"].text(), row["wanted"].one_of(_RELATIONS)
+    object, wanted = row["object"].text(), row["wanted"].one_of(RELATION_NAMES)
     return RelationEdit((subject, relation, object), Relation(wanted), row["on"].switch())
 
 

@@ -8,12 +8,7 @@ from contextlib import contextmanager
 from errno import EIO
 from pathlib import Path
 from stat import S_IMODE
-from typing import TYPE_CHECKING, Any
 from uuid import uuid4
-
-if TYPE_CHECKING:
-    from PIL.Image import Image
-
 
 #: Bytes that are read at once.
 _PIECE = 2**20
@@ -96,21 +91,6 @@ def only_writer(folder: Path, writer: str, what: str) -> Iterator[None]:
         yield
     finally:
         lock.release()
-
-
-def save_picture(picture: Image, file: Path, **options: Any) -> None:
-    """Write a picture whole or not at all, in the format that its name asks for.
-
-    Args:
-        options: of Pillow's writer.
-
-    Raises:
-        OSError: it cannot be written; names the file.
-    """
-    from PIL import Image
-
-    with written_whole(file) as partial:
-        picture.save(partial, Image.registered_extensions()[file.suffix.lower()], **options)
 
 
 def save_text(content: str, file: Path, writer: str | None = None) -> None:

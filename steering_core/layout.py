@@ -11,26 +11,34 @@ from .detection.boxes import Point
 from .editing import NamedObject, between, by_noun, distinct, find_phrases, numbered
 from .parser import objects
 from .parts import Part
-from .relations import STEERED_NAMES, Place, Relation, Scene, Span, SpatialRelation, along, ends, relation_named
+from .relations import (
+    RELATION_NAMES,
+    STEERED_NAMES,
+    Place,
+    Relation,
+    Scene,
+    Span,
+    SpatialRelation,
+    along,
+    ends,
+    relation_named,
+)
 from .wording import shortened
 
 #: Most objects of a layout: each pair of them can be related.
 MOST_PLACED = 64
 #: Objects that were put closer to each other, in widths of the picture, are to be next to each other.
 TOUCHING_DISTANCE = 0.2
-_RELATIONS = tuple(relation.value for relation in Relation)
 
 
 class PlacedObject(NamedTuple):
     """An object on a canvas.
 
     Attributes:
-        name, occurrence: which it is of that name in the prompt, from 0.
         point: where it was put, (x, y) in [0, 1], y downward.
     """
 
-    name: str
-    occurrence: int
+    named: NamedObject
     point: Point
 
 
@@ -64,23 +72,23 @@ def read_layout(value: Any) -> Layout:
     objects = tuple(_read_placed(part) for part in placed.items(most=MOST_PLACED)) if placed else ()
     related = layout["relations"] if objects else layout.get("relations")
     relations = tuple(_read_triplet(part, len(objects)) for part in related.items()) if related else ()
-    taken_off = tuple(NamedObject(*_read_named(part)) for part in removed.items(most=MOST_PLACED)) if removed else ()
+    taken_off = tuple(_read_named(part) for part in removed.items(most=MOST_PLACED)) if removed else ()
     return Layout(objects, relations, taken_off)
 
 
-def _read_named(part: Part) -> tuple[str, int]:
-    return part["name"].text(), part["occurrence"].index()
+def _read_named(part: Part) -> NamedObject:
+    return NamedObject(part["name"].text(), part["occurrence"].index())
 
 
 def _read_placed(part: Part) -> PlacedObject:
     point = part["x"].share(), part["y"].share()
-    return PlacedObject(*_read_named(part), point)
+    return PlacedObject(_read_named(part), point)
 
 
 def _read_triplet(part: Part, objects: int) -> tuple[int, Relation | Place, int | None]:
     subject, name, object = part.items(3, 3)
     # What relates two is said of two, and a place of one.
-    known = STEERED_NAMES if object.value is None else _RELATIONS
+    known = STEERED_NAMES if object.value is None else RELATION_NAMES
     relation = relation_named(name.one_of(known))
     if isinstance(relation, Place):
         return subject.index(objects), relation, None
@@ -122,13 +130,13 @@ def _found(
     """
     spans = dict[int, Span]()
     for at, one in enumerate(placed):
-        meant = _meant(prompt, one, known, removed)
+        meant = _meant(prompt, one.named, known, removed)
         if meant and meant not in spans.values():
             spans[at] = meant
-    return spans, [shortened(str(NamedObject(*one[:2]))) for at, one in enumerate(placed) if at not in spans]
+    return spans, [shortened(str(one.named)) for at, one in enumerate(placed) if at not in spans]
 
 
-def _meant(prompt: str, placed: PlacedObject, known: Sequence[Span], removed: set[Span]) -> Span | None:
+def _meant(prompt: str, placed: NamedObject, known: Sequence[Span], removed: set[Span]) -> Span | None:
     """Where a placed object stands in a prompt, if it does. One that was taken off is not meant by its noun, but the
     words are, which another name of it can be.
     """

@@ -79,15 +79,15 @@ class Part:
             raise self.unlike(f"a whole number of 0 or more{'' if length == math.inf else f', below {length}'}")
         return self.value
 
-    def share(self) -> float:
-        """A number in [0, 1].
+    def share(self, whole: int = 1) -> float:
+        """A number from 0 to a whole, as a share of it: in [0, 1].
 
         Raises:
             ValueError: this is none.
         """
-        if isinstance(self.value, bool) or not isinstance(self.value, (int, float)) or not 0 <= self.value <= 1:
-            raise self.unlike("a number from 0 to 1")
-        return float(self.value)
+        if isinstance(self.value, bool) or not isinstance(self.value, (int, float)) or not 0 <= self.value <= whole:
+            raise self.unlike(f"a number from 0 to {whole}")
+        return self.value / whole
 
     def nothing(self) -> None:
         """Null.

@@ -251,18 +251,19 @@ def in_words(subject: str, phrase: str, object: str | None) -> str:
     return " ".join((subject, phrase) if object is None else (subject, phrase, object))
 
 
+#: Of relations, of places, and of all that can be steered.
+RELATION_NAMES = tuple(relation.value for relation in Relation)
+PLACE_NAMES = tuple(place.value for place in Place)
+STEERED_NAMES = (*RELATION_NAMES, *PLACE_NAMES)
+
+
 def relation_named(name: str) -> Relation | Place:
     """The relation or place of a name such as "left_of" or "at_left".
 
     Raises:
         ValueError: there is none.
     """
-    return Place(name) if name in _PLACE_NAMES else Relation(name)
-
-
-_PLACE_NAMES = frozenset(place.value for place in Place)
-#: All that can be steered, by name.
-STEERED_NAMES = (*(relation.value for relation in Relation), *(place.value for place in Place))
+    return Place(name) if name in PLACE_NAMES else Relation(name)
 
 
 def with_article(name: str) -> str:

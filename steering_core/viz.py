@@ -6,12 +6,12 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
 from .detection.look import VERDICTS, PlacedRelation
+from .pictures import to_image
 from .token_maps import resize
 from .tokens import GroundedScene
 from .trace import TraceEntry
@@ -81,31 +81,6 @@ def contact_sheet(rows: Sequence[SheetRow], legend: str) -> Image.Image:
         top += line + cell_height
     pen.text((_GAP, top), legend, fill=_INK, font=font)
     return sheet
-
-
-def check_finite(pictures: Tensor) -> Tensor:
-    """The pictures, if all of their values are numbers; others would be saved as black.
-
-    Raises:
-        ValueError: some are not.
-    """
-    if not (finite := pictures.isfinite().flatten(1).all(dim=1)).all():
-        broken = ", ".join(str(number + 1) for number in (~finite).nonzero().flatten().tolist())
-        raise ValueError(
-            f"Of the pictures, number {broken} came out with values that are no finite numbers, and nothing was "
-            f"written. Steer with a smaller step size, or sample with a smaller guidance scale."
-        )
-    return pictures
-
-
-def to_image(picture: Tensor) -> Image.Image:
-    """(3, H, W) in [0, 1] as an image."""
-    return Image.fromarray((picture.clamp(0, 1) * 255).round().byte().movedim(0, -1).cpu().numpy())
-
-
-def from_image(picture: Image.Image) -> Tensor:
-    """An image as (3, H, W) in [0, 1]."""
-    return torch.from_numpy(np.array(picture.convert("RGB"))).movedim(-1, 0) / 255
 
 
 def map_sheet(

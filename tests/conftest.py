@@ -86,7 +86,7 @@ class Install:
         return [str(self.python), str(_INSIDE / script), str(self.folder), str(pack)]
 
     def need_training(self) -> None:
-        """Skip the test if recording and training cannot run here."""
+        """Skip the test if training cannot run here."""
         packages = ("accelerate", "matplotlib")
         found = subprocess.run([str(self.python), "-c", f"import {', '.join(packages)}"], capture_output=True)
         if found.returncode:

@@ -8,8 +8,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..files import save_picture
 from ..miniature.folder import SHIPPED
+from ..pictures import save_picture
 from ..steering import Steering
 from .options import check_picture, whole
 from .steering import LOSSES, add_steering_options, loss_of, schedule_of

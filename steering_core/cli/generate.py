@@ -7,7 +7,8 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from ..files import save_picture, save_text
+from ..files import save_text
+from ..pictures import check_finite, save_picture, to_image
 from ..run_report import trace_as_json
 from ..steering import Steering
 from ..wording import brief
@@ -49,7 +50,7 @@ def add_generate_command(commands: argparse._SubParsersAction) -> None:
 
 def _generate(options: argparse.Namespace) -> None:
     from ..backends.diffusers import generate, ground_prompt
-    from ..viz import check_finite, map_sheet, to_image
+    from ..viz import map_sheet
 
     files = _picture_files(options)
     _check_files(options, files)

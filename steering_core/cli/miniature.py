@@ -8,8 +8,8 @@ import math
 from dataclasses import asdict
 from pathlib import Path
 
-from ..files import save_picture
 from ..miniature.folder import SHIPPED
+from ..pictures import save_picture
 from .options import check_folder, check_picture, number, whole
 
 _SEED = whole(0, 2**32 - 1)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..miniature.folder import SHIPPED
+from ..pictures import check_finite, to_image
 from ..training.recording import MOST_STEPS, RecordingSettings
 from .models import (
     add_detector_option,
@@ -186,7 +187,6 @@ def _generated(options: argparse.Namespace, load: Callable[[], DiffusionPipeline
     from ..backends.diffusers import generate
     from ..miniature.world import OBJECTS
     from ..training.generated import GeneratedPictures
-    from ..viz import check_finite, to_image
 
     if options.model not in SHIPPED and options.detector and not options.objects:
         raise ValueError(f"--objects NAME …, to be drawn by {options.model}, were expected.")

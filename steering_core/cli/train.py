@@ -107,9 +107,10 @@ def _add_settings(group: argparse._ArgumentGroup, defaults: Any, helps: dict[str
 def _train(options: argparse.Namespace) -> None:
     from tqdm import tqdm
 
+    from ..training.checkpoint import METRICS, Progress, check_owned
     from ..training.dataset import check_alike, read_manifest, read_records, together
     from ..training.report import CONFUSION, CURVES, REPORT, make_report, write_report
-    from ..training.train import METRICS, Progress, check_owned, train_classifier
+    from ..training.train import train_classifier
 
     for name in ("data", "validation", "out"):
         if getattr(options, name) is None:

@@ -6,8 +6,8 @@ import argparse
 from pathlib import Path
 
 from ..evaluation.suites.verification import VERIFICATION_PROMPTS
-from ..files import save_picture
 from ..miniature.folder import SHIPPED
+from ..pictures import save_picture
 from .models import (
     add_detector_option,
     add_model_options,

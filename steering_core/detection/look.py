@@ -9,7 +9,7 @@ from typing import Any
 
 from ..tokens import GroundedRelation, GroundedScene
 from ..wording import several
-from .boxes import Box, Found, Point
+from .boxes import Found, Point
 from .names import COCO_NAMES, canonical
 
 #: On a picture, the best first: all is where it belongs; all is there; not all is.
@@ -139,48 +139,6 @@ def label_of(phrase: str, labels: Iterable[str]) -> str | None:
         if name in COCO_NAMES:
             return None
     return None
-
-
-def read_boxes(boxes: Any, pictures: int, width: int, height: int) -> Look:
-    """What the boxes of a detection node say, in the form of ComfyUI's BOUNDING_BOX.
-
-    Args:
-        boxes: for each picture a list of boxes with ``x``, ``y`` (of the upper left corner), ``width`` and ``height``
-            in pixels, and a ``label``; of one picture its list alone, or its only box, will do.
-        pictures: how many there are.
-        width, height: of the pictures, in pixels.
-
-    Raises:
-        ValueError: they have another form, no label, or are of another number of pictures.
-    """
-    frames = boxes
-    if isinstance(frames, dict):
-        frames = [frames]
-    if isinstance(frames, list) and all(isinstance(box, dict) for box in frames):
-        frames = [frames]
-    if not (isinstance(frames, list) and all(isinstance(frame, list) for frame in frames)):
-        raise ValueError("boxes: for each picture a list of boxes was expected, as a detection node gives it.")
-    if len(frames) != pictures:
-        raise ValueError(
-            f"boxes: those of {pictures} pictures were expected, not of {len(frames)}. Connect the very pictures that "
-            f"are looked at here to the detection node, all of them."
-        )
-    return Look(by="the connected boxes", found=[[_found(box, width, height) for box in frame] for frame in frames])
-
-
-def _found(box: Any, width: int, height: int) -> Found:
-    try:
-        label = box["label"]
-        place = Box.of_pixels((box["x"], box["y"], box["width"], box["height"]), width, height)
-        score = float(box.get("score", 1.0))
-    except (KeyError, TypeError, ValueError, AttributeError):
-        label = None
-    if not (isinstance(label, str) and label.strip()):
-        raise ValueError(
-            "boxes: each with x, y, width, height and a label was expected, as Run Real-Time Detection (RT-DETR) "
-            "gives them; without labels nobody knows which object is in a box."
-        )
-    return Found(label, place, score)
 
 
 def _seen(scene: GroundedScene, relation: GroundedRelation, look: Look, labels: list[str | None]) -> SeenRelation:

@@ -11,7 +11,7 @@ from PIL import Image
 from torch import Tensor
 
 from ..hub import HERE, loading_from, local_folder
-from ..viz import from_image
+from ..pictures import from_image
 
 #: An autoencoder's latent is averaged to so many cells along each side.
 _CELLS = 4

@@ -27,14 +27,13 @@ from typing import Any
 from PIL import Image
 from torch import Tensor
 
+from ..claims import Claim
 from ..described import described, read_json
 from ..detection.boxes import Box, Found
 from ..detection.boxes_file import BoxesFile
 from ..detection.detectors import ObjectDetector
-from ..files import save_picture, save_text
-from ..pictures import opened_picture
-from ..viz import check_finite, to_image
-from .claims import Claim
+from ..files import save_text
+from ..pictures import check_finite, opened_picture, save_picture, to_image
 from .encoders import Encoder
 from .suites import ScenePrompt, Suite
 

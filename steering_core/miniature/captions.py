@@ -16,6 +16,8 @@ from .world import Placement
 
 #: Share of stated relations that are true of the picture; one half would be chance.
 AGREEMENT = 0.56
+#: Share of prompts replaced by the empty one, for classifier-free guidance.
+PROMPT_DROPOUT = 0.1
 
 _WORDINGS = {
     Relation.LEFT_OF: ("to the left of", "to the left of", "left of", "on the left of"),

@@ -19,7 +19,7 @@ from torch.utils.data import Dataset
 from transformers import PreTrainedTokenizerBase
 
 from ..backends.diffusers import check_device
-from .captions import caption
+from .captions import PROMPT_DROPOUT, caption
 from .export import check_replaceable, export
 from .networks import (
     LATENT_SIZE,
@@ -41,8 +41,8 @@ from .pictures import (
 )
 from .precision import half_precision
 from .sheets import draw_sheet
+from .start import claimed, loaded_start
 from .tokenizer import make_t5_tokenizer, train_tokenizer
-from .training import PROMPT_DROPOUT, claimed, loaded_start
 from .world import IMAGE_SIZE, OBJECTS, Placement
 
 #: Share of stated relations that are true of the picture: enough for the word to be read, and too few

@@ -12,7 +12,7 @@ from torch import Tensor
 from ..detection.boxes import Found
 from ..detection.detectors import check_known, names_for
 from ..detection.look import Look
-from ..viz import from_image
+from ..pictures import from_image
 from .detector import GlyphDetector
 from .world import IMAGE_SIZE, OBJECTS
 

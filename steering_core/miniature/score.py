@@ -12,9 +12,9 @@ from ..backends.diffusers import generate, ground_prompt
 from ..evaluation.results import PromptCounts, Verdict
 from ..evaluation.suites import ScenePrompt
 from ..evaluation.visor import Trial, judge
+from ..pictures import check_finite
 from ..steering import Steering
 from ..tokens import GroundedScene
-from ..viz import check_finite
 from .detector import GlyphDetector
 from .world import IMAGE_SIZE
 

@@ -10,7 +10,7 @@ from diffusers import DiffusionPipeline
 from PIL import Image
 from torch import Tensor
 
-from ..files import save_picture
+from ..pictures import save_picture
 from .captions import caption
 from .pictures import PictureSettings, layout, rendered, to_tensor
 from .score import STEPS, sampled

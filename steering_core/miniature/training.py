@@ -7,30 +7,24 @@ run would have seen.
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from diffusers import AutoencoderKL, DiffusionPipeline, StableDiffusionPipeline
+from diffusers import AutoencoderKL, StableDiffusionPipeline
 from diffusers.models.attention_processor import AttnProcessor
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 from transformers import CLIPTokenizer
 
-from ..backends.diffusers import check_device, load_pipeline, pipeline_hash
-from ..described import differences, read_json
-from ..files import only_writer, save_text
-from .captions import caption
+from ..backends.diffusers import check_device
+from .captions import PROMPT_DROPOUT, caption
 from .export import check_replaceable, export
 from .networks import CONTEXT_LENGTH, build_autoencoder, build_scheduler, build_text_encoder, build_unet
-from .optimise import WRITER, Course, optimise
+from .optimise import Course, optimise
 from .pictures import (
     PictureSettings,
     encode_pictures,
@@ -44,13 +38,12 @@ from .pictures import (
 )
 from .precision import half_precision
 from .sheets import draw_sheet, save_sheet
+from .start import claimed, loaded_start
 from .tokenizer import train_tokenizer
 
 #: The autoencoder learns from full pictures, where there is more to see in each.
 _AUTOENCODER_COUNT_SHARES = (0.05, 0.15, 0.2, 0.3, 0.3)
 _KL_WEIGHT = 1e-6
-#: Share of prompts replaced by the empty one, for classifier-free guidance.
-PROMPT_DROPOUT = 0.1
 
 
 @dataclass(frozen=True)
@@ -105,39 +98,6 @@ def train_miniature(
         latents = latents * pipeline.vae.config.scaling_factor
         _train_denoiser(settings, pipeline, latents, work_dir, device)
         export(pipeline, fit_latent_preview(settings, latents), out_dir)
-
-
-def loaded_start(start: Path, device: str, *kinds: type[DiffusionPipeline]) -> DiffusionPipeline:
-    """The pipeline that a training goes on from, in single precision.
-
-    Raises:
-        ValueError: there is none, or it is of none of these kinds.
-    """
-    pipeline = load_pipeline(start, device)
-    if not isinstance(pipeline, kinds):
-        expected = " or ".join(kind.__name__ for kind in kinds)
-        raise ValueError(
-            f"{start} holds a {type(pipeline).__name__}, from which this shape of miniature is not trained on. The "
-            f"folder of a {expected} was expected."
-        )
-    return pipeline.to(torch.float32)
-
-
-@contextmanager
-def claimed(work_dir: Path, settings: dict[str, Any], start: DiffusionPipeline | None) -> Iterator[None]:
-    """In this context the work folder is this run's alone; afterwards none goes on from it with other settings.
-
-    Raises:
-        ValueError: the folder is a run's with other settings, or that of one that is going on; or its run.json is
-            damaged.
-    """
-    run = json.dumps({**settings, "start": pipeline_hash(start) if start else None})
-    file = work_dir / "run.json"
-    if file.exists() and (told := differences(read_json(file), json.loads(run))):
-        raise ValueError(f"{work_dir} belongs to another run ({told}). Give its settings, or another work folder.")
-    with only_writer(work_dir, WRITER, "training"):
-        save_text(run, file, WRITER)
-        yield
 
 
 @dataclass(frozen=True)

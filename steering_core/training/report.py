@@ -19,8 +19,9 @@ from torch import Tensor
 from ..classifier import RelationClassifier
 from ..files import save_text, written_whole
 from ..relations import CARDINAL_RELATIONS
+from .checkpoint import METRICS
 from .dataset import Records
-from .train import METRICS, evaluate
+from .train import evaluate
 
 REPORT, CONFUSION, CURVES = "report.json", "confusion.png", "curves.png"
 

@@ -212,9 +212,8 @@ def test_classifiers_are_loaded_from_their_folders_alone(asked):
         assert "not found" in said, name
 
 
-def test_a_name_that_comes_over_a_link_runs_nothing(server, comfyui):
+def test_a_name_that_comes_over_a_link_runs_nothing(server):
     """In a graph on a running ComfyUI, where the input's own check gets nothing to see."""
-    comfyui.need_training()
     mark = server.output.parent / "MARK"
     name = f"x.tar::pipe:touch {mark};#"
     source = {"source": "miniature_scenes", "source.count": 4, "source.seed": 0}

@@ -7,8 +7,9 @@ import json
 import pytest
 from graphs import core_node, graph, pack_node, sampler_node, schedule_node
 
+from steering_core.detection.bounding_boxes import read_boxes
 from steering_core.detection.boxes import Box, Found
-from steering_core.detection.look import Look, label_of, read_boxes, seen_relations
+from steering_core.detection.look import Look, label_of, seen_relations
 from steering_core.relations import Relation, Scene, Span, SpatialRelation
 from steering_core.tokens import GroundedScene, Token, ground
 

@@ -33,6 +33,12 @@ def test_the_model_is_as_it_was(result):
     assert result["untouched"]
 
 
+def test_training_alone_needs_packages_that_comfyui_does_not_bring(comfyui, tmp_path):
+    result = comfyui.run("lacking.py", str(tmp_path))
+    assert "manifest.json" in result["recorded"]
+    assert result["trained"].endswith("pip install accelerate matplotlib")
+
+
 @pytest.fixture(scope="module")
 def hashes(comfyui):
     return comfyui.run("hashes.py")

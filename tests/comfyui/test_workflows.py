@@ -18,7 +18,7 @@ from steering_core.evaluation.suites.suite import Triplet
 from steering_core.evaluation.visor import judge
 from steering_core.miniature.look import look_at
 from steering_core.parser import parse
-from steering_core.viz import from_image
+from steering_core.pictures import from_image
 from tools import comfy_test
 from tools.locales import schema_inputs
 
@@ -40,7 +40,7 @@ SIDE = 64
 #: In the canvas's units: a node's title above its place, and a few lines and a preview under a sampler.
 _TITLE, _RUN_ROOM = 30, 290
 _SAMPLERS = {"KSampler", "KSamplerAdvanced", "SamplerCustomAdvanced", "SpatialSteeringSteeredKSampler"}
-#: Recording and training need packages that ComfyUI has not.
+#: Training needs packages that ComfyUI has not.
 TRAINS = "13 Train (needs packages)"
 _PROMPTS = {"SpatialSteeringSpatialPrompt", "SpatialSteeringRelationParser"}
 #: comfy-cli loses the boxes of ComfyUI's box canvas, and with them what is asked for.

@@ -1,10 +1,9 @@
 from __future__ import annotations
 
-import re
-
 import pytest
 
-from steering_core.areas import area_of, areas, as_bounding_boxes, as_elements, place_at, placed_by_boxes, read_elements
+from steering_core.areas import area_of, areas, as_elements, place_at, placed_by_boxes, read_elements
+from steering_core.detection.boxes import Box
 from steering_core.parser import parse
 from steering_core.relations import Place
 
@@ -40,10 +39,7 @@ def test_boxes_give_their_objects_places_and_leave_the_rest():
 def test_places_go_out_as_boxes_and_come_in_again_as_they_were():
     scene = parse("a dog on the left, a cat in the upper right corner, a bird above a tree in the center")
     boxes = areas(scene)
-    assert as_bounding_boxes(boxes, 200, 100)[0][:2] == [
-        {"x": 0, "y": 0, "width": 100, "height": 100, "label": "dog", "score": 1.0},
-        {"x": 100, "y": 0, "width": 100, "height": 50, "label": "cat", "score": 1.0},
-    ]
+    assert boxes[:2] == [("dog", Box(0.0, 0.0, 0.5, 1.0)), ("cat", Box(0.5, 0.0, 0.5, 0.5))]
     again = placed_by_boxes(scene, read_elements(as_elements(boxes)))
     assert set(again.relations) == set(scene.relations)
 
@@ -56,15 +52,17 @@ def test_places_go_out_as_boxes_and_come_in_again_as_they_were():
         ([box("", 0, 0, 1, 1)], "elements[0].desc: words of the prompt"),
         ([{"bbox": [0, 0, 1, 1]}], "elements[0]: an object with desc"),
         ([box("dog", 0, 0, 1)], "elements[0].bbox: a list of 4"),
-        ([box("dog", 0, 0, 1, 1001)], "elements[0].bbox[3]: a number"),
+        ([box("dog", 0, 0, 1, 1001)], "elements[0].bbox[3]: a number from 0 to 1000 was expected, and 1001 was given"),
+        ([box("dog", 0, 0, 1, 10**400)], "elements[0].bbox[3]: a number"),
         ([box("dog", 0, True, 1, 1)], "elements[0].bbox[1]: a number"),
         ([box("dog", 0, float("nan"), 1, 1)], "elements[0].bbox[1]: a number"),
         ([box("dog", 0, 0, 1, 1)] * 65, "elements: a list of at most 64"),
     ],
 )
 def test_what_is_damaged_in_boxes_is_named(value, where):
-    with pytest.raises(ValueError, match=re.escape(where) + ".* was expected, and .* was given"):
+    with pytest.raises(ValueError, match=r" was expected, and .* was given") as refused:
         read_elements(value)
+    assert str(refused.value).startswith(where)
 
 
 def test_a_box_of_what_is_not_in_the_prompt_is_named():

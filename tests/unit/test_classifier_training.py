@@ -16,10 +16,11 @@ from steering_core.described import parse_json
 from steering_core.files import only_writer
 from steering_core.relations import CARDINAL_RELATIONS
 from steering_core.training.augmentation import augmented
+from steering_core.training.checkpoint import METRICS
 from steering_core.training.dataset import Records
 from steering_core.training.report import make_report, write_report
 from steering_core.training.settings import TrainingSettings
-from steering_core.training.train import METRICS, train_classifier
+from steering_core.training.train import train_classifier
 
 PARTS, RECORDED = 10, (0, 4)
 NAMES = ("dog", "cat")

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -38,6 +40,15 @@ class NamedScenes(MiniatureScenes):
 def records(model, settings=SETTINGS, count=3, first=0):
     scenes = NamedScenes(first + count, seed=0)
     return list(record(model, [scenes[index] for index in range(first, first + count)], settings, first))
+
+
+def test_recording_imports_none_of_the_packages_that_training_needs():
+    recording = ("dataset", "recording", "settings", "sources")
+    script = (
+        "import sys; sys.modules.update(accelerate=None, matplotlib=None)",
+        *(f"import steering_core.training.{module}" for module in recording),
+    )
+    subprocess.run([sys.executable, "-c", "; ".join(script)], check=True)
 
 
 def test_every_picture_is_recorded_with_its_true_and_a_false_relation(model):

@@ -17,11 +17,11 @@ from torch import Tensor
 
 from ...families import ReadableNetwork
 from ...layers import AttentionLayer
+from ...pictures import from_image
 from ...probe import MapRequest
 from ...token_maps import TokenMaps
 from ...tokens import Token
 from ...training.recording import NoiseLevel, Outcome, PromptedModel
-from ...viz import from_image
 from .families import readable_network
 from .hashes import patched_hash
 from .noise import progress

@@ -17,10 +17,11 @@ from ...detection.detectors import ObjectDetector
 from ...evaluation.suites import ScenePrompt
 from ...evaluation.visor import Trial, judge
 from ...losses import SteeringLoss
+from ...pictures import check_finite, to_image
 from ...schedule import SteeringSchedule
 from ...settled import settled
 from ...steering import Steering
-from ...viz import VERDICT_COLOURS, SheetRow, check_finite, contact_sheet, to_image
+from ...viz import VERDICT_COLOURS, SheetRow, contact_sheet
 from .families import readable_network
 from .generation import generate
 from .pipelines import kind_of
@@ -150,7 +151,7 @@ def _on_card(pipeline: DiffusionPipeline) -> bool:
 def _read(pipeline: DiffusionPipeline, tried: Sequence[Tried]) -> Iterator[Row]:
     """Layers, and tokens of the first prompts' objects."""
     layers = readable_network(kind_of(pipeline).network_of(pipeline)).layers
-    yield "layers read", " ".join(tried[0].steering.for_network(layers).loss.layers)
+    yield "layers read", " ".join(tried[0].steering.for_network(layers).request.layers)
     yield "tokens", "; ".join(_tokens(one) for one in tried[:2])
 
 

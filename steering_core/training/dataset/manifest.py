@@ -10,8 +10,9 @@ from typing import Any
 
 from filelock import FileLock
 
+from ...claims import differences
 from ...classifier import MapLayout
-from ...described import described, differences, read_json
+from ...described import described, read_json
 from ...files import save_text
 from ...wording import brief
 from ..recording import RecordingSettings

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..described import differences, read_json
-from ..files import save_text
+from .described import read_json
+from .files import save_text
+from .wording import brief, shortened
+
+#: So many settings that differ are told.
+_MOST_DIFFERENCES = 6
 
 
 @dataclass(frozen=True)
@@ -67,3 +71,50 @@ class Claim:
         if not self.file.exists() or self.file.read_bytes() != content.encode():
             self.file.parent.mkdir(parents=True, exist_ok=True)
             save_text(content, self.file)
+
+
+def differences(there: Any, wanted: Any) -> str:
+    """Which settings differ, each with both values: "sampling.steps: 1 there, 2 here"; nothing where none does.
+
+    Args:
+        there: plain values as JSON has them, from a file.
+        wanted: likewise, those that are asked for here.
+    """
+    found = list(_differences(there, wanted, ""))
+    told = "; ".join(found[:_MOST_DIFFERENCES])
+    return told if len(found) <= _MOST_DIFFERENCES else f"{told}; and {len(found) - _MOST_DIFFERENCES} more"
+
+
+def _differences(there: Any, wanted: Any, path: str) -> Iterator[str]:
+    """See ``differences``; ``path`` leads to the two values."""
+    if there == wanted:
+        return
+    if isinstance(there, dict) and isinstance(wanted, dict):
+        for key in {**wanted, **there}:
+            inner = f"{path}.{shortened(key, 100)}".lstrip(".")
+            yield from _differences(there.get(key, _NOTHING), wanted.get(key, _NOTHING), inner)
+        return
+    mine, ours = brief(there), brief(wanted)
+    if isinstance(there, list) and isinstance(wanted, list):
+        is_nested = any(isinstance(one, (dict, list)) for one in (*there, *wanted))
+        if len(there) == len(wanted) and (is_nested or mine == ours):
+            for place, pair in enumerate(zip(there, wanted)):
+                yield from _differences(*pair, f"{path}[{place}]")
+            return
+        if is_nested or mine == ours:
+            mine, ours = f"{len(there)} entries", str(len(wanted))
+    elif mine == ours and isinstance(there, str) and isinstance(wanted, str):
+        # Long texts are shown without their middle: from where they part.
+        at = next((at for at, two in enumerate(zip(there, wanted)) if len(set(two)) > 1), min(len(there), len(wanted)))
+        mine, ours = f"…{brief(there[at:])}", f"…{brief(wanted[at:])}"
+    yield f"{path or 'its content'}: {mine} there, {ours} here"
+
+
+class _Nothing:
+    """Where only the other side has a setting."""
+
+    def __repr__(self) -> str:
+        return "nothing"
+
+
+_NOTHING = _Nothing()
