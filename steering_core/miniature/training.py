@@ -29,7 +29,7 @@ from ..described import differences, read_json
 from ..files import only_writer, save_text
 from .captions import caption
 from .export import check_replaceable, export
-from .networks import CONTEXT_LENGTH, build_autoencoder, build_scheduler, build_text_encoder, build_unet
+from .networks import CONTEXT_LENGTH, build_autoencoder, build_pipeline, build_text_encoder, build_unet
 from .optimise import WRITER, Course, optimise
 from .pictures import (
     PictureSettings,
@@ -187,18 +187,7 @@ def _untrained_pipeline(
 ) -> StableDiffusionPipeline:
     torch.manual_seed(settings.seed + 1)
     unet, text_encoder = build_unet().to(device), build_text_encoder(tokenizer).to(device)
-    pipeline = StableDiffusionPipeline(
-        vae=autoencoder,
-        text_encoder=text_encoder,
-        tokenizer=tokenizer,
-        unet=unet,
-        scheduler=build_scheduler(),
-        safety_checker=None,
-        feature_extractor=None,
-        requires_safety_checker=False,
-    )
-    pipeline.set_progress_bar_config(disable=True)
-    return pipeline
+    return build_pipeline(unet, text_encoder, tokenizer, autoencoder)
 
 
 @dataclass(frozen=True)
