@@ -30,7 +30,7 @@ def test_the_prompt_is_bound_and_what_guidance_leads_away_from_is_not(result):
     parts = {tuple(map(tuple, call)) for call in told["hidden"][: 2 * CALLS]}
     expected = hidden(told, [True, True, False, False])
     assert parts <= {tuple(map(tuple, expected)), tuple(map(tuple, expected[::-1]))} and len(parts) == 1
-    assert told["hidden"][2 * CALLS :] == [[[]] * 4] * (2 * CALLS)
+    assert not any(any(call) for call in told["hidden"][2 * CALLS :])
     assert told["bound"] == BOUND and told["unbound"] == []
 
 
