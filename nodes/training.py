@@ -64,7 +64,7 @@ class RecordRelationMaps(io.ComfyNode):
                     max=2048,
                     step=64,
                     tooltip="Side that pictures are cut and scaled to, in pixels: what the model was trained at, such "
-                    "as 512 for Stable Diffusion 1.5, 128 for the miniature.",
+                    "as 512 for Stable Diffusion 1.5, 128 for the miniatures.",
                 ),
                 io.Int.Input(
                     "steps",
@@ -158,7 +158,7 @@ def _scenes_option() -> io.DynamicCombo.Option:
     return io.DynamicCombo.Option(
         _SCENES,
         [
-            io.Int.Input("count", default=200, min=4, max=100000, tooltip="Scenes of the miniature's world to draw."),
+            io.Int.Input("count", default=200, min=4, max=100000, tooltip="Scenes of the miniatures' world to draw."),
             io.Int.Input("seed", default=0, min=0, max=2**32, tooltip="Of the scenes; take another for validation."),
         ],
     )
