@@ -16,7 +16,7 @@ from comfy_api.latest import io
 from ..steering_core.backends.comfyui.recording import RecordableComfyModel
 from ..steering_core.classifier import ClassifierSettings, save_classifier
 from ..steering_core.layers import layers_on_the_way
-from ..steering_core.places import check_name, named_place, path_within
+from ..steering_core.paths import check_name, named_path, path_within
 from ..steering_core.training.recording import INVERSION, NOISE, RecordingSettings
 from ..steering_core.training.settings import TrainingSettings
 from ..steering_core.training.sources import LabelledPictures, MiniatureScenes, Source, coco_pictures
@@ -109,7 +109,7 @@ class RecordRelationMaps(io.ComfyNode):
         _check_packages()
         from ..steering_core.training.dataset import read_manifest, write_dataset
 
-        folder = named_place(_datasets_folder(), name)
+        folder = named_path(_datasets_folder(), name)
         pictures = _source(source)
         recordable = RecordableComfyModel(model, clip, vae, (size, size))
         settings = RecordingSettings(
@@ -271,7 +271,7 @@ class TrainRelationClassifier(io.ComfyNode):
         from ..steering_core.training.report import as_image, confusion_plot, curves_plot, make_report
         from ..steering_core.training.train import METRICS, Progress, train_classifier
 
-        file = named_place(Path(folder_paths.get_folder_paths(FOLDER)[0]), name, ".safetensors")
+        file = named_path(Path(folder_paths.get_folder_paths(FOLDER)[0]), name, ".safetensors")
         # Any node may hand over a path.
         training, validation = (path_within(_datasets_folder(), str(folder)) for folder in (training, validation))
         work = path_within(training, f"training_{name}")

@@ -11,7 +11,7 @@ from graphs import core_node, pack_node
 from PIL import Image
 from toy_recording import content, record_toy
 
-from steering_core.places import check_name, named_place, path_within
+from steering_core.paths import check_name, named_path, path_within
 
 GOOD = ["training", "my set-2_b", "v1.5", "数据集", "हिन्दी", "Зоопарк 3", "École", "a" * 150, "console", "COM", "-a"]
 BAD = [
@@ -61,8 +61,8 @@ BAD = [
 @pytest.mark.parametrize("name", GOOD)
 def test_names_that_may_be(name, tmp_path):
     check_name(name)
-    assert named_place(tmp_path, name, ".tar") == tmp_path.resolve() / f"{name}.tar"
-    named_place(tmp_path, name, ".tar").write_bytes(b"")
+    assert named_path(tmp_path, name, ".tar") == tmp_path.resolve() / f"{name}.tar"
+    named_path(tmp_path, name, ".tar").write_bytes(b"")
 
 
 @pytest.mark.parametrize("name", [*BAD, None, 7, ["a"]])
@@ -70,7 +70,7 @@ def test_names_that_may_not_be(name, tmp_path):
     with pytest.raises(
         ValueError, match="name must be letters, digits, spaces, '-', '_' and dots within it"
     ) as refused:
-        named_place(tmp_path, name)
+        named_path(tmp_path, name)
     assert len(str(refused.value).splitlines()) == 1
     str(refused.value).encode()
 
@@ -84,8 +84,8 @@ def test_a_name_that_a_link_leads_elsewhere_is_refused(tmp_path):
     (folder / "c").symlink_to(folder / "d")
     for name, suffix in (("a", ""), ("b", ".tar")):
         with pytest.raises(ValueError, match=r"was expected to lie in .*folder, links followed"):
-            named_place(folder, name, suffix)
-    assert named_place(folder, "c") == folder.resolve() / "d"
+            named_path(folder, name, suffix)
+    assert named_path(folder, "c") == folder.resolve() / "d"
 
 
 def test_paths_that_lie_within_a_root(tmp_path):
