@@ -14,7 +14,6 @@ it is written: ``benchmarks.compared`` names them all.
 
 from __future__ import annotations
 
-import argparse
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -22,18 +21,18 @@ from typing import Any
 
 from diffusers import DiffusionPipeline
 
+from benchmarks.command import (
+    add_drawing_options,
+    add_guidance_option,
+    add_json_option,
+    add_quick_option,
+    command_line,
+    drawing,
+    refusing,
+)
 from benchmarks.compared import DEFAULT, UNSTEERED, ComparedWay, ways_of
 from benchmarks.front import Point, front, front_chart
-from benchmarks.measuring import (
-    Measurement,
-    Sampling,
-    add_guidance_option,
-    add_keep_option,
-    draw_all,
-    drawing_processes,
-    kept_in,
-    pairs_suite,
-)
+from benchmarks.measuring import Measurement, Sampling, draw_all, pairs_suite
 from benchmarks.tables import share_cell
 from steering_core.backends.diffusers import load_pipeline
 from steering_core.cli.options import check_picture, positive
@@ -48,7 +47,7 @@ _COLUMNS = {"oa": "OA", "visor_cond": "VISOR-cond", "visor_uncond": "VISOR-uncon
 
 def main() -> None:
     """Measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = command_line(__doc__)
     parser.add_argument(
         "--model",
         nargs="+",
@@ -68,16 +67,15 @@ def main() -> None:
     parser.add_argument(
         "--ways", nargs="+", metavar="WAY", help=f"beside {UNSTEERED} and {DEFAULT}, by their names in the table"
     )
-    parser.add_argument("--quick", action="store_true", help="few prompts and steps")
-    parser.add_argument("--json", action="store_true", help="print one JSON object in place of the tables")
+    add_quick_option(parser, "few prompts and steps")
+    add_json_option(parser)
     parser.add_argument("--plot", type=Path, metavar="FILE", help="picture to write")
-    parser.add_argument("--jobs", type=positive, help="processes (default: one a core)")
-    add_keep_option(parser)
+    add_drawing_options(parser)
     options = parser.parse_args()
     count = options.prompts or (_QUICK_PROMPTS if options.quick else _PROMPTS)
     steps = options.steps or (_QUICK_STEPS if options.quick else STEPS)
-    with kept_in(options.keep) as out, drawing_processes(options.jobs) as pool:
-        try:
+    with drawing(options) as (out, pool):
+        with refusing(parser):
             if options.plot:
                 check_picture(options.plot)
             suite, measurements = pairs_suite(seeds=options.seeds), {}
@@ -85,8 +83,6 @@ def main() -> None:
                 model = load_pipeline(SHIPPED.get(name, name), "cpu")
                 ways, sampling = _chosen(ways_of(model), options.ways), _sampling(name, model, steps, options.guidance)
                 measurements[name] = Measurement.of(out, suite, range(count), ways, sampling)
-        except (ValueError, OSError) as error:
-            parser.error(str(error))
         draw_all(measurements.values(), pool)
         tables = {name: _rows(name, measurement) for name, measurement in measurements.items()}
     if options.plot:

@@ -10,12 +10,12 @@ words can be read: here a classifier learns them in place of the picture, and a 
 
 from __future__ import annotations
 
-import argparse
 import json
 import tempfile
 from dataclasses import replace
 from pathlib import Path
 
+from benchmarks.command import add_json_option, command_line, refusing
 from steering_core.classifier import ClassifierSettings
 from steering_core.cli.options import positive
 from steering_core.relations import CARDINAL_RELATIONS
@@ -29,21 +29,19 @@ _ALL_FALSE = len(CARDINAL_RELATIONS) - 1
 
 def main() -> None:
     """Measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = command_line(__doc__)
     parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="maps to learn from")
     parser.add_argument("--validation", type=Path, required=True, metavar="DIR", help="maps to judge by")
     parser.add_argument("--epochs", type=positive, default=40, help="at most so many (default: %(default)s)")
-    parser.add_argument("--json", action="store_true", help="print one JSON object in place of the text")
+    add_json_option(parser, "print one JSON object in place of the text")
     options = parser.parse_args()
     folders = (options.data, options.validation)
-    try:
+    with refusing(parser):
         manifests = [read_manifest(folder) for folder in folders]
         for folder, manifest in zip(folders, manifests):
             _check(folder, manifest)
         check_alike(options.data, manifests[0], options.validation, manifests[1])
         read = [read_records(folder, manifest) for folder, manifest in zip(folders, manifests)]
-    except (ValueError, OSError) as error:
-        parser.error(str(error))
     shares = {}
     for name in ("picture", "prompt"):
         training, validation = (_labelled(records, name) for records in read)

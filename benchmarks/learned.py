@@ -12,22 +12,13 @@ beside this file, and their card says how they were trained.
 
 from __future__ import annotations
 
-import argparse
 import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from benchmarks.measuring import (
-    MEASURED_PROMPTS,
-    Measurement,
-    add_keep_option,
-    chains_suite,
-    draw_all,
-    drawing_processes,
-    kept_in,
-    pairs_suite,
-)
+from benchmarks.command import add_drawing_options, add_json_option, add_quick_option, command_line, drawing, refusing
+from benchmarks.measuring import MEASURED_PROMPTS, Measurement, chains_suite, draw_all, pairs_suite
 from benchmarks.tables import table
 from benchmarks.ways import UNSTEERED, Way, centroid_way, learned_way, rows
 from steering_core.classifier import CLASSIFIERS_DIR, MINIATURE_CLASSIFIER
@@ -78,28 +69,25 @@ _COLUMNS = ("oa", "visor_cond", "visor_uncond", "visor_4", "gradient_passes", "t
 
 def main() -> None:
     """Measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = command_line(__doc__)
     parser.add_argument(
         "--prompts",
         type=positive,
         default=MEASURED_PROMPTS,
         help="how many of one relation; a quarter as many of each kind with several (default: %(default)s)",
     )
-    parser.add_argument("--quick", action="store_true", help=f"only {_QUICK_PROMPTS} prompts")
-    parser.add_argument("--json", action="store_true", help="print one JSON object in place of the tables")
-    parser.add_argument("--jobs", type=positive, help="processes (default: one a core)")
-    add_keep_option(parser)
+    add_quick_option(parser, f"only {_QUICK_PROMPTS} prompts")
+    add_json_option(parser)
+    add_drawing_options(parser)
     options = parser.parse_args()
     count = _QUICK_PROMPTS if options.quick else options.prompts
-    with kept_in(options.keep) as out, drawing_processes(options.jobs) as pool:
-        try:
+    with drawing(options) as (out, pool):
+        with refusing(parser):
             one = Measurement.of(out, pairs_suite(), range(count), _ONE_RELATION)
             several = {
                 title: Measurement.of(out, chains_suite(chains), range(max(1, count // 4)), _SEVERAL_RELATIONS)
                 for title, chains in _CHAINS.items()
             }
-        except (ValueError, OSError) as error:
-            parser.error(str(error))
         draw_all([one, *several.values()], pool)
         tables = {**_of_one_relation(one), **{title: rows(measurement) for title, measurement in several.items()}}
     if options.json:

@@ -7,7 +7,6 @@ what runs beside it counts for nothing. Pictures and what was found in them are 
 
 from __future__ import annotations
 
-import argparse
 import math
 import os
 import sys
@@ -19,7 +18,6 @@ from functools import cache, partial
 from itertools import islice
 from multiprocessing import get_context
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any, Generic, Protocol, TypeVar
 
 import torch
@@ -28,7 +26,6 @@ from tqdm import tqdm
 
 from steering_core.backends.diffusers import load_pipeline
 from steering_core.backends.diffusers.arms import sampling_of
-from steering_core.cli.options import guidance_scale
 from steering_core.evaluation.results import RULES, VISOR, figures, prompt_counts
 from steering_core.evaluation.runs import Arm, EvaluationFolder
 from steering_core.evaluation.statistics import Estimate
@@ -255,31 +252,3 @@ def drawing_processes(jobs: int | None) -> Iterator[Executor]:
         jobs or os.cpu_count(), mp_context=get_context("spawn"), initializer=torch.set_num_threads, initargs=(1,)
     ) as pool:
         yield pool
-
-
-def add_guidance_option(parser: argparse.ArgumentParser) -> None:
-    """``--guidance SCALE``."""
-    parser.add_argument(
-        "--guidance", type=guidance_scale, metavar="SCALE", help="of all ways (default: the one that suits the model)"
-    )
-
-
-def add_keep_option(parser: argparse.ArgumentParser) -> None:
-    """``--keep DIR``."""
-    parser.add_argument(
-        "--keep",
-        type=Path,
-        metavar="DIR",
-        help="folder of pictures and what was found in them, as steer evaluate keeps them; started again with the "
-        "same one, a run that was stopped goes on (begin a new one when the code of steering has changed)",
-    )
-
-
-@contextmanager
-def kept_in(folder: Path | None) -> Iterator[Path]:
-    """The folder of ``--keep``; without it one that is there only meanwhile."""
-    if folder is not None:
-        yield folder
-        return
-    with TemporaryDirectory() as meanwhile:
-        yield Path(meanwhile)

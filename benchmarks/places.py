@@ -10,24 +10,15 @@ corner". Every object is judged by itself, where the detector finds it, by ``Pla
 
 from __future__ import annotations
 
-import argparse
 import json
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from benchmarks.measuring import (
-    PROMPT_SEED,
-    Measurement,
-    Sampling,
-    add_keep_option,
-    draw_all,
-    drawing_processes,
-    estimate_as_row,
-    kept_in,
-)
+from benchmarks.command import add_drawing_options, add_json_option, command_line, drawing, refusing
+from benchmarks.measuring import PROMPT_SEED, Measurement, Sampling, draw_all, estimate_as_row
 from benchmarks.tables import share_cell
 from benchmarks.ways import UNSTEERED, Way, centroid_way
-from steering_core.cli.options import positive, whole
+from steering_core.cli.options import whole
 from steering_core.evaluation.statistics import share
 from steering_core.evaluation.suites import Suite
 from steering_core.evaluation.tables import markdown_table
@@ -54,21 +45,18 @@ _Judged = list[tuple[Relation | Place, list[Trial]]]
 
 def main() -> None:
     """Measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = command_line(__doc__)
     parser.add_argument(
         "--model", choices=sorted(SHIPPED), default="miniature", help="which miniature (default: %(default)s)"
     )
     parser.add_argument("--prompts", type=whole(1, _PROMPTS), default=20, help="how many (default: %(default)s)")
-    parser.add_argument("--json", action="store_true", help="print a list of rows in place of the table")
-    parser.add_argument("--jobs", type=positive, help="processes (default: one a core)")
-    add_keep_option(parser)
+    add_json_option(parser, "print a list of rows in place of the table")
+    add_drawing_options(parser)
     options = parser.parse_args()
     suite = Suite("places", tuple(place_prompts(_PROMPTS, PROMPT_SEED)), SEEDS)
-    with kept_in(options.keep) as out, drawing_processes(options.jobs) as pool:
-        try:
+    with drawing(options) as (out, pool):
+        with refusing(parser):
             measurement = Measurement.of(out, suite, range(options.prompts), _WAYS, Sampling(SHIPPED[options.model]))
-        except (ValueError, OSError) as error:
-            parser.error(str(error))
         draw_all([measurement], pool)
         told = [row for way in _WAYS for row in rows(way, _judged(measurement, way))]
     print(json.dumps(told) if options.json else table(told))

@@ -14,13 +14,13 @@ drawn.
 
 from __future__ import annotations
 
-import argparse
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from accelerate import PartialState
 
+from benchmarks.command import command_line, refusing
 from benchmarks.in_comfyui import ComfyUI
 from benchmarks.measuring import draw_and_look, miniature_settings
 from benchmarks.proof_page import page
@@ -46,7 +46,7 @@ _TURN = 4
 
 def main() -> None:
     """Draw, look and write."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = command_line(__doc__)
     parser.add_argument("--out", type=Path, required=True, help="folder of pictures and what was found in them")
     parser.add_argument(
         "--model", choices=SHIPPED, nargs="+", default=list(SHIPPED), help="which miniatures (default: both)"
@@ -61,14 +61,12 @@ def main() -> None:
     parser.add_argument("--records", type=Path, metavar="DIR", help="what was seen in pictures, read and added to")
     parser.add_argument("--page", type=Path, metavar="FILE", help="Markdown to write (default: printed)")
     options = parser.parse_args()
-    try:
+    with refusing(parser):
         if options.page:
             check_place(options.page)
         comfyui = ComfyUI(options.comfyui) if options.comfyui else None
         folders = dict(_opened(options.out, options.model, options.suite, comfyui))
         known = {key: _known(options.records, key, *opened) for key, opened in folders.items()}
-    except (ValueError, OSError) as error:
-        parser.error(str(error))
     state = PartialState(cpu=True)
     deadline = time.monotonic() + 60 * (float("inf") if options.minutes is None else options.minutes)
     limits = {name: options.several if name in CHAINS else options.prompts for name in options.suite}

@@ -11,7 +11,6 @@ whose relation is wrong. Of the ones that had been right it is told how many sti
 
 from __future__ import annotations
 
-import argparse
 import json
 from collections.abc import Collection, Sequence
 from functools import partial
@@ -20,18 +19,9 @@ from typing import Any
 
 from diffusers import DiffusionPipeline
 
+from benchmarks.command import add_drawing_options, add_json_option, add_quick_option, command_line, drawing, refusing
 from benchmarks.compared import ComparedWay, Draw, by_loss
-from benchmarks.measuring import (
-    SEED_STRIDE,
-    Measurement,
-    Sampling,
-    add_keep_option,
-    draw_all,
-    drawing_processes,
-    estimate_as_row,
-    kept_in,
-    pairs_suite,
-)
+from benchmarks.measuring import SEED_STRIDE, Measurement, Sampling, draw_all, estimate_as_row, pairs_suite
 from benchmarks.named_losses import named_loss
 from benchmarks.tables import share_cell
 from benchmarks.ways import LEARNED_LOSSES, learned_schedule
@@ -58,18 +48,17 @@ _COLUMNS = {
 
 def main() -> None:
     """Measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = command_line(__doc__)
     parser.add_argument("--model", nargs="+", choices=SHIPPED, default=list(SHIPPED), help="(default: both)")
     parser.add_argument("--prompts", type=positive, default=_PROMPTS, metavar="N", help="(default: %(default)s)")
-    parser.add_argument("--quick", action="store_true", help=f"only {_QUICK_PROMPTS} prompts")
-    parser.add_argument("--json", action="store_true", help="print one JSON object in place of the tables")
-    parser.add_argument("--jobs", type=positive, help="processes (default: one a core)")
-    add_keep_option(parser)
+    add_quick_option(parser, f"only {_QUICK_PROMPTS} prompts")
+    add_json_option(parser)
+    add_drawing_options(parser)
     options = parser.parse_args()
     numbers = range(_QUICK_PROMPTS if options.quick else options.prompts)
-    with kept_in(options.keep) as out, drawing_processes(options.jobs) as pool:
+    with drawing(options) as (out, pool):
         samplings = {name: Sampling(SHIPPED[name]) for name in options.model}
-        try:
+        with refusing(parser):
             firsts = {
                 name: Measurement.of(out / "first", pairs_suite(), numbers, [_DEFAULT], sampling)
                 for name, sampling in samplings.items()
@@ -77,8 +66,6 @@ def main() -> None:
             draw_all(firsts.values(), pool)
             before = {name: _wrong(name, first) for name, first in firsts.items()}
             seconds = {name: _again(out / "second", name, first, before[name]) for name, first in firsts.items()}
-        except (ValueError, OSError) as error:
-            parser.error(str(error))
         draw_all(seconds.values(), pool)
         rows = [row for name, second in seconds.items() for row in _rows(name, list(before[name].values()), second)]
     if options.json:

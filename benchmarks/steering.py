@@ -9,23 +9,20 @@ python -m benchmarks.steering --classifier FILE     also by the learned loss, al
 
 from __future__ import annotations
 
-import argparse
 import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks.measuring import (
-    MEASURED_PROMPTS,
-    Measurement,
-    Sampling,
+from benchmarks.command import (
+    add_drawing_options,
     add_guidance_option,
-    add_keep_option,
-    chains_suite,
-    draw_all,
-    drawing_processes,
-    kept_in,
-    pairs_suite,
+    add_json_option,
+    add_quick_option,
+    command_line,
+    drawing,
+    refusing,
 )
+from benchmarks.measuring import MEASURED_PROMPTS, Measurement, Sampling, chains_suite, draw_all, pairs_suite
 from benchmarks.tables import table
 from benchmarks.ways import LEARNED_LOSSES, UNSTEERED, Way, centroid_way, check_ways, learned_way, rows
 from steering_core.backends.diffusers import load_pipeline
@@ -53,7 +50,7 @@ _TITLES = {
 
 def main() -> None:
     """Measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = command_line(__doc__)
     parser.add_argument(
         "--model",
         default="miniature",
@@ -86,10 +83,9 @@ def main() -> None:
         default=MEASURED_PROMPTS,
         help="how many of one relation; half as many of two, a quarter as many of next to (default: %(default)s)",
     )
-    parser.add_argument("--quick", action="store_true", help=f"only {_QUICK_PROMPTS} prompts")
-    parser.add_argument("--json", action="store_true", help="print one JSON object in place of the tables")
-    parser.add_argument("--jobs", type=positive, help="processes (default: one a core)")
-    add_keep_option(parser)
+    add_quick_option(parser, f"only {_QUICK_PROMPTS} prompts")
+    add_json_option(parser)
+    add_drawing_options(parser)
     options = parser.parse_args()
     model = SHIPPED.get(options.model, options.model)
     schedules = (
@@ -98,8 +94,8 @@ def main() -> None:
     )
     learned = _learned_ways(options.classifier, schedules)
     kinds = _kinds(_QUICK_PROMPTS if options.quick else options.prompts, options.functions, learned, schedules)
-    with kept_in(options.keep) as out, drawing_processes(options.jobs) as pool:
-        try:
+    with drawing(options) as (out, pool):
+        with refusing(parser):
             # Before the processes start, whose errors come as tracebacks.
             check_ways(learned, pairs_suite().prompts[0], load_pipeline(model, "cpu"))
             measurements = {
@@ -107,8 +103,6 @@ def main() -> None:
                 for steps in options.steps
                 for key, (suite, count, ways) in kinds.items()
             }
-        except (ValueError, OSError) as error:
-            parser.error(str(error))
         draw_all(measurements.values(), pool)
         tables = {
             (steps, key): [{"steps": steps, **row} for row in rows(measurement)]

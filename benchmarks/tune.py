@@ -15,18 +15,8 @@ from pathlib import Path
 
 from diffusers import DiffusionPipeline
 
-from benchmarks.measuring import (
-    MEASURED_PROMPTS,
-    Measurement,
-    Sampling,
-    add_guidance_option,
-    add_keep_option,
-    chains_suite,
-    draw_all,
-    drawing_processes,
-    kept_in,
-    pairs_suite,
-)
+from benchmarks.command import add_guidance_option, add_jobs_option, add_keep_option, command_line, drawing, refusing
+from benchmarks.measuring import MEASURED_PROMPTS, Measurement, Sampling, chains_suite, draw_all, pairs_suite
 from benchmarks.named_losses import named_loss
 from benchmarks.tables import table
 from benchmarks.ways import UNSTEERED, Way, check_ways, rows
@@ -49,7 +39,24 @@ _MEASURED_OF_EACH = MEASURED_PROMPTS // len(CARDINAL_RELATIONS)
 
 def main() -> None:
     """Measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = _parser()
+    options = parser.parse_args()
+    model = SHIPPED.get(options.model, options.model)
+    sampling = Sampling(model, options.steps, options.guidance, options.alone)
+    with drawing(options) as (out, pool):
+        with refusing(parser):
+            suite, numbers = _suite(options)
+            pipeline = load_pipeline(model, "cpu")
+            ways = [UNSTEERED, *_ways(options, pipeline)]
+            check_ways(ways, suite.prompts[0], pipeline)
+            measurement = Measurement.of(out, suite, numbers, ways, sampling)
+        draw_all([measurement], pool)
+        print(table(rows(measurement), _COLUMNS))
+
+
+def _parser() -> argparse.ArgumentParser:
+    """Of the command's options: each setting that can have several values takes them, to be combined."""
+    parser = command_line(__doc__)
     parser.add_argument("--losses", nargs="+", default=["gelu"], help='such as gelu, learned, "gelu + 0.3 learned"')
     parser.add_argument("--model", default="miniature", help="its name or folder (default: %(default)s)")
     parser.add_argument(
@@ -111,7 +118,7 @@ def main() -> None:
         "--restart-overlaps", type=number(0, 1), nargs="+", default=[SteeringSchedule.restart_overlap], metavar="SHARE"
     )
     parser.add_argument("--classifier", type=Path, default=MINIATURE_CLASSIFIER, help="of the learned loss")
-    parser.add_argument("--jobs", type=positive, help="processes (default: one a core)")
+    add_jobs_option(parser)
     parser.add_argument("--prompts", type=positive, default=20)
     parser.add_argument(
         "--after",
@@ -131,20 +138,7 @@ def main() -> None:
         "--chains", type=positive, nargs="+", metavar="N", help="objects of each chain, in place of pairs"
     )
     add_keep_option(parser)
-    options = parser.parse_args()
-    model = SHIPPED.get(options.model, options.model)
-    sampling = Sampling(model, options.steps, options.guidance, options.alone)
-    with kept_in(options.keep) as out, drawing_processes(options.jobs) as pool:
-        try:
-            suite, numbers = _suite(options)
-            pipeline = load_pipeline(model, "cpu")
-            ways = [UNSTEERED, *_ways(options, pipeline)]
-            check_ways(ways, suite.prompts[0], pipeline)
-            measurement = Measurement.of(out, suite, numbers, ways, sampling)
-        except (ValueError, OSError) as error:
-            parser.error(str(error))
-        draw_all([measurement], pool)
-        print(table(rows(measurement), _COLUMNS))
+    return parser
 
 
 def _ways(options: argparse.Namespace, pipeline: DiffusionPipeline) -> Iterator[Way]:

@@ -9,7 +9,6 @@ Beside the pictures and what the detector finds in them it keeps what steering s
 
 from __future__ import annotations
 
-import argparse
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -18,18 +17,8 @@ from typing import Any
 
 import torch
 
-from benchmarks.measuring import (
-    Measurement,
-    Sampling,
-    add_keep_option,
-    chains_suite,
-    draw_all,
-    drawing_processes,
-    estimate_as_row,
-    kept_in,
-    pairs_suite,
-    pipeline,
-)
+from benchmarks.command import add_drawing_options, add_json_option, add_quick_option, command_line, drawing, refusing
+from benchmarks.measuring import Measurement, Sampling, chains_suite, draw_all, estimate_as_row, pairs_suite, pipeline
 from benchmarks.tables import share_cell
 from steering_core.backends.diffusers import generate, ground_prompt
 from steering_core.backends.diffusers.arms import drawn_with, steered_arm
@@ -133,25 +122,22 @@ def _last_looks(entry: TraceEntry) -> list[LastLook]:
 
 def main() -> None:
     """Measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = command_line(__doc__)
     parser.add_argument(
         "--prompts", type=positive, default=_PROMPTS, help="of two objects, and as many of three (default: %(default)s)"
     )
-    parser.add_argument("--quick", action="store_true", help=f"only {_QUICK_PROMPTS} of each")
-    parser.add_argument("--json", action="store_true", help="print one JSON object in place of the table")
-    parser.add_argument("--jobs", type=positive, help="processes (default: one a core)")
-    add_keep_option(parser)
+    add_quick_option(parser, f"only {_QUICK_PROMPTS} of each")
+    add_json_option(parser, "print one JSON object in place of the table")
+    add_drawing_options(parser)
     options = parser.parse_args()
     count = _QUICK_PROMPTS if options.quick else options.prompts
     suites = {"two": pairs_suite(), "three": chains_suite((3,))}
-    with kept_in(options.keep) as out, drawing_processes(options.jobs) as pool:
-        try:
+    with drawing(options) as (out, pool):
+        with refusing(parser):
             ways = [WatchedWay(out / "looks")]
             measurements = {
                 objects: Measurement.of(out, suite, range(count), ways) for objects, suite in suites.items()
             }
-        except (ValueError, OSError) as error:
-            parser.error(str(error))
         draw_all(measurements.values(), pool)
         pictures = {objects: list(_pictures(measurement)) for objects, measurement in measurements.items()}
     pictures["all"] = [row for some in pictures.values() for row in some]

@@ -42,15 +42,15 @@ class CentroidLossNode(io.ComfyNode):
                 advanced(
                     _weight(
                         "presence_weight",
-                        "Pulls each object's attention together. Meant against missing objects; on the miniature no "
-                        "difference was found. 0 to 10; 0: off.",
+                        "Pulls each object's attention together. Meant against missing objects; on the first miniature "
+                        "no difference was found. 0 to 10; 0: off.",
                     )
                 ),
                 advanced(
                     _weight(
                         "balance_weight",
                         "Asks that both objects' attention is spread alike. Meant against one crowding out the other; "
-                        "on the miniature no difference was found. 0 to 10; 0: off.",
+                        "on the first miniature no difference was found. 0 to 10; 0: off.",
                     )
                 ),
                 _softmax_input(),
@@ -172,8 +172,8 @@ class PresenceLossNode(io.ComfyNode):
             search_aliases=["Attend-and-Excite", "missing object", "steering loss"],
             description=(
                 "Asks that the model attends to each object more than to the prompt's other words somewhere, as "
-                "Attend-and-Excite does. Meant against missing objects; on the miniature no gain was found. It does "
-                "not mind where an object is: combine it with a loss that does."
+                "Attend-and-Excite does. Meant against missing objects; on the first miniature no gain was found. It "
+                "does not mind where an object is: combine it with a loss that does."
             ),
             inputs=[weight_input(), _softmax_input()],
             outputs=[loss_output()],

@@ -71,7 +71,7 @@ class SteeringReport(io.ComfyNode):
             description=(
                 "Says for each relation where the model's attention stood when steering last looked, how present each "
                 "object was in it, and draws how it came to that. With the finished pictures connected, it also says "
-                "what is seen in them: of the miniature by its own detector, of other models by the boxes of a "
+                "what is seen in them: of the miniatures by their own detector, of other models by the boxes of a "
                 "detection node."
             ),
             inputs=[
@@ -80,8 +80,8 @@ class SteeringReport(io.ComfyNode):
                 io.Image.Input(
                     "picture",
                     optional=True,
-                    tooltip="The finished pictures of this latent, from VAE Decode. Those of the miniature are looked "
-                    "at by its own detector; for those of other models connect boxes as well.",
+                    tooltip="The finished pictures of this latent, from VAE Decode. Those of the miniatures are looked "
+                    "at by their own detector; for those of other models connect boxes as well.",
                 ),
                 boxes_input(optional=True),
             ],

@@ -15,8 +15,8 @@ from comfy_api.latest import io
 from ..steering_core.backends.comfyui.recording import RecordableComfyModel
 from ..steering_core.classifier import ClassifierSettings, save_classifier
 from ..steering_core.layers import layers_on_the_way
+from ..steering_core.paths import check_name, named_path, path_within
 from ..steering_core.pictures import to_image
-from ..steering_core.places import check_name, named_place, path_within
 from ..steering_core.training.checkpoint import METRICS, Progress
 from ..steering_core.training.dataset import check_alike, read_manifest, read_records, write_dataset
 from ..steering_core.training.recording import INVERSION, NOISE, RecordingSettings
@@ -65,7 +65,7 @@ class RecordRelationMaps(io.ComfyNode):
                     max=2048,
                     step=64,
                     tooltip="Side that pictures are cut and scaled to, in pixels: what the model was trained at, such "
-                    "as 512 for Stable Diffusion 1.5, 128 for the miniature.",
+                    "as 512 for Stable Diffusion 1.5, 128 for the miniatures.",
                 ),
                 io.Int.Input(
                     "steps",
@@ -107,7 +107,7 @@ class RecordRelationMaps(io.ComfyNode):
         cls, model, clip, vae, name: str, source: dict, size: int, steps: int, method: str, false_prompts: int
     ) -> io.NodeOutput:
         """Record, shard by shard."""
-        folder = named_place(_datasets_folder(), name)
+        folder = named_path(_datasets_folder(), name)
         pictures = _source(source)
         recordable = RecordableComfyModel(model, clip, vae, (size, size))
         settings = RecordingSettings(
@@ -146,7 +146,7 @@ def _scenes_option() -> io.DynamicCombo.Option:
     return io.DynamicCombo.Option(
         _SCENES,
         [
-            io.Int.Input("count", default=200, min=4, max=100000, tooltip="Scenes of the miniature's world to draw."),
+            io.Int.Input("count", default=200, min=4, max=100000, tooltip="Scenes of the miniatures' world to draw."),
             io.Int.Input("seed", default=0, min=0, max=2**32, tooltip="Of the scenes; take another for validation."),
         ],
     )
@@ -258,7 +258,7 @@ class TrainRelationClassifier(io.ComfyNode):
         from ..steering_core.training.report import as_image, confusion_plot, curves_plot, make_report
         from ..steering_core.training.train import train_classifier
 
-        file = named_place(Path(folder_paths.get_folder_paths(FOLDER)[0]), name, ".safetensors")
+        file = named_path(Path(folder_paths.get_folder_paths(FOLDER)[0]), name, ".safetensors")
         # Any node may hand over a path.
         training, validation = (path_within(_datasets_folder(), str(folder)) for folder in (training, validation))
         work = path_within(training, f"training_{name}")

@@ -26,7 +26,7 @@ from .relations import (
 from .wording import shortened
 
 #: Most letters of a name that is looked for letter by letter.
-LONGEST_NAME = 300
+LONGEST_PHRASE = 300
 #: Letters of scripts that set no words apart, or no particles: Thai, Lao, Burmese, Khmer, Kana, Han and Hangul.
 UNSPACED = re.compile("[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af\uf900-\ufaff]")
 #: An article before a phrase, and brackets of emphasis; and how many letters before it are looked at.
@@ -72,9 +72,9 @@ def find_phrase(
         ValueError: it does not stand there so often, or is too long for a name.
     """
     named = find_phrases(prompt, phrase, objects(prompt) if known is None else known)
-    if not named and len(phrase) > LONGEST_NAME:
+    if not named and len(phrase) > LONGEST_PHRASE:
         raise ValueError(
-            f'"{shortened(phrase, LONGEST_NAME)}": a name of at most {LONGEST_NAME} letters was expected, and has '
+            f'"{shortened(phrase, LONGEST_PHRASE)}": a name of at most {LONGEST_PHRASE} letters was expected, and has '
             f"{len(phrase)}. Name an object with a few words of the prompt."
         )
     if occurrence >= len(named):
@@ -96,7 +96,7 @@ def find_phrases(prompt: str, phrase: str, known: Sequence[Span]) -> list[Span]:
     where it is of a script that sets no words apart.
 
     Args:
-        known: the prompt's ``objects``. Elsewhere a name of more than ``LONGEST_NAME`` letters is not looked for.
+        known: the prompt's ``objects``. Elsewhere a name of more than ``LONGEST_PHRASE`` letters is not looked for.
     """
     wanted = phrase.strip()
     escaped = re.escape(wanted)
@@ -104,7 +104,7 @@ def find_phrases(prompt: str, phrase: str, known: Sequence[Span]) -> list[Span]:
     named = [span for span in known if span.text == wanted]
     named = named or [span for span in known if span.text.casefold() == wanted.casefold()]
     named = named or by_noun(prompt, wanted, known)
-    if len(wanted) > LONGEST_NAME:
+    if len(wanted) > LONGEST_PHRASE:
         return named
     # "hat" is not in "that".
     patterns = [rf"(?<!\w){escaped}(?!\w)", *([escaped] if UNSPACED.search(wanted) else [])]

@@ -12,6 +12,7 @@ from diffusers import (
     DDIMScheduler,
     FlowMatchEulerDiscreteScheduler,
     FluxTransformer2DModel,
+    StableDiffusionPipeline,
     UNet2DConditionModel,
 )
 from torch import nn
@@ -93,6 +94,27 @@ def build_scheduler() -> DDIMScheduler:
         set_alpha_to_one=False,
         steps_offset=1,
     )
+
+
+def build_pipeline(
+    unet: UNet2DConditionModel,
+    text_encoder: CLIPTextModel,
+    tokenizer: PreTrainedTokenizerBase,
+    autoencoder: AutoencoderKL,
+) -> StableDiffusionPipeline:
+    """The first miniature's pipeline of these parts; it shows no progress and checks no pictures."""
+    pipeline = StableDiffusionPipeline(
+        vae=autoencoder,
+        text_encoder=text_encoder,
+        tokenizer=tokenizer,
+        unet=unet,
+        scheduler=build_scheduler(),
+        safety_checker=None,
+        feature_extractor=None,
+        requires_safety_checker=False,
+    )
+    pipeline.set_progress_bar_config(disable=True)
+    return pipeline
 
 
 def build_transformer() -> FluxTransformer2DModel:

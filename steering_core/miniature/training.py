@@ -23,7 +23,7 @@ from transformers import CLIPTokenizer
 from ..backends.diffusers import check_device
 from .captions import PROMPT_DROPOUT, caption
 from .export import check_replaceable, export
-from .networks import CONTEXT_LENGTH, build_autoencoder, build_scheduler, build_text_encoder, build_unet
+from .networks import CONTEXT_LENGTH, build_autoencoder, build_pipeline, build_text_encoder, build_unet
 from .optimise import Course, optimise
 from .pictures import (
     PictureSettings,
@@ -147,18 +147,7 @@ def _untrained_pipeline(
 ) -> StableDiffusionPipeline:
     torch.manual_seed(settings.seed + 1)
     unet, text_encoder = build_unet().to(device), build_text_encoder(tokenizer).to(device)
-    pipeline = StableDiffusionPipeline(
-        vae=autoencoder,
-        text_encoder=text_encoder,
-        tokenizer=tokenizer,
-        unet=unet,
-        scheduler=build_scheduler(),
-        safety_checker=None,
-        feature_extractor=None,
-        requires_safety_checker=False,
-    )
-    pipeline.set_progress_bar_config(disable=True)
-    return pipeline
+    return build_pipeline(unet, text_encoder, tokenizer, autoencoder)
 
 
 @dataclass(frozen=True)

@@ -9,9 +9,10 @@ from typing import NamedTuple
 from ..relations import Relation
 from .clauses import LISTING
 from .kinds import is_placeless, is_plural, qualifies
-from .marks import Word
+from .lists import listed
 from .phrases import Phrase, phrases_of
-from .words import FRAMES, LINKS, MEASURES, PRONOUNS, SHOWING, listed
+from .tagged import Word
+from .words import FRAMES, LINKS, MEASURES, PRONOUNS, SHOWING
 
 #: Which way a list goes, and how each of its things stands to the next one.
 _ORDERS: Mapping[tuple[str, ...], Relation] = {

@@ -10,12 +10,13 @@ from typing import NamedTuple, TypeVar
 
 from ..relations import Depth, DepthRelation, Place, Relation, Scene, Span, SpatialRelation, Statement, said_of
 from .likelihood import Guess, Likelihoods, likelihoods
+from .lists import listed
 from .marks import NOT
 from .network import Kind
 from .phrases import Phrase
 from .rules import ReadByRules
 from .sentences import unwanted
-from .words import REFERRING, listed
+from .words import REFERRING
 
 Stated = TypeVar("Stated", bound=Statement)
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from .marks import PLACES, Word
+from .marks import PLACES
+from .tagged import Word
 from .verbs import COPULAS
 from .words import DETERMINERS, FRAMES, HEADINGS, LINKS, POSITIONS, PREPOSITIONS, X, Y
 

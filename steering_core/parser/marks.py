@@ -8,7 +8,7 @@ from itertools import accumulate
 from typing import NamedTuple
 
 from ..relations import Depth
-from .tagger import OTHER
+from .tagged import Word
 from .verbs import ATTENDING
 from .words import BREAKS, LANDMARKS, SCENES, X, Y
 
@@ -137,19 +137,6 @@ _DEPTHS = {
 }
 #: Which corner of a side: "up in the left corner".
 _RAISED = {"up": -1, "high": -1, "down": 1, "low": 1}
-
-
-class Word(NamedTuple):
-    """A word in lower case, or a comma for any pause, and its range in the prompt.
-
-    Attributes:
-        tag: one of ``tagger.TAGS``.
-    """
-
-    text: str
-    start: int
-    end: int
-    tag: str = OTHER
 
 
 class Mark(NamedTuple):

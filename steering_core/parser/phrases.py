@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from ..relations import Span
 from .kinds import qualifies
-from .marks import Word
+from .tagged import Word
 from .tagger import BEGINS, GOES_ON, VERB
 from .verbs import BEING, DUTIES, PARTICIPLES
 from .words import COORDINATORS, COUNTS, CREATURES, DETERMINERS, PREPOSITIONS, PRONOUNS, RELATIVES

@@ -22,12 +22,13 @@ from .clauses import (
     with_list,
 )
 from .enumerations import enumerations
-from .marks import Mark, Word
+from .marks import Mark
 from .phrases import Phrase
 from .referents import Discourse, Mention, is_about_subject
 from .segments import Segment, heads_of, marks_of, segments_of
 from .sentences import sentences
 from .statements import neighbours, ordered, placed, related, without_contradictions
+from .tagged import Word
 from .words import FRAMES, LINKS, OWNERS, PERCHES, REFERRING
 
 #: Words between the phrases of a plain prompt: "a photo of a cat above a dog, and a bird".

@@ -7,8 +7,9 @@ from itertools import takewhile
 from typing import NamedTuple
 
 from .kinds import is_adverb
-from .marks import Mark, Word, read_marks
+from .marks import Mark, read_marks
 from .phrases import NOTHING, Joint, Phrase, phrases_of
+from .tagged import Word
 from .tagger import OTHER, VERB
 from .verbs import COPULAS, INTRANSITIVES, INTRANSITIVES_OF_ONE, PARTICLES, PERCHED, POSTURES, SEATED
 from .words import (

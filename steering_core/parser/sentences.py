@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 
 from .labels import PATTERN as LABELS
 from .labels import words_of_label
-from .marks import Word
+from .tagged import Word
 from .tagger import tags_of
 from .verbs import COPULAS
 from .words import DETERMINERS, HEADINGS, PREPOSITIONS, X, Y

@@ -7,10 +7,7 @@ from __future__ import annotations
 
 import re
 
-
-def listed(words: str) -> frozenset[str]:
-    """The words of a list."""
-    return frozenset(words.split())
+from .lists import listed
 
 
 def _third_person(verb: str) -> str:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from .verbs import COPULAS, TRANSITIVES, listed
+from .lists import listed
+from .verbs import COPULAS, TRANSITIVES
 
 #: Direction words and the axis, x or y, that each fixes.
 X = {"left": -1, "right": 1, "center": 0, "centre": 0, "middle": 0, "centered": 0, "centred": 0}

@@ -262,7 +262,7 @@ def test_a_full_disk_is_one_line_and_leaves_nothing(tmp_path):
     done = python(FULL, json.dumps(commands))
     assert [line for line in done.stdout.splitlines() if line.isdigit()] == ["2"] * len(commands), done.stderr
     assert "Traceback" not in done.stderr
-    for said, command in zip(done.stderr.split("---\n"), commands):
+    for said, command in zip(done.stderr.split("---\n")[:-1], commands, strict=True):
         assert len(errors(said)) == 1 and said.splitlines()[-1].startswith("steer: error: "), said
         assert str(tmp_path) in errors(said)[0] or command[0] == "miniature", said
     left = {file: file.read_bytes() for file in tmp_path.rglob("*") if file.is_file() and ".lock" not in file.name}
@@ -349,7 +349,7 @@ for command in json.loads(sys.stdin.read()):
 def test_a_name_that_is_not_here_is_not_looked_up_elsewhere(tmp_path):
     done = watched(MAIN, tmp_path, input=json.dumps(COMMANDS))
     assert done.stdout.split() == ["2"] * len(COMMANDS), done.stderr
-    for said, command in zip(errors(done.stderr), COMMANDS):
+    for said, command in zip(errors(done.stderr), COMMANDS, strict=True):
         assert f"'{command[-1]}' is neither a folder nor in the Hugging Face cache" in said
 
 

@@ -11,7 +11,7 @@ from graphs import core_node, pack_node
 from PIL import Image
 from toy_recording import content, record_toy
 
-from steering_core.places import check_name, named_place, path_within
+from steering_core.paths import check_name, named_path, path_within
 
 GOOD = ["training", "my set-2_b", "v1.5", "数据集", "हिन्दी", "Зоопарк 3", "École", "a" * 150, "console", "COM", "-a"]
 BAD = [
@@ -61,8 +61,8 @@ BAD = [
 @pytest.mark.parametrize("name", GOOD)
 def test_names_that_may_be(name, tmp_path):
     check_name(name)
-    assert named_place(tmp_path, name, ".tar") == tmp_path.resolve() / f"{name}.tar"
-    named_place(tmp_path, name, ".tar").write_bytes(b"")
+    assert named_path(tmp_path, name, ".tar") == tmp_path.resolve() / f"{name}.tar"
+    named_path(tmp_path, name, ".tar").write_bytes(b"")
 
 
 @pytest.mark.parametrize("name", [*BAD, None, 7, ["a"]])
@@ -70,7 +70,7 @@ def test_names_that_may_not_be(name, tmp_path):
     with pytest.raises(
         ValueError, match="name must be letters, digits, spaces, '-', '_' and dots within it"
     ) as refused:
-        named_place(tmp_path, name)
+        named_path(tmp_path, name)
     assert len(str(refused.value).splitlines()) == 1
     str(refused.value).encode()
 
@@ -84,8 +84,8 @@ def test_a_name_that_a_link_leads_elsewhere_is_refused(tmp_path):
     (folder / "c").symlink_to(folder / "d")
     for name, suffix in (("a", ""), ("b", ".tar")):
         with pytest.raises(ValueError, match=r"was expected to lie in .*folder, links followed"):
-            named_place(folder, name, suffix)
-    assert named_place(folder, "c") == folder.resolve() / "d"
+            named_path(folder, name, suffix)
+    assert named_path(folder, "c") == folder.resolve() / "d"
 
 
 def test_paths_that_lie_within_a_root(tmp_path):
@@ -143,6 +143,9 @@ READS = {
     ("through_a_linked_folder.json", "pictures"): "lie in",
 }
 NAMES = ["../../escaped", "/tmp/escaped", "..", "x.tar::pipe:touch MARK;#", "NUL", "linked"]
+#: Datasets and classifiers; {} is the folder that holds the input folder.
+DATASETS = ["{}/somewhere", "../../somewhere", "{}/output/relation_maps/linked", "/etc"]
+CLASSIFIERS = ["../elsewhere/kept.safetensors", "{}/elsewhere/kept.safetensors", "../../etc/passwd"]
 
 
 @pytest.fixture(scope="module")
@@ -173,8 +176,7 @@ def asked(comfyui, tmp_path_factory):
     (root / "classifiers" / "linked.safetensors").symlink_to(root / "elsewhere" / "kept.safetensors")
     record_toy(root / "somewhere")
     reads = [[part.format(root) for part in given] for given in READS]
-    datasets = [str(root / "somewhere"), "../../somewhere", str(root / "output" / "relation_maps" / "linked"), "/etc"]
-    classifiers = ["../elsewhere/kept.safetensors", str(root / "elsewhere" / "kept.safetensors"), "../../etc/passwd"]
+    datasets, classifiers = ([given.format(root) for given in some] for some in (DATASETS, CLASSIFIERS))
     for name, given in {"names": NAMES, "reads": reads, "datasets": datasets, "classifiers": classifiers}.items():
         (root / f"{name}.json").write_text(json.dumps(given))
     before = content(root / "somewhere")
@@ -202,14 +204,17 @@ def test_a_graph_reads_the_input_folder_alone(asked, given):
     assert (said is None) if READS[given] is None else READS[given] in said, said
 
 
-def test_datasets_lie_where_recording_puts_them(asked):
-    for given, said in asked[1]["given"].items():
-        assert all("was expected to lie in" in line for line in said), given
+@pytest.mark.parametrize("given", DATASETS)
+def test_datasets_lie_where_recording_puts_them(asked, given):
+    root, result = asked
+    training, validation = result["given"][given.format(root)]
+    assert "was expected to lie in" in training and "was expected to lie in" in validation
 
 
-def test_classifiers_are_loaded_from_their_folders_alone(asked):
-    for name, said in asked[1]["loaded"].items():
-        assert "not found" in said, name
+@pytest.mark.parametrize("given", CLASSIFIERS)
+def test_classifiers_are_loaded_from_their_folders_alone(asked, given):
+    root, result = asked
+    assert "not found" in result["loaded"][given.format(root)]
 
 
 def test_a_name_that_comes_over_a_link_runs_nothing(server):

@@ -61,14 +61,16 @@ def test_comfyui_serves_both_languages(server):
 
 
 def test_comfyui_serves_help_in_chinese_where_the_front_end_asks_first(server):
-    for node, schema in server.get("/object_info").items():
-        if node.startswith("SpatialSteering"):
-            pack = schema["python_module"].removeprefix("custom_nodes.")
-            address = f"http://127.0.0.1:{server.port}/extensions/{pack}/docs"
-            page = (DOCS / node / "zh.md").read_bytes()
-            with urllib.request.urlopen(f"{address}/{node}/zh.md") as answer:
-                assert answer.read() == page
-            # Pictures stand where the English page has them: the front end resolves them from docs.
-            (picture,) = re.findall(r"!\[.+\]\((.+)\)", page.decode("utf-8"))
-            with urllib.request.urlopen(f"{address}/{picture}") as answer:
-                assert answer.headers["Content-Type"] == "image/jpeg"
+    schemas = server.get("/object_info")
+    nodes = [node for node in schemas if node.startswith("SpatialSteering")]
+    assert sorted(nodes) == sorted(_read("zh"))
+    for node in nodes:
+        pack = schemas[node]["python_module"].removeprefix("custom_nodes.")
+        address = f"http://127.0.0.1:{server.port}/extensions/{pack}/docs"
+        page = (DOCS / node / "zh.md").read_bytes()
+        with urllib.request.urlopen(f"{address}/{node}/zh.md") as answer:
+            assert answer.read() == page
+        # Pictures stand where the English page has them: the front end resolves them from docs.
+        (picture,) = re.findall(r"!\[.+\]\((.+)\)", page.decode("utf-8"))
+        with urllib.request.urlopen(f"{address}/{picture}") as answer:
+            assert answer.headers["Content-Type"] == "image/jpeg"

@@ -14,7 +14,7 @@ from steering_core.backends.diffusers.families import unet_of
 from steering_core.backends.diffusers.pipelines import kind_of
 from steering_core.backends.diffusers.probe import probe_network
 from steering_core.losses import CentroidLoss, SteeringLoss
-from steering_core.miniature.networks import build_autoencoder, build_scheduler, build_text_encoder
+from steering_core.miniature.networks import build_autoencoder, build_pipeline, build_text_encoder
 from steering_core.miniature.tokenizer import train_tokenizer
 from steering_core.probe import MapRequest
 from steering_core.schedule import SteeringSchedule
@@ -45,18 +45,8 @@ def tiny_unet(**options: Any) -> UNet2DConditionModel:
 
 def random_pipeline(unet: UNet2DConditionModel, tokenizer: PreTrainedTokenizerBase) -> StableDiffusionPipeline:
     """With this network, and an autoencoder and a text encoder with random weights."""
-    pipeline = StableDiffusionPipeline(
-        vae=build_autoencoder(),
-        text_encoder=build_text_encoder(tokenizer),
-        tokenizer=tokenizer,
-        unet=unet,
-        scheduler=build_scheduler(),
-        safety_checker=None,
-        feature_extractor=None,
-        requires_safety_checker=False,
-    )
-    pipeline.set_progress_bar_config(disable=True)
-    return pipeline
+    autoencoder, text_encoder = build_autoencoder(), build_text_encoder(tokenizer)
+    return build_pipeline(unet, text_encoder, tokenizer, autoencoder)
 
 
 class WatchedLoss(CentroidLoss):

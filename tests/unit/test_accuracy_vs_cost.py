@@ -13,7 +13,7 @@ from drawings import as_if_drawn
 from PIL import Image
 from toys import pair_scene, toy_probe
 
-from benchmarks import accuracy_vs_cost, measuring
+from benchmarks import accuracy_vs_cost, command, measuring
 from benchmarks.areas import Area, area_conditioned
 from benchmarks.best_of import best_of, best_picture
 from benchmarks.calls import answered
@@ -268,7 +268,7 @@ def run(monkeypatch, *options):
 def test_rows_tell_of_both_miniatures(monkeypatch, capsys, tmp_path):
     """Nothing is drawn."""
     seconds = {UNSTEERED: 1.0, DEFAULT: 1.25}
-    monkeypatch.setattr(accuracy_vs_cost, "drawing_processes", ThreadPoolExecutor)
+    monkeypatch.setattr(command, "drawing_processes", ThreadPoolExecutor)
     asked = as_if_drawn(
         monkeypatch,
         right=lambda arm, at: arm == DEFAULT and at == 0,
@@ -314,7 +314,7 @@ def test_what_cannot_be_compared_is_told_before_it_begins(monkeypatch, capsys, o
 
 def test_what_was_drawn_is_not_drawn_again(monkeypatch, capsys, tmp_path):
     """Times would tell, and so would files."""
-    monkeypatch.setattr(accuracy_vs_cost, "drawing_processes", ThreadPoolExecutor)
+    monkeypatch.setattr(command, "drawing_processes", ThreadPoolExecutor)
     options = ["--quick", "--json", "--model", "flux_miniature", "--steps", "2", "--ways", "bound regions", "areas"]
     told = []
     for prompts in ("1", "2", "1"):

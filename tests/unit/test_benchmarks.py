@@ -16,7 +16,7 @@ from pipelines import state
 from toy_recording import SETTINGS as TOY_SETTINGS
 from toy_recording import ToyModel, ToySource, record_toy
 
-from benchmarks import contrast, cost, leak, places, research, steering, tune, warnings
+from benchmarks import command, contrast, cost, leak, places, research, steering, tune, warnings
 from benchmarks.inversion import coming_back
 from benchmarks.logits import scaled_logits
 from benchmarks.measuring import Measurement, Sampling, draw_all, drawing_processes, pairs_suite
@@ -102,7 +102,7 @@ def test_warnings_are_counted_where_an_object_is_missing_and_where_none_is():
 
 
 def test_what_steering_saw_is_kept_beside_the_pictures(monkeypatch, capsys, tmp_path):
-    monkeypatch.setattr(warnings, "drawing_processes", ThreadPoolExecutor)
+    monkeypatch.setattr(command, "drawing_processes", ThreadPoolExecutor)
     monkeypatch.setattr(Measurement, "of", partial(Measurement.of, sampling=Sampling(steps=4)))
     monkeypatch.setattr(sys, "argv", ["warnings", "--prompts", "1", "--json", "--jobs", "1", "--keep", str(tmp_path)])
     warnings.main()
@@ -162,7 +162,7 @@ def test_the_best_ways_are_measured_of_all_kinds(table):
 
 def test_all_eight_ways_are_measured_and_a_classifier_joins_in_at_every_number_of_steps(monkeypatch, capsys):
     """But for next to, which no classifier knows; nothing is drawn."""
-    monkeypatch.setattr(steering, "drawing_processes", ThreadPoolExecutor)
+    monkeypatch.setattr(command, "drawing_processes", ThreadPoolExecutor)
     asked = as_if_drawn(monkeypatch)
     options = ["--steps", "10", "30", "--guidance", "4.5", "--classifier", str(MINIATURE_CLASSIFIER)]
     run_steering(monkeypatch, "--json", "--prompts", "8", *options)
@@ -322,7 +322,7 @@ def test_words_that_leak_are_told_from_the_picture(monkeypatch, capsys, tmp_path
 def test_layers_and_keys_are_swept(monkeypatch, capsys, tmp_path):
     """Nothing is drawn."""
     asked = as_if_drawn(monkeypatch)
-    monkeypatch.setattr(tune, "drawing_processes", ThreadPoolExecutor)
+    monkeypatch.setattr(command, "drawing_processes", ThreadPoolExecutor)
     options = ["--prompts", "2", "--layers", "each", "up.0 up.1", "--softmax-over", "text", "all"]
     monkeypatch.setattr(sys, "argv", ["tune", "--keep", str(tmp_path), *options])
     tune.main()
@@ -344,7 +344,7 @@ def test_next_to_is_tuned_by_prompts_that_no_other_benchmark_measures(monkeypatc
     """Nothing is drawn. What cannot be measured is refused before that: too many prompts, and a loss that has not
     learned the relation."""
     asked = as_if_drawn(monkeypatch)
-    monkeypatch.setattr(tune, "drawing_processes", ThreadPoolExecutor)
+    monkeypatch.setattr(command, "drawing_processes", ThreadPoolExecutor)
     tuned = ["tune", "--keep", str(tmp_path), "--relations", "near"]
     monkeypatch.setattr(sys, "argv", [*tuned, "--prompts", "46"])
     tune.main()

@@ -61,7 +61,7 @@ def test_finds_every_object_where_and_as_large_as_it_is(
 ) -> None:
     placements = [place(name, 70.0, 58.0, side) for name in OBJECTS]
     found = glyph_detector.detect(pictures(*(Layout((placement,), background) for placement in placements)))
-    for placement, detections in zip(placements, found):
+    for placement, detections in zip(placements, found, strict=True):
         assert [one.label for one in detections] == [placement.name]
         box = detections[0].box
         assert [part * IMAGE_SIZE for part in box.centre] == pytest.approx([70, 58], abs=2.5)

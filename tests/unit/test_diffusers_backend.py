@@ -111,6 +111,7 @@ def test_probe_reads_what_the_layers_attend_to(pipeline):
         for handle in hooks:
             handle.remove()
         maps = probe_unet(unet, latent, torch.tensor(500), context, tokens, list(expected))
+    assert maps.layers.keys() == attentions(unet).keys()
     for name, layer in maps.layers.items():
         torch.testing.assert_close(layer.flatten(-2), expected[name], rtol=1e-5, atol=1e-7)
 

@@ -187,6 +187,7 @@ def test_a_softmax_over_the_text_gives_each_place_one_whole(made, name):
     every = [(index,) for index in range(len(given[kind.context][0]))]
     with torch.no_grad():
         maps = probe_network(network, given, MapRequest(every)).layers
+    assert maps
     for layer in maps.values():
         whole = layer.sum(dim=1)
         assert whole.shape[0] == 1 and whole.shape[-2:] == TOKENS

@@ -72,6 +72,7 @@ def inputs(batch: int = 2) -> dict:
 
 
 def assert_same_maps(maps, expected, **tolerance) -> None:
+    assert maps.layers.keys() == expected.layers.keys() != set()
     for name in expected.layers:
         torch.testing.assert_close(maps.layers[name], expected.layers[name], **tolerance)
 
@@ -286,7 +287,7 @@ def test_a_control_net_steers_with_the_guided_half(tiny, monkeypatch, update, gu
     whole = given[0]["down_block_additional_residuals"]
     (probe, *_), images = probes, 2
     assert len(whole[0]) == (2 * images if guidance_scale > 1 else images)
-    for residual, part in zip(whole, probe["down_block_additional_residuals"]):
+    for residual, part in zip(whole, probe["down_block_additional_residuals"], strict=True):
         assert torch.equal(part, residual[-images:]) and part.any()
     # As the guided half by itself, without any batching.
     bound = steering.for_network(unet_of(pipeline.unet).layers)

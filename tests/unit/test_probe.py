@@ -61,7 +61,9 @@ def test_a_layer_that_is_run_again_has_the_factor_that_it_had():
     before = collector.token_maps()
     for name in ("up.1", "up.0"):
         collector.add(name, *layers[name], (2, 3))
-    for name, maps in collector.token_maps().standardised.items():
+    after = collector.token_maps().standardised
+    assert after.keys() == before.standardised.keys() == layers.keys()
+    for name, maps in after.items():
         assert torch.equal(maps, before.standardised[name])
 
 

@@ -93,8 +93,9 @@ def test_the_first_attempt_is_kept_where_none_is_better():
     run = steering(restarts=1)
     look(run, 0.7)
     before = [entry.mean_map.clone() for entry in run.trace]
+    assert before
     assert begin_again(run, LOOK, 1, Attempts({0: 0.8})) == {}
-    assert all(torch.equal(entry.mean_map, mean) for entry, mean in zip(run.trace, before))
+    assert all(torch.equal(entry.mean_map, mean) for entry, mean in zip(run.trace, before, strict=True))
     assert run.restarts[0].restarted[0].kept == 0
 
 
@@ -105,7 +106,7 @@ def test_the_trace_is_that_of_the_attempts_that_are_kept():
     begin_again(run, LOOK, 2, Attempts({1: 0.3}))
     looks = [*((step, 0) for step in range(LOOK + 1)), (LOOK, 1)]
     assert [(entry.step, entry.refinement) for entry in run.trace] == looks
-    for entry, one in zip(run.trace, other.trace):
+    for entry, one in zip(run.trace, other.trace, strict=True):
         for name in ("mean_map", "centroids", "gradient_norm", "strength"):
             torch.testing.assert_close(getattr(entry, name)[1], getattr(one, name)[0])
         torch.testing.assert_close(entry.loss[:, 1], one.loss[:, 0])

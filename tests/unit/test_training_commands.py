@@ -12,7 +12,7 @@ from steering_core.classifier import load_classifier
 from steering_core.cli.main import main
 from steering_core.training.dataset import read_manifest, read_records, together
 
-GENERATED = ["record", "--source", "generated"]
+GENERATED = ["--source", "generated"]
 SMALL = ["--width", "16", "--epochs", "2", "--batch", "16", "--extractor-layers", "1", "--classifier-layers", "1"]
 
 
@@ -118,58 +118,44 @@ def test_a_wrong_file_of_options_is_told_on_one_line(tmp_path, capsys, text, nam
     assert named in line
 
 
-def test_what_is_missing_or_does_not_fit_is_named(tmp_path, capsys):
-    record(tmp_path / "a", 4)
-    record(tmp_path / "b", 4, 0, "--layers", "up.0")
-    for command, named in (
-        (["train", "--data", str(tmp_path / "a"), "--out", "x"], "--validation DIR"),
-        (
-            ["train", "--data", str(tmp_path / "a"), "--validation", str(tmp_path / "b"), "--out", "x"],
-            "other maps of it",
-        ),
-        (
-            ["train", "--data", str(tmp_path), "--validation", str(tmp_path), "--out", "x"],
-            f"--data: {tmp_path} is no dataset",
-        ),
-        (["record", "--out", str(tmp_path / "c"), "--source", "coco"], "--annotations FILE"),
-        (["record", "--out", str(tmp_path / "c"), "--recorded", "30"], "0 to 24"),
-        (
-            ["record", "--out", str(tmp_path / "c"), "--objects", "dog", "cat"],
-            "--objects belongs to --source generated",
-        ),
-        (
-            ["record", "--out", str(tmp_path / "c"), "--source", "generated", "--others", "1"],
-            "--others belongs to --source miniature",
-        ),
-        ([*GENERATED, "--out", str(tmp_path / "c"), "--model", "sd", "--objects", "dog", "cat"], "--detector DIR"),
-        ([*GENERATED, "--out", str(tmp_path / "c"), "--model", "sd", "--detector", "owl"], "--objects NAME"),
-        ([*GENERATED, "--out", str(tmp_path / "c"), "--device", "abacus"], "abacus"),
-        ([*GENERATED, "--out", str(tmp_path / "c"), "--size", "64"], "--size: pictures of 64×64 pixels"),
-        (
-            [
-                "train",
-                "--data",
-                str(tmp_path / "a"),
-                "--validation",
-                str(tmp_path / "a"),
-                "--out",
-                "x",
-                "--without",
-                "yak",
-            ],
-            "yak",
-        ),
-        (["generate", "a dog above a cat", "--out", "x.png", "--loss", "learned", "--classifier", "no.pth"], "no.pth"),
-        (
-            ["generate", "a dog above a cat", "--out", "x.png", "--loss", "presence", "learned", "--weights", "1"],
-            "2 were expected",
-        ),
-        (["generate", "a dog above a cat", "--out", "x.png", "--loss", "none", "presence"], "none by itself"),
-    ):
-        capsys.readouterr()
-        assert main(command) == 2
-        (line,) = capsys.readouterr().err.splitlines()
-        assert named in line, line
+@pytest.fixture(scope="module")
+def recorded(tmp_path_factory):
+    """A folder with two datasets, b of other maps than a."""
+    folder = tmp_path_factory.mktemp("recorded")
+    record(folder / "a", 4)
+    record(folder / "b", 4, 0, "--layers", "up.0")
+    return folder
+
+
+#: {} is the folder of ``recorded``.
+TRAIN, RECORD = ["train", "--out", "x", "--data"], ["record", "--out", "{}/c"]
+GENERATE = ["generate", "a dog above a cat", "--out", "x.png", "--loss"]
+
+
+@pytest.mark.parametrize(
+    ("command", "named"),
+    [
+        ([*TRAIN, "{}/a"], "--validation DIR"),
+        ([*TRAIN, "{}/a", "--validation", "{}/b"], "other maps of it"),
+        ([*TRAIN, "{}", "--validation", "{}"], "--data: "),
+        ([*TRAIN, "{}/a", "--validation", "{}/a", "--without", "yak"], "yak"),
+        ([*RECORD, "--source", "coco"], "--annotations FILE"),
+        ([*RECORD, "--recorded", "30"], "0 to 24"),
+        ([*RECORD, "--objects", "dog", "cat"], "--objects belongs to --source generated"),
+        ([*RECORD, *GENERATED, "--others", "1"], "--others belongs to --source miniature"),
+        ([*RECORD, *GENERATED, "--model", "sd", "--objects", "dog", "cat"], "--detector DIR"),
+        ([*RECORD, *GENERATED, "--model", "sd", "--detector", "owl"], "--objects NAME"),
+        ([*RECORD, *GENERATED, "--device", "abacus"], "abacus"),
+        ([*RECORD, *GENERATED, "--size", "64"], "--size: pictures of 64×64 pixels"),
+        ([*GENERATE, "learned", "--classifier", "no.pth"], "no.pth"),
+        ([*GENERATE, "presence", "learned", "--weights", "1"], "2 were expected"),
+        ([*GENERATE, "none", "presence"], "none by itself"),
+    ],
+)
+def test_what_is_missing_or_does_not_fit_is_named(recorded, capsys, command, named):
+    assert main([part.format(recorded) for part in command]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert named in line
 
 
 def test_a_released_checkpoint_is_converted(tmp_path, capsys):

@@ -15,8 +15,8 @@ from PIL import Image, ImageOps
 
 from ...detection.boxes import Box
 from ...files import sha256_of
+from ...paths import path_within
 from ...pictures import opened_picture
-from ...places import path_within
 from ...relations import Relation
 from ...wording import brief
 from .clear_relation import unambiguous_relation

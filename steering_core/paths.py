@@ -11,8 +11,8 @@ from pathlib import Path
 
 from .wording import brief
 
-#: Of a name in UTF-8, so that file systems take it with what is put around it.
-LONGEST_NAME = 150
+#: Bytes of a name in UTF-8, so that file systems take it with what is put around it.
+LONGEST_FILE_NAME = 150
 #: Windows takes these for devices in any folder and whatever follows a dot.
 _DEVICES = {"CON", "PRN", "AUX", "NUL", *(f"{port}{number}" for port in ("COM", "LPT") for number in range(10))}
 
@@ -30,13 +30,13 @@ def check_name(name: str) -> None:
         raise ValueError(f"{expected}: give the name alone, not a path.")
     if name[0] in " ." or name[-1] in " ." or ".." in name:
         raise ValueError(f"{expected}: no dot or space at its ends, and no two dots side by side.")
-    if len(name.encode()) > LONGEST_NAME:
-        raise ValueError(f"{expected}: at most {LONGEST_NAME} bytes in UTF-8.")
+    if len(name.encode()) > LONGEST_FILE_NAME:
+        raise ValueError(f"{expected}: at most {LONGEST_FILE_NAME} bytes in UTF-8.")
     if name.split(".")[0].rstrip().upper() in _DEVICES:
         raise ValueError(f"{expected}: Windows takes this one for a device. Give another.")
 
 
-def named_place(folder: Path, name: str, suffix: str = "") -> Path:
+def named_path(folder: Path, name: str, suffix: str = "") -> Path:
     """Where a thing of that name lies in a folder, links followed.
 
     Raises:
