@@ -2,7 +2,7 @@
 
 import { app } from "../../../scripts/app.js"
 import { faultOfEdits } from "./damage.js"
-import { editsOf } from "./scene.js"
+import { editsOf } from "./steps.js"
 import { labels, sentence, texts } from "./text.js"
 import { addSceneWidget, make } from "./widget.js"
 

@@ -1,7 +1,7 @@
 /** What was read of the prompt, and is going to be steered, said on the nodes themselves. */
 
 import { app } from "../../../scripts/app.js"
-import { isOff } from "./scene.js"
+import { isOff } from "./graph.js"
 import { labels, sentence, texts } from "./text.js"
 import { followScene, keepNodesWidth, make } from "./widget.js"
 
