@@ -1,8 +1,8 @@
 /** What the canvas makes of moves on one prompt, and then says of another: a line of JSON for each line of it. */
 
 import readline from "node:readline"
+import { apart, layoutOf, moved, placesOf, valueOf, withName } from "../../web/js/layout.js"
 import { peopled } from "../../web/js/objects.js"
-import { apart, layoutOf, moved, placesOf, valueOf, withName } from "../../web/js/places.js"
 
 for await (const line of readline.createInterface({ input: process.stdin })) {
   const { scene, moves, takenOff, renamed, other } = JSON.parse(line)

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from steering_core.editing import LONGEST_NAME, UNSPACED, numbered, prompt_as_json, vocabulary
-from steering_core.layout import MOST_PLACED, laid_out, read_layout
+from steering_core.layout import MOST_PLACED, TOUCHING_DISTANCE, laid_out, read_layout
 from steering_core.parser import objects, parse
 from steering_core.viz import object_colour
 
@@ -97,6 +97,7 @@ def _constant(module: str, name: str) -> str:
 def test_the_canvas_has_the_servers_limits_and_colours():
     assert int(_constant("damage", "MOST_PLACED")) == MOST_PLACED
     assert int(_constant("naming", "LONGEST")) == LONGEST_NAME
+    assert float(_constant("vocabulary", "TOUCHING_DISTANCE")) == TOUCHING_DISTANCE
     letters = _constant("objects", "UNSPACED").removeprefix("/").removesuffix("/u")
     assert letters.encode().decode("unicode_escape") == UNSPACED.pattern
     colours = ["#{:02X}{:02X}{:02X}".format(*object_colour(number)) for number in range(8)]

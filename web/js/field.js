@@ -1,7 +1,7 @@
 /** The field of Scene Layout: objects as chips, what is asked of them as lines and words, and the last picture below. */
 
-import { relationNamed } from "./places.js"
 import { labels, texts } from "./text.js"
+import { hasDirection, relationNamed } from "./vocabulary.js"
 import { make } from "./widget.js"
 
 /** Okabe and Ito's colours, which people with any colour vision tell apart. */
@@ -122,8 +122,9 @@ function above(y, height) {
 }
 
 /** The part of the picture in which a place is. */
-function areaOf({ direction, reach }, fill) {
-  if (!direction.some(Boolean)) {
+function areaOf(place, fill) {
+  const { direction, reach } = place
+  if (!hasDirection(place)) {
     return svg("ellipse", { cx: "50%", cy: "50%", rx: `${100 * reach}%`, ry: `${100 * reach}%`, fill }, "area")
   }
   const [x, y] = direction.map((sign) => (sign > 0 ? "50%" : "0%"))

@@ -2,7 +2,7 @@
 
 import { app } from "../../../scripts/app.js"
 
-/** Nodes that hold one value, and hand it on as it is: the first is the front end's own, which stands beside the graph. */
+/** Nodes that hold one value, and hand it on as it is: the first is the front end's own, beside the graph. */
 const HOLDERS = ["PrimitiveNode", "PrimitiveString", "PrimitiveStringMultiline"]
 
 const NEVER = 2

@@ -1,8 +1,9 @@
 /** What nodes make of the scene that reaches them, as steering_core/editing.py and layout.py do on the server. */
 
 import { DamagedValue, faultOfEdits, faultOfLayout, parsed } from "./damage.js"
+import { apart, layoutOf, placesOf } from "./layout.js"
 import { namedAs, occurrences, peopled } from "./objects.js"
-import { apart, layoutOf, placesOf, relationNamed } from "./places.js"
+import { relationNamed } from "./vocabulary.js"
 
 /** By the type of a node, its step: called with a scene, the values of the node's widgets, and the node's title. */
 export const STEPS = {

@@ -1,7 +1,7 @@
 /** What a person reads in the widgets, in the language of the front end. */
 
 import { app } from "../../../scripts/app.js"
-import { relationNamed } from "./places.js"
+import { relationNamed } from "./vocabulary.js"
 
 const en = {
   noParser: "Connect relations to a Spatial Relation Parser.",
