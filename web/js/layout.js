@@ -41,7 +41,7 @@ export function moved(scene, layout, index, [x, y]) {
   return related(scene, {
     points: layout.points.with(index, point),
     placed: new Set(layout.placed).add(index),
-    stated: layout.stated.filter(([stated]) => stated !== index),
+    stated: layout.stated.filter(([a]) => a !== index),
     places: new Map(layout.places).set(index, placeAt(scene.vocabulary, point)),
     relations: layout.relations.filter(([a, , b]) => a !== index && b !== index),
   })
@@ -92,24 +92,24 @@ export function withoutObject(scene, layout, index) {
   const isLeft = ([a, , b]) => a !== gone && b !== gone
   const objects = value.objects?.filter((_, at) => at !== gone)
   const relations = value.relations?.filter(isLeft).map(([a, name, b]) => [shifted(a), name, b && shifted(b)])
-  return withRemoved(objects && gone >= 0 ? { objects, relations } : value, takenOff(scene, index))
+  return withRemoved(objects && gone >= 0 ? { objects, relations } : value, alsoRemoved(scene, index))
 }
 
 /** The value in which an object is another, by words of the prompt, and what is asked of it stays. */
 export function withName(scene, layout, index, object) {
   const placed = new Set([...layout.placed, index, ...layout.relations.flatMap(([a, , b]) => [a, b])])
   // What the prompt says of its place is said of other words.
-  const stated = layout.stated.filter(([stated]) => stated === index)
-  const places = new Map([...stated, ...layout.places])
+  const ofObject = layout.stated.filter(([a]) => a === index)
+  const places = new Map([...ofObject, ...layout.places])
   const value = valueOf(scene, { ...layout, placed, places })
   const at = [...placed].sort((a, b) => a - b).indexOf(index)
   const { x, y } = value.objects[at]
-  const removed = without(takenOff(scene, index), object)
+  const removed = without(alsoRemoved(scene, index), object)
   return withRemoved({ ...value, objects: value.objects.with(at, { ...object, x, y }) }, removed)
 }
 
 /** The objects of the prompt that were taken off, once this one is. */
-function takenOff({ objects, own, removed }, index) {
+function alsoRemoved({ objects, own, removed }, index) {
   return index < own ? [...removed, objects[index]] : removed
 }
 

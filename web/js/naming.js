@@ -1,7 +1,7 @@
 /** The line in which a person writes what words of the prompt an object is to have, and which object they mean. */
 
 import { MOST_PLACED } from "./damage.js"
-import { namedAs, occurrences, told } from "./objects.js"
+import { labelOf, namedAs, occurrences } from "./objects.js"
 import { texts } from "./text.js"
 import { make } from "./widget.js"
 
@@ -72,7 +72,7 @@ export function writtenObject({ objects, removed, prompt, described }, written, 
   const others = objects.filter((one) => one !== renamed)
   const isThere = namedAs(others, written, described).length > 0
   const off =
-    removed.find((one) => isWritten(one.name) || isWritten(told(one))) ??
+    removed.find((one) => isWritten(one.name) || isWritten(labelOf(one))) ??
     (isThere ? undefined : namedAs(removed, written, described)[0])
   const [found] = occurrences(prompt, written)
   if (!off && !found) return { fault: words.notInPrompt(written) }

@@ -2,7 +2,7 @@
 
 import { app } from "../../../scripts/app.js"
 import { isOff } from "./graph.js"
-import { labels, sentence, texts } from "./text.js"
+import { sentence, texts } from "./text.js"
 import { followScene, keepNodesWidth, make } from "./widget.js"
 
 /** In pixels, what is free around it included: two lines, and more are scrolled to. */
@@ -52,8 +52,7 @@ function addReading(node, unconnected) {
  */
 function linesOf(words, scene, isParser) {
   const { relations, unsteered } = scene
-  const names = labels(scene)
-  const steered = relations.map((relation) => sentence(scene, names, relation))
+  const steered = relations.map((relation) => sentence(scene, relation))
   const read = [...steered, ...unsteered.map(words.notSteered)]
   if (steered.length || (isParser && read.length)) return read
   if (isParser) return [words.noneInWords]

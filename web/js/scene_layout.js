@@ -9,7 +9,7 @@ import { followRuns } from "./last_run.js"
 import { apart, layoutOf, moved, placesOf, valueOf, withName, withObject, withoutObject } from "./layout.js"
 import { makeNaming, writtenObject } from "./naming.js"
 import { peopled } from "./objects.js"
-import { labels, sentence, texts } from "./text.js"
+import { sentence, texts } from "./text.js"
 import { addSceneWidget, make } from "./widget.js"
 
 /** What a new node is higher than it must be, in pixels; a node of a saved workflow keeps its size. */
@@ -47,8 +47,7 @@ function layoutView(node, change) {
   const lastRun = followRuns(node, () => layout && draw(layout))
 
   let scene, value, layout
-  let names = []
-  let stated = []
+  let promptSays = []
   /** What the prompt said when the hand last changed something; what it says since may be overruled unknowingly. */
   let answered = []
   let chosen
@@ -62,15 +61,14 @@ function layoutView(node, change) {
     const focused = field.indexOf(document.activeElement)
     if (renew) {
       entry.close()
-      names = labels(scene)
       chosen = undefined
       field.renew(scene)
     }
-    stated = [...scene.places, ...scene.relations].map((said) => sentence(scene, names, said))
-    if (isByHand) answered = stated
+    promptSays = [...scene.places, ...scene.relations].map((relation) => sentence(scene, relation))
+    if (isByHand) answered = promptSays
     draw(layoutOf(scene, value))
     // New chips have no focus, and without it the next Ctrl+Z would be the graph's.
-    if (renew && focused >= 0) field.chip(Math.min(focused, names.length - 1))?.focus()
+    if (renew && focused >= 0) field.chip(Math.min(focused, scene.objects.length - 1))?.focus()
   }
 
   function draw(next) {
@@ -79,8 +77,8 @@ function layoutView(node, change) {
     const { address, objects } = lastRun()
     field.draw(scene, layout, places, chosen, isPictureShown ? pointsOf(scene, objects ?? []) : undefined)
     field.lay(address, isPictureShown)
-    const asked = [...places, ...layout.relations].map((said) => sentence(scene, names, said))
-    const overruled = stated.filter((said) => !asked.includes(said) && !answered.includes(said))
+    const asked = [...places, ...layout.relations].map((relation) => sentence(scene, relation))
+    const overruled = promptSays.filter((said) => !asked.includes(said) && !answered.includes(said))
     said.textContent = linesOf(scene, asked, overruled).join("\n")
     picture.ariaPressed = String(isPictureShown)
     picture.hidden = address === undefined && objects === undefined
