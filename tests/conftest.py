@@ -297,6 +297,13 @@ def page(server: Server) -> Iterator[Any]:
         browser.close()
 
 
+@pytest.fixture
+def no_errors(page: Any) -> Iterator[None]:
+    """Fails a test in which the page, or one of the pack's own files, complained."""
+    yield
+    assert page.errors == []
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
     """How long the fuzz of tests/attacks is to look for what breaks."""
     parser.addoption("--fuzz-cases", type=int, default=1000, help="damaged inputs for each reader (default: 1000)")

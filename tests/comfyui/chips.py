@@ -1,4 +1,4 @@
-"""The canvas in a headless browser: its objects, and hands that drag them."""
+"""The canvas in a headless browser: its objects, and hands that drag and name them."""
 
 from __future__ import annotations
 
@@ -26,6 +26,17 @@ def drag(page, name, x, y):
     page.mouse.down()
     page.mouse.move(*at(page, x, y), steps=5)
     page.mouse.up()
+
+
+def tool(page, sign):
+    """The button with this sign."""
+    return page.locator(f'.spatial-steering .tools input[value="{sign}"]')
+
+
+def name(page, words):
+    """Write the words of an object where they are asked for."""
+    page.locator(".spatial-steering .naming .name").fill(words)
+    page.keyboard.press("Enter")
 
 
 def widget_value(type, name):

@@ -15,6 +15,7 @@ from PIL import Image
 from steering_core.miniature.look import look_at
 from steering_core.relations import Relation
 
+pytestmark = pytest.mark.usefixtures("no_errors")
 _EXAMPLES = Path(__file__).resolve().parents[2] / "example_workflows"
 _SHORTEST = "00 Spatial Prompt"
 _PROMPT = "async () => (await app.graphToPrompt()).output"
@@ -47,12 +48,6 @@ _STEER = """([sampler, encoder]) => {
     node.connect(0, sampler, slot(sampler, 'model'))
     return sampler.inputs.filter((input, at) => input.link !== before[at]).map(input => input.name)
 }"""
-
-
-@pytest.fixture(autouse=True)
-def no_errors(page):
-    yield
-    assert page.errors == []
 
 
 def _are_right(server) -> list[bool]:

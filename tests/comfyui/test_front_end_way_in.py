@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from graphs import EMPTY_GRAPH
 
+pytestmark = pytest.mark.usefixtures("no_errors")
 PACK = Path(__file__).resolve().parents[2]
 BLUEPRINT = "Place Objects by Prompt (Composition, Position)"
 _CAT_DOG = "a cat to the left of a dog"
@@ -41,12 +42,6 @@ _ROWS = """() => [...document.querySelectorAll('[data-testid=result-item]')]
     .slice(0, 3).map(row => row.innerText.split('\\n')[0])"""
 _ADVANCED = """type => LiteGraph.createNode(type).widgets
     .filter(widget => widget.options?.advanced).map(widget => widget.name)"""
-
-
-@pytest.fixture(autouse=True)
-def no_errors(page):
-    yield
-    assert page.errors == []
 
 
 def _build(page, prompt):

@@ -1,8 +1,8 @@
 /** What the canvas makes of moves on one prompt, and then says of another: a line of JSON for each line of it. */
 
 import readline from "node:readline"
-import { peopled } from "../../web/js/objects.js"
-import { apart, layoutOf, moved, placesOf, valueOf, withName } from "../../web/js/places.js"
+import { apart, layoutOf, moved, placesOf, valueOf, withName } from "../../web/js/layout.js"
+import { labelOf, peopled } from "../../web/js/objects.js"
 
 for await (const line of readline.createInterface({ input: process.stdin })) {
   const { scene, moves, takenOff, renamed, other } = JSON.parse(line)
@@ -17,7 +17,7 @@ for await (const line of readline.createInterface({ input: process.stdin })) {
   }
   const shown = apart(peopled(other, value))
   const layout = layoutOf(shown, value)
-  const named = (index) => (index === null ? null : [shown.objects[index].name, shown.objects[index].occurrence])
+  const named = (index) => (index === null ? null : labelOf(shown.objects[index]))
   const said = [...placesOf(layout), ...layout.relations].map(([a, relation, b]) => [named(a), relation, named(b)])
   console.log(JSON.stringify({ value, said, absent: shown.absent }))
 }

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from steering_core.editing import LONGEST_PHRASE, UNSPACED, numbered, prompt_as_json, vocabulary
-from steering_core.layout import MOST_PLACED, laid_out, read_layout
+from steering_core.layout import MOST_PLACED, TOUCHING_DISTANCE, laid_out, read_layout
 from steering_core.parser import objects, parse
 from steering_core.viz import object_colour
 
@@ -84,7 +84,7 @@ def test_an_object_that_gets_fewer_of_its_own_words_is_those_words(node, prompt,
     case = {"scene": scene, "moves": [], "takenOff": None, "renamed": renamed, "other": scene}
     (line,) = _told(node, [case])
     (said,) = json.loads(line)["said"]
-    assert [words, 0] in said and _agree(case, line)
+    assert words in said and _agree(case, line)
 
 
 def _constant(module: str, name: str) -> str:
@@ -97,6 +97,7 @@ def _constant(module: str, name: str) -> str:
 def test_the_canvas_has_the_servers_limits_and_colours():
     assert int(_constant("damage", "MOST_PLACED")) == MOST_PLACED
     assert int(_constant("naming", "LONGEST")) == LONGEST_PHRASE
+    assert float(_constant("vocabulary", "TOUCHING_DISTANCE")) == TOUCHING_DISTANCE
     letters = _constant("objects", "UNSPACED").removeprefix("/").removesuffix("/u")
     assert letters.encode().decode("unicode_escape") == UNSPACED.pattern
     colours = ["#{:02X}{:02X}{:02X}".format(*object_colour(number)) for number in range(8)]
@@ -107,7 +108,7 @@ def _agree(case: dict, line: str) -> bool:
     """Whether the server asks what a line of the canvas says."""
     canvas, prompt = json.loads(line), case["other"]["prompt"]
     scene = laid_out(parse(prompt), read_layout(canvas["value"]))
-    names = {span: list(named) for span, named in numbered({*objects(prompt), *scene.objects}).items()}
+    names = {span: str(named) for span, named in numbered({*objects(prompt), *scene.objects}).items()}
     asked = [[names[r.subject], r.relation.value, r.object and names[r.object]] for r in scene.relations]
     said = [one for one in canvas["said"] if one not in asked] + [one for one in asked if one not in canvas["said"]]
     return not said and sorted(canvas["absent"]) == sorted(scene.absent)

@@ -2,8 +2,9 @@
 
 import { app } from "../../../scripts/app.js"
 import { faultOfEdits } from "./damage.js"
-import { editsOf } from "./scene.js"
-import { labels, sentence, texts } from "./text.js"
+import { labelOf } from "./objects.js"
+import { editsOf } from "./steps.js"
+import { sentence, texts } from "./text.js"
 import { addSceneWidget, make } from "./widget.js"
 
 app.registerExtension({
@@ -26,8 +27,7 @@ function editsView(change) {
   function show(scene, value) {
     const key = JSON.stringify([scene.objects, scene.relations])
     if (key !== shown) {
-      const names = labels(scene)
-      rows = scene.relations.map((relation) => makeRow(scene, names, relation, commit))
+      rows = scene.relations.map((relation) => makeRow(scene, relation, commit))
       element.replaceChildren(...rows.map((row) => row.element))
       shown = key
     }
@@ -52,17 +52,17 @@ function edits(all) {
   return relations.length ? { relations } : {}
 }
 
-function makeRow(scene, names, relation, onchange) {
+function makeRow(scene, relation, onchange) {
   const words = texts()
-  const said = sentence(scene, names, relation)
+  const said = sentence(scene, relation)
   const [subject, name, object] = relation
   const on = make("input", { type: "checkbox", ariaLabel: words.on(said), title: words.on(said), onchange })
   const isPlace = object === null
   const choices = scene.vocabulary.filter(({ place }) => place === isPlace)
   const options = choices.map((known) => make("option", { value: known.name }, words.phrase(known)))
   const wanted = make("select", { ariaLabel: words.wanted(said), onchange }, ...options)
-  const other = isPlace ? undefined : make("span", {}, names[object])
-  const parts = words.inOrder(make("span", {}, names[subject]), wanted, other)
+  const other = isPlace ? undefined : make("span", {}, labelOf(scene.objects[object]))
+  const parts = words.inOrder(make("span", {}, labelOf(scene.objects[subject])), wanted, other)
   const element = make("div", { className: "row" }, on, ...parts)
   return {
     element,

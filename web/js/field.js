@@ -1,7 +1,8 @@
 /** The field of Scene Layout: objects as chips, what is asked of them as lines and words, and the last picture below. */
 
-import { relationNamed } from "./places.js"
-import { labels, texts } from "./text.js"
+import { labelOf } from "./objects.js"
+import { texts } from "./text.js"
+import { hasDirection, relationNamed } from "./vocabulary.js"
 import { make } from "./widget.js"
 
 /** Okabe and Ito's colours, which people with any colour vision tell apart. */
@@ -41,7 +42,8 @@ export function makeField({ onGrab, onName }) {
     Object.assign(stage.style, { width: `${width}px`, height: `${(width * naturalHeight) / naturalWidth}px` })
   }
 
-  function makeChip(label, index) {
+  function makeChip(object, index) {
+    const label = labelOf(object)
     // An input and not a button, for ComfyUI leaves Ctrl+Z alone where the focus is on an input.
     const chip = make("input", { type: "button", className: "chip", value: label, title: label })
     chip.style.borderColor = colourOf(index)
@@ -52,7 +54,7 @@ export function makeField({ onGrab, onName }) {
 
   /** Makes a chip for each object of a scene. */
   function renew(scene) {
-    chips = labels(scene).map(makeChip)
+    chips = scene.objects.map(makeChip)
     stage.replaceChildren(picture, drawn, ...chips)
   }
 
@@ -63,25 +65,25 @@ export function makeField({ onGrab, onName }) {
    * @param chosen the index of the object of which the place is drawn as an area; undefined for none
    * @param seen a point for each object where attention saw it, or undefined
    */
-  function draw({ vocabulary }, { points, placed, relations }, places, chosen, seen) {
+  function draw({ vocabulary }, { points, relations }, places, chosen, seen) {
     const percent = points.map(([x, y]) => [100 * x, 100 * y])
-    const placeOf = new Map(places.map(([index, name]) => [index, relationNamed(vocabulary, name)]))
+    const placeByIndex = new Map(places.map(([index, name]) => [index, relationNamed(vocabulary, name)]))
     chips.forEach((chip, index) => {
       const [x, y] = percent[index]
       Object.assign(chip.style, { left: `${x}%`, top: `${y}%` })
       chip.ariaLabel = words.place(chip.value, Math.round(x), Math.round(y))
-      const isSaid = placeOf.has(index) || relations.some(([a, , b]) => a === index || b === index)
+      const isSaid = placeByIndex.has(index) || relations.some(([a, , b]) => a === index || b === index)
       chip.classList.toggle("unplaced", !isSaid)
       chip.classList.toggle("chosen", index === chosen)
     })
-    const area = placeOf.has(chosen) ? [areaOf(placeOf.get(chosen), colourOf(chosen))] : []
+    const area = placeByIndex.has(chosen) ? [areaOf(placeByIndex.get(chosen), colourOf(chosen))] : []
     const lines = relations.flatMap(([a, name, b]) => {
       const said = words.phrase(relationNamed(vocabulary, name))
       return lineOf(percent[a], percent[b], name, said, heightOf(a, b))
     })
-    const stated = [...placeOf].map(([index, place]) => word(percent[index], words.phrase(place), "place"))
+    const placeWords = [...placeByIndex].map(([index, place]) => word(percent[index], words.phrase(place), "place"))
     const marks = (seen ?? []).flatMap((point, index) => (point ? [markOf(point, colourOf(index))] : []))
-    drawn.replaceChildren(...area, ...marks, ...lines, ...stated)
+    drawn.replaceChildren(...area, ...marks, ...lines, ...placeWords)
   }
 
   /** Of the higher of two names, in percent of the stage, and of one pixel. */
@@ -122,8 +124,9 @@ function above(y, height) {
 }
 
 /** The part of the picture in which a place is. */
-function areaOf({ direction, reach }, fill) {
-  if (!direction.some(Boolean)) {
+function areaOf(place, fill) {
+  const { direction, reach } = place
+  if (!hasDirection(place)) {
     return svg("ellipse", { cx: "50%", cy: "50%", rx: `${100 * reach}%`, ry: `${100 * reach}%`, fill }, "area")
   }
   const [x, y] = direction.map((sign) => (sign > 0 ? "50%" : "0%"))

@@ -2,7 +2,7 @@
 
 import { api } from "../../../scripts/api.js"
 import { app } from "../../../scripts/app.js"
-import { keyOf, leadsFrom } from "./scene.js"
+import { instanceById, keyOf, leadsFrom } from "./graph.js"
 import { after } from "./widget.js"
 
 const LOOKED = "spatial_steering.looked"
@@ -32,17 +32,17 @@ for (const ending of ["execution_interrupted", "execution_error"]) {
 /** Where the first picture of a node's output is; undefined for none, and for sheets and curves of our own nodes. */
 function addressOf(id, output) {
   const [image] = output?.images ?? []
-  if (!image || placeOf(id)?.node.type.startsWith("SpatialSteering")) return undefined
+  if (!image || instanceById(id)?.node.type.startsWith("SpatialSteering")) return undefined
   const { filename, subfolder, type } = image
   return api.apiURL(`/view?${new URLSearchParams({ filename, subfolder, type })}`)
 }
 
 /** Keeps what was told by a node that runs, for all nodes that it hangs on. */
 function learn(id, run, told) {
-  const place = placeOf(id)
-  if (!place) return
+  const instance = instanceById(id)
+  if (!instance) return
   for (const follower of followers) {
-    if (leadsFrom(place, follower.node)) tell(follower, learned(keyOf(follower.node), run, told))
+    if (leadsFrom(instance, follower.node)) tell(follower, learned(keyOf(follower.node), run, told))
   }
 }
 
@@ -78,25 +78,12 @@ function takeBack(run) {
 
 /** What a run drew while another graph was open. */
 function catchUp(follower) {
-  const ids = Object.keys(app.nodeOutputs ?? {})
-  const hangsOn = (place) => place && leadsFrom(place, follower.node)
-  const addresses = ids.filter((id) => hangsOn(placeOf(id))).flatMap((id) => addressOf(id, app.nodeOutputs[id]) ?? [])
+  const outputs = app.nodeOutputs ?? {}
+  const hangsOn = (instance) => instance && leadsFrom(instance, follower.node)
+  const ids = Object.keys(outputs).filter((id) => hangsOn(instanceById(id)))
+  const addresses = ids.flatMap((id) => addressOf(id, outputs[id]) ?? [])
   const { address, before } = known.get(keyOf(follower.node)) ?? {}
   if (addresses.length && !addresses.includes(address ?? before?.address)) tell(follower, { address: addresses.at(-1) })
-}
-
-/** The node of an execution's id, in which the ids of subgraph nodes on the way to it come first. */
-function placeOf(id) {
-  let graph = app.rootGraph ?? app.graph
-  const hosts = []
-  const ids = String(id).split(":")
-  for (const host of ids.slice(0, -1)) {
-    const node = graph?.getNodeById(Number(host))
-    hosts.push(node)
-    graph = node?.subgraph
-  }
-  const node = graph?.getNodeById(Number(ids.at(-1)))
-  return node && { node, hosts }
 }
 
 /**

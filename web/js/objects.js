@@ -9,8 +9,8 @@ const UNSPACED = /[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u
 const isSame = (one) => (other) => one.name === other.name && one.occurrence === other.occurrence
 const isAlike = (one) => (other) => one.name.toLowerCase() === other.name.toLowerCase()
 
-/** The name of an object, with a number from the second of it on. */
-export function told({ name, occurrence }) {
+/** What an object is called: its name, with a number from the second of it on, as steering_core.editing has it. */
+export function labelOf({ name, occurrence }) {
   return occurrence ? `${name} ${occurrence + 1}` : name
 }
 
@@ -49,7 +49,7 @@ export function occurrences(prompt, words) {
  *   and ``absent``, the names of those that the prompt does not name
  */
 export function peopled(scene, { objects: placed = [], removed: off = [] }) {
-  const gone = off.map((one) => takenOff(scene, one))
+  const gone = off.map((one) => findRemoved(scene, one))
   const [removed, own] = [true, false].map((is) => scene.objects.filter((one) => gone.includes(one) === is))
   const objects = [...own]
   const taken = []
@@ -58,7 +58,7 @@ export function peopled(scene, { objects: placed = [], removed: off = [] }) {
     const meant = meantBy(scene, one, removed)
     if (removed.includes(meant)) return -1
     if (!meant || taken.some(isOne(scene, meant))) {
-      absent.push(told(one))
+      absent.push(labelOf(one))
       return -1
     }
     taken.push(meant)
@@ -72,7 +72,7 @@ export function peopled(scene, { objects: placed = [], removed: off = [] }) {
 }
 
 /** The object that was taken off by its name, or by its noun; undefined where the scene has it no more. */
-function takenOff({ objects, described = [] }, one) {
+function findRemoved({ objects, described = [] }, one) {
   return objects.find(isSame(one)) ?? byNoun(objects, one.name, described)[one.occurrence]
 }
 

@@ -1,8 +1,8 @@
 /** What was read of the prompt, and is going to be steered, said on the nodes themselves. */
 
 import { app } from "../../../scripts/app.js"
-import { isOff } from "./scene.js"
-import { labels, sentence, texts } from "./text.js"
+import { isOff } from "./graph.js"
+import { sentence, texts } from "./text.js"
 import { followScene, keepNodesWidth, make } from "./widget.js"
 
 /** In pixels, what is free around it included: two lines, and more are scrolled to. */
@@ -52,8 +52,7 @@ function addReading(node, unconnected) {
  */
 function linesOf(words, scene, isParser) {
   const { relations, unsteered } = scene
-  const names = labels(scene)
-  const steered = relations.map((relation) => sentence(scene, names, relation))
+  const steered = relations.map((relation) => sentence(scene, relation))
   const read = [...steered, ...unsteered.map(words.notSteered)]
   if (steered.length || (isParser && read.length)) return read
   if (isParser) return [words.noneInWords]

@@ -1,7 +1,8 @@
 /** What a person reads in the widgets, in the language of the front end. */
 
 import { app } from "../../../scripts/app.js"
-import { relationNamed } from "./places.js"
+import { labelOf } from "./objects.js"
+import { relationNamed } from "./vocabulary.js"
 
 const en = {
   noParser: "Connect relations to a Spatial Relation Parser.",
@@ -114,15 +115,9 @@ export function texts() {
   return app.extensionManager.setting.get("Comfy.Locale")?.startsWith("zh") ? zh : en
 }
 
-/** One relation of a scene in words, given the labels of its objects; a place has no object. */
-export function sentence({ vocabulary }, names, [subject, name, object]) {
+/** One relation of a scene in words; a place has no object. */
+export function sentence({ objects, vocabulary }, [subject, name, object]) {
   const { inOrder, phrase } = texts()
   const words = phrase(relationNamed(vocabulary, name))
-  return inOrder(names[subject], words, object === null ? undefined : names[object]).join(" ")
-}
-
-/** The names of a scene's objects; those that share one are numbered. */
-export function labels({ objects }) {
-  const shared = new Set(objects.filter(({ occurrence }) => occurrence).map(({ name }) => name))
-  return objects.map(({ name, occurrence }) => (shared.has(name) ? `${name} ${occurrence + 1}` : name))
+  return inOrder(labelOf(objects[subject]), words, object === null ? undefined : labelOf(objects[object])).join(" ")
 }

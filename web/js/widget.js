@@ -2,7 +2,8 @@
 
 import { app } from "../../../scripts/app.js"
 import { DamagedValue, parsed } from "./damage.js"
-import { keyOf, read, upstream } from "./scene.js"
+import { keyOf } from "./graph.js"
+import { read, upstream } from "./scene.js"
 import "./style.js"
 import { texts } from "./text.js"
 

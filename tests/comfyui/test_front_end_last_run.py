@@ -1,0 +1,139 @@
+"""The picture of the last run on the canvas, in the real front end, and where attention saw the objects."""
+
+from __future__ import annotations
+
+import canvas
+import chips
+import pytest
+
+pytestmark = pytest.mark.usefixtures("no_errors")
+_SAMPLE = """() => {
+    const add = (type, x, y) => {
+        const node = LiteGraph.createNode(type)
+        node.pos = [x, y]
+        app.graph.add(node)
+        return node
+    }
+    const find = type => app.graph._nodes.find(node => node.type === type)
+    const [model, parser] = [find('SpatialSteeringLoadMiniatureModel'), find('SpatialSteeringRelationParser')]
+    const layout = find('SpatialSteeringSceneLayout')
+    const sampler = add('SpatialSteeringSteeredKSampler', 0, 500)
+    const latent = add('EmptyLatentImage', 0, 1200)
+    const decode = add('VAEDecode', 500, 500)
+    const shown = add('PreviewImage', 900, 500)
+    const slot = name => sampler.inputs.findIndex(input => input.name === name)
+    model.connect(0, sampler, slot('model'))
+    parser.connect(0, sampler, slot('positive'))
+    parser.connect(0, sampler, slot('negative'))
+    layout.connect(0, sampler, slot('relations'))
+    latent.connect(0, sampler, slot('latent_image'))
+    sampler.connect(0, decode, 0)
+    model.connect(2, decode, 1)
+    decode.connect(0, shown, 0)
+    const set = (node, name, value) => { node.widgets.find(widget => widget.name === name).value = value }
+    for (const side of ['width', 'height']) set(latent, side, 128)
+    set(sampler, 'steps', 8)
+}"""
+
+#: A graph that is opened has an id of its own from then on.
+_OPEN_AGAIN = "async () => await app.loadGraphData(app.graph.serialize())"
+
+
+def test_the_picture_of_the_last_run_lies_under_the_objects_with_where_attention_saw_them(page, server):
+    canvas.show(page, "a giraffe above an airplane")
+    page.evaluate(_SAMPLE)
+    page.evaluate(_OPEN_AGAIN)
+    picture = page.locator(".spatial-steering .picture")
+    assert picture.is_hidden() and chips.tool(page, "\N{WHITE SQUARE CONTAINING BLACK SMALL SQUARE}").is_hidden()
+
+    page.evaluate("() => app.queuePrompt(0)")
+    picture.wait_for()
+    page.wait_for_function("() => document.querySelector('.spatial-steering .picture').naturalWidth === 128")
+    assert page.locator(".spatial-steering .seen").count() == 2
+
+    chips.tool(page, "\N{WHITE SQUARE CONTAINING BLACK SMALL SQUARE}").click()
+    assert picture.is_hidden() and page.locator(".spatial-steering .seen").count() == 0
+
+    page.evaluate(_OPEN_AGAIN)  # as undo does
+    picture.wait_for()
+    canvas.show(page, canvas.CAT_DOG)
+    assert picture.is_hidden(), "a new graph, whose nodes have the same ids"
+
+
+_LAST = """() => {
+    const marks = [...document.querySelectorAll('.spatial-steering .seen')]
+    const at = marks.map(mark => [mark.getAttribute('cx'), mark.getAttribute('cy')])
+    const picture = document.querySelector('.spatial-steering .picture')
+    return JSON.stringify([picture.hidden, picture.src, at])
+}"""
+
+
+def test_rings_and_picture_are_of_one_run_and_a_cancelled_run_leaves_none(page, server):
+    canvas.show(page, "a giraffe above an airplane")
+    page.evaluate(_SAMPLE)
+    page.evaluate("() => app.queuePrompt(0)")
+    page.wait_for_function("() => document.querySelector('.spatial-steering .picture').naturalWidth === 128")
+    page.wait_for_timeout(1000)
+    first = page.evaluate(_LAST)
+
+    longer = (
+        f"{chips.widget_value('SteeredKSampler', 'seed')} = 7; {chips.widget_value('SteeredKSampler', 'steps')} = 400"
+    )
+    page.evaluate(f"async () => {{ {longer}; await app.queuePrompt(0) }}")
+    page.wait_for_function(f"last => ({_LAST})() !== last", arg=first)
+    assert page.locator(".spatial-steering .picture").is_hidden(), "rings of a run that has no picture yet"
+    assert page.locator(".spatial-steering .seen").count() == 2
+    page.evaluate("async () => await app.api.interrupt()")
+    page.wait_for_function(f"last => ({_LAST})() === last", arg=first)
+
+
+def test_a_picture_that_was_drawn_while_another_tab_was_open_is_there_when_one_comes_back(page, server):
+    canvas.show(page, "a giraffe above an airplane")
+    page.evaluate(_SAMPLE)
+    page.evaluate(_OPEN_AGAIN)
+    page.evaluate("""() => {
+        window.first = app.extensionManager.workflow.activeWorkflow
+        const told = ended => app.api.addEventListener('execution_success', () => ended(window.isOver = true))
+        window.ended = new Promise(told)
+    }""")
+    page.evaluate(f"async () => {{ {chips.widget_value('SteeredKSampler', 'steps')} = 200; await app.queuePrompt(0) }}")
+    page.evaluate("async () => { await app.loadGraphData({ nodes: [], links: [], version: 0.4 }) }")
+    assert page.locator(".spatial-steering").count() == 0 and not page.evaluate("() => window.isOver")
+    page.evaluate("async () => { await ended }")
+    page.wait_for_timeout(1000)
+    page.evaluate("async () => { await app.loadGraphData(first.activeState, true, true, first) }")
+    page.locator(".spatial-steering .picture").wait_for()
+
+
+def _boxes(page):
+    """Of the field, the frame of the picture in it and the picture."""
+    return [page.locator(f".spatial-steering .{name}").bounding_box() for name in ("field", "stage", "picture")]
+
+
+def test_the_picture_keeps_its_proportions_and_objects_their_places_in_it(page, server):
+    canvas.show(page, "a giraffe above an airplane")
+    chips.drag(page, "giraffe", 0.9, 0.1)
+    value = canvas.value(page)
+    page.evaluate(_SAMPLE)
+    width, steps = chips.widget_value("EmptyLatentImage", "width"), chips.widget_value("SteeredKSampler", "steps")
+    page.evaluate(f"() => {{ {width} = 64; {steps} = 1 }}")
+    page.evaluate("() => app.queuePrompt(0)")
+    page.wait_for_function("() => document.querySelector('.spatial-steering .picture').naturalWidth === 64")
+
+    for size in ([400, 900], [900, 500]):
+        page.evaluate(f"() => {{ {canvas.NODE}.setSize({size}); app.canvas.setDirty(true, true) }}")
+        page.wait_for_timeout(500)
+        field, stage, picture = _boxes(page)
+        assert picture == stage and stage["width"] / stage["height"] == pytest.approx(0.5, abs=0.01)
+        shares = [stage[side] / (share * field[side]) for side, share in (("width", 0.7), ("height", 0.8))]
+        assert max(shares) == pytest.approx(1, abs=0.02), "as large as the field lets it be"
+        assert stage["x"] + stage["width"] / 2 == pytest.approx(field["x"] + field["width"] / 2, abs=2)
+        assert chips.centre(page, "giraffe") == pytest.approx(chips.at(page, 0.9, 0.1), abs=3)
+    assert canvas.value(page) == value
+
+    chips.drag(page, "airplane", 0.1, 0.9)
+    assert canvas.places(page)["airplane"] == pytest.approx((0.1, 0.9), abs=0.02)
+    _, shown, _ = _boxes(page)
+    chips.tool(page, "\N{WHITE SQUARE CONTAINING BLACK SMALL SQUARE}").click()
+    assert page.locator(".spatial-steering .picture").is_hidden()
+    assert page.locator(".spatial-steering .stage").bounding_box() == shown

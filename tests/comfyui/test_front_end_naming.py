@@ -1,0 +1,110 @@
+"""Objects that are added to the canvas, taken off, and given other words, in the real front end."""
+
+from __future__ import annotations
+
+import canvas
+import chips
+import pytest
+
+pytestmark = pytest.mark.usefixtures("no_errors")
+
+
+def test_objects_are_added_by_words_of_the_prompt_in_any_language(page, server):
+    canvas.build(page, "\u4e00\u53ea\u732b\u548c\u4e00\u53ea\u72d7")  # "a cat and a dog" in Chinese
+    chips.tool(page, "+").click()
+    chips.name(page, "\u732b")
+    chips.chip(page, "\u732b").wait_for()
+    assert canvas.given(page) == {}
+
+    chips.tool(page, "+").click()
+    chips.name(page, "zebra")
+    assert "does not stand" in page.locator(".spatial-steering .wrong").inner_text()
+    chips.name(page, "\u732b")
+    assert "here already" in page.locator(".spatial-steering .wrong").inner_text()
+    page.keyboard.press("Escape")
+
+    chips.drag(page, "\u732b", 0.1, 0.5)
+    assert canvas.run(page, server) == "\u732b on the left"
+
+
+def test_an_object_is_taken_off_and_comes_back(page, server):
+    canvas.show(page, "a cat to the left of a dog, and a bird above a tree")
+    chips.chip(page, "dog").click()
+    chips.tool(page, "\N{MULTIPLICATION X}").click()
+    assert chips.chip(page, "dog").count() == 0
+    assert canvas.value(page) == {"removed": [{"name": "dog", "occurrence": 0}]}
+    assert canvas.run(page, server) == "bird above tree"
+
+    chips.tool(page, "+").click()
+    chips.name(page, "Dog")
+    chips.chip(page, "dog").wait_for()
+    assert "removed" not in canvas.value(page)
+    chips.chip(page, "tree").focus()
+    page.keyboard.press("Delete")
+    assert chips.chip(page, "tree").count() == 0
+    page.keyboard.press("Control+z")
+
+
+@pytest.mark.parametrize(("name", "other"), [("dog", "dog 2"), ("dog 2", "dog")])
+def test_one_of_two_that_was_taken_off_comes_back_by_the_name_that_it_had(page, name, other):
+    said = {"dog": "dog on the left", "dog 2": "dog 2 on the right"}
+    canvas.show(page, "a dog on the left, a dog on the right")
+    assert canvas.said(page) == [*said.values()]
+
+    chips.chip(page, name).click()
+    chips.tool(page, "\N{MULTIPLICATION X}").click()
+    assert canvas.said(page) == [said[other]]
+    chips.tool(page, "+").click()
+    chips.name(page, name)
+    chips.chip(page, name).wait_for()
+    assert said[other] in canvas.said(page)
+
+
+def test_an_object_gets_other_words_and_keeps_what_is_asked_of_it(page, server):
+    canvas.show(page, "a cat to the left of a dog in the snow")
+    chips.drag(page, "cat", 0.1, 0.5)
+    chips.chip(page, "cat").dblclick()
+    chips.name(page, "snow")
+    chips.chip(page, "snow").wait_for()
+    assert chips.chip(page, "cat").count() == 0
+    assert canvas.said(page) == ["snow on the left", "snow to the left of dog"]
+    assert canvas.run(page, server).splitlines() == ["snow on the left", "snow to the left of dog"]
+
+    saved, value = page.evaluate("() => app.graph.serialize()"), canvas.value(page)
+    canvas.build(page, "a bird")
+    page.evaluate("graph => app.loadGraphData(graph)", saved)
+    chips.chip(page, "snow").wait_for()
+    assert canvas.value(page) == value
+
+
+def test_an_object_gets_fewer_of_its_own_words(page, server):
+    canvas.show(page, "an old tower to the left of a dog")
+    chips.chip(page, "old tower").dblclick()
+    chips.name(page, "dog")
+    assert "here already" in page.locator(".spatial-steering .wrong").inner_text()
+    chips.name(page, "tower")
+    chips.chip(page, "tower").wait_for(timeout=10_000)
+    assert chips.chip(page, "old tower").count() == 0
+    assert canvas.said(page) == ["tower to the left of dog"]
+    assert canvas.run(page, server) == "tower to the left of dog"
+
+    chips.chip(page, "tower").dblclick()
+    chips.name(page, "old tower")
+    chips.chip(page, "old tower").wait_for(timeout=10_000)
+    assert canvas.said(page) == ["old tower to the left of dog"] and "removed" not in canvas.value(page)
+
+
+def test_other_words_take_over_the_place_that_the_prompt_says(page):
+    canvas.show(page, "a cat on the left in the snow")
+    chips.chip(page, "cat").dblclick()
+    chips.name(page, "snow")
+    chips.chip(page, "snow").wait_for()
+    assert canvas.said(page) == ["snow on the left"]
+
+
+def test_a_name_is_not_given_to_an_object_of_another_prompt(page):
+    canvas.show(page, "a cat to the left of a dog in the snow")
+    chips.chip(page, "dog").dblclick()
+    canvas.write(page, "a cat in the snow")
+    page.locator(".spatial-steering .naming").wait_for(state="hidden")
+    assert canvas.value(page) == {}

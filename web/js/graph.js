@@ -1,0 +1,109 @@
+/** The front end's graph: what reaches a node's inputs, and what its widgets hold. */
+
+import { app } from "../../../scripts/app.js"
+
+/** Nodes that hold one value, and hand it on as it is: the first is the front end's own, beside the graph. */
+const HOLDERS = ["PrimitiveNode", "PrimitiveString", "PrimitiveStringMultiline"]
+
+const NEVER = 2
+const BYPASS = 4
+
+/** By what a node is known when it is made anew, as by undo. */
+export function keyOf(node) {
+  return `${node.graph?.id}:${node.id}`
+}
+
+/** Whether a node does nothing: it is muted or bypassed. */
+export function isOff({ mode }) {
+  return [NEVER, BYPASS].includes(mode)
+}
+
+// An instance {node, hosts} is a node, and the subgraph nodes that were entered on the way to it, the outermost first:
+// a subgraph that stands in several places has its nodes once.
+
+/** The instance of an execution's id, in which the ids of subgraph nodes on the way to it come first. */
+export function instanceById(id) {
+  let graph = app.rootGraph ?? app.graph
+  const hosts = []
+  const ids = String(id).split(":")
+  for (const host of ids.slice(0, -1)) {
+    const node = graph?.getNodeById(Number(host))
+    hosts.push(node)
+    graph = node?.subgraph
+  }
+  const node = graph?.getNodeById(Number(ids.at(-1)))
+  return node && { node, hosts }
+}
+
+/** The input of an instance that has a name. */
+export function inputNamed({ node }, name) {
+  return node.inputs?.find((input) => input.name === name)
+}
+
+/** Whether anything that reaches an instance comes through a node. */
+export function leadsFrom(instance, node, seen = new Set()) {
+  if (instance.node === node) return true
+  if (seen.has(instance.node)) return false
+  seen.add(instance.node)
+  return (instance.node.inputs ?? []).some((input) => {
+    const before = origin(instance, input)
+    return before && leadsFrom(before, node, seen)
+  })
+}
+
+/** The instance that the values of an input come from, past reroutes, bypassed nodes and borders of subgraphs. */
+export function origin({ node, hosts }, input) {
+  const link = input && node.graph?.getLink(input.link)
+  if (!link) return undefined
+  if (!link.originIsIoNode) return sender({ node: node.graph.getNodeById(link.origin_id), hosts }, link.origin_slot)
+  const host = outside({ node, hosts })
+  return origin(host, host.node?.inputs[link.origin_slot])
+}
+
+/** The instance whose values an output of another hands on; undefined where that one is muted. */
+function sender(instance, slot) {
+  const { node, hosts } = instance
+  if (!node || node.mode === NEVER) return undefined
+  if (node.mode === BYPASS) return origin(instance, node.inputs.find(({ type }) => type === node.outputs[slot]?.type))
+  if (node.isSubgraphNode?.()) {
+    const inner = node.resolveSubgraphOutputLink(slot)
+    return inner && sender({ node: inner.outputNode, hosts: [...hosts, node] }, inner.link.origin_slot)
+  }
+  return node.isVirtualNode && !HOLDERS.includes(node.type) ? origin(instance, node.inputs[0]) : instance
+}
+
+/** The subgraph node around an instance: the one that was entered, else the first that shows this subgraph. */
+function outside({ node: { graph }, hosts }) {
+  const { rootGraph } = graph
+  const nodes = [rootGraph, ...rootGraph.subgraphs.values()].flatMap(({ nodes }) => nodes)
+  return { node: hosts.at(-1) ?? nodes.find(({ subgraph }) => subgraph === graph), hosts: hosts.slice(0, -1) }
+}
+
+/** The values of a node's widgets, by their names. */
+export function widgetValues(instance) {
+  const widgets = instance.node.widgets ?? []
+  return Object.fromEntries(widgets.map((widget) => [widget.name, widgetValue(instance, widget)]))
+}
+
+/** The value of a widget; of one that a subgraph shows outside, that one's; undefined if a node is to make it. */
+function widgetValue(instance, widget, input = inputOf(instance, widget)) {
+  const link = instance.node.graph.getLink(input?.link)
+  if (!link) return widget?.dynamicPrompts ? uncommented(widget.value) : widget?.value
+  if (!link.originIsIoNode) {
+    const from = origin(instance, input)
+    return HOLDERS.includes(from?.node.type) ? widgetValue(from, from.node.widgets[0]) : undefined
+  }
+  const host = outside(instance)
+  const slot = host.node?.inputs[link.origin_slot]
+  return slot && widgetValue(host, host.node.getWidgetFromSlot(slot), slot)
+}
+
+/** The input that takes the place of a widget once something is connected to it. */
+function inputOf({ node }, widget) {
+  return node.inputs?.find((input) => input.widget?.name === widget.name)
+}
+
+/** A prompt without its comments, which the front end does not send. */
+function uncommented(text) {
+  return String(text).replace(/\/\*[\s\S]*?\*\/|\/\/.*/g, "")
+}
