@@ -73,6 +73,9 @@ class SteeringSchedule:
             for every model; without it s multiplies the gradient itself, as the papers do.
         refinements: at most so many descents within one step; ``guidance`` needs none. When not given, one, and more
             where one or two steps are steered: four or two.
+        every_other: where the window holds more than four steps, steer every other one, and four at least, spread
+            evenly over it. When not given, where one relation is asked for and the number of refinements is not said:
+            it then does as well as all of them; several relations need all.
         spread: in fewer than 16 steps, rather move in more of them than more often in each: the window ends later
             (``end_in``). When not given, as suits the network: transformers lose fewer objects so, UNets more.
         target: a relation whose loss is at most this is left alone. At 0 that is one that holds by the
@@ -101,6 +104,7 @@ class SteeringSchedule:
     decay: float = 0.0
     normalize: bool = True
     refinements: int | None = None
+    every_other: bool | None = None
     spread: bool | None = None
     target: float = 0.0
     order: str = TOGETHER
@@ -142,6 +146,18 @@ class SteeringSchedule:
         if self.rest < 0:
             raise ValueError(f"rest must be 0 or more, not {self.rest}.")
 
+    def suited_to(self, relations: int, spreads: bool) -> SteeringSchedule:
+        """The same, with what it leaves open decided for a network and a scene.
+
+        Args:
+            relations: how many are asked for.
+            spreads: the network wants moves spread over more of few steps.
+        """
+        every_other, spread = self.every_other, self.spread
+        if every_other is None:
+            every_other = relations == 1 and self.refinements is None
+        return replace(self, every_other=every_other, spread=spreads if spread is None else spread)
+
     @property
     def uses_guidance(self) -> bool:
         """Whether the update goes into the predicted noise rather than the latent."""
@@ -149,14 +165,7 @@ class SteeringSchedule:
 
     def is_active(self, step: int, steps: int) -> bool:
         """Whether step ``step`` (from 0) of ``steps`` is steered; none is by a strength of 0."""
-        if self.strength == 0:
-            return False
-        if self.chosen:
-            return step in self.chosen
-        begin, end = self.start * steps, self.end_in(steps)
-        if math.ceil(begin) / steps < end:
-            return self.start <= step / steps < end
-        return step == int(begin)
+        return step in self.steered_steps(steps)
 
     def end_in(self, steps: int) -> float:
         """Where the window ends in a run of ``steps``, as a share of them: later than ``end`` where few are spread."""
@@ -177,7 +186,7 @@ class SteeringSchedule:
         """
         if self.chosen:
             return replace(self, chosen=()).along(noise)
-        evenly = self.steered_steps(len(noise))
+        evenly = self._window(len(noise))
         if not (self.spread and evenly and noise[0] > 0):
             return self
         left = [share / noise[0] for share in noise]
@@ -191,7 +200,22 @@ class SteeringSchedule:
 
     def steered_steps(self, steps: int) -> list[int]:
         """All steered steps of a run, ascending."""
-        return [step for step in range(steps) if self.is_active(step, steps)]
+        window = self._window(steps)
+        if not self.every_other or len(window) <= _MOVES:
+            return window
+        count = max(_MOVES, math.ceil(len(window) / 2))
+        return [window[round(turn * (len(window) - 1) / (count - 1))] for turn in range(count)]
+
+    def _window(self, steps: int) -> list[int]:
+        """The steps of a run's window, ascending: those among which the steered ones are."""
+        if self.strength == 0:
+            return []
+        if self.chosen:
+            return list(self.chosen)
+        begin, end = self.start * steps, self.end_in(steps)
+        if math.ceil(begin) / steps >= end:
+            return [int(begin)]
+        return [step for step in range(steps) if self.start <= step / steps < end]
 
     def bound_steps(self, steps: int) -> int:
         """In how many first steps of a run objects are bound to their regions."""
@@ -203,7 +227,7 @@ class SteeringSchedule:
 
     def is_last_of_few(self, step: SamplingStep) -> bool:
         """Whether this is the last steered step of a run in which so few are that its move matters for what is told."""
-        few = len(self.steered_steps(step.steps)) <= _MOVES
+        few = len(self._window(step.steps)) <= _MOVES
         return self.refinements is None and few and self.is_last(step)
 
     def is_last(self, step: SamplingStep) -> bool:
@@ -229,7 +253,7 @@ class SteeringSchedule:
         return size * (1 - self.decay * done)
 
     def turn(self, step: int) -> int:
-        """Which turn a steered step is: its own number, or where steps were chosen, which of these it is."""
+        """Which turn a step of the window is: its own number, or where steps were chosen, which of these it is."""
         return self.chosen.index(step) if self.chosen else step
 
     def due(self, relations: Sequence[Item], step: int) -> Sequence[Item]:

@@ -94,7 +94,7 @@ class Steering:
             raise TypeError(f'loss: a loss such as CentroidLoss("gelu") was expected, not {brief(self.loss)}.')
         loss = self.loss.for_network(network, [relation.relation for relation in self.scene.relations])
         check_layers(loss.reads.all_layers, network)
-        schedule = replace(self.schedule, spread=spreads if self.schedule.spread is None else self.schedule.spread)
+        schedule = self.schedule.suited_to(len(self.scene.relations), spreads)
         caution = Caution(mutable if changes_in_place else plain, stops)
         return replace(self, loss=loss, schedule=schedule, caution=caution)
 

@@ -172,3 +172,40 @@ def test_chosen_steps_take_turns_and_fade_one_after_the_other():
     sizes = [along.size_at(SamplingStep(step, 8, 0.0)) for step in steps]
     assert sizes == pytest.approx([MOVE, 0.75 * MOVE, 0.5 * MOVE, 0.25 * MOVE])
     assert along.is_last(SamplingStep(5, 8, 0.0)) and along.is_last_of_few(SamplingStep(5, 8, 0.0))
+
+
+@pytest.mark.parametrize(
+    ("steps", "steered"),
+    [
+        (4, [0]),
+        (16, [0, 1, 2, 3]),
+        (20, [0, 1, 3, 4]),
+        (25, [0, 2, 4, 6]),
+        (30, [0, 2, 5, 7]),
+        (50, [0, 2, 4, 6, 8, 10, 12]),
+    ],
+)
+def test_every_other_step_is_steered_and_four_at_least(steps, steered):
+    schedule = SteeringSchedule(every_other=True)
+    assert schedule.steered_steps(steps) == steered
+    assert [step for step in range(steps) if schedule.is_active(step, steps)] == steered
+    assert steered[0] == 0 and schedule.is_last(SamplingStep(SteeringSchedule().steered_steps(steps)[-1], steps, 0.0))
+
+
+def test_every_other_of_the_steps_that_lie_evenly_over_shifted_noise_is_steered():
+    along = SteeringSchedule(every_other=True, spread=True).along(shifted(25, 3.0))
+    assert along.steered_steps(25) == [0, 5, 8, 11] and along.chosen == (0, 2, 5, 7, 8, 10, 11)
+
+
+def test_a_run_of_many_steps_does_not_look_at_its_last_move_though_four_are_steered():
+    assert not SteeringSchedule(every_other=True).is_last_of_few(SamplingStep(6, 25, 0.0))
+    assert SteeringSchedule(every_other=True).is_last_of_few(SamplingStep(3, 16, 0.0))
+
+
+def test_one_relation_is_steered_every_other_step_and_several_in_each():
+    def window(relations, **settings):
+        return SteeringSchedule(**settings).suited_to(relations, spreads=False).steered_steps(25)
+
+    assert window(1) == window(2, every_other=True) == [0, 2, 4, 6]
+    assert window(2) == window(1, every_other=False) == window(1, refinements=1) == list(range(7))
+    assert [SteeringSchedule(spread=given).suited_to(1, spreads=True).spread for given in (None, False)] == [True, False]
