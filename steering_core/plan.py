@@ -17,6 +17,8 @@ def plan(steering: Steering, steps: int) -> str:
         steps: of the run, 1 or more.
     """
     scene, schedule = steering.scene, steering.schedule
+    if schedule.is_idle:
+        return "nothing to steer: the strength is 0"
     if not scene.relations:
         prompt = shortened(scene.scene.as_written, _PROMPT_SHOWN)
         if scene.scene.unsteered:
@@ -30,7 +32,7 @@ def plan(steering: Steering, steps: int) -> str:
         return " · ".join([*told, *binding, *_restarts(steering)])
     if bound:
         return f"binding {shortened(str(steering.regions), _RELATIONS_SHOWN)} · the first {bound} of {steps} steps"
-    return "nothing to steer: the step size, or strength, is 0"
+    return "nothing to steer: the step size is 0"
 
 
 def _restarts(steering: Steering) -> list[str]:

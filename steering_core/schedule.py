@@ -159,6 +159,11 @@ class SteeringSchedule:
         return replace(self, every_other=every_other, spread=spreads if spread is None else spread)
 
     @property
+    def is_idle(self) -> bool:
+        """Whether it neither looks at nor binds anything, in any run."""
+        return self.strength == 0 and self.bound == 0
+
+    @property
     def uses_guidance(self) -> bool:
         """Whether the update goes into the predicted noise rather than the latent."""
         return self.update == GUIDANCE

@@ -241,7 +241,7 @@ class Steering:
         norm = torch.where(finite, norm, 0.0)
         entry, followed = self._entry(maps, losses, norm, finite, step, refinement)
         self.notes.trace.append(entry)
-        self._tell_left_alone(entry, followed)
+        self._tell_left_alone(entry, followed, masked=mask is not None)
         if entry.met.all():
             self.resting.rest_after(step, entry.relations, len(self.scene.relations), self.schedule)
         if not (entry.gradient_norm > 0).any():
@@ -282,11 +282,12 @@ class Steering:
         seen_of = (loss, centres, norms, objects, strength, met)
         return TraceEntry(step.number, refinement, tuple(self._due(step)), *seen_of), followed.bool()
 
-    def _tell_left_alone(self, entry: TraceEntry, finite: Tensor) -> None:
+    def _tell_left_alone(self, entry: TraceEntry, finite: Tensor, *, masked: bool) -> None:
         """Take down which pictures are not moved though a relation misses the target, and why.
 
         Args:
             finite: of each, whether its gradient and losses are, (batch,), on the CPU.
+            masked: a part of the pictures is kept.
         """
         if left_alone := (~finite).nonzero().flatten().tolist():
             self.notes.leave_out(entry.step, "the gradient of the steering loss is not finite", left_alone)
@@ -294,7 +295,8 @@ class Steering:
         told = {image for one in self.unsteered if one.step == entry.step for image in one.images or batch}
         unmoved = ((entry.gradient_norm == 0) & ~entry.met.all(dim=0)).nonzero().flatten().tolist()
         if images := [image for image in unmoved if image not in told]:
-            reason = "nothing that may be moved acts on the attention, as where a mask keeps the picture"
+            reason = "as where a mask keeps the picture" if masked else "as in a picture of very few pixels"
+            reason = f"nothing that may be moved acts on the attention, {reason}"
             self.notes.leave_out(entry.step, reason, images if len(images) < len(batch) else ())
 
     def _read(self, probe: Probe, latent: Tensor) -> TokenMaps:

@@ -99,8 +99,9 @@ def tie(conditions: Mapping[str, Sequence[Condition]], scene: GroundedScene) -> 
             )
         raise SteeringError(
             f'positive: it was not encoded from the prompt of the relations, "{prompt}". Connect the conditioning of '
-            f"the Spatial Relation Parser that the relations come from, or a CLIP Text Encode of the same text and "
-            f"CLIP, to the sampler's positive input."
+            f"the Spatial Relation Parser or Spatial Prompt that the relations come from, or a CLIP Text Encode of the "
+            f"same text and CLIP, to the sampler's positive input. A sampler that is to have another prompt, as in a "
+            f"second pass, takes the model from before the node that steers."
         )
 
 

@@ -188,10 +188,23 @@ class _ControlWithoutGradient:
         self._control = control
 
     def get_control(self, x: Tensor, *args: Any) -> Any:
-        """As the control net's own."""
-        # Gradients end here whoever watches that they go on.
-        with torch._C.DisableTorchFunction(), torch.no_grad():
-            return self._control.get_control(x.detach(), *args)
+        """As the control net's own; where it fails, it is as it was before."""
+        hints = [(control, control.cond_hint) for control in _chain(self._control)]
+        try:
+            # Gradients end here whoever watches that they go on.
+            with torch._C.DisableTorchFunction(), torch.no_grad():
+                return self._control.get_control(x.detach(), *args)
+        except Exception:
+            for control, hint in hints:  # one that is half made would be taken for whole by the picture's own forwards
+                control.cond_hint = hint
+            raise
+
+
+def _chain(control: Any) -> Iterator[Any]:
+    """A control net, and those before it."""
+    while control is not None:
+        yield control
+        control = control.previous_controlnet
 
 
 @contextmanager

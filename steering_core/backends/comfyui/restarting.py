@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -129,4 +130,5 @@ def _tensors(entry: Mapping[str, Any]) -> Iterator[Tensor]:
     while control is not None:
         values.append(control.cond_hint_original)
         control = control.previous_controlnet
-    yield from (value for value in values if isinstance(value, Tensor) and value.dim())
+    each = itertools.chain.from_iterable(one if isinstance(one, (list, tuple)) else [one] for one in values)
+    yield from (value for value in each if isinstance(value, Tensor) and value.dim())

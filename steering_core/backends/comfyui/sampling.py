@@ -39,7 +39,8 @@ def steer_model(
     guidance (noise guidance). Step shares count the steps that the sampler is given.
 
     What does not fit together is a ``SteeringError`` when a sampler begins, before it samples: relations of another
-    prompt than its positive conditioning, or a conditioning of another model's text encoder.
+    prompt than its positive conditioning, or a conditioning of another model's text encoder. Nothing is asked of what
+    is connected where the schedule is idle.
 
     Args:
         model: shares its weights with the clone.
@@ -96,7 +97,7 @@ class _SteeredModel:
         """Wrapper of ``CFGGuider.outer_sample``: begins a run, and logs it when it has ended."""
         conditions = executor.class_obj.conds
         steering = self._steering
-        if steering.scene is CARRIED:
+        if steering.scene is CARRIED and not steering.schedule.is_idle:
             steering = replace(steering, scene=carried_relations(conditions))
         # The sampler's own: a node behind the one that steers may have given the model another network.
         steering, network = self._for_model(steering, executor.class_obj.model_patcher)
@@ -134,7 +135,7 @@ class _SteeredModel:
     @staticmethod
     def _for_model(steering: Steering, model: ModelPatcher) -> tuple[Steering, ReadableNetwork | None]:
         """The steering tied to the model, and the network that a probe reads; none where nothing is steered."""
-        if not steering.scene.relations:
+        if not steering.scene.relations or steering.schedule.is_idle:
             return steering, None
         network = readable_network(model)
         steering = steering.for_network(
