@@ -680,7 +680,7 @@ def test_one_of_two_that_was_taken_off_comes_back_by_its_words(page):
     _tool(page, "+").click()
     _name(page, "dog 2")
     chips.chip(page, "dog 2").wait_for()
-    assert _said(page) == ["dog on the left", "dog on the right"]
+    assert _said(page) == ["dog 1 on the left", "dog 2 on the right"]
 
 
 def test_a_name_is_not_given_to_an_object_of_another_prompt(page):
