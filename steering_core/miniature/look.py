@@ -29,8 +29,9 @@ def look_at(pictures: Tensor) -> Look:
     if pictures.shape[-2:] != (IMAGE_SIZE, IMAGE_SIZE):
         height, width = pictures.shape[-2:]
         raise ValueError(
-            f"images: the miniature's own, of {IMAGE_SIZE}×{IMAGE_SIZE} pixels, were expected, not of {width}×{height}: "
-            f"its detector knows no other size. Others are looked at by a detection node such as core's RT-DETR."
+            f"images: the miniature's own, of {IMAGE_SIZE}×{IMAGE_SIZE} pixels, were expected, not of "
+            f"{width}×{height}: its detector knows no other size. Others are looked at by a detection node such as "
+            f"core's RT-DETR."
         )
     return Look("the miniature's detector", _detector().detect(pictures), frozenset(OBJECTS))
 

@@ -105,6 +105,10 @@ def test_relations_that_are_not_carried_or_are_several_are_told(result):
     assert 'several layouts of "a photo of a giraffe above an airplane"' in result["carries two layouts of one"]
 
 
+def test_a_strength_of_zero_asks_nothing_of_what_is_connected(result):
+    assert result["idle"] == [True] * 3
+
+
 def test_a_prompt_of_which_zeroing_has_left_nothing_is_told(result):
     assert ["it was not encoded from the prompt of the relations" in told for told in result["zeroed"]] == [True] * 3
     assert sorted(set(result["after zeros"])) == [0, 1, 2]

@@ -40,6 +40,13 @@ def test_a_model_with_an_adapter_is_looked_at_and_keeps_it(result, update, batch
     assert told["change"] < 1e-5 < 0.05 < told["of the adapter"]
 
 
+def test_a_fault_while_a_hint_is_encoded_leaves_no_half_of_it_behind(result):
+    whole, failed = result["hint by a VAE"]
+    assert [told["failed"] for told in (whole, failed)] == [0, 1] and not failed["unsteered"]
+    for told in (whole, failed):
+        assert told["looks"] == [0, 1] and told["change"] < 1e-5 < 0.05 < told["of the control net"]
+
+
 def test_weights_that_are_evicted_in_a_run_leave_no_lora_behind(result):
     told = result["evicted"]
     assert told["looks"] == 2 and told["of the LoRA"] > 0.01

@@ -45,6 +45,12 @@ def test_progress_is_told_as_without_restarts_and_nothing_is_left_behind(result,
     assert result["samplers"][sampler]["untouched"]
 
 
+def test_a_picture_that_begins_again_alone_keeps_its_own_reference(result):
+    told = result["references of their own"]
+    assert told["restarted"][0] == [1] and 1 in told["restarted"][1]
+    assert told["change"] < 1e-4
+
+
 def test_a_cancel_in_a_restart_ends_the_run_and_leaves_nothing(result):
     assert result["cancelled"] == {"untouched": True, "as before": True}
 

@@ -53,7 +53,8 @@ def test_chosen_steps_that_do_not_follow_one_another_are_said_by_their_number():
 
 
 def test_a_strength_of_zero_is_said():
-    assert planned(Relation.ABOVE, step_size=0.0) == "nothing to steer: the step size, or strength, is 0"
+    assert planned(Relation.ABOVE, step_size=0.0) == "nothing to steer: the step size is 0"
+    assert planned(Relation.ABOVE, strength=0.0) == planned(strength=0.0) == "nothing to steer: the strength is 0"
 
 
 def test_many_relations_stay_on_one_short_line():

@@ -208,4 +208,5 @@ def test_one_relation_is_steered_every_other_step_and_several_in_each():
 
     assert window(1) == window(2, every_other=True) == [0, 2, 4, 6]
     assert window(2) == window(1, every_other=False) == window(1, refinements=1) == list(range(7))
-    assert [SteeringSchedule(spread=given).suited_to(1, spreads=True).spread for given in (None, False)] == [True, False]
+    spread = [SteeringSchedule(spread=given).suited_to(1, spreads=True).spread for given in (None, False)]
+    assert spread == [True, False]

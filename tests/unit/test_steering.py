@@ -125,6 +125,13 @@ def test_a_step_in_which_nothing_can_be_moved_is_told(update):
     assert [(one.step, one.images) for one in run.unsteered[1:]] == [(1, ())]
 
 
+def test_a_picture_too_small_for_places_is_not_said_to_be_kept_by_a_mask():
+    run = steering()
+    run.descend(latents(), lambda latent: toy_probe(0 * latent), 1.0, at(0))
+    (told,) = run.unsteered
+    assert "as in a picture of very few pixels" in str(told)
+
+
 def test_without_normalising_the_gradient_itself_is_followed():
     latent = latents().requires_grad_()
     (gradient,) = torch.autograd.grad(losses(latent).sum(), latent)

@@ -214,6 +214,14 @@ with torch.inference_mode():
     dragged = with_relation(text.read_prompt(PROMPT), "giraffe", Place.AT_LEFT)
     both = combined(parsed, text.encode_prompt(scene.clip, PROMPT, dragged)[0])
     result["carries two layouts of one"] = run(both, CARRIED)
+    idle = SteeringSchedule(strength=0.0)
+    result["idle"] = [
+        torch.equal(
+            sampled(backend.steer_model(scene.model, Steering(wanted, CentroidLoss(), idle)), positive),
+            sampled(scene.model, positive),
+        )
+        for positive, wanted in ((other, relations), (other, CARRIED), (both, CARRIED))
+    ]
     zeroed = ConditioningZeroOut().zero_out(parsed)[0]
     result["zeroed"] = [run(zeroed), run(zeroed, CARRIED), run(concatenated(zeroed, other), CARRIED)]
     after_zeros = concatenated(ConditioningZeroOut().zero_out(other)[0], parsed)

@@ -6,13 +6,16 @@ from functools import partial
 import torch
 from setting import (
     ContextWindowsManualNode,
+    ControlNet,
     ControlNetApplyAdvanced,
     FluxKontextMultiReferenceLatentMethod,
     FluxKVCache,
     ReferenceLatent,
     Scene,
     T2IAdapter,
+    comfy,
     loras,
+    model_management,
     report,
     sd,
 )
@@ -109,6 +112,51 @@ def with_adapter(batch, update):
     return {**told(log, sampled(scene, model), plain), "of the adapter": relative(plain, bare)}
 
 
+def with_hint_by_vae(fails):
+    """A control net whose hint the VAE encodes; ``fails``: the models cannot be loaded once, after that.
+
+    Gives how far the picture is from the unsteered one, and that from the one without the control net.
+    """
+    scene = Scene(batch=1)
+    bare = sampled(scene, scene.model)
+    config = {**scene.model.model.model_config.unet_config, "hint_channels": 4}
+    del config["out_channels"]
+    torch.manual_seed(3)
+    network = comfy.cldm.cldm.ControlNet(**config, operations=comfy.ops.disable_weight_init)
+    for layer in network.input_hint_block.modules():
+        if isinstance(layer, nn.Conv2d):
+            layer.stride = (1, 1)
+    for weight in network.parameters():
+        weight.normal_(std=0.1)
+    control = ControlNet(
+        network, compression_ratio=1, latent_format=scene.model.model.latent_format, load_device=torch.device("cpu")
+    )
+    scene.positive, scene.negative = ControlNetApplyAdvanced().apply_controlnet(
+        scene.positive, scene.negative, control, torch.rand(1, 128, 128, 3), 1.0, 0.0, 1.0, vae=scene.vae
+    )
+    plain = sampled(scene, scene.model)
+    load, encode, encoded, failed = model_management.load_models_gpu, scene.vae.encode, [], []
+
+    def encoding(picture):
+        hint = encode(picture)
+        encoded.append(True)
+        return hint
+
+    def failing(*given, **options):
+        if fails and encoded and not failed:
+            failed.append(True)
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return load(*given, **options)
+
+    model_management.load_models_gpu, scene.vae.encode = failing, encoding
+    try:
+        model, log = steered(scene, scene.model)
+        latent = sampled(scene, model)
+    finally:
+        model_management.load_models_gpu, scene.vae.encode = load, encode
+    return {**told(log, latent, plain), "failed": len(failed), "of the control net": relative(plain, bare)}
+
+
 def with_evicted_weights():
     """ComfyUI takes a LoRA's weights off the device in the second forward, as where another model wants the memory."""
     scene = Scene(batch=1)
@@ -173,6 +221,7 @@ with torch.inference_mode():
                 for update in (DESCENT, GUIDANCE)
                 for batch in (1, 2)
             },
+            "hint by a VAE": [with_hint_by_vae(fails) for fails in (False, True)],
             "evicted": with_evicted_weights(),
             "batch in parts": with_a_batch_in_parts(),
             "largest seed": with_largest_seed(),

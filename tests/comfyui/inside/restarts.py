@@ -8,6 +8,7 @@ from setting import (
     ConditioningSetProperties,
     CreateHookKeyframe,
     FailingLoss,
+    ReferenceLatent,
     Scene,
     SetHookKeyframes,
     backend,
@@ -139,6 +140,27 @@ with torch.inference_mode():
     result["with conditions of their own"] = (
         (run_of(positive=each, **again).latent - run_of(**again).latent).abs().max().item()
     )
+
+    pair = Scene(FLUX_MINIATURE_DIR, batch=2)
+    prompt = pair.positive
+    references = torch.stack([torch.full((4, 16, 16), value) for value in (0.6, -0.6)])
+
+    def with_references(rows, seed, limit):
+        """The run of two pictures, each with a reference of its own."""
+        pair.positive = ReferenceLatent.execute(prompt, {"samples": references[rows]}).result[0]
+        model, log = pair.steered(pair.model, refinements=1, end=0.4, restarts=1, restart_overlap=limit)
+        return log.run_of(pair.sample(model, cfg=1.0, seed=seed))
+
+    for seed in range(10):
+        ((one, other),) = [restarts.restarted for restarts in with_references([0, 1], seed, 0.0).restarts]
+        if other.overlaps[0] > one.overlaps[0]:
+            break  # the second one alone is crowded, by the limit between the two
+    limit_between = (one.overlaps[0] + other.overlaps[0]) / 2
+    runs = [with_references(rows, seed, limit_between) for rows in ([0, 1], [1, 1])]
+    result["references of their own"] = {
+        "restarted": [[restart.image for restart in run.restarts[0].restarted] for run in runs],
+        "change": (runs[0].latent[1] - runs[1].latent[1]).abs().max().item(),
+    }
 
     picture = torch.randn(PICTURES, 4, 16, 16, generator=torch.Generator().manual_seed(1))
     half = torch.zeros(1, 1, 16, 16)
