@@ -3,7 +3,7 @@
 import { texts } from "./text.js"
 import { make } from "./widget.js"
 
-/** Most letters of a name, as steering_core.editing has it. */
+/** Most letters of a name, as steering_core.object_names has it. */
 const LONGEST = 300
 let count = 0
 
