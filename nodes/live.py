@@ -12,8 +12,8 @@ from comfy_execution.utils import ExecutionContext, get_executing_context
 from server import PromptServer
 from torch import Tensor
 
-from ..steering_core.editing import NamedObject, numbered
 from ..steering_core.how_far import best_how_far
+from ..steering_core.object_names import NamedObject, numbered
 from ..steering_core.parser import objects
 from ..steering_core.plan import plan
 from ..steering_core.steering import Steering

@@ -8,7 +8,7 @@ from aiohttp import web
 from server import PromptServer
 
 from ..steering_core.backends.comfyui.text import without_embeddings
-from ..steering_core.editing import prompt_as_json, vocabulary
+from ..steering_core.front_end import prompt_as_json, vocabulary
 
 #: Answers what ``prompt_as_json`` tells, and the vocabulary, for {"prompt": TEXT}, or {"error": TEXT}.
 DESCRIBE = "/spatial_steering/describe"

@@ -8,7 +8,8 @@ from dataclasses import replace
 from typing import Any
 
 from .detection.boxes import Box, Point
-from .editing import distinct, find_phrase
+from .editing import distinct
+from .object_names import find_phrase
 from .parser import objects
 from .parts import Part
 from .relations import CENTER_DISTANCE, MIDDLE, Place, Scene, SpatialRelation, along

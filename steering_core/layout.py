@@ -8,7 +8,8 @@ from dataclasses import replace
 from typing import Any, NamedTuple
 
 from .detection.boxes import Point
-from .editing import NamedObject, between, by_noun, distinct, find_phrases, numbered
+from .editing import between, distinct
+from .object_names import NamedObject, by_noun, find_phrases, numbered
 from .parser import objects
 from .parts import Part
 from .relations import (

@@ -13,8 +13,10 @@ from typing import Any
 import pytest
 from toy_recording import SETTINGS, ToyModel, ToySource
 
-from steering_core.editing import edited, find_phrase, prompt_as_json, read_edits
+from steering_core.editing import edited, read_edits
+from steering_core.front_end import prompt_as_json
 from steering_core.layout import laid_out, read_layout
+from steering_core.object_names import find_phrase
 from steering_core.parser import parse
 from steering_core.regions import regions_of
 from steering_core.search import occurrences

@@ -5,7 +5,7 @@ import { labelOf, namedAs, occurrences } from "./objects.js"
 import { texts } from "./text.js"
 import { make } from "./widget.js"
 
-/** Most letters of a name, as steering_core.editing has it. */
+/** Most letters of a name, as steering_core.object_names has it. */
 const LONGEST = 300
 let count = 0
 

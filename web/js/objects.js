@@ -1,6 +1,6 @@
 /**
  * Which objects a scene has once a layout adds to them and takes some off, and which of them a layout's value means, as
- * steering_core/layout.py and editing.py find them.
+ * steering_core/layout.py and object_names.py find them.
  */
 
 /** Letters of scripts that set no words apart, or no particles. */

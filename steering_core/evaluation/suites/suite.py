@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from ...editing import find_phrase
+from ...object_names import find_phrase
 from ...relations import (
     CARDINAL_RELATIONS,
     Place,

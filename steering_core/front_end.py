@@ -1,0 +1,51 @@
+"""What the pack's front end asks of its server, as JSON: what a prompt says, and the words for it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .object_names import described_names, numbered
+from .parser import objects, parse
+from .relations import Place, Relation
+
+
+def prompt_as_json(prompt: str) -> dict[str, Any]:
+    """What a front end needs of a prompt, as JSON: its objects, its ``described_names``, its relations by
+    the objects' positions, and what was read and is not steered, in words.
+
+    The object of a place is null.
+
+    Raises:
+        TypeError: the prompt is not a string.
+    """
+    named = numbered(objects(prompt))
+    positions = {span: position for position, span in enumerate(named)}
+    scene = parse(prompt)
+    return {
+        "objects": [one._asdict() for one in named.values()],
+        "described": sorted(described_names(prompt, named)),
+        "unsteered": [str(depth) for depth in scene.depth],
+        "relations": [
+            [
+                positions[relation.subject],
+                relation.relation.value,
+                None if relation.object is None else positions[relation.object],
+            ]
+            for relation in scene.relations
+        ],
+    }
+
+
+def vocabulary() -> list[dict[str, Any]]:
+    """All relations and places as JSON: name, words, the signs (dx, dy) of subject minus object, or of a place minus
+    the picture's middle, y downward; how far a centre may be where there is no direction; whether it is a place."""
+    return [
+        {
+            "name": one.value,
+            "phrase": one.phrase,
+            "direction": list(one.direction),
+            "reach": one.reach,
+            "place": isinstance(one, Place),
+        }
+        for one in (*Relation, *Place)
+    ]
