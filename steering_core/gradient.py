@@ -43,7 +43,7 @@ def probed(latent: Tensor, probe: Probe, score: Callable[[TokenMaps], Tensor], t
 
     Raises:
         RuntimeError: the losses have another shape, or no gradient comes to the latent.
-        Exception: whatever fails in the network.
+        Exception: whatever the probe or the loss raises.
     """
     for scale in _GRADIENT_SCALES:
         with torch.inference_mode(False), torch.enable_grad(), care():

@@ -1,4 +1,4 @@
-"""Steps that rest: they are not looked at, since all that they work on held when it last was."""
+"""Steps that rest: they are not looked at, since all that they work on held when steering last looked."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass
 class RunNotes:
-    """Of one run, or of its last attempt where a part of it is sampled again.
+    """Of one run, or of another attempt at a part of it.
 
     Attributes:
         trace: what was seen so far, in order.
@@ -39,7 +39,7 @@ class RunNotes:
         self.restarts.clear()
 
     def of_another_attempt(self) -> RunNotes:
-        """Notes of their own of what an attempt sees; that of the binding goes where the run's goes."""
+        """For another attempt at a part of the run: notes of its own, but what is bound goes on in the run's."""
         return RunNotes(bound=self.bound, unbound=self.unbound)
 
     def leave_out(self, step: int, reason: str, images: Sequence[int] = ()) -> None:
