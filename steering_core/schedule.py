@@ -74,8 +74,8 @@ class SteeringSchedule:
         refinements: at most so many descents within one step; ``guidance`` needs none. When not given, one, and more
             where one or two steps are steered: four or two.
         every_other: where the window holds more than four steps, steer every other one, and four at least, spread
-            evenly over it. When not given, where one relation is asked for and the number of refinements is not said:
-            it then does as well as all of them; several relations need all.
+            evenly over it. When not given, where one relation is asked for, the loss is content with it (a centroid
+            loss is), and the number of refinements is not said.
         spread: in fewer than 16 steps, rather move in more of them than more often in each: the window ends later
             (``end_in``). When not given, as suits the network: transformers lose fewer objects so, UNets more.
         target: a relation whose loss is at most this is left alone. At 0 that is one that holds by the
@@ -146,17 +146,18 @@ class SteeringSchedule:
         if self.rest < 0:
             raise ValueError(f"rest must be 0 or more, not {self.rest}.")
 
-    def suited_to(self, relations: int, spreads: bool) -> SteeringSchedule:
-        """The same, with what it leaves open decided for a network and a scene.
+    def suited_to(self, *, spreads: bool, every_other: bool) -> SteeringSchedule:
+        """The same, with what it leaves open decided.
 
         Args:
-            relations: how many are asked for.
             spreads: the network wants moves spread over more of few steps.
+            every_other: what is asked for comes true as well by every other step.
         """
-        every_other, spread = self.every_other, self.spread
-        if every_other is None:
-            every_other = relations == 1 and self.refinements is None
-        return replace(self, every_other=every_other, spread=spreads if spread is None else spread)
+        return replace(
+            self,
+            spread=spreads if self.spread is None else self.spread,
+            every_other=every_other and self.refinements is None if self.every_other is None else self.every_other,
+        )
 
     @property
     def is_idle(self) -> bool:

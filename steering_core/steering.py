@@ -94,7 +94,8 @@ class Steering:
             raise TypeError(f'loss: a loss such as CentroidLoss("gelu") was expected, not {brief(self.loss)}.')
         loss = self.loss.for_network(network, [relation.relation for relation in self.scene.relations])
         check_layers(loss.reads.all_layers, network)
-        schedule = self.schedule.suited_to(len(self.scene.relations), spreads)
+        every_other = len(self.scene.relations) == 1 and not loss.reads.each_step
+        schedule = self.schedule.suited_to(spreads=spreads, every_other=every_other)
         caution = Caution(mutable if changes_in_place else plain, stops)
         return replace(self, loss=loss, schedule=schedule, caution=caution)
 

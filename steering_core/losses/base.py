@@ -16,7 +16,7 @@ from ..tokens import GroundedRelation
 
 @dataclass(frozen=True)
 class MapsRead:
-    """Which maps a loss reads.
+    """Which maps a loss reads, and when.
 
     Attributes:
         layers: names of the layers whose maps it reads as the network attends (``TokenMaps.layers``).
@@ -24,12 +24,14 @@ class MapsRead:
         words: it reads the maps of all of the prompt's words, of ``layers``, besides those of its objects
             (``TokenMaps.words``).
         over_all_keys: the softmax of the maps runs over all keys of a joint attention, not over the text's alone.
+        each_step: of one relation it wants to read them in each step of the window; else every other one will do.
     """
 
     layers: tuple[str, ...] = ()
     standardised: tuple[str, ...] = ()
     words: bool = False
     over_all_keys: bool = False
+    each_step: bool = True
 
     @property
     def all_layers(self) -> tuple[str, ...]:
@@ -44,6 +46,7 @@ class MapsRead:
             standardised=_once(name for one in several for name in one.standardised),
             words=any(one.words for one in several),
             over_all_keys=several[0].over_all_keys,
+            each_step=any(one.each_step for one in several),
         )
 
 

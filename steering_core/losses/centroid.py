@@ -108,9 +108,8 @@ class CentroidLoss:
     @property
     def reads(self) -> MapsRead:
         """See ``SteeringLoss``; an object's map is the mean of its tokens'."""
-        if self.standardised:
-            return MapsRead(standardised=self.layers, over_all_keys=self.over_all_keys)
-        return MapsRead(self.layers, over_all_keys=self.over_all_keys)
+        own, standardised = ((), self.layers) if self.standardised else (self.layers, ())
+        return MapsRead(own, standardised, over_all_keys=self.over_all_keys, each_step=False)
 
     def for_network(self, network: Sequence[AttentionLayer], relations: Sequence[Relation | Place]) -> CentroidLoss:
         """See ``SteeringLoss``; every relation can be scored."""

@@ -202,11 +202,11 @@ def test_a_run_of_many_steps_does_not_look_at_its_last_move_though_four_are_stee
     assert SteeringSchedule(every_other=True).is_last_of_few(SamplingStep(3, 16, 0.0))
 
 
-def test_one_relation_is_steered_every_other_step_and_several_in_each():
-    def window(relations, **settings):
-        return SteeringSchedule(**settings).suited_to(relations, spreads=False).steered_steps(25)
+def test_what_a_schedule_leaves_open_is_decided_for_what_is_steered():
+    def suited(spreads=False, every_other=True, **settings):
+        return SteeringSchedule(**settings).suited_to(spreads=spreads, every_other=every_other)
 
-    assert window(1) == window(2, every_other=True) == [0, 2, 4, 6]
-    assert window(2) == window(1, every_other=False) == window(1, refinements=1) == list(range(7))
-    spread = [SteeringSchedule(spread=given).suited_to(1, spreads=True).spread for given in (None, False)]
-    assert spread == [True, False]
+    every_other, each = [0, 2, 4, 6], list(range(7))
+    assert [suited(every_other=given).steered_steps(25) for given in (True, False)] == [every_other, each]
+    assert suited(refinements=1).steered_steps(25) == each
+    assert [suited(spreads=True, spread=given).spread for given in (None, False)] == [True, False]

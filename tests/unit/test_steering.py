@@ -526,3 +526,14 @@ def test_the_loop_by_itself_loads_no_detector_classifier_or_language_model():
     assert "steering_core.probe" in loaded
     others = ("steering_core.detection", "steering_core.losses", "steering_core.classifier", "safetensors")
     assert not {*others, "transformers", "diffusers", "PIL"} & set(loaded)
+
+
+@pytest.mark.parametrize(
+    ("relations", "loss", "steps"),
+    [(1, CentroidLoss(), [0, 2, 4, 6]), (2, CentroidLoss(), [*range(7)]), (1, PresenceLoss(), [*range(7)])],
+)
+def test_a_centroid_loss_of_one_relation_is_read_every_other_step_and_all_else_in_each(relations, loss, steps):
+    run = steering(*[Relation.LEFT_OF] * relations, loss=loss)
+    assert run.for_network(NETWORK).schedule.steered_steps(25) == steps
+    combined = replace(run, loss=CombinedLoss([(loss, 1.0), (PresenceLoss(), 1.0)]))
+    assert combined.for_network(NETWORK).schedule.steered_steps(25) == [*range(7)]
