@@ -95,6 +95,11 @@ def _parser() -> argparse.ArgumentParser:
         "--refinements", type=positive, nargs="+", default=[None], help="(default: as many as the steps want)"
     )
     parser.add_argument(
+        "--every-other",
+        action=argparse.BooleanOptionalAction,
+        help="steer every other step of the window, four at least (default: as suits loss and relations)",
+    )
+    parser.add_argument(
         "--rests",
         type=int,
         nargs="+",
@@ -172,6 +177,7 @@ def _way(one: argparse.Namespace, options: argparse.Namespace) -> Way:
         end=SteeringSchedule.end if one.end is None else one.end,
         spread=None if one.end is None else False,
         refinements=one.refinements,
+        every_other=options.every_other,
         target=one.target,
         rest=one.rest,
         bound=one.bound,
@@ -185,6 +191,7 @@ def _way(one: argparse.Namespace, options: argparse.Namespace) -> Way:
             f"end {'by default' if one.end is None else one.end}",
             f"target {one.target}",
             f"rest {one.rest}",
+            *([] if options.every_other is None else ["every other step" if options.every_other else "each step"]),
             f"refinements {one.refinements or 'by default'}",
             f"bound {one.bound}",
             f"layers {' '.join(one.layers) or 'by default'}",

@@ -234,9 +234,9 @@ def update_input(strength: float = 1.0, *, targets: bool = False):
         default=0,
         min=0,
         max=50,
-        tooltip="At most so many moves before each steered step. 0: one, or where only one or two steps are "
-        "steered, four or two. More lowers the loss further, takes longer (each about as long as a step), and can "
-        "cost an object.",
+        tooltip="At most so many moves before each step of the window. 0: one, or where it holds only one or two "
+        "steps, four or two; of one relation, by Centroid Loss alone, one before every other step. More lowers the "
+        "loss further, takes longer (each about as long as a step), and can cost an object.",
     )
     guided = [_target()] if targets else []
     descended = [advanced(refinements), _target()]
