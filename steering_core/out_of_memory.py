@@ -5,9 +5,12 @@ from __future__ import annotations
 import torch
 
 
+#: How older drivers, and the CPU on Linux and on Windows, say it.
+_WORDS = ("out of memory", "can't allocate memory", "not enough memory")
+
+
 def is_out_of_memory(error: Exception) -> bool:
     """Whether memory ran out; older drivers and the CPU say so in words alone."""
     words = str(error).lower()
-    return isinstance(error, (torch.cuda.OutOfMemoryError, MemoryError)) or (
-        isinstance(error, RuntimeError) and ("out of memory" in words or "can't allocate memory" in words)
-    )
+    in_words = isinstance(error, RuntimeError) and any(told in words for told in _WORDS)
+    return in_words or isinstance(error, (torch.cuda.OutOfMemoryError, MemoryError))

@@ -22,6 +22,7 @@ ERRORS = {
     "card": torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB."),
     "older driver": RuntimeError("MPS backend out of memory"),
     "processor": RuntimeError("[enforce fail at alloc_cpu.cpp:117] DefaultCPUAllocator: can't allocate memory"),
+    "on Windows": RuntimeError("[enforce fail at alloc_cpu.cpp:75] DefaultCPUAllocator: not enough memory"),
     "Python": MemoryError(),
 }
 
