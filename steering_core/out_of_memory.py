@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import torch
 
-
 #: How older drivers, and the CPU on Linux and on Windows, say it.
 _WORDS = ("out of memory", "can't allocate memory", "not enough memory")
 

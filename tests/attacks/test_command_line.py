@@ -18,7 +18,7 @@ from toy_recording import record_toy
 
 from steering_core.backends import diffusers as backend
 from steering_core.cli.main import main
-from steering_core.miniature import demo, training
+from steering_core.miniature import demo, start
 from steering_core.miniature.folder import MINIATURE_DIR
 
 ROOT = Path(__file__).parents[2]
@@ -53,7 +53,7 @@ def unloaded(monkeypatch):
     def load(*_):
         pytest.fail("a model was loaded first")
 
-    for module in (backend, demo, training):
+    for module in (backend, demo, start):
         monkeypatch.setattr(module, "load_pipeline", load)
 
 

@@ -197,7 +197,7 @@ def test_a_picture_that_shows_nothing_of_it_is_not_ticked(server):
 @pytest.mark.parametrize(
     ("image", "words"),
     [
-        ({"width": 64, "height": 64, "batch_size": 1}, "128×128 pixels, was expected, not one of 64×64"),
+        ({"width": 64, "height": 64, "batch_size": 1}, "128×128 pixels, were expected, not of 64×64"),
         ({"width": 128, "height": 128, "batch_size": 3}, "the 1 of this latent were expected, not 3"),
     ],
 )

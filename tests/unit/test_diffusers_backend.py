@@ -436,3 +436,11 @@ def test_a_loss_is_told_the_diffusion_time_whatever_the_spacing_of_the_steps(res
     sample(pipeline, make_steering(pipeline, WatchedLoss(), end=0.5))
     expected = [1 - float(timestep) / 999 for timestep in pipeline.scheduler.timesteps[:3]]
     assert [progress for _, progress in WatchedLoss.seen] == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("scheduler", SCHEDULERS)
+def test_in_many_steps_a_relation_moves_the_latent_four_times_at_least(rescheduled, scheduler):
+    pipeline = rescheduled(scheduler)
+    steering = make_steering(pipeline, refinements=None, target=-1.0, end=0.5)
+    sample(pipeline, steering, steps=16)
+    assert len({entry.step for entry in steering.trace}) >= 4

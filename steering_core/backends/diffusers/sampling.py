@@ -27,6 +27,7 @@ from .pipelines import PipelineKind, kind_of
 from .probe import native_attention, predicted_and_probed, probe_network
 from .schedulers import (
     check_scheduler,
+    keeps_every_moved_latent,
     keeps_moved_latent,
     moved_sample,
     noise_level,
@@ -210,7 +211,11 @@ class SteeredRun:
 
     def _lay_window(self) -> None:
         """Before the first step, when the noise of all is known: in an image to image pipeline no sooner."""
-        self._steering = self._steering.along(noise_shares(self._scheduler, self._steps()))
+        steering = self._steering.along(noise_shares(self._scheduler, self._steps()))
+        if not keeps_every_moved_latent(self._scheduler):
+            # Every other evaluation could be one that keeps no move.
+            steering = replace(steering, schedule=replace(steering.schedule, every_other=False))
+        self._steering = steering
 
     def _bound_forward(self, given: dict[str, Any], is_first: bool) -> Any:
         """The network's forward, with the objects of the prompt bound to their regions.

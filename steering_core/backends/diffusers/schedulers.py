@@ -181,6 +181,12 @@ def keeps_moved_latent(scheduler: SchedulerMixin) -> bool:
     return getattr(scheduler, "state_in_first_order", True)
 
 
+def keeps_every_moved_latent(scheduler: SchedulerMixin) -> bool:
+    """Whether that is so in all of its evaluations: see ``keeps_moved_latent``."""
+    corrects = isinstance(scheduler, (PNDMScheduler, DPMSolverSinglestepScheduler))
+    return not corrects and getattr(scheduler, "order", 1) == 1
+
+
 def moved_sample(scheduler: SchedulerMixin, sample: Tensor, timestep: Tensor, shift: Tensor) -> Tensor:
     """The scheduler's own latent, for a step from where the network's input was moved to.
 
