@@ -63,7 +63,7 @@ class SpatialPrompt(io.ComfyNode):
                 ),
                 io.Float.Input(
                     "spacing",
-                    default=CentroidLoss().margin,
+                    default=CentroidLoss().resolved().margin,
                     min=0.0,
                     max=0.95,
                     step=0.05,

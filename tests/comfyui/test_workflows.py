@@ -252,6 +252,20 @@ def test_every_node_stands_in_some_workflow(server):
     assert used >= set(_ours(server))
 
 
+def test_every_number_of_a_node_has_a_default_within_its_range(server):
+    numbers = [
+        (name, number, options)
+        for name, node in _ours(server).items()
+        for asked in node["input"].values()
+        for number, (kind, *rest) in asked.items()
+        for options in rest
+        if kind in ("INT", "FLOAT") and "forceInput" not in options
+    ]
+    assert len(numbers) > 20
+    assert [(node, name) for node, name, given in numbers if "default" not in given] == []
+    assert [(node, name) for node, name, given in numbers if not given["min"] <= given["default"] <= given["max"]] == []
+
+
 def test_nodes_are_registered_and_documented(server):
     ours = _ours(server)
     assert len(ours) == 23
