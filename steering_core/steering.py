@@ -94,7 +94,7 @@ class Steering:
             raise TypeError(f'loss: a loss such as CentroidLoss("gelu") was expected, not {brief(self.loss)}.')
         loss = self.loss.for_network(network, [relation.relation for relation in self.scene.relations])
         check_layers(loss.reads.all_layers, network)
-        every_other = len(self.scene.relations) == 1 and not loss.reads.each_step
+        every_other = len(self.scene.relations) == 1 and not (loss.reads.each_step or spreads)
         schedule = self.schedule.suited_to(spreads=spreads, every_other=every_other)
         caution = Caution(mutable if changes_in_place else plain, stops)
         return replace(self, loss=loss, schedule=schedule, caution=caution)

@@ -535,5 +535,6 @@ def test_the_loop_by_itself_loads_no_detector_classifier_or_language_model():
 def test_a_centroid_loss_of_one_relation_is_read_every_other_step_and_all_else_in_each(relations, loss, steps):
     run = steering(*[Relation.LEFT_OF] * relations, loss=loss)
     assert run.for_network(NETWORK).schedule.steered_steps(25) == steps
+    assert run.for_network(NETWORK, spreads=True).schedule.steered_steps(25) == [*range(7)]
     combined = replace(run, loss=CombinedLoss([(loss, 1.0), (PresenceLoss(), 1.0)]))
     assert combined.for_network(NETWORK).schedule.steered_steps(25) == [*range(7)]
