@@ -29,7 +29,8 @@ def test_steering_lowers_the_loss(miniature, update):
     steering = Steering(ground_prompt(miniature, PROMPT), CentroidLoss(), SteeringSchedule(update))
     pictures = draw(miniature, steering)
     assert pictures.isfinite().all() and not steering.unsteered
-    assert [entry.step for entry in steering.trace] == [0, 1, 2, 3]
+    # In so few steps what descent's last move led to is looked at, too.
+    assert [entry.step for entry in steering.trace] == [0, 1, 2, 3, *([3] if update == DESCENT else [])]
     assert steering.trace[-1].loss.sum() < steering.trace[0].loss.sum()
 
 
@@ -39,4 +40,4 @@ def test_steering_by_nothing_leaves_the_pictures_as_they_are(miniature):
     unsteered = draw(miniature)
     # Not to the bit: kernels of a card may add up in another order each time.
     assert (draw(miniature, steering) - unsteered).abs().max() < 1e-2
-    assert len(steering.trace) == 4 and not steering.unsteered
+    assert {entry.step for entry in steering.trace} == {0, 1, 2, 3} and not steering.unsteered
