@@ -74,8 +74,8 @@ class SteeringSchedule:
         refinements: at most so many descents within one step; ``guidance`` needs none. When not given, one, and more
             where one or two steps are steered: four or two.
         every_other: where the window holds more than four steps, steer every other one, and four at least, spread
-            evenly over it. When not given, where one relation is asked for, loss and network are content with it (a
-            centroid loss and a UNet are), and the number of refinements is not said.
+            evenly over it; not where relations take turns. When not given, where one relation is asked for, loss and
+            network are content with it (a centroid loss and a UNet are), and the number of refinements is not said.
         spread: in fewer than 16 steps, rather move in more of them than more often in each: the window ends later
             (``end_in``). When not given, as suits the network: transformers lose fewer objects so, UNets more.
         target: a relation whose loss is at most this is left alone. At 0 that is one that holds by the
@@ -207,7 +207,7 @@ class SteeringSchedule:
     def steered_steps(self, steps: int) -> list[int]:
         """All steered steps of a run, ascending."""
         window = self._window(steps)
-        if not self.every_other or len(window) <= _MOVES:
+        if not self.every_other or self.order == IN_TURN or len(window) <= _MOVES:
             return window
         count = max(_MOVES, math.ceil(len(window) / 2))
         return [window[round(turn * (len(window) - 1) / (count - 1))] for turn in range(count)]

@@ -197,6 +197,13 @@ def test_every_other_of_the_steps_that_lie_evenly_over_shifted_noise_is_steered(
     assert along.steered_steps(25) == [0, 5, 8, 11] and along.chosen == (0, 2, 5, 7, 8, 10, 11)
 
 
+def test_relations_that_take_turns_have_each_step():
+    schedule = SteeringSchedule(every_other=True, order=IN_TURN)
+    steps = schedule.steered_steps(25)
+    assert {relation for step in steps for relation in schedule.due("ab", step)} == {"a", "b"}
+    assert steps == list(range(7))
+
+
 def test_a_run_of_many_steps_does_not_look_at_its_last_move_though_four_are_steered():
     assert not SteeringSchedule(every_other=True).is_last_of_few(SamplingStep(6, 25, 0.0))
     assert SteeringSchedule(every_other=True).is_last_of_few(SamplingStep(3, 16, 0.0))
