@@ -47,7 +47,7 @@ class DetectMiniatureObjects(io.ComfyNode):
     def execute(cls, images: Tensor) -> io.NodeOutput:
         """Look at each picture."""
         height, width = images.shape[1:3]
-        found = look_at(images[..., :3].movedim(-1, 1)).found
+        found = look_at(images[..., :3].movedim(-1, 1), "images").found
         return io.NodeOutput(as_bounding_boxes(found, width, height))
 
 

@@ -17,11 +17,12 @@ from .detector import GlyphDetector
 from .world import IMAGE_SIZE, OBJECTS
 
 
-def look_at(pictures: Tensor) -> Look:
+def look_at(pictures: Tensor, given_as: str = "picture") -> Look:
     """What the detector finds.
 
     Args:
         pictures: (batch, 3, 128, 128) in [0, 1], of the miniature.
+        given_as: the name of the input that they came by.
 
     Raises:
         ValueError: they have another size.
@@ -29,7 +30,7 @@ def look_at(pictures: Tensor) -> Look:
     if pictures.shape[-2:] != (IMAGE_SIZE, IMAGE_SIZE):
         height, width = pictures.shape[-2:]
         raise ValueError(
-            f"images: the miniature's own, of {IMAGE_SIZE}×{IMAGE_SIZE} pixels, were expected, not of "
+            f"{given_as}: the miniature's own, of {IMAGE_SIZE}×{IMAGE_SIZE} pixels, were expected, not of "
             f"{width}×{height}: its detector knows no other size. Others are looked at by a detection node such as "
             f"core's RT-DETR."
         )
