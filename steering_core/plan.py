@@ -7,6 +7,7 @@ from .wording import shortened
 
 #: Letters of a prompt, and of all relations together, that are shown.
 _PROMPT_SHOWN, _RELATIONS_SHOWN = 80, 200
+_NOTHING_MOVES = "nothing to steer: the {} is 0"
 
 
 def plan(steering: Steering, steps: int) -> str:
@@ -18,7 +19,7 @@ def plan(steering: Steering, steps: int) -> str:
     """
     scene, schedule = steering.scene, steering.schedule
     if schedule.is_idle:
-        return "nothing to steer: the strength is 0"
+        return _NOTHING_MOVES.format("strength")
     if not scene.relations:
         prompt = shortened(scene.scene.as_written, _PROMPT_SHOWN)
         if scene.scene.unsteered:
@@ -32,7 +33,7 @@ def plan(steering: Steering, steps: int) -> str:
         return " · ".join([*told, *binding, *_restarts(steering)])
     if bound:
         return f"binding {shortened(str(steering.regions), _RELATIONS_SHOWN)} · the first {bound} of {steps} steps"
-    return "nothing to steer: the step size is 0"
+    return _NOTHING_MOVES.format("step size" if schedule.strength else "strength")
 
 
 def _restarts(steering: Steering) -> list[str]:

@@ -52,9 +52,10 @@ def enumerations(prompt: str, words: Sequence[Word]) -> Iterator[Enumeration]:
         relation = _ORDERS.get(tuple(word.text for word in words[at : at + _LENGTH]))
         if relation is None or at < end:
             continue
-        after, before = _list_after(prompt, words, at), _list_before(prompt, words[end:at], words[at + _LENGTH :])
-        things = next((things for things in (after, before) if len(things) > 1), None)
-        if things:
+        things = _list_after(prompt, words, at)
+        if len(things) < 2:
+            things = _list_before(prompt, words[end:at], words[at + _LENGTH :])
+        if len(things) > 1:
             yield Enumeration(relation, things)
         end = at + _LENGTH + _LONGEST
 

@@ -100,7 +100,8 @@ def read_by_rules(prompt: str) -> ReadByRules:
       the phrase just before. In a sentence that has named nothing yet they stand for the first subject of the last
       sentence that did not refer back itself.
     - "A with B above its own C", "A holding B over C" and "with B above C" are about B.
-    - "From left to right: A, B and C" is about each of a list and the next one.
+    - "From left to right: A, B and C" and "A, B and C from left to right" are about each of a list and the next one.
+    - "A above, B below" relates the two where A is what a sentence begins with; "C between them" is below A then.
     - Among tags, "1girl, a hat, flying above a city" is about the girl.
     - "Not above", "over the years", "under a starry sky" and their like state no relation.
     - Tags that the parser can tell for words of quality or style are no objects, nor are headings

@@ -70,3 +70,4 @@ def test_bound_steps_are_said_with_the_steered_ones_or_alone_with_the_regions():
 
 def test_objects_that_no_relation_can_bind_are_not_said_to_be_bound():
     assert "bound" not in planned(Relation.NEAR, bound=0.5)
+    assert planned(Relation.NEAR, strength=0.0, bound=0.5) == "nothing to steer: the strength is 0"

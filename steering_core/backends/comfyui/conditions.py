@@ -35,6 +35,13 @@ CARRIED = GroundedScene(Scene("", ()), (), (), ())
 Condition = dict[str, Any]
 
 
+def control_nets(control: Any) -> Iterator[Any]:
+    """The control net of a conditioning, with those before it; nothing where it has none."""
+    while control is not None:
+        yield control
+        control = getattr(control, "previous_controlnet", None)
+
+
 def carried_relations(conditions: Mapping[str, Sequence[Condition]]) -> GroundedScene:
     """The relations that the conditionings of a guider carry; of several prompts, those of the one that has any.
 

@@ -24,7 +24,7 @@ from ...run_again import reading_with_gradient
 from ...token_maps import TokenMaps
 from .brought import counting_tokens
 from .cast_weights import weights_cast_again
-from .conditions import Condition
+from .conditions import Condition, control_nets
 from .inference_weights import make_cast_weights_ordinary
 from .rope import make_rope_differentiable
 
@@ -189,7 +189,9 @@ class _ControlWithoutGradient:
 
     def get_control(self, x: Tensor, *args: Any) -> Any:
         """As the control net's own; where it fails, it is as it was before."""
-        hints = [(control, control.cond_hint) for control in _chain(self._control)]
+        hints = [
+            (control, control.cond_hint) for control in control_nets(self._control) if hasattr(control, "cond_hint")
+        ]
         try:
             # Gradients end here whoever watches that they go on.
             with torch._C.DisableTorchFunction(), torch.no_grad():
@@ -198,13 +200,6 @@ class _ControlWithoutGradient:
             for control, hint in hints:  # one that is half made would be taken for whole by the picture's own forwards
                 control.cond_hint = hint
             raise
-
-
-def _chain(control: Any) -> Iterator[Any]:
-    """A control net, and those before it."""
-    while control is not None:
-        yield control
-        control = control.previous_controlnet
 
 
 @contextmanager
@@ -220,8 +215,7 @@ def _nothing_kept(control: Any, transformer_options: Mapping[str, Any]) -> Itera
         for patch in itertools.chain.from_iterable(transformer_options.get("patches", {}).values()):
             if isinstance(getattr(patch, "cache", None), dict):
                 aside.enter_context(replaced(patch, cache={}))
-        while control is not None:
-            if hasattr(control, "control_input"):
-                aside.enter_context(replaced(control, control_input=None))
-            control = getattr(control, "previous_controlnet", None)
+        for one in control_nets(control):
+            if hasattr(one, "control_input"):
+                aside.enter_context(replaced(one, control_input=None))
         yield

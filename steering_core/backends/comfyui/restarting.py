@@ -16,6 +16,7 @@ from torch import Tensor
 from ...outcomes import Restarts
 from ...restarts import Attempt, begin_again, new_noise
 from ...steering import Steering
+from .conditions import control_nets
 from .probe import EASYCACHE
 
 T = TypeVar("T")
@@ -125,10 +126,10 @@ def _alike(conds: Mapping[str, Sequence[Mapping[str, Any]]]) -> bool:
 
 def _tensors(entry: Mapping[str, Any]) -> Iterator[Tensor]:
     """Those of a conditioning that may have a picture in each row."""
-    values = [*entry.values(), *(getattr(cond, "cond", None) for cond in entry.get("model_conds", {}).values())]
-    control = entry.get("control")
-    while control is not None:
-        values.append(control.cond_hint_original)
-        control = control.previous_controlnet
+    values = [
+        *entry.values(),
+        *(getattr(cond, "cond", None) for cond in entry.get("model_conds", {}).values()),
+        *(control.cond_hint_original for control in control_nets(entry.get("control"))),
+    ]
     each = itertools.chain.from_iterable(one if isinstance(one, (list, tuple)) else [one] for one in values)
     yield from (value for value in each if isinstance(value, Tensor) and value.dim())
