@@ -43,17 +43,7 @@ def add_json_option(
 
 def add_drawing_options(parser: argparse.ArgumentParser) -> None:
     """``--jobs N`` and ``--keep DIR``, for ``drawing``."""
-    add_jobs_option(parser)
-    add_keep_option(parser)
-
-
-def add_jobs_option(parser: argparse.ArgumentParser) -> None:
-    """``--jobs N``."""
     parser.add_argument("--jobs", type=positive, help="processes (default: one a core)")
-
-
-def add_keep_option(parser: argparse.ArgumentParser) -> None:
-    """``--keep DIR``."""
     parser.add_argument(
         "--keep",
         type=Path,

@@ -9,7 +9,6 @@ and held against the direction with the logits as they are.
 
 from __future__ import annotations
 
-import argparse
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -19,6 +18,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from benchmarks.command import command_line
 from benchmarks.logits import scaled_logits
 from benchmarks.measuring import MEASURED_PROMPTS, PROMPT_SEED, pipeline
 from steering_core.backends.diffusers import ground_prompt
@@ -44,7 +44,7 @@ _Seen = dict[tuple[str, float], list[Tensor]]
 
 def main() -> None:
     """Measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = command_line(__doc__)
     parser.add_argument("--prompts", type=positive, default=3, help="how many (default: %(default)s)")
     options = parser.parse_args()
     torch.set_num_threads(1)

@@ -15,7 +15,6 @@ in every step of its window, as where no relation comes true before that ends. T
 
 from __future__ import annotations
 
-import argparse
 import json
 import math
 import platform
@@ -32,6 +31,7 @@ from tqdm import tqdm
 
 from benchmarks import research
 from benchmarks.bars import Bars, bar_chart
+from benchmarks.command import add_json_option, add_quick_option, command_line, refusing
 from benchmarks.measuring import drawing_processes
 from benchmarks.memory import peak_memory
 from benchmarks.shapes import SHAPES, Case, Shape, made
@@ -75,19 +75,17 @@ _BESIDE = {
 
 def main() -> None:
     """Measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = command_line(__doc__)
     parser.add_argument("--device", help="(default: cuda where there is some, else cpu)")
-    parser.add_argument("--quick", action="store_true", help="measure each thing once")
-    parser.add_argument("--json", action="store_true", help="print one JSON object in place of the table")
+    add_quick_option(parser, "measure each thing once")
+    add_json_option(parser, "print one JSON object in place of the table")
     parser.add_argument("--plot", type=Path, metavar="FILE", help="picture to write")
     options = parser.parse_args()
     device = options.device or ("cuda" if torch.cuda.is_available() else "cpu")
-    try:
+    with refusing(parser):
         check_device(device)
         if options.plot:
             check_picture(options.plot)
-    except ValueError as error:
-        parser.error(str(error))
     measure = partial(_measured_if_it_fits, device=device, repetitions=1 if options.quick else _REPETITIONS)
     # A card is measured by one process, and a CPU by one a core.
     with drawing_processes(None if device == "cpu" else 1) as pool:

@@ -8,11 +8,11 @@ sampler draws from the inverted noise, without classifier-free guidance.
 
 from __future__ import annotations
 
-import argparse
 import itertools
 
 import torch
 
+from benchmarks.command import command_line
 from steering_core.backends.diffusers import load_pipeline
 from steering_core.backends.diffusers.recording import RecordablePipeline, recordable
 from steering_core.miniature.folder import MINIATURE_DIR
@@ -25,7 +25,7 @@ _BATCH = 4
 
 def main() -> None:
     """Measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = command_line(__doc__)
     parser.add_argument("--pictures", type=int, default=32, help="how many (default: %(default)s)")
     parser.add_argument("--steps", type=int, nargs="+", default=[25, 50])
     parser.add_argument("--refinements", type=int, nargs="+", default=[0, 1, 2])

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from diffusers import DiffusionPipeline
 
-from benchmarks.command import add_guidance_option, add_jobs_option, add_keep_option, command_line, drawing, refusing
+from benchmarks.command import add_drawing_options, add_guidance_option, command_line, drawing, refusing
 from benchmarks.measuring import MEASURED_PROMPTS, Measurement, Sampling, chains_suite, draw_all, pairs_suite
 from benchmarks.named_losses import named_loss
 from benchmarks.tables import table
@@ -28,7 +28,7 @@ from steering_core.cli.options import number, positive, whole
 from steering_core.evaluation.suites import Suite
 from steering_core.miniature.folder import SHIPPED
 from steering_core.miniature.score import STEPS
-from steering_core.relations import CARDINAL_RELATIONS, Relation
+from steering_core.relations import CARDINAL_RELATIONS, RELATION_NAMES, Relation
 from steering_core.schedule import DESCENT, GUIDANCE, SteeringSchedule
 
 _EACH, _TEXT, _ALL, _ONE, _OWN = "each", "text", "all", "one", "own"
@@ -123,7 +123,6 @@ def _parser() -> argparse.ArgumentParser:
         "--restart-overlaps", type=number(0, 1), nargs="+", default=[SteeringSchedule.restart_overlap], metavar="SHARE"
     )
     parser.add_argument("--classifier", type=Path, default=MINIATURE_CLASSIFIER, help="of the learned loss")
-    add_jobs_option(parser)
     parser.add_argument("--prompts", type=positive, default=20)
     parser.add_argument(
         "--after",
@@ -134,7 +133,7 @@ def _parser() -> argparse.ArgumentParser:
     of_objects = parser.add_mutually_exclusive_group()
     of_objects.add_argument(
         "--relations",
-        choices=[relation.value for relation in Relation],
+        choices=RELATION_NAMES,
         nargs="+",
         default=[relation.value for relation in CARDINAL_RELATIONS],
         help="of pairs never seen together (default: %(default)s)",
@@ -142,7 +141,7 @@ def _parser() -> argparse.ArgumentParser:
     of_objects.add_argument(
         "--chains", type=positive, nargs="+", metavar="N", help="objects of each chain, in place of pairs"
     )
-    add_keep_option(parser)
+    add_drawing_options(parser)
     return parser
 
 

@@ -74,8 +74,9 @@ class SteeringSchedule:
         refinements: at most so many descents within one step; ``guidance`` needs none. When not given, one, and more
             where one or two steps are steered: four or two.
         every_other: where the window holds more than four steps, steer every other one, and four at least, spread
-            evenly over it; not where relations take turns. When not given, where one relation is asked for, loss and
-            network are content with it (a centroid loss and a UNet are), and the number of refinements is not said.
+            evenly over it; not where relations take turns. When not given, where one relation is asked for, loss,
+            network and sampler are content with it (a centroid loss, a UNet, and all but schedulers of diffusers that
+            correct a step are), and the number of refinements is not said.
         spread: in fewer than 16 steps, rather move in more of them than more often in each: the window ends later
             (``end_in``). When not given, as suits the network: transformers lose fewer objects so, UNets more.
         target: a relation whose loss is at most this is left alone. At 0 that is one that holds by the
@@ -89,7 +90,7 @@ class SteeringSchedule:
         restart_overlap: the share of their attention, in [0, 1), above which two objects do (``Presence``); by
             itself the one above which the report warns.
         rest: where all that a step works on meets the target in every picture, so many further steps that would work on
-            the same are not looked at. The last of the window always is.
+            the same are not looked at; those that ``every_other`` leaves out count. The last of the window always is.
         chosen: the steered steps of one run, ascending, in place of those that begin in the window (``along``).
 
     Raises:

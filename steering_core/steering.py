@@ -78,6 +78,7 @@ class Steering:
         stops: Sequence[type[Exception]] = (),
         changes_in_place: bool = False,
         spreads: bool = False,
+        keeps_moves: bool = True,
     ) -> Steering:
         """The same steering, with its loss and schedule tied to a network. It writes the same trace.
 
@@ -85,6 +86,8 @@ class Steering:
             stops: exceptions by which the user ends a run; all others end a step's steering only.
             changes_in_place: the network's blocks add to their activations in place.
             spreads: the network wants moves spread over more of few steps, unless the schedule says whether.
+            keeps_moves: the sampler goes on from where each of its steps was moved to. Where some do not, every other
+                step could be one of these, and is steered alone only if the schedule says so.
 
         Raises:
             ValueError: the loss cannot read this network, or cannot score one of the relations.
@@ -94,7 +97,7 @@ class Steering:
             raise TypeError(f'loss: a loss such as CentroidLoss("gelu") was expected, not {brief(self.loss)}.')
         loss = self.loss.for_network(network, [relation.relation for relation in self.scene.relations])
         check_layers(loss.reads.all_layers, network)
-        every_other = len(self.scene.relations) == 1 and not (loss.reads.each_step or spreads)
+        every_other = len(self.scene.relations) == 1 and keeps_moves and not (loss.reads.each_step or spreads)
         schedule = self.schedule.suited_to(spreads=spreads, every_other=every_other)
         caution = Caution(mutable if changes_in_place else plain, stops)
         return replace(self, loss=loss, schedule=schedule, caution=caution)

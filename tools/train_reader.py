@@ -29,6 +29,7 @@ from tokenizers import Tokenizer
 from torch import Tensor, nn
 
 from steering_core.files import save_text, written_whole
+from steering_core.out_of_memory import is_out_of_memory
 from steering_core.parser.judged import Thresholds, judged
 from steering_core.parser.likelihood import words_of
 from steering_core.parser.network import (
@@ -172,6 +173,8 @@ def _restored(keep: Path, told: str, parts: Mapping[str, Any], order: random.Ran
         torch.set_rng_state(state["torch"])
         return int(state["epochs"])
     except Exception as error:  # a damaged pickle ends in whatever its bytes happen to ask for
+        if is_out_of_memory(error):
+            raise
         raise ValueError(f"{keep}: a training to go on with was expected. Remove it: {one_line(error)}") from error
 
 

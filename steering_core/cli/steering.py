@@ -181,8 +181,7 @@ def _given(settings: type, options: argparse.Namespace) -> dict[str, Any]:
 
 def _changed(settings: type, options: argparse.Namespace) -> list[str]:
     """Names of those that options have otherwise than by default."""
-    given = _given(settings, options)
-    return [one.name for one in fields(settings) if given.get(one.name, one.default) != one.default]
+    return [name for name, value in _given(settings, options).items() if value != getattr(settings, name)]
 
 
 def _check_beside(options: argparse.Namespace) -> None:
@@ -198,7 +197,7 @@ def _check_beside(options: argparse.Namespace) -> None:
         (SteeringSchedule, "restart_overlap", "--restarts", options.restarts > 0),
     )
     for owner, setting, other, is_there in beside:
-        if not is_there and getattr(options, setting) != getattr(owner, setting):
+        if not is_there and setting in _changed(owner, options):
             raise ValueError(f"--{setting.replace('_', '-')} is read beside {other} only. Leave it out, or add that.")
 
 

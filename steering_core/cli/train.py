@@ -120,10 +120,9 @@ def _train(options: argparse.Namespace) -> None:
         check_owned(folder, [CLASSIFIER_FILE, METRICS, REPORT, CONFUSION, CURVES])
     settings = TrainingSettings(**{name: getattr(options, name) for name in _TRAINING_HELP})
     first, test_folder = options.data[0], options.test or options.validation
-    with naming("--data"):
-        manifest = read_manifest(first)
-    sizes = _classifier_settings(options, manifest)
     manifests = _of_each_dataset(options, read_manifest)
+    manifest = manifests[first]
+    sizes = _classifier_settings(options, manifest)
     for folder, there in manifests.items():
         check_alike(first, manifest, folder, there)
     records = _of_each_dataset(options, lambda folder: read_records(folder, manifests[folder]))

@@ -50,6 +50,11 @@ def write(page, prompt):
     page.evaluate(f"text => {{ {PARSER}.widgets.find(widget => widget.name === 'text').value = text }}", prompt)
 
 
+def wait_for_value(page, value):
+    """Until the canvas holds this."""
+    page.wait_for_function(f"value => JSON.stringify(({VALUE})()) === JSON.stringify(value)", arg=value)
+
+
 def value(page):
     """What the widget holds."""
     return page.evaluate(VALUE)

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 ABOVE, BELOW = (f"a photo of a giraffe {relation} an airplane" for relation in ("above", "below"))
 STEPS = 12
-#: For scripts of the front end: an empty graph, and ``add(type, x, y)``, which puts a node there.
-EMPTY_GRAPH = """
+#: For scripts of the front end: ``add(type, x, y)``, which puts a node into the graph.
+ADD = """
     const add = (type, x, y) => {
         const node = LiteGraph.createNode(type)
         node.pos = [x, y]
         app.graph.add(node)
         return node
     }
-    app.graph.clear()
 """
+#: The same, and an empty graph.
+EMPTY_GRAPH = f"{ADD}    app.graph.clear()\n"
 
 
 def core_node(kind: str, **inputs) -> dict:

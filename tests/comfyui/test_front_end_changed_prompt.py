@@ -107,5 +107,5 @@ def test_a_prompt_that_says_another_place_than_the_hand_is_said_to_be_overruled(
     chips.chip(page, "bird").wait_for(timeout=10_000)
     overruled = "by hand, in place of the prompt's: cat to the right of dog (Reset follows the prompt)"
     assert sorted(canvas.said(page)) == sorted([*said, "bird above tree", overruled])
-    page.locator('.spatial-steering input[value="Reset"]').click()
+    chips.tool(page, "Reset").click()
     assert canvas.said(page) == ["cat to the right of dog", "bird above tree"]

@@ -231,12 +231,12 @@ def test_undo_and_redo(page):
     assert page.evaluate("() => app.graph._nodes.length") == graph
     assert chips.chip(page, "cat").evaluate("chip => chip === document.activeElement")
 
-    page.locator('.spatial-steering input[value="\N{ANTICLOCKWISE TOP SEMICIRCLE ARROW}"]').click()
+    chips.tool(page, "\N{ANTICLOCKWISE TOP SEMICIRCLE ARROW}").click()
     assert canvas.value(page) == first
-    page.locator('.spatial-steering input[value="Reset"]').click()
+    chips.tool(page, "Reset").click()
     assert canvas.value(page) == {}
     assert canvas.said(page) == ["cat to the left of dog"]
-    page.locator('.spatial-steering input[value="\N{ANTICLOCKWISE TOP SEMICIRCLE ARROW}"]').click()
+    chips.tool(page, "\N{ANTICLOCKWISE TOP SEMICIRCLE ARROW}").click()
     assert canvas.value(page) == first
 
 
@@ -251,7 +251,7 @@ def test_undo_of_the_graph_takes_a_move_back_too(page):
     page.keyboard.press("Escape")
     page.keyboard.press("Control+z")
 
-    page.wait_for_function(f"first => JSON.stringify(({canvas.VALUE})()) === JSON.stringify(first)", arg=first)
+    canvas.wait_for_value(page, first)
     chips.chip(page, "cat").wait_for()
 
 
@@ -264,9 +264,9 @@ def test_changes_are_taken_back_one_after_the_other(page):
     chips.chip(page, "snow").wait_for()
     chips.chip(page, "cat").focus()
     page.keyboard.press("Control+z")
-    page.wait_for_function(f"first => JSON.stringify(({canvas.VALUE})()) === JSON.stringify(first)", arg=first)
+    canvas.wait_for_value(page, first)
     page.keyboard.press("Control+z")
-    page.wait_for_function(f"() => JSON.stringify(({canvas.VALUE})()) === '{{}}'")
+    canvas.wait_for_value(page, {})
 
 
 def test_saved_workflow_brings_the_places_back(page):

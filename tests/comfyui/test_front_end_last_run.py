@@ -5,15 +5,13 @@ from __future__ import annotations
 import canvas
 import chips
 import pytest
+from graphs import ADD
 
 pytestmark = pytest.mark.usefixtures("no_errors")
-_SAMPLE = """() => {
-    const add = (type, x, y) => {
-        const node = LiteGraph.createNode(type)
-        node.pos = [x, y]
-        app.graph.add(node)
-        return node
-    }
+_SAMPLE = (
+    """() => {"""
+    + ADD
+    + """
     const find = type => app.graph._nodes.find(node => node.type === type)
     const [model, parser] = [find('SpatialSteeringLoadMiniatureModel'), find('SpatialSteeringRelationParser')]
     const layout = find('SpatialSteeringSceneLayout')
@@ -34,6 +32,7 @@ _SAMPLE = """() => {
     for (const side of ['width', 'height']) set(latent, side, 128)
     set(sampler, 'steps', 8)
 }"""
+)
 
 #: A graph that is opened has an id of its own from then on.
 _OPEN_AGAIN = "async () => await app.loadGraphData(app.graph.serialize())"

@@ -98,7 +98,7 @@ def test_the_first_example_is_an_app_with_prompt_canvas_strength_and_seed(page):
     names = [widget.inner_text().splitlines()[0] for widget in widgets.all()]
     assert names == ["text", "layout", "strength", "seed"]
 
-    chip = page.locator('.spatial-steering .chip[value="giraffe"]')
+    chip = chips.chip(page, "giraffe")
     chip.focus()
     page.keyboard.press("Shift+ArrowLeft")
     said = page.locator(".spatial-steering .said")

@@ -6,13 +6,14 @@ import json
 import time
 from pathlib import Path
 
+import canvas
+import chips
 import pytest
 from graphs import EMPTY_GRAPH
 
 pytestmark = pytest.mark.usefixtures("no_errors")
 PACK = Path(__file__).resolve().parents[2]
 BLUEPRINT = "Place Objects by Prompt (Composition, Position)"
-_CAT_DOG = "a cat to the left of a dog"
 _BUILD = (
     """prompt => {"""
     + EMPTY_GRAPH
@@ -66,7 +67,7 @@ def _search_box(page):
 
 
 def test_parser_and_sampler_say_what_is_read_before_anything_runs(page):
-    _build(page, _CAT_DOG)
+    _build(page, canvas.CAT_DOG)
     for node in (_PARSER, _SAMPLER):
         _says(page, node, "cat to the left of dog")
     page.evaluate("() => { app.graph._nodes.find(n => n.widgets?.[0].name === 'text').widgets[0].value = 'a cat' }")
@@ -88,7 +89,7 @@ def test_depth_is_said_to_be_read_beside_what_is_steered(page):
 
 
 def test_a_node_to_which_nothing_is_connected_says_what_to_connect(page):
-    _build(page, _CAT_DOG)
+    _build(page, canvas.CAT_DOG)
     _says(page, _APPLY, "positive conditioning")
     page.evaluate("type => app.graph._nodes.find(n => n.type === type).connect(1, app.graph._nodes.at(-1), 1)", _PARSER)
     _says(page, _APPLY, "cat to the left of dog")
@@ -97,7 +98,7 @@ def test_a_node_to_which_nothing_is_connected_says_what_to_connect(page):
 
 
 def test_a_node_that_is_bypassed_or_muted_does_not_say_that_it_steers(page):
-    _build(page, _CAT_DOG)
+    _build(page, canvas.CAT_DOG)
     _says(page, _SAMPLER, "cat to the left of dog")
     for mode in (4, 2):
         page.evaluate("([type, mode]) => { app.graph._nodes.find(n => n.type === type).mode = mode }", [_SAMPLER, mode])
@@ -123,7 +124,7 @@ def test_two_relations_and_what_to_do_without_one_are_seen_whole(page, prompt):
 
 
 def test_relations_that_are_made_of_boxes_are_not_said_to_be_missing(page):
-    _build(page, _CAT_DOG)
+    _build(page, canvas.CAT_DOG)
     page.evaluate(
         """([parser, sampler]) => {
         const find = type => app.graph._nodes.find(node => node.type === type)
@@ -138,12 +139,12 @@ def test_relations_that_are_made_of_boxes_are_not_said_to_be_missing(page):
 
 
 def test_what_is_said_is_no_value_of_the_node(page):
-    _build(page, _CAT_DOG)
+    _build(page, canvas.CAT_DOG)
     _says(page, _PARSER, "cat to the left of dog")
     saved = page.evaluate("type => app.graph._nodes.find(n => n.type === type).serialize().widgets_values", _PARSER)
     sent = page.evaluate("async () => (await app.graphToPrompt()).output")
     (inputs,) = (node["inputs"] for node in sent.values() if node["class_type"] == _PARSER)
-    assert saved == [_CAT_DOG] and set(inputs) == {"clip", "text"}
+    assert saved == [canvas.CAT_DOG] and set(inputs) == {"clip", "text"}
 
 
 def test_a_prompt_that_would_be_markup_is_said_as_text(page):
@@ -165,14 +166,14 @@ def test_the_canvas_of_spatial_prompt_shows_its_own_prompt_and_edit_relations_wh
         node.connect(3, edit, 0)
         node.widgets[0].value = prompt
     }""",
-        _CAT_DOG,
+        canvas.CAT_DOG,
     )
     said = page.locator(".spatial-steering .said")
     said.filter(has_text="cat to the left of dog").wait_for()
     edited = page.locator(".spatial-steering .row select")
     edited.wait_for()
     assert edited.input_value() == "left_of"
-    cat = page.locator('.spatial-steering .chip[value="cat"]')
+    cat = chips.chip(page, "cat")
     for _ in range(12):
         cat.press("Shift+ArrowRight")
     said.filter(has_text="cat to the right of dog").wait_for()

@@ -8,7 +8,7 @@ import { makeHistory } from "./history.js"
 import { followRuns } from "./last_run.js"
 import { apart, layoutOf, moved, placesOf, valueOf, withName, withObject, withoutObject } from "./layout.js"
 import { makeNaming, writtenObject } from "./naming.js"
-import { peopled } from "./objects.js"
+import { isSame, peopled } from "./objects.js"
 import { sentence, texts } from "./text.js"
 import { addSceneWidget, make } from "./widget.js"
 
@@ -167,7 +167,7 @@ function layoutView(node, change) {
 /** For each object of a scene the point at which the last run saw it, or undefined. */
 function pointsOf({ objects }, seen) {
   return objects.map((object) => {
-    const found = seen.find(({ name, occurrence }) => name === object.name && occurrence === object.occurrence)
+    const found = seen.find(isSame(object))
     return found && [found.x, found.y]
   })
 }

@@ -101,7 +101,10 @@ def steered_by(pipeline: DiffusionPipeline, steering: Steering, make_run: Callab
         return
     readable = readable_network(network)
     steering = steering.for_network(
-        readable.layers, changes_in_place=readable.changes_in_place, spreads=readable.spreads
+        readable.layers,
+        changes_in_place=readable.changes_in_place,
+        spreads=readable.spreads,
+        keeps_moves=keeps_every_moved_latent(scheduler),
     )
     run = make_run(pipeline, kind, readable, steering)
     # The pipeline reads from their signatures what it may pass on, such as the generator.
@@ -211,11 +214,7 @@ class SteeredRun:
 
     def _lay_window(self) -> None:
         """Before the first step, when the noise of all is known: in an image to image pipeline no sooner."""
-        steering = self._steering.along(noise_shares(self._scheduler, self._steps()))
-        if not keeps_every_moved_latent(self._scheduler):
-            # Every other evaluation could be one that keeps no move.
-            steering = replace(steering, schedule=replace(steering.schedule, every_other=False))
-        self._steering = steering
+        self._steering = self._steering.along(noise_shares(self._scheduler, self._steps()))
 
     def _bound_forward(self, given: dict[str, Any], is_first: bool) -> Any:
         """The network's forward, with the objects of the prompt bound to their regions.
