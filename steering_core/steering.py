@@ -171,8 +171,7 @@ class Steering:
     ) -> Tensor:
         """Move the latent down the loss until every due relation meets the target, or the cap.
 
-        Each image of the batch stops by itself. Published as z - eta·dL/dz (Learn-to-Steer). Where hardly a step is
-        steered, the last move is looked at too: no step comes after it that would.
+        Each image of the batch stops by itself. Published as z - eta·dL/dz (Learn-to-Steer).
 
         Args:
             mask: of the latent's shape or one that is expanded to it, in [0, 1]: what is 0 is kept as it is, and counts
@@ -181,16 +180,41 @@ class Steering:
         Returns:
             The moved latent: outside the graph, the same tensor if nothing was to be moved.
         """
-        most = self.schedule.refinements_in(step.steps)
-        for refinement in range(most):
+        for refinement in range(self.schedule.refinements_in(step.steps)):
             direction = self._direction(latent, probe, step, refinement, mask)
             if direction is None:
                 return latent
             scale = noise_level if self.schedule.normalize else 1.0
             latent = (latent - self.schedule.size_at(step) * scale * direction).to(latent.dtype)
-        if self.schedule.is_last_of_few(step):
-            self._look_back(latent, probe, step, most)
         return latent
+
+    def is_to_look_after(self, step: SamplingStep) -> bool:
+        """Whether to ``look_after`` a step's descent: its last move is that of a run in which so few steps are steered
+        that it matters for what is told, and no step comes after it that would look.
+        """
+        last = self.trace[-1] if self.trace else None
+        has_moved = last is not None and last.step == step.number and bool((last.gradient_norm > 0).any())
+        return has_moved and self.schedule.is_last_of_few(step)
+
+    def look_after(self, latent: Tensor, probe: Probe, step: SamplingStep) -> None:
+        """Take down what the last move has led to. It is only told of, so that it may fail.
+
+        Args:
+            latent: as ``descend`` has moved it.
+            probe: asked for no gradient, so that it may as well be the sampler's own forward.
+        """
+        try:
+            with torch.inference_mode(False), torch.no_grad(), self.caution.care():
+                maps = self._read(probe, latent.detach().float().clone())
+                losses = self._losses(maps, step)
+                still = torch.zeros(len(latent), device=losses.device)
+                refinement = self.trace[-1].refinement + 1
+                entry, _ = self._entry(maps, losses, still, still.isfinite(), step, refinement)
+                self.notes.trace.append(entry)
+        except self.caution.stops:
+            raise
+        except Exception as error:
+            _log.warning("Spatial Steering: step %d, nothing was seen after its last move: %s", step.number + 1, error)
 
     def noise_shift(
         self, latent: Tensor, probe: Probe, step: SamplingStep, mask: Tensor | None = None
@@ -254,20 +278,6 @@ class Steering:
             root_mean_square = norm / size
             gradient = gradient / _per_image(root_mean_square, gradient).clamp_min(torch.finfo(gradient.dtype).tiny)
         return gradient
-
-    def _look_back(self, latent: Tensor, probe: Probe, step: SamplingStep, refinement: int) -> None:
-        """Take down what the last move has led to. It is only told of, so that it may fail."""
-        try:
-            with torch.inference_mode(False), torch.no_grad(), self.caution.care():
-                maps = self._read(probe, latent.detach().float().clone())
-                losses = self._losses(maps, step)
-                still = torch.zeros(len(latent), device=losses.device)
-                entry, _ = self._entry(maps, losses, still, still.isfinite(), step, refinement)
-                self.notes.trace.append(entry)
-        except self.caution.stops:
-            raise
-        except Exception as error:
-            _log.warning("Spatial Steering: step %d, nothing was seen after its last move: %s", step.number + 1, error)
 
     def _entry(
         self, maps: TokenMaps, losses: Tensor, norm: Tensor, finite: Tensor, step: SamplingStep, refinement: int

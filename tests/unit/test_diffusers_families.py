@@ -350,6 +350,26 @@ def test_without_other_parts_one_forward_serves_the_look_and_the_prediction(made
     torch.testing.assert_close(steered, expected)
 
 
+@KINDS
+def test_without_other_parts_the_forward_after_the_last_move_tells_what_it_has_led_to(made, name):
+    pipeline = made(name)
+    plain, forwards = first_blocks_run(pipeline, guidance=0.0, steps=4)
+    steering = make_steering(pipeline, target=-9.0, refinements=None)
+    steered, runs = first_blocks_run(pipeline, steering, guidance=0.0, steps=4)
+    *moves, last = steering.trace
+    assert len(forwards) == 4 and len(runs) == 4 + len(moves) and sum(runs) == len(moves)
+    assert last.refinement == moves[-1].refinement + 1 and not last.gradient_norm.any()
+    assert not torch.equal(steered, plain)
+    apart = make_steering(pipeline, target=-9.0, refinements=None)
+    with pytest.MonkeyPatch.context() as patch:
+        # As where it is compiled: then its own forward is cheaper.
+        patch.setattr(sampling, "uncompiled", lambda network: type(network).__new__(type(network)))
+        expected, runs = first_blocks_run(pipeline, apart, guidance=0.0, steps=4)
+    assert len(runs) == 4 + len(moves) + 1
+    torch.testing.assert_close(steered, expected)
+    torch.testing.assert_close(last.loss, apart.trace[-1].loss)
+
+
 def test_where_the_look_of_both_fails_the_prediction_is_the_networks_own(made):
     class Failing(CentroidLoss):
         def for_network(self, network, relations):

@@ -142,6 +142,17 @@ def acting(conditions: Mapping[str, Sequence[Condition]], sigma: float) -> tuple
     return next(tied_conditions({name: _acting(listed, sigma) for name, listed in conditions.items()}), None)
 
 
+def acting_alone(conditions: Sequence[Sequence[Condition] | None], sigma: float) -> Condition | None:
+    """The conditioning of a forward, where one alone acts; none where several do.
+
+    Args:
+        conditions: the lists that the forward is given.
+        sigma: noise level.
+    """
+    active = [one for listed in conditions if listed for one in _acting(listed, sigma)]
+    return active[0] if len(active) == 1 else None
+
+
 def _acting(listed: Sequence[Condition], sigma: float) -> list[Condition]:
     """Those of one list that act somewhere in the picture."""
     # Where a timestep range is set, ComfyUI has turned it into noise levels.

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import comfy.model_management
@@ -15,8 +16,10 @@ from torch import Tensor
 from ...random_state import keeping_random_state
 from ...schedule import SamplingStep
 from ...steering import Steering, SteeringError
+from .conditions import Condition
 from .intervals import Intervals, StateCallback, changes_size, resizing
 from .noise import input_scale, mask_at, noise_level, progress, with_kept_region
+from .own_forwards import OwnForwards
 from .restarting import Beginning, cache_of_its_own
 from .view import NetworkView
 from .watch import Predictions, StepWatch
@@ -38,7 +41,11 @@ def check_can_be_moved(sampler: comfy.samplers.Sampler) -> None:
 
 
 def by_intervals(
-    sampler_function: Callable[..., Tensor], view: NetworkView, beginning: Beginning, watch: StepWatch
+    sampler_function: Callable[..., Tensor],
+    view: NetworkView,
+    own_forwards: OwnForwards,
+    beginning: Beginning,
+    watch: StepWatch,
 ) -> Callable[..., Tensor]:
     """A sampler function, with the latent moved before each steered step; see ``Descent``."""
 
@@ -52,7 +59,7 @@ def by_intervals(
         **options: Any,
     ) -> Tensor:
         intervals = Intervals(sampler_function, model, sigmas, extra_args, disable, options)
-        return Descent(view, intervals, beginning, watch).sampled(x, callback)
+        return Descent(view, own_forwards, intervals, beginning, watch).sampled(x, callback)
 
     return sample
 
@@ -63,6 +70,7 @@ class Descent:
 
     Attributes:
         view: of the run.
+        own_forwards: of the run.
         intervals: the sampler function, which runs in parts.
         beginning: from where pictures may begin again.
         watch: of the run's steps.
@@ -70,6 +78,7 @@ class Descent:
     """
 
     view: NetworkView
+    own_forwards: OwnForwards
     intervals: Intervals
     beginning: Beginning
     watch: StepWatch
@@ -108,7 +117,8 @@ class Descent:
         """See ``Intervals.sampled``."""
         if self.view.forwards:
             self.view.forwards.go_on_from(first)
-        return self.intervals.sampled(x, first, last, callback, self.attempt)
+        with self._looking_after(first):
+            return self.intervals.sampled(x, first, last, callback, self.attempt)
 
     def _moved(self, x: Tensor, number: int) -> Tensor:
         """The sampler's latent before a step, moved if that is steered."""
@@ -118,21 +128,48 @@ class Descent:
         tied = self.view.acting(sigma, number)
         if tied is None:
             return x
-        guider, model, extra_args = self.view.guider, self.intervals.model, self.intervals.extra_args
-        options = extra_args["model_options"]
-        mask = mask_at(guider, extra_args["denoise_mask"], x, sigma, model.sigmas, options)
+        guider, model, options = self.view.guider, self.intervals.model, self._options
+        mask = mask_at(guider, self.intervals.extra_args["denoise_mask"], x, sigma, model.sigmas, options)
         visible = x if mask is None else with_kept_region(guider, model, x, sigma, mask)
         latent, probe = self.view.of(visible, sigma, options, tied)
-        scale = input_scale(guider, sigma)
-        sampling = guider.inner_model.model_sampling
-        step = SamplingStep(number, self.intervals.steps, progress(sampling, sigma))
+        scale, step = input_scale(guider, sigma), self._step(number)
+        level = noise_level(guider.inner_model.model_sampling, sigma) * scale
         with keeping_random_state(x.device):
-            moved = self._steering.descend(latent, probe, noise_level(sampling, sigma) * scale, step, mask)
+            moved = self._steering.descend(latent, probe, level, step, mask)
+            if self._steering.is_to_look_after(step) and not self._is_served(step, tied):
+                self._steering.look_after(moved, probe, step)
         return x + (moved - latent) / scale
+
+    def _looking_after(self, number: int) -> AbstractContextManager[None]:
+        """In this context the first forward tells what the last of few moves has led to, unless it is told."""
+        step = self._step(number)
+        if not self._steering.is_to_look_after(step):
+            return nullcontext()
+        sigma = float(self.intervals.sigmas[number])
+        tied = self.view.acting(sigma, number)
+        if tied is None or not self._is_served(step, tied):
+            return nullcontext()
+        return self.own_forwards.looking(partial(self._steering.look_after, step=step), sigma, tied)
+
+    def _is_served(self, step: SamplingStep, tied: tuple[Condition, int]) -> bool:
+        """Whether a sampler's forward serves the look after a move; where a picture may begin again it is not known
+        whose forward it is.
+        """
+        condition, _ = tied
+        return not self._steering.schedule.restarts and self.own_forwards.can_serve(step, condition, self._options)
+
+    def _step(self, number: int) -> SamplingStep:
+        sampling, sigma = self.view.guider.inner_model.model_sampling, float(self.intervals.sigmas[number])
+        return SamplingStep(number, self.intervals.steps, progress(sampling, sigma))
+
+    @property
+    def _options(self) -> dict[str, Any]:
+        """The model options of the run."""
+        return self.intervals.extra_args["model_options"]
 
     def _begun_again(self, x: Tensor) -> Tensor:
         """The latent with those pictures that begin again as in their best attempts."""
-        options, sampling = self.intervals.extra_args["model_options"], self.view.guider.inner_model.model_sampling
+        options, sampling = self._options, self.view.guider.inner_model.model_sampling
         look = self._steering.schedule.look_before_restart(self.intervals.steps)
         with keeping_random_state(x.device), cache_of_its_own(options["transformer_options"], sampling):
             kept = self.beginning.begin_again(self._steering, look, self.intervals.sigmas, self._try_again)

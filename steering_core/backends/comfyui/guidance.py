@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextlib import nullcontext
 from typing import Any
 
 import comfy.samplers
 from torch import Tensor
 
 from ...bends import bounded_shift
+from ...gradient import Probe
 from ...random_state import keeping_random_state
 from ...schedule import SamplingStep
 from .intervals import name_of
 from .noise import FollowedSteps, input_scale, mask_at, noise_level, progress
+from .own_forwards import OwnForwards
 from .view import NetworkView
 
 
@@ -20,6 +24,7 @@ class Guidance:
 
     Args:
         view: of the run.
+        own_forwards: of the run.
         sampler: that makes it.
         sigmas: the whole schedule.
         model_options: of the run.
@@ -29,47 +34,54 @@ class Guidance:
     def __init__(
         self,
         view: NetworkView,
+        own_forwards: OwnForwards,
         sampler: comfy.samplers.Sampler,
         sigmas: Tensor,
         model_options: dict[str, Any],
         denoise_mask: Tensor | None,
     ) -> None:
-        self._view, self._sigmas, self._model_options, self._denoise_mask = view, sigmas, model_options, denoise_mask
+        self._view, self._own_forwards = view, own_forwards
+        self._sigmas, self._model_options, self._denoise_mask = sigmas, model_options, denoise_mask
         self._steps = len(sigmas) - 1
         self._followed = FollowedSteps(sigmas.tolist())
         self._all_arrives = _goes_on_from_prediction(sampler)
 
-    def bent(self, x: Tensor, timestep: Tensor, denoised: Tensor) -> Tensor:
+    def predicted(self, predict: Callable[[], Tensor], x: Tensor, timestep: Tensor) -> Tensor:
         """The denoised latent of a latent, moved if its step is steered; both (batch, channels, H, W).
 
         Args:
+            predict: the guider's own prediction.
             timestep: noise level of x, in each element.
         """
         sigma = float(timestep.flatten()[0])
         number = self._followed.at(sigma)
         if not self._view.steering.is_active(number, self._steps):
-            return denoised
-        shift = self._noise_shift(x, sigma, number)
+            return predict()
+        tied = self._view.acting(sigma, number)
+        if tied is None:
+            return predict()
+        guider = self._view.guider
+        sampling = guider.inner_model.model_sampling
+        removes = 1.0 if self._all_arrives else 1 - float(self._sigmas[number + 1] / self._sigmas[number])
+        step = SamplingStep(number, self._steps, progress(sampling, sigma), removes)
+        mask = mask_at(guider, self._denoise_mask, x, sigma, self._sigmas, self._model_options)
+        shifts: list[Tensor | None] = []
+
+        def look(latent: Tensor, probe: Probe) -> None:
+            shifts.append(self._view.steering.noise_shift(latent, probe, step, mask))
+
+        serves = self._own_forwards.can_serve(step, tied[0], self._model_options)
+        with self._own_forwards.looking(look, sigma, tied) if serves else nullcontext():
+            denoised = predict()
+        if not shifts:
+            with keeping_random_state(x.device):
+                look(*self._view.of(x, sigma, self._model_options, tied))
+        (shift,) = shifts
         if shift is None:
             return denoised
         # The denoised latent is x - sigma·epsilon whatever the network predicts.
-        guider = self._view.guider
-        level = noise_level(guider.inner_model.model_sampling, sigma)
-        bounded = level * bounded_shift(input_scale(guider, sigma))
+        bounded = noise_level(sampling, sigma) * bounded_shift(input_scale(guider, sigma))
         return (denoised - bounded * shift).to(denoised.dtype)
-
-    def _noise_shift(self, x: Tensor, sigma: float, number: int) -> Tensor | None:
-        """See ``Steering.noise_shift``; none as well where the conditioning of the relations does not act."""
-        tied = self._view.acting(sigma, number)
-        if tied is None:
-            return None
-        guider = self._view.guider
-        removes = 1.0 if self._all_arrives else 1 - float(self._sigmas[number + 1] / self._sigmas[number])
-        step = SamplingStep(number, self._steps, progress(guider.inner_model.model_sampling, sigma), removes)
-        mask = mask_at(guider, self._denoise_mask, x, sigma, self._sigmas, self._model_options)
-        latent, probe = self._view.of(x, sigma, self._model_options, tied)
-        with keeping_random_state(x.device):
-            return self._view.steering.noise_shift(latent, probe, step, mask)
 
 
 def _goes_on_from_prediction(sampler: comfy.samplers.Sampler) -> bool:

@@ -1,10 +1,10 @@
-"""Token maps of one forward of a ComfyUI model, ended at the last layer wanted."""
+"""Token maps of one forward of a ComfyUI model: one that ends at the last layer wanted, or a sampler's own."""
 
 from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
 from typing import Any
 
@@ -39,6 +39,10 @@ except ImportError:  # of a ComfyUI before it
     ernie = None
 
 
+#: A forward of the guider's model: of a latent as a sampler holds it, (batch, channels, H, W), with model options.
+Forward = Callable[[Tensor, dict[str, Any]], Any]
+
+
 def probe_model(
     guider: comfy.samplers.CFGGuider,
     condition: Condition,
@@ -63,27 +67,61 @@ def probe_model(
     Raises:
         RuntimeError: the network did not come to all of the layers, or is given a batch in parts.
     """
-    make_rope_differentiable()
+    alone = [[_condition_of_probe(condition)]]
+
+    def forward(x: Tensor, options: dict[str, Any]) -> None:
+        timestep = x.new_full((len(x),), sigma, dtype=torch.float32)
+        comfy.samplers.calc_cond_batch(guider.inner_model, alone, x, timestep, options)
+
     collector = MapCollector(request.of(network.layers))
-    control = condition.get("control")
-    condition = _condition_of_probe(condition)
+    return _read(forward, guider, condition, x, model_options, network, collector)
+
+
+def probe_own(
+    forward: Forward,
+    guider: comfy.samplers.CFGGuider,
+    condition: Condition,
+    x: Tensor,
+    model_options: dict[str, Any],
+    network: ReadableNetwork,
+    request: MapRequest,
+) -> TokenMaps:
+    """Token maps of a sampler's own forward: after the last layer wanted it goes on without gradients.
+
+    Args:
+        forward: under the condition alone. What it returns is the caller's to keep.
+
+    The others, and what it raises: see ``probe_model``.
+    """
+    collector = MapCollector(request.of(network.layers), goes_on=True)
+    with torch.set_grad_enabled(torch.is_grad_enabled()):  # puts back what is switched off within
+        return _read(forward, guider, condition, x, model_options, network, collector)
+
+
+def _read(
+    forward: Forward,
+    guider: comfy.samplers.CFGGuider,
+    condition: Condition,
+    x: Tensor,
+    model_options: dict[str, Any],
+    network: ReadableNetwork,
+    collector: MapCollector,
+) -> TokenMaps:
+    """The token maps that a collector gathers from a forward."""
+    make_rope_differentiable()
+    control, vectors = condition.get("control"), condition.get("cross_attn")
     options = _options_of_probe(model_options, is_controlled=control is not None)
     diffusion_model = guider.inner_model.diffusion_model
     modules = list(diffusion_model.modules())  # one walk: in a large network each takes milliseconds
     make_cast_weights_ordinary(modules)
-    vectors = condition.get("cross_attn")
-    conditioning = 0 if vectors is None else vectors.shape[1]
+    tokens = 0 if vectors is None else vectors.shape[1]
     differentiable = partial(_differentiable, diffusion_model)
-    try:
-        with (
-            _nothing_kept(control, options["transformer_options"]),
-            reading_with_gradient(network, collector, conditioning, modules, differentiable),
-        ):
-            comfy.samplers.calc_cond_batch(
-                guider.inner_model, [[condition]], x, x.new_full((len(x),), sigma, dtype=torch.float32), options
-            )
-    except ProbeComplete:
-        pass
+    with (
+        suppress(ProbeComplete),
+        _nothing_kept(control, options["transformer_options"]),
+        reading_with_gradient(network, collector, tokens, modules, differentiable),
+    ):
+        forward(x, options)
     maps = collector.token_maps()
     _check_all_seen(maps, len(x))
     return maps

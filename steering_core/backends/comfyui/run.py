@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from typing import Any
@@ -21,6 +21,7 @@ from .descent import by_intervals, check_can_be_moved
 from .guidance import Guidance
 from .inference_weights import ordinary_weights
 from .noise import FollowedSteps, noise_shares
+from .own_forwards import OwnForwards
 from .restarting import Beginning, remembered_by
 from .room import loaded_with_room
 from .view import NetworkView
@@ -32,6 +33,7 @@ class SteeredRun:
 
     Attributes:
         forwards: binds objects to their regions while it samples; none where nothing is bound.
+        own_forwards: looks by the sampler's own forwards while it is steered.
     """
 
     def __init__(
@@ -46,7 +48,8 @@ class SteeredRun:
         self.forwards: BoundForwards | None = None
         self._steps = 0
         self._predictions: Predictions = {}
-        self._bend: Callable[[Tensor, Tensor, Tensor], Tensor] | None = None
+        self.own_forwards: OwnForwards | None = None
+        self._guidance: Guidance | None = None
 
     def ended(self, latent: Tensor) -> SteeringRun:
         """What there is to tell of it, with its result."""
@@ -109,10 +112,11 @@ class SteeredRun:
         sampler, options = executor.class_obj, extra_args["model_options"]
         sampling = partial(executor, guider, sigmas, extra_args, *rest)
         view = NetworkView(self._steering, self._network, guider, self.forwards)
-        with ordinary_weights(guider):
+        own_forwards = OwnForwards(view)
+        with ordinary_weights(guider), replaced(self, own_forwards=own_forwards):
             if self._steering.schedule.uses_guidance:
-                guidance = Guidance(view, sampler, sigmas, options, denoise_mask)
-                with replaced(self, _bend=guidance.bent):
+                guidance = Guidance(view, own_forwards, sampler, sigmas, options, denoise_mask)
+                with replaced(self, _guidance=guidance):
                     latent = sampling()
                 if not (self._steering.trace or self._steering.unsteered):
                     reason = f"{type(guider).__name__} hands its predictions past what would bend them"
@@ -121,11 +125,11 @@ class SteeredRun:
             check_can_be_moved(sampler)
             remembered = remembered_by(options)
             beginning = Beginning(guider, sampler, noise, latent_image, denoise_mask, options, remembered)
-            descending = by_intervals(sampler.sampler_function, view, beginning, watch)
+            descending = by_intervals(sampler.sampler_function, view, own_forwards, beginning, watch)
             with replaced(sampler, sampler_function=descending):
                 return sampling()
 
     def predict_noise(self, executor: Any, x: Tensor, timestep: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         """Wrapper of ``CFGGuider.predict_noise``: bends what the guider makes of all its predictions."""
-        denoised = executor(x, timestep, *args, **kwargs)
-        return denoised if self._bend is None else self._bend(x, timestep, denoised)
+        predict = partial(executor, x, timestep, *args, **kwargs)
+        return predict() if self._guidance is None else self._guidance.predicted(predict, x, timestep)

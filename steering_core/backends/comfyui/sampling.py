@@ -66,6 +66,7 @@ def steer_model(
     clone.add_wrapper_with_key(wrappers.PREPARE_SAMPLING, _WRAPPER_KEY, steered.prepare)
     clone.add_wrapper_with_key(wrappers.SAMPLER_SAMPLE, _WRAPPER_KEY, steered.sample)
     clone.add_wrapper_with_key(wrappers.PREDICT_NOISE, _WRAPPER_KEY, steered.predict_noise)
+    clone.add_wrapper_with_key(wrappers.CALC_COND_BATCH, _WRAPPER_KEY, steered.calc_cond_batch)
     if steering.schedule.bound:
         clone.add_wrapper_with_key(wrappers.APPLY_MODEL, _WRAPPER_KEY, steered.apply_model)
     return clone
@@ -126,6 +127,11 @@ class _SteeredModel:
     def predict_noise(self, executor: Any, *args: Any, **kwargs: Any) -> Tensor:
         """Wrapper of ``CFGGuider.predict_noise``."""
         return self._run.predict_noise(executor, *args, **kwargs) if self._run else executor(*args, **kwargs)
+
+    def calc_cond_batch(self, executor: Any, *args: Any, **kwargs: Any) -> list[Tensor]:
+        """Wrapper of ``calc_cond_batch``."""
+        forwards = self._run and self._run.own_forwards
+        return forwards.calc_cond_batch(executor, *args, **kwargs) if forwards else executor(*args, **kwargs)
 
     def apply_model(self, executor: Any, *args: Any, **kwargs: Any) -> Tensor:
         """Wrapper of ``BaseModel.apply_model``."""

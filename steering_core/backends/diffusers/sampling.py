@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
 from functools import partial, wraps
 from math import prod
@@ -124,9 +124,9 @@ class SteeredRun:
     """Stands between the pipeline and its network and scheduler.
 
     The first call of a step is looked at. The latent of all its calls moves by the same, and so does the scheduler's
-    own; or the step's prediction is bent, once it is put together from all calls. Then one forward serves the look and
-    the call, if it has no other part than the prompt's, whose forward would have to be run by itself. In the first
-    steps the calls' own attention can be bound besides.
+    own; or the step's prediction is bent, once it is put together from all calls. One forward serves the look and the
+    call where the latent is not moved between the two, if the call has no other part than the prompt's, whose forward
+    would have to be run by itself. In the first steps the calls' own attention can be bound besides.
 
     Args:
         steering: tied to the pipeline's network.
@@ -251,28 +251,34 @@ class SteeredRun:
         parts, which = self._prompted_part(whole)
         latent = whole.chunk(parts)[which]
 
+        moves = self._steering.schedule.size_at(step) > 0
         is_bound = step.number < self._steering.bound_steps(step.steps)
-        is_whole = parts == 1 and uncompiled(self._network) is self._network
         # With a gradient the same kernels can round otherwise: a step of length zero must not change a bit.
-        bends = self._steering.schedule.uses_guidance and self._steering.schedule.size_at(step) > 0
-        serves_both = bends and is_whole and not is_bound
+        serves_both = parts == 1 and uncompiled(self._network) is self._network and moves and not is_bound
 
-        def probe(moved: Tensor) -> TokenMaps:
+        def probe(moved: Tensor, serves_both: bool = False) -> TokenMaps:
             part = _part(given, parts, which, len(whole), self._kind.listed)
             return self._probe(self._with_latent(part, moved.to(whole.dtype)), serves_both)
 
-        # What a forward draws that is the call's own as well is not to be drawn again.
-        keeping = nullcontext() if serves_both else keeping_random_state(latent.device)
+        def keeping(serves_both: bool = False) -> AbstractContextManager[None]:
+            """What a forward draws that is the call's own as well is not to be drawn again."""
+            return nullcontext() if serves_both else keeping_random_state(latent.device)
+
         if self._steering.schedule.uses_guidance:
             step = replace(step, removes=removed_share(self._scheduler, given.get("timestep", 0)))
-            with keeping:
-                shift = self._steering.noise_shift(latent, probe, step)
+            with keeping(serves_both):
+                shift = self._steering.noise_shift(latent, partial(probe, serves_both=serves_both), step)
             self._bend = None if shift is None else shift * prediction_per_noise(self._scheduler, level)
         elif keeps_moved_latent(self._scheduler):
-            with keeping:
+            with keeping():
                 moved = self._steering.descend(latent, probe, level.sigma, step)
             # Some schedulers forget their last steps where the latent is moved.
             self._move = None if torch.equal(moved, latent) else moved - latent
+            if self._steering.is_to_look_after(step):
+                # Where a picture may begin again, this forward may be of one that does.
+                serves_both = serves_both and not self._steering.schedule.restarts
+                with keeping(serves_both):
+                    self._steering.look_after(moved, partial(probe, serves_both=serves_both), step)
 
     def _probe(self, given: dict[str, Any], serves_both: bool) -> TokenMaps:
         """Of the part of what the network is given that holds the prompt.
