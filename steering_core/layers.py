@@ -44,7 +44,7 @@ def default_layers(layers: Sequence[AttentionLayer]) -> tuple[str, ...]:
 
     Of a transformer the second quarter of its depth. In the miniature of FLUX's shape that is the last double block
     and the first single one, which served best of all layers there and of the sets that were tried
-    (``python -m benchmarks.tune --model flux_miniature --layers each …``, docs/measured.md). Which layers serve best
+    (``python -m benchmarks.tune --model flux_miniature --layers each …``, docs/tried.md). Which layers serve best
     with real weights was not measured.
     """
     decoder = [layer for layer in layers if layer.stage == "up"]
