@@ -1,4 +1,4 @@
-"""Makes the folder in which comfy-test runs: python tools/comfy_test.py FOLDER
+"""Makes the folder in which comfy-test runs: python -m tools.comfy_test FOLDER
 
 comfy-test 0.4.15 runs what lies in a pack's folder workflows/. The pack itself has none, because ComfyUI would show
 it among the templates; so this is a copy of what is published of the pack, with one. Its validator knows neither notes
@@ -10,9 +10,9 @@ defaults.
 
 from __future__ import annotations
 
+import argparse
 import json
 import shutil
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +51,6 @@ def export(folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    if len(sys.argv) != 2:
-        sys.exit(__doc__)
-    export(Path(sys.argv[1]))
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path, help="that is not there yet")
+    export(parser.parse_args().folder)

@@ -1,16 +1,17 @@
-"""Draws docs/graph.jpg, an example after it has run: python tools/graph_picture.py http://127.0.0.1:8188 08
+"""Draws docs/graph.jpg, an example after it has run: python -m tools.graph_picture http://127.0.0.1:8188 08
 
 In the front end of a freshly started ComfyUI with this pack: nodes whose results are cached show less.
 """
 
 from __future__ import annotations
 
+import argparse
 import io
-import sys
 from pathlib import Path
 
-from front_end import EXAMPLES, RUN, SETTLE_MILLISECONDS, front_end, opened
 from PIL import Image
+
+from tools.front_end import EXAMPLES, RUN, SETTLE_MILLISECONDS, front_end, opened
 
 PICTURE = Path(__file__).resolve().parents[1] / "docs" / "graph.jpg"
 _WIDTH, _QUALITY = 1600, 80
@@ -48,6 +49,8 @@ def main(server: str, number: str) -> None:
 
 
 if __name__ == "__main__":
-    if len(sys.argv) != 3:
-        sys.exit(__doc__)
-    main(sys.argv[1], sys.argv[2])
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("url", help="of a running ComfyUI")
+    parser.add_argument("number", help="of the example, such as 08")
+    options = parser.parse_args()
+    main(options.url, options.number)

@@ -1,6 +1,6 @@
 """Draws the pictures of the help pages: for each node a small graph with it, as ComfyUI's front end shows it.
 
-    python tools/help_pictures.py http://127.0.0.1:8188 [NODE_ID …]
+    python -m tools.help_pictures http://127.0.0.1:8188 [NODE_ID …]
 
 Needs playwright, Chromium on the PATH, and a freshly started ComfyUI with this pack: nodes whose results are cached
 show less.
@@ -8,14 +8,15 @@ show less.
 
 from __future__ import annotations
 
+import argparse
 import io
-import sys
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from front_end import OWN, RUN, SETTLE_MILLISECONDS, front_end
 from PIL import Image
 from playwright.sync_api import Page
+
+from tools.front_end import OWN, RUN, SETTLE_MILLISECONDS, front_end
 
 PICTURES = Path(__file__).resolve().parents[1] / "web" / "docs" / "images"
 _WIDTH, _QUALITY = 900, 80
@@ -347,6 +348,8 @@ def main(url: str, nodes: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    if len(sys.argv) < 2:
-        sys.exit(__doc__)
-    main(sys.argv[1], sys.argv[2:])
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("url", help="of a running ComfyUI")
+    parser.add_argument("nodes", metavar="NODE_ID", nargs="*", help="whose pictures to draw (default: all)")
+    options = parser.parse_args()
+    main(options.url, options.nodes)

@@ -1,14 +1,14 @@
 """Writes locales/en/nodeDefs.json from the nodes of a running ComfyUI.
 
-    python tools/locales.py http://127.0.0.1:8188
+    python -m tools.locales http://127.0.0.1:8188
 
 The file holds the texts of the schemas in the form that ComfyUI translates from: a translation has the same keys.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
-import sys
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -90,6 +90,6 @@ def main(url: str) -> None:
 
 
 if __name__ == "__main__":
-    if len(sys.argv) != 2:
-        sys.exit(__doc__)
-    main(sys.argv[1])
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("url", help="of a running ComfyUI")
+    main(parser.parse_args().url)

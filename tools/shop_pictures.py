@@ -1,10 +1,11 @@
-"""Draws docs/icon.png and docs/banner.png, which the Comfy registry shows: python tools/shop_pictures.py
+"""Draws docs/icon.png and docs/banner.png, which the Comfy registry shows: python -m tools.shop_pictures
 
 Two objects where attention sees them, and the relation between them: the icon 400 × 400 pixels, the banner 21:9.
 """
 
 from __future__ import annotations
 
+import argparse
 import math
 from pathlib import Path
 
@@ -115,5 +116,7 @@ def banner() -> Image.Image:
 
 
 if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.parse_args()
     icon().save(DOCS / "icon.png", optimize=True)
     banner().save(DOCS / "banner.png", optimize=True)

@@ -1,4 +1,4 @@
-"""Draws thumbnails of example workflows: python tools/thumbnails.py http://127.0.0.1:8188 NUMBER …
+"""Draws thumbnails of example workflows: python -m tools.thumbnails http://127.0.0.1:8188 NUMBER …
 
 Runs each in the front end of a running ComfyUI with this pack, as a person does (comfy-cli loses the boxes of ComfyUI's
 box canvas), and lays out the four pictures that a Save Image node saves; of several such nodes their pictures side by
@@ -7,16 +7,17 @@ side, in the order of the graph. Examples that need files of one's own have thum
 
 from __future__ import annotations
 
+import argparse
 import io
-import sys
 import urllib.request
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
-from front_end import EXAMPLES, RUN, front_end, opened
 from PIL import Image
 from playwright.sync_api import Page
+
+from tools.front_end import EXAMPLES, RUN, front_end, opened
 
 _GAP, _QUALITY, _PICTURES = 4, 88, 4
 _GROUND = (255, 255, 255)
@@ -63,4 +64,8 @@ def _beside(sheets: list[Image.Image]) -> Image.Image:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], sys.argv[2:])
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("url", help="of a running ComfyUI")
+    parser.add_argument("numbers", metavar="NUMBER", nargs="+", help="of the examples, such as 01")
+    options = parser.parse_args()
+    main(options.url, options.numbers)

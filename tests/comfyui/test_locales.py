@@ -32,7 +32,7 @@ def _texts(definitions: dict, path: str = "") -> Iterator[tuple[str, str]]:
 
 
 def test_english_is_what_the_schemas_say(server):
-    assert _read("en") == node_definitions(server.get("/object_info")), "run tools/locales.py"
+    assert _read("en") == node_definitions(server.get("/object_info")), "run python -m tools.locales"
 
 
 def test_chinese_says_all_that_english_says():
