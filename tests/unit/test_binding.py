@@ -144,7 +144,8 @@ def test_a_failure_costs_the_binding_and_not_the_picture(made, name, monkeypatch
 
     monkeypatch.setattr(binding, "region_bias", fail)
     steering = bound(pipeline, share=1.0)
-    assert torch.equal(sample(pipeline, steering), plain)
+    # Its forwards are set up otherwise than plain ones, and can round otherwise.
+    torch.testing.assert_close(sample(pipeline, steering), plain)
     assert steering.notes.bound == [] and [left_out.step for left_out in steering.notes.unbound] == [0, 1]
     assert str(steering.notes.unbound[0]) == "step 1: not bound, MemoryError: deliberate"
     assert state(pipeline)["modules"] == before
