@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from toys import pair_scene, toy_probe
+from toys import descended, pair_scene
 
 from steering_core.care import Caution
 from steering_core.losses import CentroidLoss
@@ -40,7 +40,7 @@ def latents(*overlaps: float) -> torch.Tensor:
 def look(run: Steering, *overlaps: float) -> None:
     """Its probes of all steps to the look, of pictures with these overlaps."""
     for step in range(LOOK + 1):
-        run.descend(latents(*overlaps), toy_probe, 1e-9, SamplingStep(step, STEPS, 0.0))
+        descended(run, latents(*overlaps), SamplingStep(step, STEPS, 0.0), noise_level=1e-9)
 
 
 class Attempts:

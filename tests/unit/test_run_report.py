@@ -5,7 +5,7 @@ import math
 
 import pytest
 import torch
-from toys import pair_scene, toy_probe
+from toys import descended, pair_scene, toy_probe
 
 from steering_core.curves import note_picture, run_curves
 from steering_core.detection.boxes import Box, Found
@@ -27,7 +27,7 @@ def steered_run(*relations: Relation, batch: int = 2, probe=toy_probe, **schedul
     steering = Steering(pair_scene(*relations), CentroidLoss(), SteeringSchedule(**schedule))
     latent = torch.randn(batch, 4, 8, 8, generator=torch.Generator().manual_seed(0))
     for step in range(4):
-        latent = steering.descend(latent, probe, 1.0, SamplingStep(step, STEPS, step / STEPS))
+        latent = descended(steering, latent, SamplingStep(step, STEPS, step / STEPS), probe)
     return SteeringRun(steering.scene, STEPS, steering.trace, {}, latent, steering.unsteered)
 
 
@@ -69,7 +69,7 @@ def _placed_run(place: Place, **schedule) -> SteeringRun:
     steering = Steering(scene, CentroidLoss(), SteeringSchedule(**schedule))
     latent = torch.randn(2, 4, 8, 8, generator=torch.Generator().manual_seed(0))
     for step in range(4):
-        latent = steering.descend(latent, toy_probe, 1.0, SamplingStep(step, STEPS, step / STEPS))
+        latent = descended(steering, latent, SamplingStep(step, STEPS, step / STEPS))
     return SteeringRun(scene, STEPS, steering.trace, {}, latent, steering.unsteered)
 
 

@@ -8,7 +8,7 @@ from textwrap import dedent
 
 import pytest
 import torch
-from toys import Calls, pair_scene, toy_probe
+from toys import Calls, descended, pair_scene, toy_probe
 
 from steering_core.bends import LEAST_ALPHA, LEAST_REMOVED, bounded_shift
 from steering_core.care import Caution
@@ -166,19 +166,11 @@ def test_refinements_are_a_cap_and_the_target_ends_them():
     assert len(ended.trace) < 100
 
 
-def descended(run, probe, step):
-    """The latent after a step's descent and the look after it, as a sampler does them."""
-    moved = run.descend(latents(), probe, 1.0, step)
-    if run.is_to_look_after(step):
-        run.look_after(moved, probe, step)
-    return moved
-
-
 def test_where_few_steps_are_steered_each_moves_more_often_and_the_last_move_is_looked_at():
     cases = ((4, 0, 4, 1), (8, 0, 2, 0), (8, 1, 2, 1), (12, 1, 1, 0), (12, 2, 1, 1), (25, 6, 1, 0))
     for steps, step, moves, looks in cases:
         run = steering(step_size=1e-4)
-        moved = descended(run, toy_probe, SamplingStep(step, steps, 0.0))
+        moved = descended(run, latents(), SamplingStep(step, steps, 0.0))
         assert [entry.refinement for entry in run.trace] == list(range(moves + looks))
         norms = [(entry.gradient_norm > 0).all().item() for entry in run.trace]
         assert norms == [True] * moves + [False] * looks
@@ -196,7 +188,7 @@ def test_a_look_after_the_last_move_that_fails_costs_nothing(caplog):
         return toy_probe(latent)
 
     run = steering(step_size=1e-4)
-    moved = descended(run, fails_at_last, SamplingStep(0, 2, 0.0))
+    moved = descended(run, latents(), SamplingStep(0, 2, 0.0), fails_at_last)
     assert torch.equal(moved, steering(step_size=1e-4).descend(latents(), toy_probe, 1.0, SamplingStep(0, 2, 0.0)))
     assert len(run.trace) == 4 and run.unsteered == []
     assert "nothing was seen after its last move: no memory left" in caplog.text
@@ -215,14 +207,14 @@ def test_a_user_can_stop_in_the_look_after_the_last_move():
 
     run = replace(steering(step_size=1e-4), caution=Caution(stops=[Stopped]))
     with pytest.raises(Stopped):
-        descended(run, stopped_at_last, SamplingStep(0, 2, 0.0))
+        descended(run, latents(), SamplingStep(0, 2, 0.0), stopped_at_last)
 
 
 def test_what_was_not_moved_is_not_looked_at_again():
     last = SamplingStep(0, 2, 0.0)
     met, failing = steering(target=100.0), steering()
     for run, probe in ((met, toy_probe), (failing, lambda latent: 1 / 0)):
-        descended(run, probe, last)
+        descended(run, latents(), last, probe)
     assert [entry.refinement for entry in met.trace] == [0] and failing.trace == []
 
 

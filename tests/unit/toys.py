@@ -8,6 +8,8 @@ import torch
 from torch.overrides import TorchFunctionMode
 
 from steering_core.relations import Relation, Scene, Span, SpatialRelation
+from steering_core.schedule import SamplingStep
+from steering_core.steering import Steering
 from steering_core.token_maps import TokenMaps
 from steering_core.tokens import GroundedScene, Token, ground
 
@@ -25,6 +27,14 @@ def toy_probe(latent: torch.Tensor) -> TokenMaps:
     """Two objects whose maps are the softmax of the latent's first two channels: a model's stand-in."""
     maps = latent[:, :2].flatten(2).softmax(dim=-1).view(latent.shape[0], 2, 1, *latent.shape[-2:])
     return TokenMaps({"up.0": maps})
+
+
+def descended(run: Steering, latent, step: SamplingStep, probe=toy_probe, noise_level=1.0) -> torch.Tensor:
+    """The latent after a step's descent, and after the look at it, as a sampler does them."""
+    moved = run.descend(latent, probe, noise_level, step)
+    if run.is_to_look_after(step):
+        run.look_after(moved, probe, step)
+    return moved
 
 
 class Calls(TorchFunctionMode):
