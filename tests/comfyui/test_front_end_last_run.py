@@ -66,6 +66,27 @@ def test_the_picture_of_the_last_run_lies_under_the_objects_with_where_attention
 _PICTURE_IS = "side => document.querySelector('.spatial-steering .picture')?.naturalWidth === side"
 
 
+def test_another_picture_of_the_same_name_is_shown_and_rings_of_the_one_before_are_not(page, server):
+    """A picture's name is free again once its file is gone."""
+
+    def run(prompt, width):
+        canvas.write(page, prompt)
+        page.evaluate(f"() => {{ {chips.widget_value('EmptyLatentImage', 'width')} = {width} }}")
+        page.evaluate("() => app.queuePrompt(0)")
+        page.wait_for_function(_PICTURE_IS, arg=width, timeout=60_000)
+        name = page.evaluate("() => new URL(document.querySelector('.picture').src).searchParams.get('filename')")
+        server.output.parent.joinpath("temp", name).unlink()
+        return name, page.locator(".spatial-steering .seen").count()
+
+    canvas.show(page, "a giraffe above an airplane")
+    page.evaluate(SAMPLE)
+    page.evaluate(f"() => {{ {chips.widget_value('SteeredKSampler', 'seed')} = 77 }}")
+    name, rings = run("a giraffe above an airplane", 128)
+    assert rings == 2
+    assert run("a giraffe above an airplane", 64) == (name, 2)
+    assert run("a giraffe and an airplane", 96) == (name, 0), "a run that steers nothing looks at nothing"
+
+
 def test_a_job_that_is_opened_again_brings_its_picture(page, server):
     canvas.show(page, "a giraffe above an airplane")
     page.evaluate(SAMPLE)

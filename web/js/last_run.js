@@ -52,12 +52,12 @@ function pictured(last) {
 }
 
 /** What is known once a picture is shown. */
-function withPicture(key, last, address, { run }) {
+function withPicture(key, last, address, { run, isCached }) {
   const { looks } = memory()
   const ofPictures = looks.get(key) ?? new Map()
   looks.set(key, ofPictures)
   // A run that looks at nothing can have its picture, and what was seen in it, from an earlier one.
-  const objects = (last.run === run ? last.objects : undefined) ?? ofPictures.get(address)
+  const objects = (last.run === run ? last.objects : undefined) ?? (isCached ? ofPictures.get(address) : undefined)
   ofPictures.delete(address)
   ofPictures.set(address, objects)
   if (ofPictures.size > MOST_PICTURES) ofPictures.delete(ofPictures.keys().next().value)
@@ -84,5 +84,9 @@ export function followRuns(node, show) {
     if (told.isBroken) takeBack(keyOf(node), told.run)
     if (told.isBroken || told.isOpened || learn(node, instance, told)) show()
   })
-  return () => memory().known.get(keyOf(node)) ?? {}
+  return () => {
+    const { address, run, objects } = memory().known.get(keyOf(node)) ?? {}
+    // Another run can have written another picture to the same address, which is loaded once.
+    return { address: address && `${address}&run=${run ?? ""}`, objects }
+  }
 }

@@ -14,6 +14,8 @@ const MOST_KEPT = 256
 
 /** By run of this page, until it has ended, where it was queued: {workflow, graph}, the latter an id. */
 const queued = new Map()
+/** Nodes of the run that is going on whose outputs are those of a run before. */
+let cached = []
 /** By workflow, what is to be handed to it once it is opened. */
 const kept = new WeakMap()
 /** Workflows that were open when another was run: what the front end knows of their nodes can be that one's. */
@@ -30,7 +32,10 @@ api.queuePrompt = async function (...args) {
   return answer
 }
 
-listen("executed", ({ display_node, node, output, prompt_id: run }) => ({ id: display_node ?? node, run, output }))
+api.addEventListener("execution_cached", ({ detail }) => (cached = detail.nodes))
+listen("executed", ({ display_node, node, output, prompt_id: run }) => {
+  return { id: display_node ?? node, run, output, isCached: cached.includes(node) }
+})
 listen("spatial_steering.looked", ({ node: id, run, objects }) => ({ id, run, objects }))
 listen("spatial_steering.said", ({ node: id, run, text }) => ({ id, run, text }))
 listen("execution_interrupted", broken)
@@ -107,7 +112,7 @@ function handEarlier(outputs) {
  *
  * @param tell called with the instance that something is told of, and with what is told:
  *   - ``run``: the run's id
- *   - ``output``: what a node shows; ``isEarlier`` if no run tells it
+ *   - ``output``: what a node shows; ``isCached`` if it is of a run before, ``isEarlier`` if no run tells it
  *   - ``objects``: where attention saw the objects when a sampler looked last
  *   - ``text``: a line on how a node gets on
  *   - ``isBroken``: the run has ended before its end, ``isOpened``: the workflow has come to be open; of no instance
