@@ -133,3 +133,27 @@ def test_a_name_is_not_given_to_an_object_of_another_prompt(page):
     canvas.write(page, "a cat in the snow")
     page.locator(".spatial-steering .naming").wait_for(state="hidden")
     assert canvas.value(page) == {}
+
+
+_FOCUSED = "() => document.activeElement.value"
+
+
+def test_objects_are_added_renamed_and_taken_off_by_the_keyboard_alone(page):
+    canvas.show(page, canvas.CAT_DOG + " in the snow")
+    chips.tool(page, "+").focus()
+
+    def press(*keys):
+        for key in keys:
+            page.keyboard.press(key)
+        return page.evaluate(_FOCUSED)
+
+    press("Enter")
+    page.keyboard.type("snow")
+    assert press("Enter") == "snow"
+    assert press("F2", "Escape") == "snow"
+    press("F2")
+    page.keyboard.type("the snow")
+    assert press("Enter") == "the snow"
+    assert press("Delete") == "dog" and press("Delete") == "cat"
+    assert press("Delete") == "+" and page.locator(".spatial-steering .chip").count() == 0
+    assert press("Control+z") == "+" and press("Shift+Tab") == "cat"
