@@ -11,7 +11,12 @@ pytestmark = pytest.mark.usefixtures("no_errors")
 
 def test_objects_are_added_by_words_of_the_prompt_in_any_language(page, server):
     canvas.build(page, "\u4e00\u53ea\u732b\u548c\u4e00\u53ea\u72d7")  # "a cat and a dog" in Chinese
+    page.locator(".spatial-steering .field").wait_for()
+    assert page.locator(".spatial-steering .chip").count() == 0, "a whole clause is no object"
+    assert "Add the objects with +" in canvas.said(page)[0]
     chips.tool(page, "+").click()
+    words = page.evaluate("() => [...document.querySelectorAll('.naming option')].map(({ value }) => value)")
+    assert {"\u732b", "\u72d7"} <= set(words), "its words are suggested"
     chips.name(page, "\u732b")
     chips.chip(page, "\u732b").wait_for()
     assert canvas.given(page) == {}

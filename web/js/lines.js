@@ -1,5 +1,6 @@
 /** The lines under the field: what is asked, else what a person can do, and what of the prompt and layout is not. */
 
+import { UNSPACED } from "./objects.js"
 import { sentence, texts } from "./text.js"
 import { make } from "./widget.js"
 
@@ -21,7 +22,9 @@ export function makeLines() {
     const asked = relations.map((relation) => sentence(scene, relation))
     const overruled = promptSays.filter((said) => !asked.includes(said) && !answered.includes(said))
     const byHand = overruled.length ? [words.overruled(overruled.join("; "))] : []
-    const toDo = asked.length ? [] : [scene.objects.length ? words.dragThem : words.noObjects]
+    const drag = scene.objects.length ? words.dragThem : words.noObjects
+    // What is read of such a prompt is seldom an object.
+    const toDo = asked.length ? [] : [UNSPACED.test(scene.prompt) ? words.nameThem : drag]
     const others = [...scene.unsteered.map(words.notSteered), ...scene.absent.map(words.absent)]
     element.textContent = [...asked, ...byHand, ...toDo, ...others].join("\n")
   }

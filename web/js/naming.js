@@ -34,8 +34,7 @@ export function makeNaming(onDone) {
     use = named
     asked = document.activeElement
     wrong.textContent = ""
-    const found = new Set(prompt.match(/[\p{L}\p{N}]+/gu) ?? [])
-    suggestions.replaceChildren(...[...found].map((value) => make("option", { value })))
+    suggestions.replaceChildren(...wordsOf(prompt).map((value) => make("option", { value })))
     entry.value = text
     element.hidden = false
     entry.focus()
@@ -63,6 +62,12 @@ export function makeNaming(onDone) {
     }
   })
   return { element, ask, close }
+}
+
+/** The words of a prompt, also where a script does not set them apart. */
+function wordsOf(prompt) {
+  const parts = [...new Intl.Segmenter(undefined, { granularity: "word" }).segment(prompt)]
+  return [...new Set(parts.filter(({ isWordLike }) => isWordLike).map(({ segment }) => segment))]
 }
 
 /**
