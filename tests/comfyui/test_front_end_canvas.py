@@ -42,6 +42,7 @@ def test_chain_is_placed_in_order(page):
         ("a cat and a dog in the upper left corner", 2),
         ("a cat, a dog and a bird in the lower right corner, a tree and a car in the center", 5),
         ("a cat on the left, a dog on the left, a bird on the left, a tree at the bottom, a car at the bottom", 5),
+        (", ".join(f"a dog{number}" for number in range(20)), 20),
     ],
 )
 def test_objects_do_not_overlap(page, prompt, count):
