@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import latent_preview
 from comfy.cli_args import LatentPreviewMethod, args
@@ -24,6 +25,9 @@ _api = ComfyAPISync()
 #: The event that tells a front end, while a sampler runs, where attention last saw the objects: {"node", "run" (the
 #: prompt's id), "objects": [{"name", "occurrence", "x", "y"}, …]}, x and y in [0, 1], y downward.
 LOOKED = "spatial_steering.looked"
+#: The event that tells a front end a line to show under a node that runs: {"node", "run", "text"}. ComfyUI's own event
+#: for that names no run, and so the line would go to the node of that id in whichever workflow is open.
+SAID = "spatial_steering.said"
 #: Longest side of a marked preview at least, in pixels.
 _PREVIEW_SIDE = 256
 #: Front ends take a node's text for HTML, and some put it into the page as it is; other clients take it as it is
@@ -100,12 +104,16 @@ class LiveView:
             for named, (x, y) in zip(self._names, last.centroids[0].tolist())
             if math.isfinite(x + y)
         ]
-        server = PromptServer.instance
-        server.send_sync(LOOKED, {"node": node.node_id, "run": node.prompt_id, "objects": seen}, server.client_id)
+        _tell(LOOKED, node, objects=seen)
 
 
 def show_text(text: str) -> None:
     """A line under the node that is being executed, for the client that runs it; nothing outside a graph."""
     if node := get_executing_context():
-        server = PromptServer.instance
-        server.send_progress_text(text.translate(_LOOK_ALIKES), node.node_id, server.client_id)
+        _tell(SAID, node, text=text.translate(_LOOK_ALIKES))
+
+
+def _tell(event: str, node: ExecutionContext, **told: Any) -> None:
+    """Tell of a node that is being executed the client that runs it."""
+    server = PromptServer.instance
+    server.send_sync(event, {"node": node.node_id, "run": node.prompt_id, **told}, server.client_id)

@@ -4,23 +4,30 @@ from __future__ import annotations
 
 from typing import Any
 
-from .object_names import described_names, numbered
+from .object_names import UNSPACED, described_names, numbered
 from .parser import objects, parse
 from .relations import Place, Relation
 
+#: Most letters of an object's name that are of a script which sets no words apart. What is longer and takes part in no
+#: relation is taken for a clause, whose objects a person names by hand.
+_LONGEST_UNSPACED = 6
+
 
 def prompt_as_json(prompt: str) -> dict[str, Any]:
-    """What a front end needs of a prompt, as JSON: its objects, its ``described_names``, its relations by
-    the objects' positions, and what was read and is not steered, in words.
+    """What a front end needs of a prompt, as JSON: its objects but what is rather a clause, its ``described_names``,
+    its relations by the objects' positions, and what was read and is not steered, in words.
 
     The object of a place is null.
 
     Raises:
         TypeError: the prompt is not a string.
     """
-    named = numbered(objects(prompt))
-    positions = {span: position for position, span in enumerate(named)}
     scene = parse(prompt)
+    steered = {end for relation in scene.relations for end in relation.ends}
+    named = {
+        span: one for span, one in numbered(objects(prompt)).items() if span in steered or not _is_clause(one.name)
+    }
+    positions = {span: position for position, span in enumerate(named)}
     return {
         "objects": [one._asdict() for one in named.values()],
         "described": sorted(described_names(prompt, named)),
@@ -34,6 +41,10 @@ def prompt_as_json(prompt: str) -> dict[str, Any]:
             for relation in scene.relations
         ],
     }
+
+
+def _is_clause(name: str) -> bool:
+    return len(UNSPACED.findall(name)) > _LONGEST_UNSPACED
 
 
 def vocabulary() -> list[dict[str, Any]]:

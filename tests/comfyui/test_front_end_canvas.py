@@ -42,6 +42,7 @@ def test_chain_is_placed_in_order(page):
         ("a cat and a dog in the upper left corner", 2),
         ("a cat, a dog and a bird in the lower right corner, a tree and a car in the center", 5),
         ("a cat on the left, a dog on the left, a bird on the left, a tree at the bottom, a car at the bottom", 5),
+        (", ".join(f"a dog{number}" for number in range(20)), 20),
     ],
 )
 def test_objects_do_not_overlap(page, prompt, count):
@@ -85,6 +86,64 @@ def test_comments_in_a_prompt_are_not_shown_as_they_are_not_sent(page, server):
     canvas.show(page, "a cat /* to the left of a dog */ above a bus // a bird on the left")
     assert canvas.said(page) == ["cat above bus"] and chips.chip(page, "dog").count() == 0
     assert canvas.run(page, server) == "cat above bus"
+
+
+def test_a_very_long_name_leaves_room_for_others_and_is_told_whole(page):
+    name = "donau" * 60
+    canvas.show(page, f"a {name} to the left of a dog")
+    chip, field = (page.locator(f".spatial-steering .{name}").first for name in ("chip", "field"))
+    assert chip.bounding_box()["height"] < field.bounding_box()["height"] / 3
+    assert chip.get_attribute("title") == name and chip.get_attribute("aria-label").startswith(f"{name}: ")
+    said = page.locator(".spatial-steering .said")
+    assert said.evaluate("said => said.scrollWidth <= said.clientWidth"), "its lines are broken"
+
+
+_CONTRAST = """([text, ground]) => {
+    const canvas = new OffscreenCanvas(1, 1).getContext('2d', { willReadFrequently: true })
+    const luminance = colour => {
+        canvas.fillStyle = colour
+        canvas.fillRect(0, 0, 1, 1)
+        const linear = [...canvas.getImageData(0, 0, 1, 1).data].map(c => c / 255)
+            .map(c => c <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4)
+        return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+    }
+    const colour = getComputedStyle(document.querySelector(text)).color
+    const style = ground && getComputedStyle(document.querySelector(ground))
+    const under = style?.backgroundColor ?? LiteGraph.NODE_DEFAULT_BGCOLOR
+    const [dark, light] = [luminance(colour), luminance(under)].sort((a, b) => a - b)
+    return (light + 0.05) / (dark + 0.05)
+}"""
+
+
+@pytest.mark.parametrize("palette", ["dark", "light", "solarized", "arc", "nord", "github"])
+def test_words_are_read_in_every_palette(page, palette):
+    canvas.show(page, canvas.CAT_DOG)
+    try:
+        page.evaluate("name => app.extensionManager.setting.set('Comfy.ColorPalette', name)", palette)
+        page.wait_for_timeout(500)
+        chip = page.evaluate(_CONTRAST, [".spatial-steering .chip", ".spatial-steering .chip"])
+        assert chip > 4 and page.evaluate(_CONTRAST, [".spatial-steering .said", None]) > 4
+    finally:
+        page.evaluate("() => app.extensionManager.setting.set('Comfy.ColorPalette', 'dark')")
+
+
+def test_words_on_the_field_are_read_in_high_contrast(page):
+    canvas.show(page, canvas.CAT_DOG)
+    page.emulate_media(forced_colors="active")
+    drawn = """() => ['fill', 'stroke'].map(name => getComputedStyle(document.querySelector('text.relation'))[name])"""
+    system = """() => {
+        const made = document.body.appendChild(document.createElement('p'))
+        const colours = ['CanvasText', 'Canvas'].map(name => {
+            made.style.color = name
+            return getComputedStyle(made).color
+        })
+        made.remove()
+        return colours
+    }"""
+    try:
+        assert page.evaluate(drawn) == page.evaluate(system)
+    finally:
+        page.emulate_media(forced_colors="none")
 
 
 def test_the_canvas_stays_as_wide_as_its_node(page):

@@ -7,6 +7,7 @@ import chips
 import pytest
 
 pytestmark = pytest.mark.usefixtures("no_errors")
+_ABSENT = "placed, but not in the prompt: dog"
 
 
 def _sent(page):
@@ -24,7 +25,7 @@ def test_a_prompt_that_changes_loses_nothing_that_was_placed(page, server):
     canvas.write(page, "a cat to the left of a bus")
     chips.chip(page, "bus").wait_for()
 
-    said = ["cat in the lower left corner", "cat to the left of bus", "placed, but not in the prompt: dog"]
+    said = ["cat in the lower left corner", "cat to the left of bus", _ABSENT]
     assert canvas.said(page) == said
     assert chips.centre(page, "cat") == pytest.approx(chips.at(page, 0.3, 0.8), abs=3)
     assert chips.chip(page, "dog").count() == 0
@@ -109,3 +110,31 @@ def test_a_prompt_that_says_another_place_than_the_hand_is_said_to_be_overruled(
     assert sorted(canvas.said(page)) == sorted([*said, "bird above tree", overruled])
     chips.tool(page, "Reset").click()
     assert canvas.said(page) == ["cat to the right of dog", "bird above tree"]
+
+
+@pytest.mark.parametrize(
+    ("prompt", "said"),
+    [
+        ("a cat to the left of a bus", ["cat on the right", "cat to the left of bus", _ABSENT]),
+        ("a cat above a dog, a bird", ["cat on the right", "cat to the right of dog"]),
+        ("", ["cat on the right", "cat to the right of dog"]),
+    ],
+)
+def test_a_prompt_that_changes_does_not_take_a_chip_from_the_hand(page, prompt, said):
+    canvas.show(page, canvas.CAT_DOG)
+    canvas.write(page, canvas.CAT_DOG + " ")
+    page.mouse.move(*chips.centre(page, "cat"))
+    page.mouse.down()
+    page.mouse.move(*chips.at(page, 0.5, 0.4), steps=3)
+    canvas.write(page, prompt)
+    page.wait_for_timeout(1500)
+    if prompt:
+        page.mouse.move(*chips.at(page, 0.95, 0.5), steps=3)
+        assert chips.centre(page, "cat") == pytest.approx(chips.at(page, 0.95, 0.5), abs=12)  # lines below it have come
+    page.mouse.up()
+    if not prompt:
+        canvas.write(page, canvas.CAT_DOG)
+        chips.chip(page, "cat").wait_for()
+        chips.drag(page, "cat", 0.95, 0.5)
+    by_hand = [line for line in canvas.said(page) if not line.startswith("by hand")]
+    assert by_hand == said and canvas.given(page) == {"cat": "at_right"}

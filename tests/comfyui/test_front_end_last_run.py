@@ -8,7 +8,7 @@ import pytest
 from graphs import ADD
 
 pytestmark = pytest.mark.usefixtures("no_errors")
-_SAMPLE = (
+SAMPLE = (
     """() => {"""
     + ADD
     + """
@@ -34,13 +34,17 @@ _SAMPLE = (
 }"""
 )
 
-#: A graph that is opened has an id of its own from then on.
+#: In a tab of its own; a graph that is opened has an id of its own from then on.
 _OPEN_AGAIN = "async () => await app.loadGraphData(app.graph.serialize())"
+_AS_UNDO_DOES = """async () => {
+    const { activeWorkflow } = app.extensionManager.workflow
+    await app.loadGraphData(app.graph.serialize(), false, false, activeWorkflow)
+}"""
 
 
 def test_the_picture_of_the_last_run_lies_under_the_objects_with_where_attention_saw_them(page, server):
     canvas.show(page, "a giraffe above an airplane")
-    page.evaluate(_SAMPLE)
+    page.evaluate(SAMPLE)
     page.evaluate(_OPEN_AGAIN)
     picture = page.locator(".spatial-steering .picture")
     assert picture.is_hidden() and chips.tool(page, "\N{WHITE SQUARE CONTAINING BLACK SMALL SQUARE}").is_hidden()
@@ -53,10 +57,48 @@ def test_the_picture_of_the_last_run_lies_under_the_objects_with_where_attention
     chips.tool(page, "\N{WHITE SQUARE CONTAINING BLACK SMALL SQUARE}").click()
     assert picture.is_hidden() and page.locator(".spatial-steering .seen").count() == 0
 
-    page.evaluate(_OPEN_AGAIN)  # as undo does
+    page.evaluate(_AS_UNDO_DOES)
     picture.wait_for()
     canvas.show(page, canvas.CAT_DOG)
     assert picture.is_hidden(), "a new graph, whose nodes have the same ids"
+
+
+_PICTURE_IS = "side => document.querySelector('.spatial-steering .picture')?.naturalWidth === side"
+
+
+def test_another_picture_of_the_same_name_is_shown_and_rings_of_the_one_before_are_not(page, server):
+    """A picture's name is free again once its file is gone."""
+
+    def run(prompt, width):
+        canvas.write(page, prompt)
+        page.evaluate(f"() => {{ {chips.widget_value('EmptyLatentImage', 'width')} = {width} }}")
+        page.evaluate("() => app.queuePrompt(0)")
+        page.wait_for_function(_PICTURE_IS, arg=width, timeout=60_000)
+        name = page.evaluate("() => new URL(document.querySelector('.picture').src).searchParams.get('filename')")
+        server.output.parent.joinpath("temp", name).unlink()
+        return name, page.locator(".spatial-steering .seen").count()
+
+    canvas.show(page, "a giraffe above an airplane")
+    page.evaluate(SAMPLE)
+    page.evaluate(f"() => {{ {chips.widget_value('SteeredKSampler', 'seed')} = 77 }}")
+    name, rings = run("a giraffe above an airplane", 128)
+    assert rings == 2
+    assert run("a giraffe above an airplane", 64) == (name, 2)
+    assert run("a giraffe and an airplane", 96) == (name, 0), "a run that steers nothing looks at nothing"
+
+
+def test_a_job_that_is_opened_again_brings_its_picture(page, server):
+    canvas.show(page, "a giraffe above an airplane")
+    page.evaluate(SAMPLE)
+    page.evaluate("() => app.queuePrompt(0)")
+    page.wait_for_function(_PICTURE_IS, arg=128)
+    (*_, done) = server.get("/history").values()
+    page.evaluate(_OPEN_AGAIN)
+    chips.chip(page, "giraffe").wait_for()
+    assert page.locator(".spatial-steering .picture").is_hidden(), "another tab, of a graph of the same id"
+    # As the list of jobs does.
+    page.evaluate("outputs => { app.nodeOutputs = outputs }", done["outputs"])
+    page.wait_for_function(_PICTURE_IS, arg=128)
 
 
 _LAST = """() => {
@@ -69,7 +111,7 @@ _LAST = """() => {
 
 def test_rings_and_picture_are_of_one_run_and_a_cancelled_run_leaves_none(page, server):
     canvas.show(page, "a giraffe above an airplane")
-    page.evaluate(_SAMPLE)
+    page.evaluate(SAMPLE)
     page.evaluate("() => app.queuePrompt(0)")
     page.wait_for_function("() => document.querySelector('.spatial-steering .picture').naturalWidth === 128")
     page.wait_for_timeout(1000)
@@ -86,24 +128,6 @@ def test_rings_and_picture_are_of_one_run_and_a_cancelled_run_leaves_none(page, 
     page.wait_for_function(f"last => ({_LAST})() === last", arg=first)
 
 
-def test_a_picture_that_was_drawn_while_another_tab_was_open_is_there_when_one_comes_back(page, server):
-    canvas.show(page, "a giraffe above an airplane")
-    page.evaluate(_SAMPLE)
-    page.evaluate(_OPEN_AGAIN)
-    page.evaluate("""() => {
-        window.first = app.extensionManager.workflow.activeWorkflow
-        const told = ended => app.api.addEventListener('execution_success', () => ended(window.isOver = true))
-        window.ended = new Promise(told)
-    }""")
-    page.evaluate(f"async () => {{ {chips.widget_value('SteeredKSampler', 'steps')} = 200; await app.queuePrompt(0) }}")
-    page.evaluate("async () => { await app.loadGraphData({ nodes: [], links: [], version: 0.4 }) }")
-    assert page.locator(".spatial-steering").count() == 0 and not page.evaluate("() => window.isOver")
-    page.evaluate("async () => { await ended }")
-    page.wait_for_timeout(1000)
-    page.evaluate("async () => { await app.loadGraphData(first.activeState, true, true, first) }")
-    page.locator(".spatial-steering .picture").wait_for()
-
-
 def _boxes(page):
     """Of the field, the frame of the picture in it and the picture."""
     return [page.locator(f".spatial-steering .{name}").bounding_box() for name in ("field", "stage", "picture")]
@@ -113,7 +137,7 @@ def test_the_picture_keeps_its_proportions_and_objects_their_places_in_it(page, 
     canvas.show(page, "a giraffe above an airplane")
     chips.drag(page, "giraffe", 0.9, 0.1)
     value = canvas.value(page)
-    page.evaluate(_SAMPLE)
+    page.evaluate(SAMPLE)
     width, steps = chips.widget_value("EmptyLatentImage", "width"), chips.widget_value("SteeredKSampler", "steps")
     page.evaluate(f"() => {{ {width} = 64; {steps} = 1 }}")
     page.evaluate("() => app.queuePrompt(0)")

@@ -67,7 +67,7 @@ def test_parser_in_a_subgraph_that_shows_its_text(page):
     assert canvas.said(page) == ["bird below house"]
 
 
-_LINK = f"""text => {{
+LINK = f"""text => {{
     const string = LiteGraph.createNode('StringConcatenate')
     app.graph.add(string)
     string.widgets[0].value = text
@@ -78,7 +78,7 @@ _LINK = f"""text => {{
 def test_prompt_that_comes_by_a_link_is_known_after_a_run(page, server):
     canvas.show(page, canvas.CAT_DOG)
 
-    page.evaluate(_LINK, "a sheep above a bench")
+    page.evaluate(LINK, "a sheep above a bench")
     page.wait_for_function("() => document.querySelector('.spatial-steering .hint').textContent.includes('Run')")
     canvas.run(page, server)
 

@@ -11,7 +11,7 @@ import pytest
 from graphs import graph, sampler_node
 from PIL import Image
 
-_TEXT, _PREVIEW = 3, 4
+_PREVIEW = 4
 _CLIENT = "live"
 #: The colours of the first two objects.
 _COLOURS = np.array([(86, 180, 233), (230, 159, 0)])
@@ -34,16 +34,16 @@ def _watch(server, graph: dict, preview_method: str = "none") -> tuple[list[str]
             message = socket.recv()
             if isinstance(message, str):
                 told = json.loads(message)
+                if told["type"] == "spatial_steering.said":
+                    assert told["data"]["node"] == "sampler"
+                    texts.append(told["data"]["text"])
                 if told["type"] in ("execution_success", "execution_error"):
                     assert told["type"] == "execution_success", told
                     return texts, pictures
                 continue
             kind, length = struct.unpack(">II", message[:8])
             head, body = message[8 : 8 + length], message[8 + length :]
-            if kind == _TEXT:
-                assert head == b"sampler"
-                texts.append(body.decode())
-            elif kind == _PREVIEW:
+            if kind == _PREVIEW:
                 assert json.loads(head)["node_id"] == "sampler"
                 pictures.append(np.asarray(Image.open(io.BytesIO(body)).convert("RGB"), dtype=int))
     finally:
@@ -79,7 +79,7 @@ def test_another_client_of_the_server_is_told_nothing_of_it(server):
                 seen.append(other.recv())
     finally:
         other.close()
-    assert not [message for message in seen if isinstance(message, bytes) or "looked" in message]
+    assert not [message for message in seen if isinstance(message, bytes) or "spatial_steering" in message]
 
 
 def test_the_status_line_says_that_there_is_nothing_to_steer(server):

@@ -37,7 +37,7 @@ def _scene(prompt: str) -> dict:
 
 
 def _case(rng: random.Random) -> dict:
-    """A prompt, moves on its canvas, perhaps an object taken off, and another prompt or the same."""
+    """A prompt, moves on its canvas, perhaps an object taken off and added again, and another prompt or the same."""
     one, another = rng.sample(_NAMES[:5], 2)
     is_related_later = rng.random() < 0.3
     prompt = f"a {one}, a {another}" if is_related_later else _prompt(rng)
@@ -48,7 +48,8 @@ def _case(rng: random.Random) -> dict:
     if is_related_later:
         moves, taken_off = [[at, [rng.random(), rng.random()]] for at in (0, 1)], None
         other = f"a {one} {rng.choice(_RELATIONS)} a {another}"
-    return {"scene": scene, "moves": moves, "takenOff": taken_off, "other": _scene(other)}
+    comes_back = taken_off is not None and rng.random() < 0.5
+    return {"scene": scene, "moves": moves, "takenOff": taken_off, "comesBack": comes_back, "other": _scene(other)}
 
 
 @pytest.fixture(scope="module")

@@ -47,3 +47,27 @@ def test_every_relation_is_between_objects_that_the_front_end_is_told(prompt):
     told = prompt_as_json(prompt)
     assert len(told["relations"]) == len(parse(prompt).relations)
     assert {named["name"] for named in told["objects"]}.isdisjoint({"it", "them", "her", "he", "rain"})
+
+
+@pytest.mark.parametrize(
+    ("prompt", "names"),
+    [
+        (
+            "\u4e00\u53ea\u732b\u5728\u4e00\u53ea\u72d7\u7684\u5de6\u8fb9\uff0c\u6cb9\u753b\u98ce\u683c",
+            ["\u6cb9\u753b\u98ce\u683c"],
+        ),  # a cat left of a dog, oil painting
+        (
+            "\u732b\uff0c\u72d7\uff0c\u7ea2\u8272\u7684\u5927\u623f\u5b50",
+            ["\u732b", "\u72d7", "\u7ea2\u8272\u7684\u5927\u623f\u5b50"],
+        ),  # cat, dog, big red house
+        ("\u72ac\u306e\u5de6\u306b\u3044\u308b\u732b", []),  # a cat that is left of a dog
+        ("a very beautiful \u732b, a dog", ["very beautiful \u732b", "dog"]),
+    ],
+)
+def test_a_clause_of_a_script_that_sets_no_words_apart_is_no_object_to_show(prompt, names):
+    assert [one["name"] for one in prompt_as_json(prompt)["objects"]] == names
+
+
+def test_what_is_steered_is_shown_whatever_its_script():
+    told = prompt_as_json("\u4e00\u53ea\u975e\u5e38\u53ef\u7231\u7684\u732b to the left of \u72d7")
+    assert len(told["objects"]) == 2 and told["relations"] == [[0, "left_of", 1]]

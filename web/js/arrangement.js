@@ -14,6 +14,8 @@ const ASIDE = 0.36
 const MIDDLE = 0.36
 /** What keeps the names of objects apart that have nothing to do with each other; names are wider than high. */
 const GAP = [0.34, 0.22]
+/** So many objects have that much room; more have less each, so that none hides another on a larger node. */
+const ROOMY = 12
 const ROUNDS = 200
 /** Where else an object may stand that would begin on another, as shifts: the nearest first, and rather up or down. */
 const ELSEWHERE = [-3, -2, -1, 0, 1, 2, 3]
@@ -31,6 +33,7 @@ export function arranged(scene, put) {
   const points = objects.map((_, index) => fixed.get(index) ?? onCircle(index, objects.length))
   const bonds = relations.map(([a, name, b]) => [a, b, wantedOffset(relationNamed(vocabulary, name))])
   const isBond = (a, b) => bonds.some(([c, d]) => (c === a && d === b) || (c === b && d === a))
+  const gap = GAP.map((along) => along * Math.min(1, Math.sqrt(ROOMY / objects.length)))
   const pairs = points.flatMap((_, b) => [...Array(b).keys()].map((a) => [a, b]))
   const strangers = pairs.filter(([a, b]) => !isBond(a, b))
   const shift = (a, b, axis, by) => {
@@ -42,7 +45,7 @@ export function arranged(scene, put) {
     for (const [a, b, wanted] of bonds) {
       for (const axis of [0, 1]) shift(a, b, axis, wanted[axis] - offset(points[a], points[b])[axis])
     }
-    for (const [a, b] of strangers) push(a, b, offset(points[a], points[b]), shift)
+    for (const [a, b] of strangers) push(a, b, offset(points[a], points[b]), gap, shift)
   }
   return fixed.size ? points : centred(points)
 }
@@ -69,7 +72,7 @@ function inTheirPlaces({ objects, places, vocabulary }) {
     const free = onCircle(index, objects.length)
     const first = place.direction.map((sign, axis) => (sign ? 0.5 + ASIDE * sign : free[axis]))
     const isOnField = (point) => point.every((along) => along === within(along))
-    const isClear = (point) => [...points.values()].every((other) => Math.min(...overlap(offset(point, other))) < 1e-9)
+    const isClear = (point) => [...points.values()].every((other) => Math.min(...overlap(offset(point, other), GAP)) < 1e-9)
     const others = ELSEWHERE.map((shift) => first.map((along, axis) => along + shift[axis]))
     points.set(index, others.find((point) => isOnField(point) && isIn(place, point) && isClear(point)) ?? first)
   }
@@ -86,16 +89,16 @@ function wantedOffset(relation) {
 }
 
 /** Moves two objects apart that are too close, along the axis on which less is missing. */
-function push(a, b, apart, shift) {
-  const by = overlap(apart)
+function push(a, b, apart, gap, shift) {
+  const by = overlap(apart, gap)
   if (Math.min(...by) <= 0) return
   const axis = by[0] < by[1] ? 0 : 1
   shift(a, b, axis, apart[axis] > 0 ? by[axis] : -by[axis])
 }
 
 /** How far two objects reach over each other along each axis, below 0 where there is room between them. */
-function overlap(apart) {
-  return apart.map((distance, axis) => GAP[axis] - Math.abs(distance))
+function overlap(apart, gap) {
+  return apart.map((distance, axis) => gap[axis] - Math.abs(distance))
 }
 
 function offset([x, y], [toX, toY]) {

@@ -13,7 +13,7 @@ const TREMBLING = 3
  * @param {[number, number]} from the point at which the chip stands
  * @param onMove called with each point that the chip is dragged to
  * @param onDrop called when a chip that was dragged is let go
- * @param onCancel called when the browser takes the pointer for something else
+ * @param onCancel called when a chip is let go that was only pressed, or when the browser takes the pointer away
  * @returns {boolean} whether the press takes hold of the chip: with the main button, on a stage that is seen
  */
 export function drag(event, stage, [x, y], { onMove, onDrop, onCancel }) {
@@ -32,14 +32,13 @@ export function drag(event, stage, [x, y], { onMove, onDrop, onCancel }) {
     isDragged = true
     onMove([x + right / width, y + down / height])
   })
-  on("pointerup", () => {
+  const end = (then) => () => {
     following.abort()
-    if (isDragged) onDrop()
-  })
-  on("pointercancel", () => {
-    following.abort()
-    onCancel()
-  })
+    then()
+  }
+  on("pointerup", end(() => (isDragged ? onDrop : onCancel)()))
+  on("pointercancel", end(onCancel))
+  on("lostpointercapture", end(onCancel))
   return true
 }
 

@@ -7,6 +7,8 @@ import { make } from "./widget.js"
 
 /** Okabe and Ito's colours, which people with any colour vision tell apart. */
 const COLOURS = ["#56B4E9", "#E69F00", "#009E73", "#CC79A7", "#F0E442", "#D55E00", "#0072B2", "#999999"]
+/** Most letters of a name that are shown on the field; the whole is told beside the pointer and to screen readers. */
+const MOST_LETTERS = 60
 /** In pixels, the height of a name of one line and of the stage, for what is not laid out yet. */
 const NAME_HEIGHT = 24
 const STAGE_HEIGHT = 200
@@ -45,7 +47,8 @@ export function makeField({ onGrab, onName }) {
   function makeChip(object, index) {
     const label = labelOf(object)
     // An input and not a button, for ComfyUI leaves Ctrl+Z alone where the focus is on an input.
-    const chip = make("input", { type: "button", className: "chip", value: label, title: label })
+    const value = label.length > MOST_LETTERS ? `${label.slice(0, MOST_LETTERS)}…` : label
+    const chip = make("input", { type: "button", className: "chip", value, title: label })
     chip.style.borderColor = colourOf(index)
     chip.addEventListener("pointerdown", (event) => onGrab(event, index))
     chip.addEventListener("dblclick", () => onName(index))
@@ -71,7 +74,7 @@ export function makeField({ onGrab, onName }) {
     chips.forEach((chip, index) => {
       const [x, y] = percent[index]
       Object.assign(chip.style, { left: `${x}%`, top: `${y}%` })
-      chip.ariaLabel = words.place(chip.value, Math.round(x), Math.round(y))
+      chip.ariaLabel = words.place(chip.title, Math.round(x), Math.round(y))
       const isSaid = placeByIndex.has(index) || relations.some(([a, , b]) => a === index || b === index)
       chip.classList.toggle("unplaced", !isSaid)
       chip.classList.toggle("chosen", index === chosen)

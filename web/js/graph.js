@@ -8,9 +8,23 @@ const HOLDERS = ["PrimitiveNode", "PrimitiveString", "PrimitiveStringMultiline"]
 const NEVER = 2
 const BYPASS = 4
 
+/** The outermost graph of those that are open. */
+export function rootGraph() {
+  return app.rootGraph ?? app.graph
+}
+
 /** By what a node is known when it is made anew, as by undo. */
 export function keyOf(node) {
   return `${node.graph?.id}:${node.id}`
+}
+
+/** Does something after a method of a node, which there need not be. */
+export function after(node, method, then) {
+  const before = node[method]
+  node[method] = function (...args) {
+    before?.apply(this, args)
+    then(...args)
+  }
 }
 
 /** Whether a node does nothing: it is muted or bypassed. */
@@ -21,11 +35,15 @@ export function isOff({ mode }) {
 // An instance {node, hosts} is a node, and the subgraph nodes that were entered on the way to it, the outermost first:
 // a subgraph that stands in several places has its nodes once.
 
-/** The instance of an execution's id, in which the ids of subgraph nodes on the way to it come first. */
+/**
+ * The instance of an execution's id, in which the ids of subgraph nodes on the way to it come first; or of the id by
+ * which the front end keeps a node's outputs, in which the id of its subgraph comes first.
+ */
 export function instanceById(id) {
-  let graph = app.rootGraph ?? app.graph
+  let graph = rootGraph()
   const hosts = []
   const ids = String(id).split(":")
+  if (graph.subgraphs?.has(ids[0])) graph = graph.subgraphs.get(ids.shift())
   for (const host of ids.slice(0, -1)) {
     const node = graph?.getNodeById(Number(host))
     hosts.push(node)

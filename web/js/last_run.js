@@ -2,88 +2,73 @@
 
 import { api } from "../../../scripts/api.js"
 import { app } from "../../../scripts/app.js"
-import { instanceById, keyOf, leadsFrom } from "./graph.js"
-import { after } from "./widget.js"
+import { after, keyOf, leadsFrom } from "./graph.js"
+import { followFor, openWorkflow } from "./runs.js"
 
-const LOOKED = "spatial_steering.looked"
-/** Time for the front end to have put a graph's outputs back, once it has been opened again. */
-const RESTORE_MILLISECONDS = 300
 /** Pictures of a node whose looks are kept, for runs that take them from ComfyUI's cache. */
 const MOST_PICTURES = 16
 /**
- * By node, of the run that told last: the run's id, the last picture that a node after it showed, and the last look of
- * a sampler; and the run before that had a picture, for as long as this one has none.
+ * By workflow: ``known``, by node, of the run that told last the run's id, the last picture that a node after it showed,
+ * and the last look of a sampler; and the run before that had a picture, for as long as this one has none. ``looks``, by
+ * node, the looks of its pictures, by their addresses, the latest last.
  */
-const known = new Map()
-/** By node, the looks of its pictures, by their addresses, the latest last. */
-const looks = new Map()
-const followers = new Set()
+const memories = new WeakMap()
 
-api.addEventListener("executed", ({ detail }) => {
-  const id = detail.display_node ?? detail.node
-  const address = addressOf(id, detail.output)
-  if (address) learn(id, detail.prompt_id, { address })
-})
-api.addEventListener(LOOKED, ({ detail: { node, run, objects } }) => learn(node, run, { objects }))
-for (const ending of ["execution_interrupted", "execution_error"]) {
-  api.addEventListener(ending, ({ detail }) => takeBack(detail.prompt_id))
+/** What is kept for the workflow that is open. */
+function memory() {
+  const workflow = openWorkflow()
+  if (!memories.has(workflow)) memories.set(workflow, { known: new Map(), looks: new Map() })
+  return memories.get(workflow)
 }
 
 /** Where the first picture of a node's output is; undefined for none, and for sheets and curves of our own nodes. */
-function addressOf(id, output) {
+function addressOf({ node }, output) {
   const [image] = output?.images ?? []
-  if (!image || instanceById(id)?.node.type.startsWith("SpatialSteering")) return undefined
+  if (!image || node.type.startsWith("SpatialSteering")) return undefined
   const { filename, subfolder, type } = image
   return api.apiURL(`/view?${new URLSearchParams({ filename, subfolder, type })}`)
 }
 
-/** Keeps what was told by a node that runs, for all nodes that it hangs on. */
-function learn(id, run, told) {
-  const instance = instanceById(id)
-  if (!instance) return
-  for (const follower of followers) {
-    if (leadsFrom(instance, follower.node)) tell(follower, learned(keyOf(follower.node), run, told))
-  }
+/** Keeps of a node what a run has told of one that hangs on it; returns whether there is something new. */
+function learn(node, instance, told) {
+  const address = told.output && addressOf(instance, told.output)
+  if ((!address && !told.objects) || !leadsFrom(instance, node)) return false
+  const { known } = memory()
+  const key = keyOf(node)
+  const last = known.get(key) ?? {}
+  if (told.isEarlier && pictured(last)) return false
+  known.set(key, address ? withPicture(key, last, address, told) : withLook(last, told))
+  return true
 }
 
-/** What is known of a node once a run has told something. */
-function learned(key, run, told) {
-  const { before, ...last } = known.get(key) ?? {}
-  const isSame = last.run === run
-  if (told.address === undefined) {
-    return { ...(isSame ? last : { run }), ...told, before: isSame || last.address === undefined ? before : last }
-  }
+/** What is known once a sampler has looked. */
+function withLook(last, { run, objects }) {
+  return { ...(last.run === run ? last : { run, before: pictured(last) }), objects }
+}
+
+/** What is known of the last run that had a picture. */
+function pictured(last) {
+  return last.address === undefined ? last.before : last
+}
+
+/** What is known once a picture is shown. */
+function withPicture(key, last, address, { run, isCached }) {
+  const { looks } = memory()
   const ofPictures = looks.get(key) ?? new Map()
   looks.set(key, ofPictures)
   // A run that looks at nothing can have its picture, and what was seen in it, from an earlier one.
-  const objects = (isSame ? last.objects : undefined) ?? ofPictures.get(told.address)
-  ofPictures.delete(told.address)
-  ofPictures.set(told.address, objects)
+  const objects = (last.run === run ? last.objects : undefined) ?? (isCached ? ofPictures.get(address) : undefined)
+  ofPictures.delete(address)
+  ofPictures.set(address, objects)
   if (ofPictures.size > MOST_PICTURES) ofPictures.delete(ofPictures.keys().next().value)
-  return { run, objects, ...told }
-}
-
-function tell(follower, told) {
-  known.set(keyOf(follower.node), told)
-  follower.show()
+  return { run, objects, address }
 }
 
 /** Of a run that was ended before it had a picture nothing is kept, of whichever graph it was. */
-function takeBack(run) {
-  for (const [key, last] of known) {
-    if (last.run === run && last.address === undefined) known.set(key, last.before ?? {})
-  }
-  followers.forEach((follower) => follower.show())
-}
-
-/** What a run drew while another graph was open. */
-function catchUp(follower) {
-  const outputs = app.nodeOutputs ?? {}
-  const hangsOn = (instance) => instance && leadsFrom(instance, follower.node)
-  const ids = Object.keys(outputs).filter((id) => hangsOn(instanceById(id)))
-  const addresses = ids.flatMap((id) => addressOf(id, outputs[id]) ?? [])
-  const { address, before } = known.get(keyOf(follower.node)) ?? {}
-  if (addresses.length && !addresses.includes(address ?? before?.address)) tell(follower, { address: addresses.at(-1) })
+function takeBack(key, run) {
+  const { known } = memory()
+  const last = known.get(key)
+  if (last?.run === run && last.address === undefined) known.set(key, last.before ?? {})
 }
 
 /**
@@ -93,13 +78,15 @@ function catchUp(follower) {
  * @returns what is known: the address of a picture, and the objects with name, occurrence, x and y; each may be missing
  */
 export function followRuns(node, show) {
-  const follower = { node, show }
-  after(node, "onAdded", () => {
-    // A new graph gives its nodes the ids of those before; a graph that is loaded, or taken back a step, has its own.
-    if (app.configuringGraph) setTimeout(() => followers.has(follower) && catchUp(follower), RESTORE_MILLISECONDS)
-    else known.delete(keyOf(node))
-    followers.add(follower)
+  // A new graph gives its nodes the ids of those before; a graph that is loaded, or taken back a step, has its own.
+  after(node, "onAdded", () => app.configuringGraph || memory().known.delete(keyOf(node)))
+  followFor(node, (instance, told) => {
+    if (told.isBroken) takeBack(keyOf(node), told.run)
+    if (told.isBroken || told.isOpened || learn(node, instance, told)) show()
   })
-  after(node, "onRemoved", () => followers.delete(follower))
-  return () => known.get(keyOf(node)) ?? {}
+  return () => {
+    const { address, run, objects } = memory().known.get(keyOf(node)) ?? {}
+    // Another run can have written another picture to the same address, which is loaded once.
+    return { address: address && `${address}&run=${run ?? ""}`, objects }
+  }
 }

@@ -76,12 +76,16 @@ function withRemoved({ removed: before, ...value }, removed) {
   return removed.length ? { ...value, removed } : value
 }
 
-/** The value with one object more, by words of the prompt, of which nothing is asked yet. */
+/**
+ * The value with one object more: one that was taken off, of which the prompt tells again, or one by words of the prompt,
+ * of which nothing is asked yet.
+ */
 export function withObject(scene, layout, object) {
   const value = valueOf(scene, layout)
+  if (scene.removed.includes(object)) return withRemoved(value, without(scene.removed, object))
   const point = onCircle(scene.objects.length, scene.objects.length + 1)
   const objects = [...(value.objects ?? []), atPoint(object, point)]
-  return withRemoved({ objects, relations: value.relations ?? [] }, without(scene.removed, object))
+  return withRemoved({ objects, relations: value.relations ?? [] }, scene.removed)
 }
 
 /** The value without an object. */

@@ -22,6 +22,8 @@ export function makeNaming(onDone) {
   const wrong = make("p", { className: "wrong", role: "alert" })
   const element = make("div", { className: "naming", hidden: true }, entry, done, suggestions, wrong)
   let use
+  /** What had the focus before. */
+  let asked
 
   /**
    * Asks for words.
@@ -30,9 +32,9 @@ export function makeNaming(onDone) {
    */
   function ask(prompt, text, named) {
     use = named
+    asked = document.activeElement
     wrong.textContent = ""
-    const found = new Set(prompt.match(/[\p{L}\p{N}]+/gu) ?? [])
-    suggestions.replaceChildren(...[...found].map((value) => make("option", { value })))
+    suggestions.replaceChildren(...wordsOf(prompt).map((value) => make("option", { value })))
     entry.value = text
     element.hidden = false
     entry.focus()
@@ -54,9 +56,18 @@ export function makeNaming(onDone) {
   element.addEventListener("keydown", (event) => {
     event.stopPropagation()
     if (event.key === "Enter") finish()
-    else if (event.key === "Escape") close()
+    else if (event.key === "Escape") {
+      close()
+      asked.focus()
+    }
   })
   return { element, ask, close }
+}
+
+/** The words of a prompt, also where a script does not set them apart. */
+function wordsOf(prompt) {
+  const parts = [...new Intl.Segmenter(undefined, { granularity: "word" }).segment(prompt)]
+  return [...new Set(parts.filter(({ isWordLike }) => isWordLike).map(({ segment }) => segment))]
 }
 
 /**

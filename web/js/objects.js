@@ -4,7 +4,7 @@
  */
 
 /** Letters of scripts that set no words apart, or no particles. */
-const UNSPACED = /[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af\uf900-\ufaff]/u
+export const UNSPACED = /[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af\uf900-\ufaff]/u
 
 export const isSame = (one) => (other) => one.name === other.name && one.occurrence === other.occurrence
 const isAlike = (one) => (other) => one.name.toLowerCase() === other.name.toLowerCase()

@@ -7,9 +7,11 @@ import { makeField } from "./field.js"
 import { makeHistory } from "./history.js"
 import { followRuns } from "./last_run.js"
 import { apart, layoutOf, moved, placesOf, valueOf, withName, withObject, withoutObject } from "./layout.js"
+import { makeLines } from "./lines.js"
 import { makeNaming, writtenObject } from "./naming.js"
 import { isSame, peopled } from "./objects.js"
-import { sentence, texts } from "./text.js"
+import { texts } from "./text.js"
+import { makeTools } from "./tools.js"
 import { addSceneWidget, make } from "./widget.js"
 
 /** What a new node is higher than it must be, in pixels; a node of a saved workflow keeps its size. */
@@ -27,67 +29,70 @@ app.registerExtension({
 })
 
 function layoutView(node, change) {
-  const words = texts()
   const history = makeHistory(() => value, change)
-  const { commit } = history
+  const { commit, undo, redo } = history
   const field = makeField({ onGrab: grab, onName: rename })
-  const said = make("p", { className: "said scrolls", ariaLive: "polite" })
-  const add = button("+", words.add, () => naming(undefined, addNamed))
-  const name = button("✎", words.rename, () => rename(chosen))
-  const remove = button("✕", words.remove, () => takeOff(chosen))
-  const picture = button("▣", words.picture, () => showPicture(!isPictureShown))
-  const undo = button("↶", words.undo, history.undo)
-  const redo = button("↷", words.redo, history.redo)
-  const reset = button(words.reset, words.resetHint, () => commit({}))
-  const tools = make("div", { className: "tools" }, add, name, remove, picture, undo, redo, reset)
-  const entry = makeNaming(() => (tools.hidden = false))
-  const element = make("div", { className: "layout" }, field.element, said, tools, entry.element)
+  const lines = makeLines()
+  const tools = makeTools({
+    add: () => naming(undefined, (object) => commit(withObject(scene, layout, object))),
+    rename: () => rename(chosen),
+    remove: () => takeOff(chosen),
+    picture: () => showPicture(!isPictureShown),
+    undo,
+    redo,
+    reset: () => commit({}),
+  })
+  const entry = makeNaming(() => (tools.element.hidden = false))
+  const element = make("div", { className: "layout" }, field.element, lines.element, tools.element, entry.element)
   element.addEventListener("keydown", onKeyDown)
   element.addEventListener("focusin", ({ target }) => choose(field.indexOf(target)))
   const lastRun = followRuns(node, () => layout && draw(layout))
 
   let scene, value, layout
-  let promptSays = []
-  /** What the prompt said when the hand last changed something; what it says since may be overruled unknowingly. */
-  let answered = []
   let chosen
   let isPictureShown = true
+  let isHeld = false
+  /** The scene and value that are to be shown, once no chip is held: another prompt would take it from the hand. */
+  let next
 
-  function show(nextScene, nextValue) {
-    const next = apart(peopled(nextScene, nextValue))
-    const renew = JSON.stringify(next.objects) !== JSON.stringify(scene?.objects)
+  function show(...shown) {
+    next = shown
+    if (!isHeld) showNext()
+  }
+
+  function showNext() {
+    const [nextScene, nextValue] = next
+    const { objects } = scene ?? {}
     const isByHand = JSON.stringify(nextValue) !== JSON.stringify(value)
-    ;[scene, value] = [next, nextValue]
+    ;[scene, value] = [apart(peopled(nextScene, nextValue)), nextValue]
+    lines.hear(scene, isByHand)
+    const renew = JSON.stringify(scene.objects) !== JSON.stringify(objects)
     const focused = field.indexOf(document.activeElement)
     if (renew) {
       entry.close()
       chosen = undefined
       field.renew(scene)
     }
-    promptSays = [...scene.places, ...scene.relations].map((relation) => sentence(scene, relation))
-    if (isByHand) answered = promptSays
     draw(layoutOf(scene, value))
     // New chips have no focus, and without it the next Ctrl+Z would be the graph's.
-    if (renew && focused >= 0) field.chip(Math.min(focused, scene.objects.length - 1))?.focus()
+    if (renew && focused >= 0) (field.chip(Math.min(focused, scene.objects.length - 1)) ?? tools.add).focus()
   }
 
-  function draw(next) {
-    layout = next
+  function draw(drawn) {
+    layout = drawn
     const places = placesOf(layout)
     const { address, objects } = lastRun()
     field.draw(scene, layout, places, chosen, isPictureShown ? pointsOf(scene, objects ?? []) : undefined)
     field.lay(address, isPictureShown)
-    const asked = [...places, ...layout.relations].map((relation) => sentence(scene, relation))
-    const overruled = promptSays.filter((said) => !asked.includes(said) && !answered.includes(said))
-    said.textContent = linesOf(scene, asked, overruled).join("\n")
-    picture.ariaPressed = String(isPictureShown)
-    picture.hidden = address === undefined && objects === undefined
-    const isChosen = chosen !== undefined
-    const usable = [isChosen, isChosen, history.hasPast(), history.hasFuture(), value.objects ?? value.removed]
-    for (const [index, control] of [name, remove, undo, redo, reset].entries()) {
-      // Not "disabled": that would drop the focus, and with it the keys.
-      control.ariaDisabled = String(!usable[index])
-    }
+    lines.draw(scene, [...places, ...layout.relations])
+    tools.draw({
+      isChosen: chosen !== undefined,
+      hasPast: history.hasPast(),
+      hasFuture: history.hasFuture(),
+      isChanged: value.objects ?? value.removed,
+      hasPicture: address !== undefined || objects !== undefined,
+      isPictureShown,
+    })
   }
 
   function choose(index) {
@@ -103,27 +108,30 @@ function layoutView(node, change) {
 
   function grab(event, index) {
     const before = layout
-    const isHeld = drag(event, field.stage, layout.points[index], {
+    isHeld = drag(event, field.stage, layout.points[index], {
       onMove: (point) => draw(moved(scene, before, index, point)),
-      onDrop: () => commit(valueOf(scene, layout)),
-      onCancel: () => draw(layoutOf(scene, value)),
+      onDrop: () => release(() => commit(valueOf(scene, layout))),
+      onCancel: () => release(() => {}),
     })
     if (isHeld) choose(index)
   }
 
+  function release(use) {
+    isHeld = false
+    use()
+    showNext()
+  }
+
   /** Asks for the words of an object, which is new or renamed, and uses the object that they mean. */
   function naming(renamed, use) {
-    tools.hidden = true
+    tools.element.hidden = true
     entry.ask(scene.prompt, renamed?.name ?? "", (written) => {
       if (written && written === renamed?.name) return undefined
       const { object, fault } = writtenObject(scene, written, renamed)
-      if (object) use(object)
-      return fault
+      if (!object) return fault
+      use(object)
+      field.chip(scene.objects.findIndex(isSame(object)))?.focus()
     })
-  }
-
-  function addNamed(object) {
-    commit(withObject(scene, layout, object))
   }
 
   function rename(index) {
@@ -155,13 +163,7 @@ function layoutView(node, change) {
     event.stopPropagation()
   }
 
-  return {
-    element,
-    show,
-    fault: faultOfLayout,
-    missing: (scene) =>
-      isTooMany(scene) ? words.tooMany(MOST_PLACED) : scene.prompt.trim() ? undefined : words.noObjects,
-  }
+  return { element, show, fault: faultOfLayout, missing }
 }
 
 /** For each object of a scene the point at which the last run saw it, or undefined. */
@@ -172,18 +174,9 @@ function pointsOf({ objects }, seen) {
   })
 }
 
-/** What stands under the field: what is asked, else what a person can do, and what of the prompt and layout is not. */
-function linesOf({ objects, unsteered, absent }, asked, overruled) {
+/** What to say of a scene for which the field is not shown. */
+function missing({ objects, prompt }) {
   const words = texts()
-  const byHand = overruled.length ? [words.overruled(overruled.join("; "))] : []
-  const toDo = asked.length ? [] : [objects.length ? words.dragThem : words.noObjects]
-  return [...asked, ...byHand, ...toDo, ...unsteered.map(words.notSteered), ...absent.map(words.absent)]
-}
-
-function isTooMany({ objects }) {
-  return objects.length > MOST_PLACED
-}
-
-function button(value, title, onclick) {
-  return make("input", { type: "button", value, title, ariaLabel: title, onclick })
+  if (objects.length > MOST_PLACED) return words.tooMany(MOST_PLACED)
+  return prompt.trim() ? undefined : words.noObjects
 }

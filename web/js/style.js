@@ -10,7 +10,7 @@ sheet.replaceSync(`
 .spatial-steering > * { flex: 1; min-height: 0; }
 .spatial-steering .hint {
   display: grid; place-content: center; justify-items: center; gap: 8px; padding: 12px; text-align: center;
-  color: var(--descrip-text); background: var(--comfy-input-bg);
+  color: var(--input-text); background: var(--comfy-input-bg);
   border: 1px dashed var(--border-color); border-radius: 6px;
 }
 .spatial-steering .hint p { margin: 0; white-space: pre-line; overflow-wrap: anywhere; }
@@ -32,6 +32,10 @@ sheet.replaceSync(`
   text-anchor: middle; font-size: 10px; fill: var(--input-text); paint-order: stroke;
   stroke: var(--comfy-input-bg); stroke-width: 3px; stroke-linejoin: round;
 }
+@media (forced-colors: active) {
+  .spatial-steering .stage line { stroke: CanvasText; }
+  .spatial-steering .stage text { fill: CanvasText; stroke: Canvas; }
+}
 .spatial-steering .stage text.place { transform: translateY(24px); }
 .spatial-steering .stage .area { opacity: 0.18; }
 .spatial-steering .stage .seen { fill: none; stroke-width: 2.5; stroke-dasharray: 4 2; }
@@ -52,8 +56,8 @@ sheet.replaceSync(`
 }
 .spatial-steering .naming .wrong { flex-basis: 100%; margin: 0; font-size: 11px; color: var(--error-text); }
 .spatial-steering .said {
-  margin: 0; max-height: 6em; overflow: auto; font-size: 11px; white-space: pre-line;
-  color: var(--descrip-text);
+  margin: 0; max-height: 6em; overflow: auto; font-size: 11px; white-space: pre-line; overflow-wrap: anywhere;
+  color: var(--input-text);
 }
 .spatial-steering .tools input, .spatial-steering .hint input, .spatial-steering .naming input[type="button"] {
   padding: 1px 7px; font: inherit; color: var(--input-text); background: var(--comfy-input-bg);
@@ -66,7 +70,7 @@ sheet.replaceSync(`
   flex: 1; min-height: 0; margin: 0; padding: 0 10px; overflow: auto; font-size: 11px; white-space: pre-line; overflow-wrap: anywhere;
   color: var(--input-text);
 }
-.spatial-steering-reading p.nothing { color: var(--descrip-text); font-style: italic; }
+.spatial-steering-reading p.nothing { font-style: italic; }
 
 .spatial-steering .rows { display: flex; flex-direction: column; gap: 4px; overflow: auto; }
 .spatial-steering .row { display: flex; flex-wrap: wrap; gap: 6px; align-items: center; padding: 2px; }

@@ -2,7 +2,8 @@
 
 import { app } from "../../../scripts/app.js"
 import { DamagedValue, parsed } from "./damage.js"
-import { keyOf } from "./graph.js"
+import { after, keyOf } from "./graph.js"
+import { followFor } from "./runs.js"
 import { read, upstream } from "./scene.js"
 import "./style.js"
 import { texts } from "./text.js"
@@ -159,18 +160,10 @@ export function followScene(node, unconnected, show) {
   after(node, "onAdded", () => (timer = setInterval(look, LOOK_MILLISECONDS)))
   after(node, "onRemoved", () => clearInterval(timer))
   // A prompt that comes by a link is known from the last run only, and kept with the node for the next session.
-  after(node, "onExecuted", (output) => {
-    if (output?.prompt && upstream(node)?.prompt === undefined) [node.properties.prompt] = output.prompt
+  followFor(node, (instance, { output }) => {
+    const isToKeep = instance?.node === node && output?.prompt && upstream(node)?.prompt === undefined
+    if (isToKeep) [node.properties.prompt] = output.prompt
   })
-}
-
-/** Does something after a method of a node, which there need not be. */
-export function after(node, method, then) {
-  const before = node[method]
-  node[method] = function (...args) {
-    before?.apply(this, args)
-    then(...args)
-  }
 }
 
 /** Lets the wheel zoom the canvas as elsewhere on a node, unless what is under it scrolls. */
