@@ -250,6 +250,18 @@ def test_every_sampler_node_is_steered(server, steered, name, update):
         assert np.array_equal(server.pictures(entry, "shown"), steered)
 
 
+@pytest.mark.parametrize("update", ["latent_descent", "noise_guidance"])
+def test_a_part_of_a_schedule_without_steps_gives_the_latent_that_it_was_given(server, update):
+    guider = core_node("CFGGuider", model=["steer", 0], cfg=5.0, **_CONDITIONED)
+    custom = _custom(
+        guider,
+        sigmas=core_node("SplitSigmas", sigmas=["whole", 0], step=0),
+        whole=core_node("BasicScheduler", model=["steer", 0], scheduler="normal", steps=STEPS, denoise=1.0),
+    )
+    entry = server.run(graph(**custom, schedule=schedule_node(update, **{"bound_percent": 0.5}), **_reported()))
+    assert _text(entry, "verdict") == "The run had no steps: nothing was sampled, and nothing steered."
+
+
 def _bound(share: float) -> dict:
     """A schedule that moves nothing and binds objects in this share of the steps: its kind and its inputs."""
     schedule = schedule_node("automatic", **{"update.strength": 0.0})
