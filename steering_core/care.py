@@ -12,10 +12,11 @@ from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
-from torch.autograd.graph import allow_mutation_on_saved_tensors, saved_tensors_hooks
+from torch.autograd.graph import saved_tensors_hooks
 from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_map_only
 
+from .changed_in_place import changes_in_place_allowed
 from .out_of_memory import is_out_of_memory
 
 T = TypeVar("T")
@@ -27,7 +28,7 @@ plain: Care = nullcontext
 
 
 #: Activations may be changed in place after they were saved for backward.
-mutable: Care = allow_mutation_on_saved_tensors
+mutable: Care = changes_in_place_allowed
 
 
 class Watchful:
@@ -54,7 +55,7 @@ class Watchful:
 @contextmanager
 def tolerant() -> Iterator[None]:
     """Patches may change activations in place, bring tensors made in inference mode, and switch gradients off."""
-    with allow_mutation_on_saved_tensors(), _Differentiable():
+    with changes_in_place_allowed(), _Differentiable():
         yield
 
 

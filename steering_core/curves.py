@@ -165,12 +165,7 @@ def _draw_panel(
     for curve in curves:
         if curve.values.shape[1] > 1:
             for values in curve.values.unbind(dim=1):
-                pen.line(
-                    _points(axes, curve.positions, values),
-                    fill=_between(curve.colour, DARK),
-                    width=_FINER,
-                    joint="curve",
-                )
+                _draw_line(pen, _points(axes, curve.positions, values), _between(curve.colour, DARK), _FINER)
         _draw_mean(pen, axes, curve)
 
 
@@ -203,9 +198,15 @@ def _draw_cross(pen: ImageDraw.ImageDraw, centre: tuple[float, float]) -> None:
 def _draw_mean(pen: ImageDraw.ImageDraw, axes: _Axes, curve: _Curve) -> None:
     """A thick line with a dot for each point."""
     points = _points(axes, curve.positions, _finite_mean(curve.values))
-    pen.line(points, fill=curve.colour, width=3 * _FINER, joint="curve")
+    _draw_line(pen, points, curve.colour, 3 * _FINER)
     for x, y in points:
         pen.ellipse((x - 6, y - 6, x + 6, y + 6), fill=curve.colour)
+
+
+def _draw_line(pen: ImageDraw.ImageDraw, points: Sequence[tuple[float, float]], colour: Colour, width: int) -> None:
+    """Through all points, of which there may be none: Pillow draws no line then, but fails."""
+    if points:
+        pen.line(points, fill=colour, width=width, joint="curve")
 
 
 def _points(axes: _Axes, positions: Tensor, values: Tensor) -> list[tuple[float, float]]:

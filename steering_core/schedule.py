@@ -215,7 +215,7 @@ class SteeringSchedule:
 
     def _window(self, steps: int) -> list[int]:
         """The steps of a run's window, ascending: those among which the steered ones are."""
-        if self.strength == 0:
+        if self.strength == 0 or steps == 0:
             return []
         if self.chosen:
             return list(self.chosen)
@@ -226,7 +226,7 @@ class SteeringSchedule:
 
     def bound_steps(self, steps: int) -> int:
         """In how many first steps of a run objects are bound to their regions."""
-        return max(1, round(self.bound * steps)) if self.bound else 0
+        return max(1, round(self.bound * steps)) if self.bound and steps else 0
 
     def refinements_in(self, steps: int) -> int:
         """At most so many descents within one step of a run of ``steps``."""

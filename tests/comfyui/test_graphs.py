@@ -250,6 +250,28 @@ def test_every_sampler_node_is_steered(server, steered, name, update):
         assert np.array_equal(server.pictures(entry, "shown"), steered)
 
 
+@pytest.mark.parametrize("update", ["latent_descent", "noise_guidance"])
+def test_a_part_of_a_schedule_without_steps_gives_the_latent_that_it_was_given(server, update):
+    guider = core_node("CFGGuider", model=["steer", 0], cfg=5.0, **_CONDITIONED)
+    custom = _custom(
+        guider,
+        sigmas=core_node("SplitSigmas", sigmas=["whole", 0], step=0),
+        whole=core_node("BasicScheduler", model=["steer", 0], scheduler="normal", steps=STEPS, denoise=1.0),
+    )
+    entry = server.run(graph(**custom, schedule=schedule_node(update, **{"bound_percent": 0.5}), **_reported()))
+    assert _text(entry, "verdict") == "The run had no steps: nothing was sampled, and nothing steered."
+
+
+def test_a_schedule_that_stands_still_where_predictions_would_be_bent_is_told(server):
+    guider = core_node("CFGGuider", model=["steer", 0], cfg=5.0, **_CONDITIONED)
+    still = _custom(guider, sigmas=core_node("ManualSigmas", sigmas="14.6, 14.6, 14.6, 14.6, 5.0, 0.0"))
+    entry = server.run(graph(**still, schedule=schedule_node("noise_guidance"), **_reported()))
+    assert _text(entry, "verdict").endswith(
+        "step 1: not steered, no noise is taken away in the steered steps, so that no bend would move anything: steer "
+        "by latent descent"
+    )
+
+
 def _bound(share: float) -> dict:
     """A schedule that moves nothing and binds objects in this share of the steps: its kind and its inputs."""
     schedule = schedule_node("automatic", **{"update.strength": 0.0})

@@ -5,8 +5,9 @@ from contextlib import contextmanager, nullcontext
 import pytest
 import torch
 from torch import nn
-from torch.autograd.graph import allow_mutation_on_saved_tensors, saved_tensors_hooks
+from torch.autograd.graph import saved_tensors_hooks
 
+from steering_core.changed_in_place import changes_in_place_allowed
 from steering_core.run_again import run_again
 
 
@@ -56,7 +57,7 @@ def again(network, around=alone, told=None):
 def probed(network, blocks, around, told):
     """Gradient of the latent, and what came out."""
     latent = torch.randn(2, 5, 6, generator=torch.Generator().manual_seed(1)).requires_grad_()
-    with allow_mutation_on_saved_tensors(), run_again(blocks, around, {}):
+    with changes_in_place_allowed(), run_again(blocks, around, {}):
         value, text = network(latent, told)
         return torch.autograd.grad(value, latent)[0], value.detach(), text.detach()
 

@@ -172,6 +172,13 @@ def test_numbers_that_are_not_finite_are_null_in_json_and_left_out_of_pictures()
     map_sheet(run.scene, run.entries, (), torch.zeros(3, 8, 8), image=1)
 
 
+@pytest.mark.parametrize("batch", [1, 2])
+def test_curves_without_a_number_leave_their_panels_empty(batch):
+    run = steered_run(Relation.LEFT_OF, batch=batch, probe=lambda latent: toy_probe(latent * math.nan))
+    assert run.unsteered and not run.displacements(0).isfinite().any()
+    assert run_curves(run).width == run_curves(steered_run(Relation.LEFT_OF, batch=batch)).width
+
+
 def _reddest(run: SteeringRun) -> int:
     """By how much the reddest pixel of the curves is redder than green or blue."""
     return max(red - max(green, blue) for _, (red, green, blue) in run_curves(run).getcolors(1 << 20))

@@ -105,6 +105,12 @@ def test_a_window_always_holds_a_step(start, end, steps, steered):
     assert schedule.size_at(SamplingStep(steered[0], steps, 0.0)) <= 2.0
 
 
+def test_a_run_without_steps_has_none_to_steer_or_bind():
+    for schedule in (SteeringSchedule(GUIDANCE, bound=0.5), SteeringSchedule(spread=True, restarts=1)):
+        of_run = schedule.along([])
+        assert (of_run.steered_steps(0), of_run.bound_steps(0), of_run.look_before_restart(0)) == ([], 0, None)
+
+
 def test_a_strength_of_zero_steers_no_step():
     schedule = SteeringSchedule(strength=0.0)
     assert schedule.steered_steps(25) == [] and schedule.refinements_in(25) >= 1

@@ -22,6 +22,9 @@ from .view import NetworkView
 class Guidance:
     """Bends the predictions of one run.
 
+    Attributes:
+        was_asked: whether any prediction came by that could have been bent.
+
     Args:
         view: of the run.
         own_forwards: of the run.
@@ -45,6 +48,7 @@ class Guidance:
         self._steps = len(sigmas) - 1
         self._followed = FollowedSteps(sigmas.tolist())
         self._all_arrives = _goes_on_from_prediction(sampler)
+        self.was_asked = False
 
     def predicted(self, predict: Callable[[], Tensor], x: Tensor, timestep: Tensor) -> Tensor:
         """The denoised latent of a latent, moved if its step is steered; both (batch, channels, H, W).
@@ -53,6 +57,7 @@ class Guidance:
             predict: the guider's own prediction.
             timestep: noise level of x, in each element.
         """
+        self.was_asked = True
         sigma = float(timestep.flatten()[0])
         number = self._followed.at(sigma)
         if not self._view.steering.is_active(number, self._steps):

@@ -120,6 +120,8 @@ class SteeredRun:
                     latent = sampling()
                 if not (self._steering.trace or self._steering.unsteered):
                     reason = f"{type(guider).__name__} hands its predictions past what would bend them"
+                    if guidance.was_asked:
+                        reason = "no noise is taken away in the steered steps, so that no bend would move anything"
                     self._steering.notes.leave_out(active[0], f"{reason}: steer by latent descent")
                 return latent
             check_can_be_moved(sampler)

@@ -13,6 +13,7 @@ from spatial_steering.steering_core.backends.comfyui.families import readable_ne
 from spatial_steering.steering_core.backends.comfyui.inference_weights import ordinary_weights
 from spatial_steering.steering_core.backends.comfyui.probe import probe_model
 from spatial_steering.steering_core.backends.comfyui.sampling import steer_model
+from spatial_steering.steering_core.care import mutable
 from spatial_steering.steering_core.layers import default_layers
 from spatial_steering.steering_core.losses import CentroidLoss
 from spatial_steering.steering_core.probe import MapRequest
@@ -86,7 +87,7 @@ def family(name):
                 maps = probe(x, OBJECTS, wanted).layers
                 return sum((maps[layer] * weights[layer]).sum() for layer in wanted)
 
-            with torch.enable_grad(), torch.autograd.graph.allow_mutation_on_saved_tensors():
+            with torch.enable_grad(), mutable():
                 leaf = x.clone().requires_grad_()
                 (gradient,) = torch.autograd.grad(value(leaf.clone()), leaf)
             direction = gradient / gradient.norm()
