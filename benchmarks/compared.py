@@ -29,7 +29,7 @@ from steering_core.files import sha256_of
 from steering_core.losses import CentroidLoss, CombinedLoss, SteeringLoss
 from steering_core.miniature.score import sampled
 from steering_core.regions import regions_of
-from steering_core.relations import with_article
+from steering_core.relations.wording import with_article
 from steering_core.schedule import DESCENT, GUIDANCE, SteeringSchedule
 from steering_core.steering import Steering
 from steering_core.tokens import GroundedScene

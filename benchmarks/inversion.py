@@ -16,7 +16,7 @@ from benchmarks.command import command_line
 from steering_core.backends.diffusers import load_pipeline
 from steering_core.backends.diffusers.recording import RecordablePipeline, recordable
 from steering_core.miniature.folder import MINIATURE_DIR
-from steering_core.relations import relation_scene
+from steering_core.relations.scene import relation_scene
 from steering_core.training.inversion import invert, psnr, reconstruct
 from steering_core.training.sources import MiniatureScenes
 

@@ -35,7 +35,7 @@ from steering_core.miniature.look import MiniatureDetector, look_at
 from steering_core.miniature.prompts import chained_prompts, unseen_pair_prompts
 from steering_core.miniature.score import SEEDS, STEPS, guidance_scale_of, sampled
 from steering_core.miniature.world import IMAGE_SIZE
-from steering_core.relations import CARDINAL_RELATIONS, Relation
+from steering_core.relations.relation import CARDINAL_RELATIONS, Relation
 
 #: Prompts of a whole table of one relation.
 MEASURED_PROMPTS = 200

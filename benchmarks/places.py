@@ -26,7 +26,8 @@ from steering_core.evaluation.visor import Trial, judge
 from steering_core.miniature.folder import SHIPPED
 from steering_core.miniature.prompts import place_prompts
 from steering_core.miniature.score import SEEDS
-from steering_core.relations import Place, Relation
+from steering_core.relations.place import Place
+from steering_core.relations.relation import Relation
 from steering_core.schedule import GUIDANCE, SteeringSchedule
 
 #: All prompts that there are.

@@ -27,7 +27,7 @@ from steering_core.evaluation.suites import ScenePrompt
 from steering_core.losses import CentroidLoss
 from steering_core.miniature.world import IMAGE_SIZE, Layout, render, sample_layout
 from steering_core.pictures import from_image
-from steering_core.relations import ends
+from steering_core.relations.statement import ends
 from steering_core.schedule import SteeringSchedule
 
 UNSTEERED, OTHER_SEEDS, BEST_OF_2 = "unsteered", "other_seeds", "best_of_2"

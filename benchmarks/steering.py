@@ -31,7 +31,7 @@ from steering_core.evaluation.suites import Suite
 from steering_core.losses.centroid import FUNCTIONS
 from steering_core.miniature.folder import SHIPPED
 from steering_core.miniature.score import STEPS
-from steering_core.relations import CARDINAL_RELATIONS, Relation
+from steering_core.relations.relation import CARDINAL_RELATIONS, Relation
 from steering_core.schedule import DESCENT, GUIDANCE, SteeringSchedule
 
 _QUICK_PROMPTS = 2

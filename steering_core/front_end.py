@@ -6,7 +6,8 @@ from typing import Any
 
 from .object_names import described_names, numbered
 from .parser import objects, parse
-from .relations import Place, Relation
+from .relations.place import Place
+from .relations.relation import Relation
 
 
 def prompt_as_json(prompt: str) -> dict[str, Any]:

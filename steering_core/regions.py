@@ -17,7 +17,7 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from .relations import Place
+from .relations.place import Place
 from .tokens import GroundedRelation, GroundedScene
 from .wording import several
 

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from .detection.look import Look, SeenRelation, seen_relations
 from .outcomes import BoundSteps, Restarts, UnsteeredStep
-from .relations import Relation
+from .relations.relation import Relation
 from .settled import Settled, settled
 from .tokens import GroundedScene
 from .trace import TraceEntry, as_numbers, scoring

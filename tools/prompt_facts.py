@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import NamedTuple, TypeVar
 
 from steering_core.parser.network import KINDS, KINDS_OF_TWO
-from steering_core.relations import Scene, Statement
+from steering_core.relations.scene import Scene
+from steering_core.relations.statement import Statement
 
 #: Prompts that the parser was made by, those that only its thresholds were chosen by, and those that neither was.
 LEARNED = Path(__file__).resolve().parents[1] / "tests" / "unit" / "artists_prompts.txt"

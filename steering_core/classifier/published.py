@@ -13,7 +13,7 @@ from torch import Tensor
 from ..described import described
 from ..layers import PUBLISHED_NETWORKS, published_order
 from ..pickled import read_pickled
-from ..relations import Relation
+from ..relations.relation import Relation
 from ..wording import brief, sentence
 from .layout import MapLayout
 from .network import UP, ClassifierDescription

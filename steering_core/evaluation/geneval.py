@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 
 from ..detection.boxes import Box, Found
-from ..relations import CARDINAL_RELATIONS, Relation
+from ..relations.relation import CARDINAL_RELATIONS, Relation
 from .assignment import whole_choices
 from .suites.suite import Triplet
 from .visor import Trial

@@ -10,7 +10,8 @@ from typing import Any
 
 from ..detection.boxes import Found
 from ..detection.names import canonical
-from ..relations import CARDINAL_RELATIONS, Place, Relation
+from ..relations.place import Place
+from ..relations.relation import CARDINAL_RELATIONS, Relation
 from .assignment import names_of, surest_choices
 from .geneval import judge_geneval
 from .runs import Cost, EvaluationFolder

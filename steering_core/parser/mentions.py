@@ -7,7 +7,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import TypeVar
 
-from ..relations import Depth, Place, Relation, Scene, Span, Statement
+from ..relations.depth import Depth
+from ..relations.place import Place
+from ..relations.relation import Relation
+from ..relations.scene import Scene
+from ..relations.statement import Span, Statement
 from .phrases import Phrase
 from .statements import are_opposite
 

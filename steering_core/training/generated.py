@@ -10,7 +10,8 @@ import numpy as np
 from PIL import Image
 
 from ..detection.detectors import ObjectDetector
-from ..relations import CARDINAL_RELATIONS, relation_scene
+from ..relations.relation import CARDINAL_RELATIONS
+from ..relations.scene import relation_scene
 from .sources import Example, unambiguous_relation
 
 #: Draws a prompt with a seed.

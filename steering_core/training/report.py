@@ -18,7 +18,7 @@ from torch import Tensor
 
 from ..classifier import RelationClassifier
 from ..files import save_text, written_whole
-from ..relations import CARDINAL_RELATIONS
+from ..relations.relation import CARDINAL_RELATIONS
 from .checkpoint import METRICS
 from .dataset import Records
 from .train import evaluate

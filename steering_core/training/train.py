@@ -24,7 +24,7 @@ from torch.utils.data import DataLoader, Dataset
 from ..classifier import ClassifierSettings, MapLayout, RelationClassifier
 from ..files import only_writer
 from ..process_wide import differentiable_attention
-from ..relations import CARDINAL_RELATIONS
+from ..relations.relation import CARDINAL_RELATIONS
 from .augmentation import augmented
 from .checkpoint import WRITER, Progress, TrainingState
 from .dataset import Records

@@ -31,7 +31,7 @@ from steering_core.miniature.detector import GlyphDetector
 from steering_core.miniature.folder import SHIPPED
 from steering_core.miniature.world import Background, Layout, Placement, render
 from steering_core.regions import Region
-from steering_core.relations import Relation
+from steering_core.relations.relation import Relation
 from steering_core.schedule import GUIDANCE, SamplingStep, SteeringSchedule
 from steering_core.steering import Steering
 from steering_core.token_maps import TokenMaps, overlaps

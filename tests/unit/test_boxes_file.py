@@ -13,7 +13,7 @@ from steering_core.detection.boxes_file import BoxesFile
 from steering_core.evaluation.results import RULES, VISOR, arm_results
 from steering_core.evaluation.runs import Arm, Drawn, EvaluationFolder
 from steering_core.evaluation.suites import ScenePrompt, Suite
-from steering_core.relations import Relation
+from steering_core.relations.relation import Relation
 
 DOG_ABOVE_SOFA = ScenePrompt((("dog", Relation.ABOVE, "sofa"),))
 DOG = {"label": "dog", "box": [8, 0, 4, 4], "score": 0.9}

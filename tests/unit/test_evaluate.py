@@ -25,7 +25,8 @@ from steering_core.evaluation.suites import ScenePrompt, Suite
 from steering_core.evaluation.tables import markdown
 from steering_core.miniature.folder import MINIATURE_DIR
 from steering_core.pictures import from_image
-from steering_core.relations import Place, Relation
+from steering_core.relations.place import Place
+from steering_core.relations.relation import Relation
 
 FEATURES = ["--features", "autoencoder"]
 SMALL = ["evaluate", "--count", "2", "--seed", "3", "4", "--steps", "2", "--gallery", "3"]

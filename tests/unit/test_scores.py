@@ -16,7 +16,8 @@ from steering_core.evaluation.suites import ScenePrompt, Suite
 from steering_core.evaluation.t2i_compbench import relation_score, t2i_compbench_score
 from steering_core.evaluation.variety import Moments, frechet_distance, spread_over_seeds
 from steering_core.evaluation.visor import Trial
-from steering_core.relations import Place, Relation
+from steering_core.relations.place import Place
+from steering_core.relations.relation import Relation
 
 SQUARE = (100, 100)
 ABOVE = (("dog", Relation.ABOVE, "cat"),)

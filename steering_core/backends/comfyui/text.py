@@ -14,7 +14,7 @@ from comfy.sd1_clip import SDTokenizer
 from torch import Tensor
 
 from ...parser import parse
-from ...relations import Scene
+from ...relations.scene import Scene
 from ...tokens import GroundedScene, Token, ground, token_texts
 from .conditions import RELATIONS_ENTRY
 from .encoders import Encoders, encoders_of

@@ -12,7 +12,8 @@ import numpy as np
 
 from ...described import described, parse_json
 from ...detection.names import COCO_NAMES
-from ...relations import CARDINAL_RELATIONS, Relation, with_article
+from ...relations.relation import CARDINAL_RELATIONS, Relation
+from ...relations.wording import with_article
 from ...wording import brief, unencodable
 from .prompt_files import suite_of_file
 from .suite import ScenePrompt, Suite, evenly, stated

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from ...described import described, parse_json
 from ...parser import parse
-from ...relations import Place, Relation
+from ...relations.place import Place
+from ...relations.relation import Relation
 from ...wording import brief, unencodable
 from .prompt_files import suite_of_file
 from .suite import ScenePrompt, Suite, stated

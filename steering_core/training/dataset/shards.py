@@ -17,7 +17,7 @@ import numpy as np
 
 from ...described import described, parse_json
 from ...files import sha256_of, written_whole
-from ...relations import CARDINAL_RELATIONS, Relation
+from ...relations.relation import CARDINAL_RELATIONS, Relation
 from ...wording import brief, one_line
 from ..recording import Record
 from .manifest import Manifest, Shard, note
