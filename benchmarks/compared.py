@@ -23,7 +23,7 @@ from steering_core.backends.diffusers.arms import drawn_with
 from steering_core.backends.diffusers.families import readable_network
 from steering_core.backends.diffusers.pipelines import kind_of
 from steering_core.classifier import CLASSIFIERS_DIR
-from steering_core.evaluation.runs import Arm, Drawn
+from steering_core.evaluation.arms import Arm, Drawn
 from steering_core.evaluation.suites import ScenePrompt
 from steering_core.files import sha256_of
 from steering_core.losses import CentroidLoss, CombinedLoss, SteeringLoss

@@ -26,8 +26,11 @@ from tqdm import tqdm
 
 from steering_core.backends.diffusers import load_pipeline
 from steering_core.backends.diffusers.arms import sampling_of
+from steering_core.evaluation.arms import Arm
+from steering_core.evaluation.detecting import detect_objects
+from steering_core.evaluation.drawing import draw_pictures
+from steering_core.evaluation.folder import EvaluationFolder
 from steering_core.evaluation.results import RULES, VISOR, figures, prompt_counts
-from steering_core.evaluation.runs import Arm, EvaluationFolder
 from steering_core.evaluation.statistics import Estimate
 from steering_core.evaluation.suites import ScenePrompt, Suite
 from steering_core.miniature.folder import MINIATURE_DIR
@@ -233,9 +236,9 @@ def draw_and_look(folder: EvaluationFolder, arm: Arm, number: int, batch: int | 
     Args:
         batch: pictures at a time; all when not given.
     """
-    for _ in folder.draw(arm, [number], batch or len(folder.suite.seeds)):
+    for _ in draw_pictures(folder, arm, [number], batch or len(folder.suite.seeds)):
         pass
-    for _ in folder.detect(arm.name, MiniatureDetector(), [number]):
+    for _ in detect_objects(folder, arm.name, MiniatureDetector(), [number]):
         pass
 
 

@@ -12,9 +12,9 @@ import numpy as np
 from benchmarks.proof_records import Record, Records
 from benchmarks.proof_ways import BEST_OF_2, CENTROID, COMBINED, LEARNED, OTHER_SEEDS, RENDERED, UNSTEERED, WAYS
 from steering_core.backends.diffusers import load_pipeline
-from steering_core.evaluation.encoders import AutoencoderEncoder
+from steering_core.evaluation.encoders import AutoencoderEncoder, features_of
+from steering_core.evaluation.folder import EvaluationFolder
 from steering_core.evaluation.results import RULES, VISOR, PromptCounts, arm_results, figures
-from steering_core.evaluation.runs import EvaluationFolder
 from steering_core.evaluation.statistics import Estimate, difference, estimate, wilson_interval
 from steering_core.evaluation.tables import markdown_table, percent, points
 from steering_core.evaluation.variety import Moments, frechet_distance
@@ -185,7 +185,7 @@ def _variety(model: str, folders: Sequence[EvaluationFolder]) -> Iterator[str]:
     ways = [way for way in WAYS if all(way in its for _, its, _ in complete)]
     results = [arm_results(folder, ways, RULES[VISOR], numbers) for folder, _, numbers in complete]
     moments = {
-        way: Moments.of(itertools.chain(*(folder.features(way, encoder, its) for folder, _, its in complete)))
+        way: Moments.of(itertools.chain(*(features_of(folder, way, encoder, its) for folder, _, its in complete)))
         for way in ways
     }
     rows = []

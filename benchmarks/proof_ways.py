@@ -22,7 +22,8 @@ from benchmarks.ways import LEARNED_LOSSES, learned_schedule
 from steering_core.backends.diffusers import ground_prompt
 from steering_core.backends.diffusers.arms import steered_arm, unsteered_arm
 from steering_core.classifier import CLASSIFIERS_DIR
-from steering_core.evaluation.runs import Arm, Drawn, EvaluationFolder
+from steering_core.evaluation.arms import Arm, Drawn
+from steering_core.evaluation.folder import EvaluationFolder
 from steering_core.evaluation.suites import ScenePrompt
 from steering_core.losses import CentroidLoss
 from steering_core.miniature.world import IMAGE_SIZE, Layout, render, sample_layout

@@ -17,7 +17,7 @@ from benchmarks.measuring import Measurement, Sampling, pipeline
 from benchmarks.named_losses import named_loss
 from steering_core.backends.diffusers import check_steering, ground_prompt
 from steering_core.backends.diffusers.arms import steered_arm, unsteered_arm
-from steering_core.evaluation.runs import Arm, Draw, Drawn
+from steering_core.evaluation.arms import Arm, Draw, Drawn
 from steering_core.evaluation.suites import ScenePrompt
 from steering_core.losses import SteeringLoss
 from steering_core.schedule import SteeringSchedule

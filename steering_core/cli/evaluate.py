@@ -31,8 +31,9 @@ if TYPE_CHECKING:
 
     from ..detection.boxes_file import BoxesFile
     from ..detection.detectors import ObjectDetector
+    from ..evaluation.arms import Arm
     from ..evaluation.encoders import Encoder
-    from ..evaluation.runs import Arm, EvaluationFolder
+    from ..evaluation.folder import EvaluationFolder
     from ..evaluation.suites import Suite
     from ..losses import SteeringLoss
 
@@ -129,6 +130,8 @@ def _evaluate(options: argparse.Namespace) -> None:
     from tqdm import tqdm
 
     from ..detection.boxes_file import BoxesFile
+    from ..evaluation.detecting import check_boxes, detect_objects, take_boxes
+    from ..evaluation.drawing import draw_pictures
     from ..evaluation.page import html_page
     from ..evaluation.results import RULES, arm_results, check_rule
     from ..evaluation.tables import markdown
@@ -150,7 +153,7 @@ def _evaluate(options: argparse.Namespace) -> None:
     folder, arms = _folder_and_arms(options, suite, pipeline)
     if isinstance(detector, BoxesFile):
         with naming("--detector or --only-draw"):
-            folder.check_boxes([arm.name for arm in arms], detector)
+            check_boxes(folder, [arm.name for arm in arms], detector)
     folder.claim(arms, detector)
     numbers = range(state.process_index, len(suite.prompts), state.num_processes)
 
@@ -159,11 +162,11 @@ def _evaluate(options: argparse.Namespace) -> None:
             pass
 
     for arm in arms:
-        shown(f"drawing {arm.name}", folder.draw(arm, numbers, options.batch))
+        shown(f"drawing {arm.name}", draw_pictures(folder, arm, numbers, options.batch))
         if isinstance(detector, BoxesFile):
-            shown(f"reading the boxes of {arm.name}", folder.take(arm.name, detector, numbers))
+            shown(f"reading the boxes of {arm.name}", take_boxes(folder, arm.name, detector, numbers))
         elif detector is not None:
-            shown(f"looking at {arm.name}", folder.detect(arm.name, detector, numbers))
+            shown(f"looking at {arm.name}", detect_objects(folder, arm.name, detector, numbers))
     state.wait_for_everyone()
     if detector is None or not state.is_main_process:
         return
@@ -266,10 +269,11 @@ def _distances(folder: EvaluationFolder, arms: Sequence[str], encoder: Encoder) 
     """Of each arm's pictures from the first arm's."""
     from tqdm import tqdm
 
+    from ..evaluation.encoders import features_of
     from ..evaluation.variety import Moments, frechet_distance
 
     def moments(arm: str) -> Moments:
-        read = folder.features(arm, encoder, range(len(folder.suite.prompts)))
+        read = features_of(folder, arm, encoder, range(len(folder.suite.prompts)))
         return Moments.of(tqdm(read, f"comparing {arm}", len(folder.suite.prompts), unit="prompt"))
 
     of_arms = {arm: moments(arm) for arm in arms}
@@ -281,7 +285,7 @@ def _folder_and_arms(
 ) -> tuple[EvaluationFolder, list[Arm]]:
     from ..backends.diffusers import check_steering, ground_prompt
     from ..backends.diffusers.arms import sampling_of, steered_arm, unsteered_arm
-    from ..evaluation.runs import EvaluationFolder
+    from ..evaluation.folder import EvaluationFolder
     from ..steering import Steering
 
     settings: dict[str, Any] = {

@@ -10,8 +10,8 @@ from html import escape
 from PIL import Image
 
 from ..viz import VERDICT_COLOURS
+from .folder import EvaluationFolder
 from .results import ArmResult, Rule, verdicts
-from .runs import EvaluationFolder
 from .statistics import Estimate
 from .tables import decimal, percent, points
 

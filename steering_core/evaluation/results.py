@@ -13,8 +13,9 @@ from ..detection.names import canonical
 from ..relations.place import Place
 from ..relations.relation import CARDINAL_RELATIONS, Relation
 from .assignment import names_of, surest_choices
+from .cost import Cost
+from .folder import EvaluationFolder
 from .geneval import judge_geneval
-from .runs import Cost, EvaluationFolder
 from .statistics import Estimate, difference, share
 from .suites import ScenePrompt, Suite, Triplet
 from .t2i_compbench import t2i_compbench_score

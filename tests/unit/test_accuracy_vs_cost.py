@@ -23,7 +23,7 @@ from benchmarks.front import Point, front, front_chart
 from benchmarks.measuring import Measurement, Sampling, pairs_suite, pipeline
 from benchmarks.separation import SeparationLoss, divergence
 from steering_core.backends.diffusers import ground_prompt
-from steering_core.evaluation.runs import Cost
+from steering_core.evaluation.cost import Cost
 from steering_core.evaluation.suites import ScenePrompt
 from steering_core.layers import AttentionLayer
 from steering_core.losses import CentroidLoss

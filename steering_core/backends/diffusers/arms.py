@@ -11,7 +11,7 @@ from typing import Any
 from diffusers import DiffusionPipeline
 from torch import Tensor
 
-from ...evaluation.runs import Arm, Drawn
+from ...evaluation.arms import Arm, Drawn
 from ...evaluation.suites import ScenePrompt
 from ...losses import CentroidLoss, CombinedLoss, LearnedLoss, PresenceLoss, SteeringLoss
 from ...schedule import SteeringSchedule
