@@ -117,7 +117,8 @@ def _sample(options: argparse.Namespace) -> None:
 def _score(options: argparse.Namespace) -> None:
     from ..backends.diffusers import load_pipeline
     from ..evaluation.results import figures
-    from ..miniature.detector import GlyphDetector, measure_detector
+    from ..miniature.detector import GlyphDetector
+    from ..miniature.detector_score import measure_detector
     from ..miniature.prompts import unseen_pair_prompts
     from ..miniature.score import draw, unsteered
 
