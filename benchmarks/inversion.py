@@ -39,8 +39,8 @@ def main() -> None:
         ]
         all_values = torch.cat(values)
         evaluations = steps * (1 + refinements)
-        told = f"{all_values.mean():.1f} dB | {all_values.min():.1f} dB"
-        print(f"| {steps} | {refinements} | {evaluations} | {told} |", flush=True)
+        decibels = f"{all_values.mean():.1f} dB | {all_values.min():.1f} dB"
+        print(f"| {steps} | {refinements} | {evaluations} | {decibels} |", flush=True)
 
 
 @torch.no_grad()

@@ -89,14 +89,14 @@ class Sampling:
     @property
     def description(self) -> dict[str, Any]:
         """All that a picture depends on, as plain values."""
-        told = sampling_of(pipeline(self.model), self.settings)
-        return {**told, "alone": True} if self.alone else told
+        settings = sampling_of(pipeline(self.model), self.settings)
+        return {**settings, "alone": True} if self.alone else settings
 
     @property
     def name(self) -> str:
         """Of a folder."""
-        told = f"{Path(self.model).name}_{self.steps}_steps_guidance_{self.settings['guidance_scale']:g}"
-        return f"{told}_alone" if self.alone else told
+        name = f"{Path(self.model).name}_{self.steps}_steps_guidance_{self.settings['guidance_scale']:g}"
+        return f"{name}_alone" if self.alone else name
 
 
 #: The first miniature, as it draws best.
@@ -200,10 +200,10 @@ class Measurement(Generic[W]):
         Args:
             seconds: that times are told over.
         """
-        told = figures([prompt_counts(self.folder, arm, at, RULES[VISOR]) for at in numbers])
-        named = {"oa": told.oa, "visor_cond": told.visor_cond, "visor_uncond": told.visor_uncond}
-        named |= {f"visor_{n}": one for n, one in enumerate(told.visor_n, 1)}
-        row: dict[str, Any] = {"images": told.pictures}
+        scores = figures([prompt_counts(self.folder, arm, at, RULES[VISOR]) for at in numbers])
+        named = {"oa": scores.oa, "visor_cond": scores.visor_cond, "visor_uncond": scores.visor_uncond}
+        named |= {f"visor_{n}": one for n, one in enumerate(scores.visor_n, 1)}
+        row: dict[str, Any] = {"images": scores.pictures}
         for name, one in named.items():
             row |= estimate_as_row(name, one)
         cost = self.folder.cost(arm, numbers)

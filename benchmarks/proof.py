@@ -79,11 +79,11 @@ def main() -> None:
     if not state.is_main_process:
         return
     known = {key: _kept(options.records, key, *opened) for key, opened in folders.items()}
-    told = page({key: folder for key, (folder, _) in folders.items()}, known)
+    text = page({key: folder for key, (folder, _) in folders.items()}, known)
     if options.page:
-        save_text(told, options.page)
+        save_text(text, options.page)
     else:
-        print(told)
+        print(text)
 
 
 def suites() -> dict[str, Suite]:

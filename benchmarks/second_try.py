@@ -158,14 +158,14 @@ def right_then(before: Sequence[Sequence[str]], after: Sequence[Sequence[str]]) 
     Args:
         before, after: of each prompt what its pictures are in either.
     """
-    told: dict[str, Any] = {}
+    row: dict[str, Any] = {}
     for outcome in _COLUMNS:
         right = [
             [then == _RIGHT for was, then in zip(one, other) if was == outcome] for one, other in zip(before, after)
         ]
-        told[f"{outcome}_pictures"] = sum(map(len, right))
-        told |= estimate_as_row(outcome, share(list(map(sum, right)), list(map(len, right))))
-    return told
+        row[f"{outcome}_pictures"] = sum(map(len, right))
+        row |= estimate_as_row(outcome, share(list(map(sum, right)), list(map(len, right))))
+    return row
 
 
 def _table(model: str, rows: Sequence[dict[str, Any]]) -> str:

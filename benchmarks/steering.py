@@ -111,8 +111,8 @@ def main() -> None:
     if options.json:
         print(json.dumps({key: [row for steps in options.steps for row in tables[steps, key]] for key in _TITLES}))
         return
-    for (steps, key), told in tables.items():
-        print(f"{_TITLES[key]}, {steps} steps\n{table(told, _COLUMNS)}\n")
+    for (steps, key), table_rows in tables.items():
+        print(f"{_TITLES[key]}, {steps} steps\n{table(table_rows, _COLUMNS)}\n")
 
 
 def _learned_ways(classifier: Path | None, schedules: Sequence[SteeringSchedule]) -> tuple[Way, ...]:

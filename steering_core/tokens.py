@@ -98,9 +98,9 @@ class GroundedScene:
 
     def summary(self) -> str:
         """All relations in words, a line each, or that there is none; and what was read that is not steered."""
-        told = [self.describe(relation) for relation in self.relations]
+        lines = [self.describe(relation) for relation in self.relations]
         none = f'No spatial relation was found in "{self.scene.as_written}": sampling will not be steered.'
-        return "\n".join([*(told or [none]), *self.scene.unsteered])
+        return "\n".join([*(lines or [none]), *self.scene.unsteered])
 
 
 def ground(scene: Scene, tokens: Sequence[Token]) -> GroundedScene:

@@ -23,7 +23,7 @@ from .models import (
     size_of,
     try_on_blank,
 )
-from .options import MOST_SEEDS, check_folder, naming, path_told, positive, seed, text, whole
+from .options import MOST_SEEDS, check_folder, naming, positive, printable, seed, text, whole
 from .steering import LOSSES, NONE, add_settings, check_settings, losses_added_up, schedule_of
 
 if TYPE_CHECKING:
@@ -174,14 +174,14 @@ def _evaluate(options: argparse.Namespace) -> None:
     distances = {} if encoder is None else _distances(folder, [arm.name for arm in arms], encoder)
     is_scored = rule == _T2I
     table = markdown(results, is_scored, distances)
-    told = {"suite": suite.name, "rule": rule, "arms": [result.as_json() for result in results]}
-    told["frechet_distance"] = distances or None
-    save_text(json.dumps(told, indent=1) + "\n", options.out / "results.json")
+    summary = {"suite": suite.name, "rule": rule, "arms": [result.as_json() for result in results]}
+    summary["frechet_distance"] = distances or None
+    save_text(json.dumps(summary, indent=1) + "\n", options.out / "results.json")
     save_text(table, options.out / "results.md")
     gallery = _GALLERY if options.gallery is None else options.gallery
     save_text(html_page(folder, results, RULES[rule], is_scored, gallery), options.out / "index.html")
     print(table)
-    print(path_told(options.out / "index.html"))
+    print(printable(options.out / "index.html"))
 
 
 def _check_judging(options: argparse.Namespace) -> None:

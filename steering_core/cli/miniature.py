@@ -126,13 +126,13 @@ def _score(options: argparse.Namespace) -> None:
     pipeline = load_pipeline(SHIPPED.get(options.model, options.model), "cpu")
     print(json.dumps({"detector": asdict(measure_detector(options.scenes, seed=1))}))
     detector = GlyphDetector()
-    told = figures([draw(pipeline, detector, prompt, unsteered).counts for prompt in prompts])
+    measured = figures([draw(pipeline, detector, prompt, unsteered).counts for prompt in prompts])
     scores = {
-        "images": told.pictures,
-        "oa": told.oa.value,
-        "visor_cond": None if math.isnan(told.visor_cond.value) else told.visor_cond.value,  # JSON has no nan
-        "visor_uncond": told.visor_uncond.value,
-        "visor_n": [one.value for one in told.visor_n],
+        "images": measured.pictures,
+        "oa": measured.oa.value,
+        "visor_cond": None if math.isnan(measured.visor_cond.value) else measured.visor_cond.value,  # JSON has no nan
+        "visor_uncond": measured.visor_uncond.value,
+        "visor_n": [one.value for one in measured.visor_n],
     }
     print(json.dumps({"unsteered": scores}))
 

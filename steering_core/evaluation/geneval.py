@@ -56,10 +56,10 @@ def positions(subject: Box, object: Box, size: tuple[int, int]) -> set[Relation]
     length = math.hypot(*offset)
     if not (x or y):
         return set()
-    told = {
+    shares = {
         Relation.LEFT_OF: -x / length,
         Relation.RIGHT_OF: x / length,
         Relation.ABOVE: -y / length,
         Relation.BELOW: y / length,
     }
-    return {relation for relation, share in told.items() if share > _LEAST_SHARE}
+    return {relation for relation, share in shares.items() if share > _LEAST_SHARE}

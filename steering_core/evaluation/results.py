@@ -145,13 +145,13 @@ class ArmResult:
 
     def as_json(self) -> dict[str, Any]:
         """In plain values; what could not be told is null."""
-        told: dict[str, Any] = {"name": self.name, **_as_json(self.all)}
-        told |= {name: _or_none(getattr(self, name)) for name in ("spread_of_places", "spread_of_sizes")}
-        told |= {name: _or_none(value) for name, value in vars(self.cost).items()}
-        told["gain"] = None if self.gain is None else _estimate_as_json(self.gain)
+        values: dict[str, Any] = {"name": self.name, **_as_json(self.all)}
+        values |= {name: _or_none(getattr(self, name)) for name in ("spread_of_places", "spread_of_sizes")}
+        values |= {name: _or_none(value) for name, value in vars(self.cost).items()}
+        values["gain"] = None if self.gain is None else _estimate_as_json(self.gain)
         for key, groups in (("by_relation", self.by_relation), ("by_object", self.by_object)):
-            told[key] = {name: _as_json(figures) for name, figures in groups.items()}
-        return told
+            values[key] = {name: _as_json(figures) for name, figures in groups.items()}
+        return values
 
 
 def verdicts(folder: EvaluationFolder, arm: str, number: int, rule: Rule) -> list[Verdict]:
@@ -246,8 +246,8 @@ def _result(
 
 def _mean(values: Iterable[float]) -> float:
     """Of those that are numbers; nan where none is."""
-    told = [value for value in values if not math.isnan(value)]
-    return sum(told) / len(told) if told else math.nan
+    numbers = [value for value in values if not math.isnan(value)]
+    return sum(numbers) / len(numbers) if numbers else math.nan
 
 
 def figures(counts: Sequence[PromptCounts]) -> Figures:

@@ -69,8 +69,8 @@ def _parsed(line: str, source: str) -> ScenePrompt:
 
 def _from_json(line: str, source: str) -> ScenePrompt:
     entry = described(_Line, parse_json(line, source), source, strict=False)
-    if told := unencodable(entry.prompt):
-        raise ValueError(f"{source}: {told}")
+    if complaint := unencodable(entry.prompt):
+        raise ValueError(f"{source}: {complaint}")
     if entry.relations is None:
         return _parsed(entry.prompt, source)
     if not entry.relations or not entry.prompt.strip():
