@@ -29,8 +29,10 @@ from steering_core.backends.diffusers.arms import sampling_of
 from steering_core.evaluation.arms import Arm
 from steering_core.evaluation.detecting import detect_objects
 from steering_core.evaluation.drawing import draw_pictures
+from steering_core.evaluation.figures import figures
 from steering_core.evaluation.folder import EvaluationFolder
-from steering_core.evaluation.results import RULES, VISOR, figures, prompt_counts
+from steering_core.evaluation.results import prompt_counts
+from steering_core.evaluation.rules import RULES, VISOR
 from steering_core.evaluation.statistics import Estimate
 from steering_core.evaluation.suites import ScenePrompt, Suite
 from steering_core.miniature.folder import MINIATURE_DIR

@@ -13,8 +13,10 @@ from benchmarks.proof_records import Record, Records
 from benchmarks.proof_ways import BEST_OF_2, CENTROID, COMBINED, LEARNED, OTHER_SEEDS, RENDERED, UNSTEERED, WAYS
 from steering_core.backends.diffusers import load_pipeline
 from steering_core.evaluation.encoders import AutoencoderEncoder, features_of
+from steering_core.evaluation.figures import PromptCounts, figures
 from steering_core.evaluation.folder import EvaluationFolder
-from steering_core.evaluation.results import RULES, VISOR, PromptCounts, arm_results, figures
+from steering_core.evaluation.results import arm_results
+from steering_core.evaluation.rules import RULES, VISOR
 from steering_core.evaluation.statistics import Estimate, difference, estimate, wilson_interval
 from steering_core.evaluation.tables import markdown_table, percent, points
 from steering_core.evaluation.variety import Moments, frechet_distance

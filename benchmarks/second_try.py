@@ -29,7 +29,8 @@ from steering_core.classifier import CLASSIFIERS_DIR
 from steering_core.cli.options import positive
 from steering_core.evaluation.arms import Drawn
 from steering_core.evaluation.folder import EvaluationFolder
-from steering_core.evaluation.results import RULES, VISOR, verdicts
+from steering_core.evaluation.results import verdicts
+from steering_core.evaluation.rules import RULES, VISOR
 from steering_core.evaluation.statistics import share
 from steering_core.evaluation.suites import ScenePrompt, Suite
 from steering_core.evaluation.tables import markdown_table

@@ -15,7 +15,7 @@ from .options import check_picture, whole
 from .steering import LOSSES, add_steering_options, loss_of, schedule_of
 
 if TYPE_CHECKING:
-    from ..evaluation.results import Figures
+    from ..evaluation.figures import Figures
 
 #: A row for each of two ways stays within what picture formats hold.
 _MOST_PROMPTS = 200

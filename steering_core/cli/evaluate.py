@@ -133,7 +133,8 @@ def _evaluate(options: argparse.Namespace) -> None:
     from ..evaluation.detecting import check_boxes, detect_objects, take_boxes
     from ..evaluation.drawing import draw_pictures
     from ..evaluation.page import html_page
-    from ..evaluation.results import RULES, arm_results, check_rule
+    from ..evaluation.results import arm_results
+    from ..evaluation.rules import RULES, check_rule
     from ..evaluation.tables import markdown
 
     check_folder(options.out)

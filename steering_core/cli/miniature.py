@@ -116,7 +116,7 @@ def _sample(options: argparse.Namespace) -> None:
 
 def _score(options: argparse.Namespace) -> None:
     from ..backends.diffusers import load_pipeline
-    from ..evaluation.results import figures
+    from ..evaluation.figures import figures
     from ..miniature.detector import GlyphDetector
     from ..miniature.detector_score import measure_detector
     from ..miniature.prompts import unseen_pair_prompts

@@ -11,7 +11,8 @@ from PIL import Image
 
 from ..viz import VERDICT_COLOURS
 from .folder import EvaluationFolder
-from .results import ArmResult, Rule, verdicts
+from .results import ArmResult, verdicts
+from .rules import Rule
 from .statistics import Estimate
 from .tables import decimal, percent, points
 

@@ -30,6 +30,15 @@ class Estimate:
         """Whether the interval's ends differ by more than rounding; not where they are nan."""
         return self.high - self.low > _ROUNDING
 
+    def as_json(self) -> dict[str, float | None]:
+        """In plain values; nan is null."""
+        return {name: null_for_nan(value) for name, value in vars(self).items()}
+
+
+def null_for_nan(value: float) -> float | None:
+    """A number as JSON has it, which has no nan."""
+    return None if math.isnan(value) else value
+
 
 def ratio(counted: np.ndarray, out_of: np.ndarray) -> np.ndarray:
     """One sum over another."""

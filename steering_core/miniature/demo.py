@@ -10,7 +10,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from ..backends.diffusers import load_pipeline
-from ..evaluation.results import Figures, PromptCounts, figures
+from ..evaluation.figures import Figures, PromptCounts, figures
 from ..evaluation.suites import ScenePrompt
 from ..relations.relation import Relation
 from ..viz import VERDICT_COLOURS, SheetRow, contact_sheet

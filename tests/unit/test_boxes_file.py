@@ -14,7 +14,8 @@ from steering_core.evaluation.arms import Arm, Drawn
 from steering_core.evaluation.detecting import check_boxes, take_boxes
 from steering_core.evaluation.drawing import draw_pictures
 from steering_core.evaluation.folder import EvaluationFolder
-from steering_core.evaluation.results import RULES, VISOR, arm_results
+from steering_core.evaluation.results import arm_results
+from steering_core.evaluation.rules import RULES, VISOR
 from steering_core.evaluation.suites import ScenePrompt, Suite
 from steering_core.relations.relation import Relation
 

@@ -24,7 +24,8 @@ from steering_core.evaluation.drawing import draw_pictures
 from steering_core.evaluation.encoders import AutoencoderEncoder, TransformersEncoder
 from steering_core.evaluation.folder import EvaluationFolder
 from steering_core.evaluation.page import html_page
-from steering_core.evaluation.results import RULES, VISOR, arm_results
+from steering_core.evaluation.results import arm_results
+from steering_core.evaluation.rules import RULES, VISOR
 from steering_core.evaluation.suites import ScenePrompt, Suite
 from steering_core.evaluation.tables import markdown
 from steering_core.miniature.folder import MINIATURE_DIR

@@ -7,7 +7,8 @@ import math
 import pytest
 
 from steering_core.detection.boxes import Box, Found
-from steering_core.evaluation.results import Figures, PromptCounts, Verdict, figures
+from steering_core.evaluation.figures import Figures, PromptCounts, figures
+from steering_core.evaluation.rules import Verdict
 from steering_core.evaluation.statistics import wilson_interval
 from steering_core.evaluation.visor import Trial, judge
 from steering_core.relations.place import Place
