@@ -15,8 +15,8 @@ from comfy.sd import CLIP, VAE
 from PIL import Image
 from torch import Tensor
 
-from ...families import ReadableNetwork
 from ...layers import AttentionLayer
+from ...networks import ReadableNetwork
 from ...pictures import from_image
 from ...probe import MapRequest
 from ...token_maps import TokenMaps
