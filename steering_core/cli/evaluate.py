@@ -127,15 +127,9 @@ def _arms(value: str) -> tuple[str, ...]:
 
 
 def _evaluate(options: argparse.Namespace) -> None:
-    from tqdm import tqdm
-
     from ..detection.boxes_file import BoxesFile
-    from ..evaluation.detecting import check_boxes, detect_objects, take_boxes
-    from ..evaluation.drawing import draw_pictures
-    from ..evaluation.page import html_page
-    from ..evaluation.results import arm_results
+    from ..evaluation.detecting import check_boxes
     from ..evaluation.rules import RULES, check_rule
-    from ..evaluation.tables import markdown
 
     check_folder(options.out)
     check_settings(list(dict.fromkeys(part for name in options.loss for part in name.split(_PLUS))), options)
@@ -152,37 +146,74 @@ def _evaluate(options: argparse.Namespace) -> None:
     if encoder is not None:
         try_on_blank(lambda blank: encoder([blank]), size_of(options))
     folder, arms = _folder_and_arms(options, suite, pipeline)
+    names = [arm.name for arm in arms]
     if isinstance(detector, BoxesFile):
         with naming("--detector or --only-draw"):
-            check_boxes(folder, [arm.name for arm in arms], detector)
+            check_boxes(folder, names, detector)
     folder.claim(arms, detector)
     numbers = range(state.process_index, len(suite.prompts), state.num_processes)
+    for arm in arms:
+        _draw_and_look(folder, arm, numbers, options.batch, detector, state.is_main_process)
+    state.wait_for_everyone()
+    if detector is not None and state.is_main_process:
+        gallery = _GALLERY if options.gallery is None else options.gallery
+        _write_results(folder, names, rule, encoder, gallery)
 
-    def shown(stage: str, done: Iterator[int]) -> None:
-        for _ in tqdm(done, stage, len(numbers), unit="prompt", disable=not state.is_main_process):
+
+def _draw_and_look(
+    folder: EvaluationFolder,
+    arm: Arm,
+    numbers: range,
+    batch: int,
+    detector: ObjectDetector | BoxesFile | None,
+    has_bar: bool,
+) -> None:
+    """Draw what is not there of an arm's prompts, and let the detector look at it; a bar shows how far it is."""
+    from tqdm import tqdm
+
+    from ..detection.boxes_file import BoxesFile
+    from ..evaluation.detecting import detect_objects, take_boxes
+    from ..evaluation.drawing import draw_pictures
+
+    def run(stage: str, done: Iterator[int]) -> None:
+        for _ in tqdm(done, stage, len(numbers), unit="prompt", disable=not has_bar):
             pass
 
-    for arm in arms:
-        shown(f"drawing {arm.name}", draw_pictures(folder, arm, numbers, options.batch))
-        if isinstance(detector, BoxesFile):
-            shown(f"reading the boxes of {arm.name}", take_boxes(folder, arm.name, detector, numbers))
-        elif detector is not None:
-            shown(f"looking at {arm.name}", detect_objects(folder, arm.name, detector, numbers))
-    state.wait_for_everyone()
-    if detector is None or not state.is_main_process:
-        return
-    results = arm_results(folder, [arm.name for arm in arms], RULES[rule])
-    distances = {} if encoder is None else _distances(folder, [arm.name for arm in arms], encoder)
+    run(f"drawing {arm.name}", draw_pictures(folder, arm, numbers, batch))
+    if isinstance(detector, BoxesFile):
+        run(f"reading the boxes of {arm.name}", take_boxes(folder, arm.name, detector, numbers))
+    elif detector is not None:
+        run(f"looking at {arm.name}", detect_objects(folder, arm.name, detector, numbers))
+
+
+def _write_results(
+    folder: EvaluationFolder, arms: Sequence[str], rule: str, encoder: Encoder | None, gallery: int
+) -> None:
+    """Judge the pictures, and write the results into the folder: JSON, a table, a page.
+
+    Args:
+        gallery: so many pictures of each arm are on the page.
+    """
+    from ..evaluation.page import html_page
+    from ..evaluation.results import arm_results
+    from ..evaluation.rules import RULES
+    from ..evaluation.tables import markdown
+
+    results = arm_results(folder, arms, RULES[rule])
+    distances = {} if encoder is None else _distances(folder, arms, encoder)
     is_scored = rule == _T2I
     table = markdown(results, is_scored, distances)
-    summary = {"suite": suite.name, "rule": rule, "arms": [result.as_json() for result in results]}
-    summary["frechet_distance"] = distances or None
-    save_text(json.dumps(summary, indent=1) + "\n", options.out / "results.json")
-    save_text(table, options.out / "results.md")
-    gallery = _GALLERY if options.gallery is None else options.gallery
-    save_text(html_page(folder, results, RULES[rule], is_scored, gallery), options.out / "index.html")
+    summary = {
+        "suite": folder.suite.name,
+        "rule": rule,
+        "arms": [result.as_json() for result in results],
+        "frechet_distance": distances or None,
+    }
+    save_text(json.dumps(summary, indent=1) + "\n", folder.folder / "results.json")
+    save_text(table, folder.folder / "results.md")
+    save_text(html_page(folder, results, RULES[rule], is_scored, gallery), folder.folder / "index.html")
     print(table)
-    print(printable(options.out / "index.html"))
+    print(printable(folder.folder / "index.html"))
 
 
 def _check_judging(options: argparse.Namespace) -> None:
