@@ -115,9 +115,9 @@ def _chosen(ways: dict[str, ComparedWay], names: Sequence[str] | None) -> list[C
 def _rows(model: str, measurement: Measurement[ComparedWay]) -> list[dict[str, Any]]:
     """A row for each way, times over those of the first, which is unsteered."""
     sampling = measurement.sampling
-    told = {"steps": sampling.steps, "guidance_scale": sampling.guidance_scale}
+    settings = {"steps": sampling.steps, "guidance_scale": sampling.guidance_scale}
     rows = [
-        {"model": model, "way": way.name, "meaning": way.meaning, **told, "default": way.name == DEFAULT, **scores}
+        {"model": model, "way": way.name, "meaning": way.meaning, **settings, "default": way.name == DEFAULT, **scores}
         for way, scores in zip(measurement.ways, measurement.scores())
     ]
     best = {point.name for point in front([_point(row) for row in rows])}

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from steering_core.backends.diffusers.families import readable_network
-from steering_core.families import Transformer, UNet
+from steering_core.networks import Transformer, UNet
 
 
 class Attending(TorchFunctionMode):

@@ -10,8 +10,8 @@ from torch import Tensor
 
 from benchmarks.measuring import SEED_STRIDE, Sampling
 from steering_core.backends.diffusers import ground_prompt
+from steering_core.evaluation.arms import Drawn
 from steering_core.evaluation.ranking import score_pictures
-from steering_core.evaluation.runs import Drawn
 from steering_core.evaluation.suites import ScenePrompt
 from steering_core.miniature.look import look_at
 from steering_core.miniature.score import sampled

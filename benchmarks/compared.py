@@ -23,13 +23,13 @@ from steering_core.backends.diffusers.arms import drawn_with
 from steering_core.backends.diffusers.families import readable_network
 from steering_core.backends.diffusers.pipelines import kind_of
 from steering_core.classifier import CLASSIFIERS_DIR
-from steering_core.evaluation.runs import Arm, Drawn
+from steering_core.evaluation.arms import Arm, Drawn
 from steering_core.evaluation.suites import ScenePrompt
 from steering_core.files import sha256_of
 from steering_core.losses import CentroidLoss, CombinedLoss, SteeringLoss
 from steering_core.miniature.score import sampled
 from steering_core.regions import regions_of
-from steering_core.relations import with_article
+from steering_core.relations.wording import with_article
 from steering_core.schedule import DESCENT, GUIDANCE, SteeringSchedule
 from steering_core.steering import Steering
 from steering_core.tokens import GroundedScene

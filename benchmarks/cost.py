@@ -95,11 +95,11 @@ def main() -> None:
     if options.plot:
         bars = [Bars(title, aim, {row["shape"]: row[key] for row in measured}) for key, (title, aim) in _RATIOS.items()]
         save_picture(bar_chart(bars), options.plot)
-    told = {"device": _device_name(device), "torch": torch.__version__, "does_not_fit": left_out}
+    setting = {"device": _device_name(device), "torch": torch.__version__, "does_not_fit": left_out}
     if options.json:
-        print(json.dumps({**told, "rows": measured}))
+        print(json.dumps({**setting, "rows": measured}))
         return
-    print(f"{told['device']}, PyTorch {told['torch']}\n\n{_table(measured)}")
+    print(f"{setting['device']}, PyTorch {setting['torch']}\n\n{_table(measured)}")
     if left_out:
         print(f"\nDoes not fit into the memory: {', '.join(left_out)}")
 

@@ -24,7 +24,8 @@ from steering_core.detection.boxes import Box
 from steering_core.evaluation.suites import ScenePrompt
 from steering_core.miniature.world import IMAGE_SIZE
 from steering_core.pictures import from_image
-from steering_core.relations import Relation, with_article
+from steering_core.relations.relation import Relation
+from steering_core.relations.wording import with_article
 
 #: Shape and scheduler of each miniature, as the example workflows have them.
 _SHAPES = {"miniature": ("Stable Diffusion", "normal"), "flux_miniature": ("FLUX", "simple")}

@@ -16,7 +16,7 @@ from benchmarks.command import command_line
 from steering_core.backends.diffusers import load_pipeline
 from steering_core.backends.diffusers.recording import RecordablePipeline, recordable
 from steering_core.miniature.folder import MINIATURE_DIR
-from steering_core.relations import relation_scene
+from steering_core.relations.scene import relation_scene
 from steering_core.training.inversion import invert, psnr, reconstruct
 from steering_core.training.sources import MiniatureScenes
 
@@ -39,8 +39,8 @@ def main() -> None:
         ]
         all_values = torch.cat(values)
         evaluations = steps * (1 + refinements)
-        told = f"{all_values.mean():.1f} dB | {all_values.min():.1f} dB"
-        print(f"| {steps} | {refinements} | {evaluations} | {told} |", flush=True)
+        decibels = f"{all_values.mean():.1f} dB | {all_values.min():.1f} dB"
+        print(f"| {steps} | {refinements} | {evaluations} | {decibels} |", flush=True)
 
 
 @torch.no_grad()

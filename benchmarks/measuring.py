@@ -26,8 +26,13 @@ from tqdm import tqdm
 
 from steering_core.backends.diffusers import load_pipeline
 from steering_core.backends.diffusers.arms import sampling_of
-from steering_core.evaluation.results import RULES, VISOR, figures, prompt_counts
-from steering_core.evaluation.runs import Arm, EvaluationFolder
+from steering_core.evaluation.arms import Arm
+from steering_core.evaluation.detecting import detect_objects
+from steering_core.evaluation.drawing import draw_pictures
+from steering_core.evaluation.figures import figures
+from steering_core.evaluation.folder import EvaluationFolder
+from steering_core.evaluation.results import prompt_counts
+from steering_core.evaluation.rules import RULES, VISOR
 from steering_core.evaluation.statistics import Estimate
 from steering_core.evaluation.suites import ScenePrompt, Suite
 from steering_core.miniature.folder import MINIATURE_DIR
@@ -35,7 +40,7 @@ from steering_core.miniature.look import MiniatureDetector, look_at
 from steering_core.miniature.prompts import chained_prompts, unseen_pair_prompts
 from steering_core.miniature.score import SEEDS, STEPS, guidance_scale_of, sampled
 from steering_core.miniature.world import IMAGE_SIZE
-from steering_core.relations import CARDINAL_RELATIONS, Relation
+from steering_core.relations.relation import CARDINAL_RELATIONS, Relation
 
 #: Prompts of a whole table of one relation.
 MEASURED_PROMPTS = 200
@@ -86,14 +91,14 @@ class Sampling:
     @property
     def description(self) -> dict[str, Any]:
         """All that a picture depends on, as plain values."""
-        told = sampling_of(pipeline(self.model), self.settings)
-        return {**told, "alone": True} if self.alone else told
+        settings = sampling_of(pipeline(self.model), self.settings)
+        return {**settings, "alone": True} if self.alone else settings
 
     @property
     def name(self) -> str:
         """Of a folder."""
-        told = f"{Path(self.model).name}_{self.steps}_steps_guidance_{self.settings['guidance_scale']:g}"
-        return f"{told}_alone" if self.alone else told
+        name = f"{Path(self.model).name}_{self.steps}_steps_guidance_{self.settings['guidance_scale']:g}"
+        return f"{name}_alone" if self.alone else name
 
 
 #: The first miniature, as it draws best.
@@ -197,10 +202,10 @@ class Measurement(Generic[W]):
         Args:
             seconds: that times are told over.
         """
-        told = figures([prompt_counts(self.folder, arm, at, RULES[VISOR]) for at in numbers])
-        named = {"oa": told.oa, "visor_cond": told.visor_cond, "visor_uncond": told.visor_uncond}
-        named |= {f"visor_{n}": one for n, one in enumerate(told.visor_n, 1)}
-        row: dict[str, Any] = {"images": told.pictures}
+        scores = figures([prompt_counts(self.folder, arm, at, RULES[VISOR]) for at in numbers])
+        named = {"oa": scores.oa, "visor_cond": scores.visor_cond, "visor_uncond": scores.visor_uncond}
+        named |= {f"visor_{n}": one for n, one in enumerate(scores.visor_n, 1)}
+        row: dict[str, Any] = {"images": scores.pictures}
         for name, one in named.items():
             row |= estimate_as_row(name, one)
         cost = self.folder.cost(arm, numbers)
@@ -233,9 +238,9 @@ def draw_and_look(folder: EvaluationFolder, arm: Arm, number: int, batch: int | 
     Args:
         batch: pictures at a time; all when not given.
     """
-    for _ in folder.draw(arm, [number], batch or len(folder.suite.seeds)):
+    for _ in draw_pictures(folder, arm, [number], batch or len(folder.suite.seeds)):
         pass
-    for _ in folder.detect(arm.name, MiniatureDetector(), [number]):
+    for _ in detect_objects(folder, arm.name, MiniatureDetector(), [number]):
         pass
 
 

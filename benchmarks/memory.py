@@ -43,5 +43,5 @@ def peak_memory(run: Callable[[], object], device: str) -> int:
 def _bytes(name: str) -> int:
     """A number of the process's status, which the kernel tells in kB."""
     lines = (_PROCESS / "status").read_text().splitlines()
-    told = dict(line.split(":", 1) for line in lines)
-    return int(told[name].split()[0]) * 1024
+    fields = dict(line.split(":", 1) for line in lines)
+    return int(fields[name].split()[0]) * 1024

@@ -26,7 +26,8 @@ from steering_core.evaluation.visor import Trial, judge
 from steering_core.miniature.folder import SHIPPED
 from steering_core.miniature.prompts import place_prompts
 from steering_core.miniature.score import SEEDS
-from steering_core.relations import Place, Relation
+from steering_core.relations.place import Place
+from steering_core.relations.relation import Relation
 from steering_core.schedule import GUIDANCE, SteeringSchedule
 
 #: All prompts that there are.
@@ -58,8 +59,8 @@ def main() -> None:
         with refusing(parser):
             measurement = Measurement.of(out, suite, range(options.prompts), _WAYS, Sampling(SHIPPED[options.model]))
         draw_all([measurement], pool)
-        told = [row for way in _WAYS for row in rows(way, _judged(measurement, way))]
-    print(json.dumps(told) if options.json else table(told))
+        table_rows = [row for way in _WAYS for row in rows(way, _judged(measurement, way))]
+    print(json.dumps(table_rows) if options.json else table(table_rows))
 
 
 def _judged(measurement: Measurement[Way], way: Way) -> Iterable[_Judged]:
@@ -71,13 +72,13 @@ def _judged(measurement: Measurement[Way], way: Way) -> Iterable[_Judged]:
 
 def rows(way: Way, of_prompts: Iterable[_Judged]) -> list[dict[str, Any]]:
     """A row for each kind of places; shares in [0, 1] with 95 % intervals, none of what was never found."""
-    told, judged = [], list(of_prompts)
+    table_rows, judged = [], list(of_prompts)
     for kind, places in _KINDS.items():
         trials = [[trial for place, of_one in objects if place in places for trial in of_one] for objects in judged]
         asked = [len(of_prompt) for of_prompt in trials]
         found = [sum(trial.present for trial in of_prompt) for of_prompt in trials]
         placed = [sum(trial.correct for trial in of_prompt) for of_prompt in trials]
-        told.append(
+        table_rows.append(
             {
                 "loss": way.loss,
                 "update": way.update,
@@ -87,13 +88,13 @@ def rows(way: Way, of_prompts: Iterable[_Judged]) -> list[dict[str, Any]]:
                 **estimate_as_row("placed", share(placed, found)),
             }
         )
-    return told
+    return table_rows
 
 
-def table(told: Sequence[dict[str, Any]]) -> str:
+def table(table_rows: Sequence[dict[str, Any]]) -> str:
     """Markdown, of ``rows``."""
     lines = []
-    for row in told:
+    for row in table_rows:
         found = "none" if row["found"] is None else f"{row['found']:.1%}"
         named = [row["loss"], row["update"], row["places"], str(row["objects"])]
         lines.append([*named, found, share_cell(row, "placed")])

@@ -29,7 +29,8 @@ from benchmarks.proof_ways import BEST_OF_2, ways_of
 from steering_core.backends.diffusers import load_pipeline
 from steering_core.backends.diffusers.arms import sampling_of
 from steering_core.cli.options import check_place, number, whole
-from steering_core.evaluation.runs import Arm, EvaluationFolder
+from steering_core.evaluation.arms import Arm
+from steering_core.evaluation.folder import EvaluationFolder
 from steering_core.evaluation.suites import CHAINS, ScenePrompt, Suite
 from steering_core.files import save_text
 from steering_core.miniature.folder import SHIPPED
@@ -78,11 +79,11 @@ def main() -> None:
     if not state.is_main_process:
         return
     known = {key: _kept(options.records, key, *opened) for key, opened in folders.items()}
-    told = page({key: folder for key, (folder, _) in folders.items()}, known)
+    text = page({key: folder for key, (folder, _) in folders.items()}, known)
     if options.page:
-        save_text(told, options.page)
+        save_text(text, options.page)
     else:
-        print(told)
+        print(text)
 
 
 def suites() -> dict[str, Suite]:

@@ -12,9 +12,11 @@ import numpy as np
 from benchmarks.proof_records import Record, Records
 from benchmarks.proof_ways import BEST_OF_2, CENTROID, COMBINED, LEARNED, OTHER_SEEDS, RENDERED, UNSTEERED, WAYS
 from steering_core.backends.diffusers import load_pipeline
-from steering_core.evaluation.encoders import AutoencoderEncoder
-from steering_core.evaluation.results import RULES, VISOR, PromptCounts, arm_results, figures
-from steering_core.evaluation.runs import EvaluationFolder
+from steering_core.evaluation.encoders import AutoencoderEncoder, features_of
+from steering_core.evaluation.figures import PromptCounts, figures
+from steering_core.evaluation.folder import EvaluationFolder
+from steering_core.evaluation.results import arm_results
+from steering_core.evaluation.rules import RULES, VISOR
 from steering_core.evaluation.statistics import Estimate, difference, estimate, wilson_interval
 from steering_core.evaluation.tables import markdown_table, percent, points
 from steering_core.evaluation.variety import Moments, frechet_distance
@@ -117,12 +119,12 @@ def _drawn(records: Sequence[Record]) -> _Drawn:
 
 def _row(way: str, drawn: Mapping[str, _Drawn]) -> list[str]:
     ours, unsteered = drawn[way], drawn[UNSTEERED]
-    told = figures(ours.counts)
+    scores = figures(ours.counts)
     gain = ""
     if way not in (UNSTEERED, RENDERED):
         gain = points(difference(unsteered.right, ours.right, ours.pictures))
-    shares = (told.oa, told.visor_cond, told.visor_uncond, told.visor_n[-1])
-    return [_told(way), str(told.pictures), *map(percent, shares), gain, _time(way, drawn)]
+    shares = (scores.oa, scores.visor_cond, scores.visor_uncond, scores.visor_n[-1])
+    return [_title(way), str(scores.pictures), *map(percent, shares), gain, _time(way, drawn)]
 
 
 def _time(way: str, drawn: Mapping[str, _Drawn]) -> str:
@@ -144,7 +146,7 @@ def _steered_row(way: str, drawn: Mapping[str, _Drawn]) -> list[str]:
     paid = (drawn[way].seconds - one) / (two - one)
     first, best, steered = (drawn[of].right for of in (UNSTEERED, BEST_OF_2, way))
     of_seeds, more = in_equal_time(paid, first, best, steered, drawn[way].pictures[0])
-    return [_told(way), percent(of_seeds), points(more)]
+    return [_title(way), percent(of_seeds), points(more)]
 
 
 def in_equal_time(
@@ -168,11 +170,11 @@ def in_equal_time(
         return ours / count - of_seeds(one, two, count)
 
     counts = [pictures] * len(first)
-    told, more = estimate(of_seeds, first, best, counts), estimate(by_more, first, best, steered, counts)
+    alone, more = estimate(of_seeds, first, best, counts), estimate(by_more, first, best, steered, counts)
     # Where all prompts agree, resampling tells nothing: as ``share`` and ``difference`` do.
-    if not told.has_width:
-        told = Estimate(told.value, *wilson_interval(told.value, len(first)))
-    return told, more if more.has_width else Estimate(more.value, math.nan, math.nan)
+    if not alone.has_width:
+        alone = Estimate(alone.value, *wilson_interval(alone.value, len(first)))
+    return alone, more if more.has_width else Estimate(more.value, math.nan, math.nan)
 
 
 def _variety(model: str, folders: Sequence[EvaluationFolder]) -> Iterator[str]:
@@ -185,7 +187,7 @@ def _variety(model: str, folders: Sequence[EvaluationFolder]) -> Iterator[str]:
     ways = [way for way in WAYS if all(way in its for _, its, _ in complete)]
     results = [arm_results(folder, ways, RULES[VISOR], numbers) for folder, _, numbers in complete]
     moments = {
-        way: Moments.of(itertools.chain(*(folder.features(way, encoder, its) for folder, _, its in complete)))
+        way: Moments.of(itertools.chain(*(features_of(folder, way, encoder, its) for folder, _, its in complete)))
         for way in ways
     }
     rows = []
@@ -194,7 +196,7 @@ def _variety(model: str, folders: Sequence[EvaluationFolder]) -> Iterator[str]:
         spreads = ([getattr(one, name) for one in of_way] for name in ("spread_of_places", "spread_of_sizes"))
         distances = (frechet_distance(moments[first], moments[way]) for first in (UNSTEERED, RENDERED))
         numbers = [*(float(np.average(spread, weights=weights)) for spread in spreads), *distances]
-        rows.append([_told(way), *(f"{value:.3f}" for value in numbers)])
+        rows.append([_title(way), *(f"{value:.3f}" for value in numbers)])
     yield f"### Variety, {pictures} pictures a way of all pairs"
     yield markdown_table(_HEAD_OF_VARIETY, rows)
 
@@ -206,5 +208,5 @@ def _complete(folder: EvaluationFolder) -> tuple[EvaluationFolder, list[str], li
     return folder, ways, [at for at in every if all(folder.is_looked_at(way, at) for way in ways)]
 
 
-def _told(way: str) -> str:
+def _title(way: str) -> str:
     return way.replace("_", " ").replace("comfyui", "ComfyUI,")

@@ -18,8 +18,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.proof_ways import WAYS
-from steering_core.evaluation.results import RULES, VISOR, PromptCounts, verdicts
-from steering_core.evaluation.runs import EvaluationFolder
+from steering_core.evaluation.figures import PromptCounts
+from steering_core.evaluation.folder import EvaluationFolder
+from steering_core.evaluation.results import verdicts
+from steering_core.evaluation.rules import RULES, VISOR
 from steering_core.files import save_text
 
 _HEAD = "number,way,present,right,seconds,settings"

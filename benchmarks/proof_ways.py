@@ -22,12 +22,13 @@ from benchmarks.ways import LEARNED_LOSSES, learned_schedule
 from steering_core.backends.diffusers import ground_prompt
 from steering_core.backends.diffusers.arms import steered_arm, unsteered_arm
 from steering_core.classifier import CLASSIFIERS_DIR
-from steering_core.evaluation.runs import Arm, Drawn, EvaluationFolder
+from steering_core.evaluation.arms import Arm, Drawn
+from steering_core.evaluation.folder import EvaluationFolder
 from steering_core.evaluation.suites import ScenePrompt
 from steering_core.losses import CentroidLoss
 from steering_core.miniature.world import IMAGE_SIZE, Layout, render, sample_layout
 from steering_core.pictures import from_image
-from steering_core.relations import ends
+from steering_core.relations.statement import ends
 from steering_core.schedule import SteeringSchedule
 
 UNSTEERED, OTHER_SEEDS, BEST_OF_2 = "unsteered", "other_seeds", "best_of_2"

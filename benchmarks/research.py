@@ -18,8 +18,8 @@ from torch import Tensor, nn
 from benchmarks.attending import Attending, attending
 from steering_core.backends.diffusers.families import readable_network
 from steering_core.backends.diffusers.probe import not_trained
-from steering_core.families import Transformer
 from steering_core.losses import CentroidLoss
+from steering_core.networks import Transformer
 from steering_core.token_maps import TokenMaps
 from steering_core.tokens import GroundedScene
 

@@ -27,8 +27,10 @@ from benchmarks.tables import share_cell
 from benchmarks.ways import LEARNED_LOSSES, learned_schedule
 from steering_core.classifier import CLASSIFIERS_DIR
 from steering_core.cli.options import positive
-from steering_core.evaluation.results import RULES, VISOR, verdicts
-from steering_core.evaluation.runs import Drawn, EvaluationFolder
+from steering_core.evaluation.arms import Drawn
+from steering_core.evaluation.folder import EvaluationFolder
+from steering_core.evaluation.results import verdicts
+from steering_core.evaluation.rules import RULES, VISOR
 from steering_core.evaluation.statistics import share
 from steering_core.evaluation.suites import ScenePrompt, Suite
 from steering_core.evaluation.tables import markdown_table
@@ -157,14 +159,14 @@ def right_then(before: Sequence[Sequence[str]], after: Sequence[Sequence[str]]) 
     Args:
         before, after: of each prompt what its pictures are in either.
     """
-    told: dict[str, Any] = {}
+    row: dict[str, Any] = {}
     for outcome in _COLUMNS:
         right = [
             [then == _RIGHT for was, then in zip(one, other) if was == outcome] for one, other in zip(before, after)
         ]
-        told[f"{outcome}_pictures"] = sum(map(len, right))
-        told |= estimate_as_row(outcome, share(list(map(sum, right)), list(map(len, right))))
-    return told
+        row[f"{outcome}_pictures"] = sum(map(len, right))
+        row |= estimate_as_row(outcome, share(list(map(sum, right)), list(map(len, right))))
+    return row
 
 
 def _table(model: str, rows: Sequence[dict[str, Any]]) -> str:

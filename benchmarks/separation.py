@@ -18,7 +18,8 @@ from torch import Tensor
 
 from steering_core.layers import AttentionLayer, check_layers, default_layers
 from steering_core.losses import MapsRead
-from steering_core.relations import Place, Relation
+from steering_core.relations.place import Place
+from steering_core.relations.relation import Relation
 from steering_core.token_maps import TokenMaps, normalise, smoothed
 from steering_core.tokens import GroundedRelation
 

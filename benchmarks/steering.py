@@ -9,6 +9,7 @@ python -m benchmarks.steering --classifier FILE     also by the learned loss, al
 
 from __future__ import annotations
 
+import argparse
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -31,7 +32,7 @@ from steering_core.evaluation.suites import Suite
 from steering_core.losses.centroid import FUNCTIONS
 from steering_core.miniature.folder import SHIPPED
 from steering_core.miniature.score import STEPS
-from steering_core.relations import CARDINAL_RELATIONS, Relation
+from steering_core.relations.relation import CARDINAL_RELATIONS, Relation
 from steering_core.schedule import DESCENT, GUIDANCE, SteeringSchedule
 
 _QUICK_PROMPTS = 2
@@ -50,6 +51,37 @@ _TITLES = {
 
 def main() -> None:
     """Measure and print."""
+    parser = _parser()
+    options = parser.parse_args()
+    model = SHIPPED.get(options.model, options.model)
+    schedules = (
+        SteeringSchedule(GUIDANCE, step_size=options.guidance_step_size),
+        SteeringSchedule(DESCENT, step_size=options.step_size),
+    )
+    learned = _learned_ways(options.classifier, schedules)
+    kinds = _kinds(_QUICK_PROMPTS if options.quick else options.prompts, options.functions, learned, schedules)
+    with drawing(options) as (out, pool):
+        with refusing(parser):
+            # Before the processes start, whose errors come as tracebacks.
+            check_ways(learned, pairs_suite().prompts[0], load_pipeline(model, "cpu"))
+            measurements = {
+                (steps, key): Measurement.of(out, suite, range(count), ways, Sampling(model, steps, options.guidance))
+                for steps in options.steps
+                for key, (suite, count, ways) in kinds.items()
+            }
+        draw_all(measurements.values(), pool)
+        tables = {
+            (steps, key): [{"steps": steps, **row} for row in rows(measurement)]
+            for (steps, key), measurement in measurements.items()
+        }
+    if options.json:
+        print(json.dumps({key: [row for steps in options.steps for row in tables[steps, key]] for key in _TITLES}))
+        return
+    for (steps, key), table_rows in tables.items():
+        print(f"{_TITLES[key]}, {steps} steps\n{table(table_rows, _COLUMNS)}\n")
+
+
+def _parser() -> argparse.ArgumentParser:
     parser = command_line(__doc__)
     parser.add_argument(
         "--model",
@@ -86,33 +118,7 @@ def main() -> None:
     add_quick_option(parser, f"only {_QUICK_PROMPTS} prompts")
     add_json_option(parser)
     add_drawing_options(parser)
-    options = parser.parse_args()
-    model = SHIPPED.get(options.model, options.model)
-    schedules = (
-        SteeringSchedule(GUIDANCE, step_size=options.guidance_step_size),
-        SteeringSchedule(DESCENT, step_size=options.step_size),
-    )
-    learned = _learned_ways(options.classifier, schedules)
-    kinds = _kinds(_QUICK_PROMPTS if options.quick else options.prompts, options.functions, learned, schedules)
-    with drawing(options) as (out, pool):
-        with refusing(parser):
-            # Before the processes start, whose errors come as tracebacks.
-            check_ways(learned, pairs_suite().prompts[0], load_pipeline(model, "cpu"))
-            measurements = {
-                (steps, key): Measurement.of(out, suite, range(count), ways, Sampling(model, steps, options.guidance))
-                for steps in options.steps
-                for key, (suite, count, ways) in kinds.items()
-            }
-        draw_all(measurements.values(), pool)
-        tables = {
-            (steps, key): [{"steps": steps, **row} for row in rows(measurement)]
-            for (steps, key), measurement in measurements.items()
-        }
-    if options.json:
-        print(json.dumps({key: [row for steps in options.steps for row in tables[steps, key]] for key in _TITLES}))
-        return
-    for (steps, key), told in tables.items():
-        print(f"{_TITLES[key]}, {steps} steps\n{table(told, _COLUMNS)}\n")
+    return parser
 
 
 def _learned_ways(classifier: Path | None, schedules: Sequence[SteeringSchedule]) -> tuple[Way, ...]:

@@ -28,7 +28,8 @@ from steering_core.cli.options import number, positive, whole
 from steering_core.evaluation.suites import Suite
 from steering_core.miniature.folder import SHIPPED
 from steering_core.miniature.score import STEPS
-from steering_core.relations import CARDINAL_RELATIONS, RELATION_NAMES, Relation
+from steering_core.relations.names import RELATION_NAMES
+from steering_core.relations.relation import CARDINAL_RELATIONS, Relation
 from steering_core.schedule import DESCENT, GUIDANCE, SteeringSchedule
 
 _EACH, _TEXT, _ALL, _ONE, _OWN = "each", "text", "all", "one", "own"

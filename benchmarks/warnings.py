@@ -24,8 +24,9 @@ from steering_core.backends.diffusers import generate, ground_prompt
 from steering_core.backends.diffusers.arms import drawn_with, steered_arm
 from steering_core.cli.options import positive
 from steering_core.described import described, read_json
-from steering_core.evaluation.results import RULES, VISOR, verdicts
-from steering_core.evaluation.runs import Arm, Drawn
+from steering_core.evaluation.arms import Arm, Drawn
+from steering_core.evaluation.results import verdicts
+from steering_core.evaluation.rules import RULES, VISOR
 from steering_core.evaluation.statistics import share
 from steering_core.evaluation.suites import ScenePrompt
 from steering_core.evaluation.tables import markdown_table

@@ -17,7 +17,7 @@ from benchmarks.measuring import Measurement, Sampling, pipeline
 from benchmarks.named_losses import named_loss
 from steering_core.backends.diffusers import check_steering, ground_prompt
 from steering_core.backends.diffusers.arms import steered_arm, unsteered_arm
-from steering_core.evaluation.runs import Arm, Draw, Drawn
+from steering_core.evaluation.arms import Arm, Draw, Drawn
 from steering_core.evaluation.suites import ScenePrompt
 from steering_core.losses import SteeringLoss
 from steering_core.schedule import SteeringSchedule
@@ -56,10 +56,10 @@ class Way:
     @property
     def name(self) -> str:
         """Of its arm: loss and update, a long one cut and told from others by a hash."""
-        told = f"{self.loss}_{self.update}"
-        if len(told) <= _LONGEST_NAME:
-            return told
-        return f"{told[: _LONGEST_NAME - 17]} {sha256(told.encode()).hexdigest()[:16]}"
+        name = f"{self.loss}_{self.update}"
+        if len(name) <= _LONGEST_NAME:
+            return name
+        return f"{name[: _LONGEST_NAME - 17]} {sha256(name.encode()).hexdigest()[:16]}"
 
     def arm(self, sampling: Sampling) -> Arm:
         """See ``MeasuredWay``."""
@@ -71,8 +71,8 @@ class Way:
         arm = replace(arm, clock=process_time)
         if self.logit_scale == 1:
             return arm
-        told = {**arm.description, "logit_scale": self.logit_scale}
-        return replace(arm, description=told, draw=partial(_drawn_at, self.logit_scale, arm.draw))
+        description = {**arm.description, "logit_scale": self.logit_scale}
+        return replace(arm, description=description, draw=partial(_drawn_at, self.logit_scale, arm.draw))
 
 
 #: What all others are held against.
@@ -104,10 +104,10 @@ def centroid_way(function: str, schedule: SteeringSchedule, name: str = "") -> W
     return Way(name or function, partial(named_loss, function), schedule)
 
 
-def learned_way(name: str, schedule: SteeringSchedule, classifier: Path, told: str = "") -> Way:
+def learned_way(name: str, schedule: SteeringSchedule, classifier: Path, suffix: str = "") -> Way:
     """Steering with one of ``LEARNED_LOSSES``, by a classifier of which the table tells something."""
     make_loss = partial(named_loss, LEARNED_LOSSES[name], classifier)
-    return Way(name + told, make_loss, learned_schedule(schedule))
+    return Way(name + suffix, make_loss, learned_schedule(schedule))
 
 
 def learned_schedule(schedule: SteeringSchedule) -> SteeringSchedule:

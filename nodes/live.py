@@ -74,13 +74,13 @@ class LiveView:
         if node is None:
             return
         last = next((entry for entry in reversed(steering.trace) if entry.step == step), None)
-        told = [
+        lines = [
             f"{steering.scene.describe(relation)}: {best_how_far(last.stands(relation), last.met_by(number).tolist())}"
             for number, relation in enumerate(steering.scene.relations)
             if last and number in last.relations
         ]
-        told += [f"not steered, {left_out.reason}" for left_out in steering.unsteered if left_out.step == step]
-        show_text(f"step {step + 1} of {steps} · {', '.join(told)}")
+        lines += [f"not steered, {left_out.reason}" for left_out in steering.unsteered if left_out.step == step]
+        show_text(f"step {step + 1} of {steps} · {', '.join(lines)}")
         if last is None:
             return
         self._show_looks(last, node)

@@ -10,7 +10,10 @@ from comfy_api.latest import io
 from ..steering_core.backends.comfyui.text import encode_prompt
 from ..steering_core.editing import RelationEdit, edited, read_edits, with_relation
 from ..steering_core.layout import Layout, laid_out, read_layout
-from ..steering_core.relations import STEERED_NAMES, Place, Scene, check_object, relation_named
+from ..steering_core.relations.names import STEERED_NAMES, relation_named
+from ..steering_core.relations.place import Place
+from ..steering_core.relations.scene import Scene
+from ..steering_core.relations.statement import check_object
 from ..steering_core.tokens import GroundedScene, ground
 from .types import CATEGORY, LayoutOfScene, RelationEdits, Relations, complaint, held
 

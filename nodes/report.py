@@ -112,8 +112,8 @@ class SteeringReport(io.ComfyNode):
         except ValueError as error:
             look, note = None, f"not judged: {error}"
         summary = "\n".join(filter(None, [note, run.summary(look)]))
-        told = {**run.as_json(look), "note": note}
-        return _shown(cls, [run_curves(run, look, note)], summary, json.dumps(told, allow_nan=False))
+        report = {**run.as_json(look), "note": note}
+        return _shown(cls, [run_curves(run, look, note)], summary, json.dumps(report, allow_nan=False))
 
 
 def _look(log: RunLog, run: SteeringRun, picture: Tensor | None, boxes: list | dict | None) -> Look | None:

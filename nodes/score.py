@@ -99,7 +99,7 @@ class SpatialScore(io.ComfyNode):
         stood = placed_relations(relations, look, scored.relations)
         marked = image_of(_marked(*one, numbers) for one in zip(images, look.found, stood))
         mean = sum(score.share for score in scored.scores) / len(scored.scores)
-        return io.NodeOutput(marked, scored, mean, scored.told, ui=ui.PreviewImage(marked, cls=cls))
+        return io.NodeOutput(marked, scored, mean, scored.summary, ui=ui.PreviewImage(marked, cls=cls))
 
 
 def _marked(

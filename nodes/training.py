@@ -123,7 +123,7 @@ class RecordRelationMaps(io.ComfyNode):
             for done in shards:
                 comfy.model_management.throw_exception_if_processing_interrupted()
                 bar.update_absolute(done, preview=("JPEG", pictures[done - 1].picture, _PREVIEW_SIDE))
-        show_text(f"{len(pictures)} pictures. {read_manifest(folder).left_out_told}")
+        show_text(f"{len(pictures)} pictures. {read_manifest(folder).left_out_message}")
         return io.NodeOutput(folder, str(folder))
 
 
@@ -268,8 +268,8 @@ class TrainRelationClassifier(io.ComfyNode):
         settings = TrainingSettings(epochs=epochs, rate=rate, seed=seed)
         bar = comfy.utils.ProgressBar(epochs)
 
-        def show(told: Progress) -> None:
-            bar.update_absolute(told.epoch, epochs, ("PNG", as_image(curves_plot(work / METRICS)), 768))
+        def show(progress: Progress) -> None:
+            bar.update_absolute(progress.epoch, epochs, ("PNG", as_image(curves_plot(work / METRICS)), 768))
             comfy.model_management.throw_exception_if_processing_interrupted()
 
         # Nodes run in inference mode, where nothing can be learned.

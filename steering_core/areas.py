@@ -12,7 +12,9 @@ from .editing import distinct
 from .object_names import find_phrase
 from .parser import objects
 from .parts import Part
-from .relations import CENTER_DISTANCE, MIDDLE, Place, Scene, SpatialRelation, along
+from .relations.place import CENTER_DISTANCE, MIDDLE, Place
+from .relations.scene import Scene
+from .relations.statement import SpatialRelation
 
 #: ComfyUI's elements count the picture's sides in thousandths.
 _SIDE = 1000
@@ -29,7 +31,7 @@ def place_at(point: Point) -> Place:
     dx, dy = point[0] - MIDDLE[0], point[1] - MIDDLE[1]
     if math.hypot(dx, dy) < CENTER_DISTANCE:
         return Place.AT_CENTER
-    return along(Place, (dx, dy))
+    return Place.towards((dx, dy))
 
 
 def area_of(place: Place) -> Box:

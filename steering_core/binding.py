@@ -19,7 +19,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from .attention_calls import CallWatch, Spans, as_bias
-from .families import ReadableNetwork
+from .networks import ReadableNetwork
 from .regions import Region
 from .wording import fault
 

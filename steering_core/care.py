@@ -184,12 +184,12 @@ class _GradientsStayOn(TorchFunctionMode):
 class _Watch(_GradientsStayOn):
     """Tells a ``Watchful``."""
 
-    def __init__(self, told: Watchful) -> None:
+    def __init__(self, watchful: Watchful) -> None:
         super().__init__()
-        self._told = told
+        self._watchful = watchful
 
     def prevented(self) -> None:
-        self._told.noticed = True
+        self._watchful.noticed = True
 
 
 class _Differentiable(_GradientsStayOn):

@@ -21,20 +21,20 @@ class Claim:
     """Settings that what is beside a file was made with, and that the file tells.
 
     Attributes:
-        told: as JSON has them.
+        settings: as JSON has them.
         made: patterns of the files that are made so, from the file's folder on.
         instead: what else can be done where they were made with something else.
     """
 
     file: Path
-    told: Any
+    settings: Any
     made: tuple[str, ...]
     instead: str = ""
 
     @classmethod
-    def of(cls, file: Path, told: Mapping[str, Any], made: tuple[str, ...], instead: str = "") -> Claim:
+    def of(cls, file: Path, settings: Mapping[str, Any], made: tuple[str, ...], instead: str = "") -> Claim:
         """Of settings as plain values, in which there may be tuples."""
-        return cls(file, json.loads(json.dumps(dict(told))), made, instead)
+        return cls(file, json.loads(json.dumps(dict(settings))), made, instead)
 
     def is_used(self) -> bool:
         """Whether anything was made with these settings yet.
@@ -58,8 +58,8 @@ class Claim:
         choices = f"Give the same settings as then, or another folder{self.instead and f'; {self.instead}'}."
         if not self.file.exists():
             raise ValueError(f"{self.file} was expected, by which it can be told what is there already. {choices}")
-        if told := differences(read_json(self.file), self.told):
-            raise ValueError(f"{self.file} was made with other settings: {told}. {choices}")
+        if changed := differences(read_json(self.file), self.settings):
+            raise ValueError(f"{self.file} was made with other settings: {changed}. {choices}")
 
     def write(self) -> None:
         """Tell the settings in the file, unless it does so already.
@@ -67,7 +67,7 @@ class Claim:
         Raises:
             OSError: it cannot be written.
         """
-        content = json.dumps(self.told, indent=1) + "\n"
+        content = json.dumps(self.settings, indent=1) + "\n"
         if not self.file.exists() or self.file.read_bytes() != content.encode():
             self.file.parent.mkdir(parents=True, exist_ok=True)
             save_text(content, self.file)
@@ -81,8 +81,8 @@ def differences(there: Any, wanted: Any) -> str:
         wanted: likewise, those that are asked for here.
     """
     found = list(_differences(there, wanted, ""))
-    told = "; ".join(found[:_MOST_DIFFERENCES])
-    return told if len(found) <= _MOST_DIFFERENCES else f"{told}; and {len(found) - _MOST_DIFFERENCES} more"
+    text = "; ".join(found[:_MOST_DIFFERENCES])
+    return text if len(found) <= _MOST_DIFFERENCES else f"{text}; and {len(found) - _MOST_DIFFERENCES} more"
 
 
 def _differences(there: Any, wanted: Any, path: str) -> Iterator[str]:

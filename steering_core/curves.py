@@ -58,8 +58,8 @@ def run_curves(run: SteeringRun, look: Look | None = None, note: str = "") -> Im
         look: what was seen in the finished pictures, if anyone looked.
         note: a line before all others.
     """
-    told = [(note, None)] * bool(note) + run.lines(look)
-    lines = [(line, LIGHT if number is None else object_colour(number)) for line, number in told]
+    numbered = [(note, None)] * bool(note) + run.lines(look)
+    lines = [(line, LIGHT if number is None else object_colour(number)) for line, number in numbered]
     if not run.entries:
         return _drawn([], lines, (0, run.steps))
     probes = Counter(entry.step for entry in run.entries)

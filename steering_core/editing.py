@@ -10,19 +10,11 @@ from typing import Any, NamedTuple
 from .object_names import find_phrase
 from .parser import objects
 from .parts import Part
-from .relations import (
-    PLACE_NAMES,
-    RELATION_NAMES,
-    STEERED_NAMES,
-    Place,
-    Relation,
-    Scene,
-    Span,
-    SpatialRelation,
-    check_object,
-    ends,
-    relation_named,
-)
+from .relations.names import PLACE_NAMES, RELATION_NAMES, STEERED_NAMES, relation_named
+from .relations.place import Place
+from .relations.relation import Relation
+from .relations.scene import Scene
+from .relations.statement import Span, SpatialRelation, check_object, ends
 
 
 def with_relation(scene: Scene, subject: str, relation: Relation | Place, object: str | None = None) -> Scene:

@@ -1,22 +1,17 @@
-"""A network as steering reads it: a UNet, or a transformer whose family is a row of a backend's table."""
+"""Families of transformers: how they see text and image, each a row of a backend's table."""
 
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from functools import partial
-from itertools import accumulate, islice
+from itertools import accumulate
 from operator import attrgetter
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 from torch import Tensor, nn
 
-from .attention_calls import CallWatch, Projections, Reading, Spans, watching_calls, watching_projected
-from .layers import AttentionLayer
-from .probe import CallReader, MapCollector, reading_projections
+from .attention_calls import Spans
 
 Row = TypeVar("Row")
 
@@ -24,95 +19,6 @@ Row = TypeVar("Row")
 TEXT, IMAGE, REGISTERS, REFERENCES = "text", "image", "registers", "references"
 #: In place of an order: the image's queries attend to keys of the text alone.
 CROSS = ()
-
-
-class ReadableNetwork(Protocol):
-    """A network whose attention can be read."""
-
-    @property
-    def layers(self) -> tuple[AttentionLayer, ...]:
-        """In running order."""
-
-    @property
-    def changes_in_place(self) -> bool:
-        """Whether its blocks add to their activations in place."""
-
-    @property
-    def spreads(self) -> bool:
-        """Whether moves are better spread over more of few steps (``SteeringSchedule.spread``)."""
-
-    @property
-    def text_width(self) -> int | None:
-        """How many numbers a token's vector has that it reads; none where that is not known."""
-
-    def blocks_without(self, layer: str) -> list[nn.Module]:
-        """Its blocks but the one that holds this layer."""
-
-    def inputs_of_blocks(self, layer: str, inputs: NetworkInputs) -> list[int]:
-        """How many numbers the input of each block has up to the one that holds this layer, for one picture."""
-
-    def reading(self, collector: MapCollector, tokens: int) -> Reading:
-        """Within this context, a forward of the network shows the layers that a collector wants to it.
-
-        Args:
-            tokens: how many the conditioning has that the forward is given.
-        """
-
-    def watching(self, wanted: Sequence[str], watch: CallWatch, tokens: int) -> AbstractContextManager[None]:
-        """Within this context, the watch sees the calls of PyTorch's attention in a forward's wanted layers.
-
-        Args:
-            tokens: as for ``reading``.
-        """
-
-    def spans(self, args: tuple[Any, ...], kwargs: Mapping[str, Any], tokens: int) -> Spans | None:
-        """What is what in the attention calls of a forward with these arguments; none where layers tell it one by one.
-
-        Args:
-            tokens: as for ``reading``.
-        """
-
-
-@dataclass(frozen=True)
-class UNet:
-    """A ``ReadableNetwork`` of cross-attention.
-
-    Attributes:
-        projections: by the layer's name.
-        blocks: residual ones and those of transformers, in running order, with how often the latent was halved where
-            they run.
-    """
-
-    layers: tuple[AttentionLayer, ...]
-    projections: Mapping[str, Projections]
-    blocks: Mapping[nn.Module, int]
-    text_width: int | None = None
-    changes_in_place: bool = False
-    spreads: bool = False
-
-    def blocks_without(self, layer: str) -> list[nn.Module]:
-        """See ``ReadableNetwork``."""
-        return [block for block in self.blocks if not self._holds(block, layer)]
-
-    def inputs_of_blocks(self, layer: str, inputs: NetworkInputs) -> list[int]:
-        """See ``ReadableNetwork``."""
-        last = next(number for number, block in enumerate(self.blocks) if self._holds(block, layer))
-        cells = math.prod(inputs.size)
-        return [block_width(block) * cells // 4**level for block, level in islice(self.blocks.items(), last + 1)]
-
-    def _holds(self, block: nn.Module, layer: str) -> bool:
-        return self.projections[layer].attention in block.modules()
-
-    def reading(self, collector: MapCollector, tokens: int) -> Reading:
-        """See ``ReadableNetwork``."""
-        return reading_projections({name: self.projections[name] for name in collector.request.layers}, collector)
-
-    def watching(self, wanted: Sequence[str], watch: CallWatch, tokens: int) -> AbstractContextManager[None]:
-        """See ``ReadableNetwork``."""
-        return watching_projected({name: self.projections[name] for name in wanted}, watch)
-
-    def spans(self, args: tuple[Any, ...], kwargs: Mapping[str, Any], tokens: int) -> None:
-        """See ``ReadableNetwork``: each layer has a size of its own."""
 
 
 @dataclass(frozen=True)
@@ -226,85 +132,6 @@ class Family:
         return number[-1] if isinstance(number, (tuple, list)) else number or 1
 
 
-@dataclass(frozen=True)
-class Transformer:
-    """A ``ReadableNetwork`` of one of the families.
-
-    Attributes:
-        modules: by the layer's name the module in whose forward its call is.
-        blocks: by the layer's name the block that it is in.
-        inputs: of the arguments of the network's forward.
-    """
-
-    network: nn.Module
-    family: Family
-    layers: tuple[AttentionLayer, ...]
-    modules: Mapping[str, nn.Module]
-    blocks: Mapping[str, nn.Module]
-    inputs: Callable[[tuple[Any, ...], Mapping[str, Any]], NetworkInputs]
-    spreads: bool = True
-
-    @classmethod
-    def of(
-        cls,
-        network: nn.Module,
-        family: Family,
-        inputs: Callable[[tuple[Any, ...], Mapping[str, Any]], NetworkInputs],
-    ) -> Transformer:
-        """The network with its layers.
-
-        Args:
-            inputs: of the arguments of its forward, where the family has no reading of its own.
-        """
-        level = family.patch_of(network).bit_length() - 1
-        layers, modules, whole = [], {}, {}
-        for blocks in family.blocks:
-            for number, block in enumerate(attrgetter(blocks.path)(network)):
-                layer = AttentionLayer(blocks.stage, number, level, attrgetter(blocks.heads)(block))
-                layers.append(layer)
-                whole[layer.name] = block
-                modules[layer.name] = attrgetter(blocks.attention)(block) if blocks.attention else block
-        return cls(network, family, tuple(layers), modules, whole, family.inputs or inputs)
-
-    @property
-    def changes_in_place(self) -> bool:
-        """See ``ReadableNetwork``."""
-        return self.family.changes_in_place
-
-    @property
-    def text_width(self) -> int | None:
-        """See ``ReadableNetwork``."""
-        text_in = self.network.get_submodule(self.family.text_in) if self.family.text_in else None
-        return getattr(text_in, "in_features", None)
-
-    def size_in_tokens(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> tuple[int, int, int]:
-        """(frames, H, W) of the image in tokens, of the arguments of the network's forward."""
-        return self.family.size_in_tokens(self.network, self.inputs(args, kwargs))
-
-    def blocks_without(self, layer: str) -> list[nn.Module]:
-        """See ``ReadableNetwork``."""
-        return [block for name, block in self.blocks.items() if name != layer]
-
-    def inputs_of_blocks(self, layer: str, inputs: NetworkInputs) -> list[int]:
-        """See ``ReadableNetwork``."""
-        tokens = self.family.spans(self.network, inputs, inputs.text).queries
-        last = list(self.blocks).index(layer)
-        return [tokens * block_width(block) for block in islice(self.blocks.values(), last + 1)]
-
-    def reading(self, collector: MapCollector, tokens: int) -> Reading:
-        """See ``ReadableNetwork``."""
-        return self.watching(collector.request.layers, CallReader(collector), tokens)
-
-    def watching(self, wanted: Sequence[str], watch: CallWatch, tokens: int) -> Reading:
-        """See ``ReadableNetwork``."""
-        modules = {name: self.modules[name] for name in wanted}
-        return watching_calls(self.network, modules, partial(self.spans, tokens=tokens), watch)
-
-    def spans(self, args: tuple[Any, ...], kwargs: Mapping[str, Any], tokens: int) -> Spans:
-        """See ``ReadableNetwork``."""
-        return self.family.spans(self.network, self.inputs(args, kwargs), tokens)
-
-
 def row_of(kind: type, rows: Mapping[str, Row], name: Callable[[type], str]) -> Row | None:
     """The row of a class, or of the nearest one that it is derived from.
 
@@ -323,11 +150,6 @@ def family_of(network: nn.Module, families: Sequence[Family], name: Callable[[ty
     return row_of(type(network), {kind: family for family in families for kind in family.networks}, name)
 
 
-def uncompiled(network: nn.Module) -> nn.Module:
-    """The module that ``torch.compile`` has wrapped, or the network itself."""
-    return getattr(network, "_orig_mod", network)
-
-
 def latent_size(latent: Tensor) -> tuple[int, int, int]:
     """(frames, H, W) of a latent (batch, channels, H, W) or (batch, channels, frames, H, W)."""
     return size_of_shape(latent.shape)
@@ -337,9 +159,3 @@ def size_of_shape(shape: Sequence[int]) -> tuple[int, int, int]:
     """``latent_size`` of a latent of this shape."""
     height, width = shape[-2:]
     return (shape[2] if len(shape) == 5 else 1), height, width
-
-
-def block_width(block: nn.Module) -> int:
-    """How many numbers a place of its input has: what most of its linear layers or convolutions take."""
-    widths = [getattr(part, "in_features", None) or getattr(part, "in_channels", None) for part in block.modules()]
-    return Counter(width for width in widths if width).most_common(1)[0][0]

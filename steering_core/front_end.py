@@ -6,7 +6,8 @@ from typing import Any
 
 from .object_names import UNSPACED, described_names, numbered
 from .parser import objects, parse
-from .relations import Place, Relation
+from .relations.place import Place
+from .relations.relation import Relation
 
 #: Most letters of an object's name that are of a script which sets no words apart. What is longer and takes part in no
 #: relation is taken for a clause, whose objects a person names by hand.

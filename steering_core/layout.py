@@ -12,18 +12,11 @@ from .editing import between, distinct
 from .object_names import NamedObject, by_noun, find_phrases, numbered
 from .parser import objects
 from .parts import Part
-from .relations import (
-    RELATION_NAMES,
-    STEERED_NAMES,
-    Place,
-    Relation,
-    Scene,
-    Span,
-    SpatialRelation,
-    along,
-    ends,
-    relation_named,
-)
+from .relations.names import RELATION_NAMES, STEERED_NAMES, relation_named
+from .relations.place import Place
+from .relations.relation import Relation
+from .relations.scene import Scene
+from .relations.statement import Span, SpatialRelation, ends
 from .wording import shortened
 
 #: Most objects of a layout: each pair of them can be related.
@@ -160,7 +153,7 @@ def _as_it_lies(stated: SpatialRelation, points: Mapping[Span, Point]) -> Spatia
 def _relation_at(subject: Point, object: Point) -> Relation:
     """How two points lie to each other: in the closest of the eight directions, or next to each other."""
     offset = subject[0] - object[0], subject[1] - object[1]
-    return Relation.NEAR if math.hypot(*offset) < TOUCHING_DISTANCE else along(Relation, offset)
+    return Relation.NEAR if math.hypot(*offset) < TOUCHING_DISTANCE else Relation.towards(offset)
 
 
 def _taken_off(scene: Scene, removed: Sequence[NamedObject], known: Sequence[Span]) -> set[Span]:

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from .parser import objects
-from .relations import Span
+from .relations.statement import Span
 from .wording import shortened
 
 #: Most letters of a name that is looked for letter by letter.

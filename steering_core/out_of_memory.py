@@ -11,5 +11,5 @@ _WORDS = ("out of memory", "can't allocate memory", "not enough memory")
 def is_out_of_memory(error: Exception) -> bool:
     """Whether memory ran out; older drivers and the CPU say so in words alone."""
     words = str(error).lower()
-    in_words = isinstance(error, RuntimeError) and any(told in words for told in _WORDS)
+    in_words = isinstance(error, RuntimeError) and any(phrase in words for phrase in _WORDS)
     return in_words or isinstance(error, (torch.cuda.OutOfMemoryError, MemoryError))

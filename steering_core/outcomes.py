@@ -59,8 +59,8 @@ class BoundSteps:
             steps = f"{len(self.bound) or 'none'} of {steps}"
         if not self.bound and not self.unbound:
             steps += ", in which the conditioning of the relations did not act"
-        told = [f"bound in {steps}: {self.regions}"]
-        return [*told, several([str(step) for step in self.unbound])] if self.unbound else told
+        lines = [f"bound in {steps}: {self.regions}"]
+        return [*lines, several([str(step) for step in self.unbound])] if self.unbound else lines
 
     def as_json(self) -> dict[str, Any]:
         """In plain lists and numbers; a region is (left, upper, right, lower) in shares of the picture."""
@@ -92,8 +92,8 @@ class Restart:
         return self.overlaps.index(min(self.overlaps))
 
     def __str__(self) -> str:
-        told = ", ".join(f"{overlap:.0%}" for overlap in self.overlaps)
-        return f"picture {self.image + 1} (shared attention {told}; attempt {self.kept + 1} of {len(self.overlaps)})"
+        shared = ", ".join(f"{overlap:.0%}" for overlap in self.overlaps)
+        return f"picture {self.image + 1} (shared attention {shared}; attempt {self.kept + 1} of {len(self.overlaps)})"
 
     def as_json(self) -> dict[str, Any]:
         """In plain lists and numbers; ``image`` and ``kept`` count from 0."""

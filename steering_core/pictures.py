@@ -37,8 +37,8 @@ def opened_picture(file: Path, formats: Sequence[str], instead: str = "") -> Ite
     except Exception as error:  # Pillow's readers end in whatever a damaged file leads them to
         if is_out_of_memory(error):
             raise
-        told = f"{file} is no picture that can be read: {one_line(error)}"
-        raise ValueError(f"{told}{'' if told.endswith('.') else '.'} {instead}".rstrip()) from error
+        message = f"{file} is no picture that can be read: {one_line(error)}"
+        raise ValueError(f"{message}{'' if message.endswith('.') else '.'} {instead}".rstrip()) from error
 
 
 def save_picture(picture: Image.Image, file: Path, **options: Any) -> None:

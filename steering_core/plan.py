@@ -29,8 +29,8 @@ def plan(steering: Steering, steps: int) -> str:
     if 0 not in (schedule.step_size, schedule.strength):
         relations = "; ".join(scene.describe(relation) for relation in scene.relations)
         binding = [f"bound in the first {bound}"] if bound else []
-        told = [f"steering {shortened(relations, _RELATIONS_SHOWN)}", _window(steering, steps)]
-        return " · ".join([*told, *binding, *_restarts(steering)])
+        parts = [f"steering {shortened(relations, _RELATIONS_SHOWN)}", _window(steering, steps)]
+        return " · ".join([*parts, *binding, *_restarts(steering)])
     if bound:
         return f"binding {shortened(str(steering.regions), _RELATIONS_SHOWN)} · the first {bound} of {steps} steps"
     return _NOTHING_MOVES.format("step size" if schedule.strength else "strength")

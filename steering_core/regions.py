@@ -17,7 +17,7 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from .relations import Place
+from .relations.place import Place
 from .tokens import GroundedRelation, GroundedScene
 from .wording import several
 
@@ -54,8 +54,8 @@ class Region:
         return _cells(self.y, height)[:, None] & _cells(self.x, width)
 
     def __str__(self) -> str:
-        told = [_band_in_words(band, axis) for axis, band in enumerate((self.x, self.y)) if band != _WHOLE]
-        return " and ".join(told)
+        bands = [_band_in_words(band, axis) for axis, band in enumerate((self.x, self.y)) if band != _WHOLE]
+        return " and ".join(bands)
 
 
 @dataclass(frozen=True)

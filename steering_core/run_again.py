@@ -19,7 +19,7 @@ from torch.utils._pytree import TreeSpec, tree_flatten, tree_unflatten
 
 from .attributes import replaced
 from .care import memory_is_short, ordinary_alias
-from .families import ReadableNetwork
+from .networks import ReadableNetwork
 from .probe import MapCollector
 
 #: Makes the context in which a block is run again.

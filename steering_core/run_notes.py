@@ -50,7 +50,7 @@ class RunNotes:
             reason: one line.
             images: the pictures of the batch that it concerns; all when none is named.
         """
-        _add_told(UnsteeredStep(step, " ".join(reason.split()), tuple(images)), self.unsteered)
+        _take_down(UnsteeredStep(step, " ".join(reason.split()), tuple(images)), self.unsteered)
 
     def took_bound(self, step: int, reason: str) -> None:
         """Take down of a forward whether the objects were bound in it; the log is told once a run if not.
@@ -62,14 +62,14 @@ class RunNotes:
         if step in (left_out.step for left_out in self.unbound):
             return
         if reason:
-            _add_told(UnsteeredStep(step, reason, lacks="bound"), self.unbound)
+            _take_down(UnsteeredStep(step, reason, lacks="bound"), self.unbound)
             if step in self.bound:
                 self.bound.remove(step)
         elif step not in self.bound:
             self.bound.append(step)
 
 
-def _add_told(left_out: UnsteeredStep, others: list[UnsteeredStep]) -> None:
+def _take_down(left_out: UnsteeredStep, others: list[UnsteeredStep]) -> None:
     """Take down what a step lacks; the log is told of the first one."""
     if not others:
         _log.warning("Spatial Steering: %s. The picture is sampled on.", left_out)

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from .detection.look import Look, SeenRelation, seen_relations
 from .outcomes import BoundSteps, Restarts, UnsteeredStep
-from .relations import Relation
+from .relations.relation import Relation
 from .settled import Settled, settled
 from .tokens import GroundedScene
 from .trace import TraceEntry, as_numbers, scoring
@@ -111,11 +111,11 @@ class SteeringRun:
 
     def as_json(self, look: Look | None = None) -> dict[str, Any]:
         """All that is known of the run, in plain lists and numbers; what is not a finite number is None."""
-        told = trace_as_json(self.scene, self.entries, self.unsteered, self.binding, self.restarts)
-        told |= {"steps": self.steps}
+        report = trace_as_json(self.scene, self.entries, self.unsteered, self.binding, self.restarts)
+        report |= {"steps": self.steps}
         if look is None:
-            return told
-        return {**told, "seen": {"by": look.by, "relations": [s.as_json() for s in seen_relations(self.scene, look)]}}
+            return report
+        return {**report, "seen": {"by": look.by, "relations": [s.as_json() for s in seen_relations(self.scene, look)]}}
 
 
 def trace_as_json(
@@ -145,10 +145,10 @@ def _present(scene: GroundedScene, last: TraceEntry) -> list[str]:
     """How present each object is, and a warning where that is weak."""
     presence, pictures = last.presence, len(last.strength)
     of = f" (mean of {pictures} pictures)" if pictures > 1 else ""
-    told = [f"attention to {name}{of}: {what}" for name, what in zip(scene.names, presence.describe(scene.names))]
+    lines = [f"attention to {name}{of}: {what}" for name, what in zip(scene.names, presence.describe(scene.names))]
     # The first step is too noisy to tell anything of what will be missing.
     warnings = presence.warnings(scene.names) if last.step else []
-    return [*told, *([f"warning: {several(warnings)}"] if warnings else [])]
+    return [*lines, *([f"warning: {several(warnings)}"] if warnings else [])]
 
 
 def _presence_as_json(last: TraceEntry) -> dict[str, Any]:

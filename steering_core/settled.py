@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from .how_far import how_far
-from .relations import in_words
+from .relations.wording import clause
 from .tokens import GroundedScene
 from .trace import TraceEntry, as_numbers, scoring
 
@@ -43,7 +43,7 @@ class Settled:
     @property
     def relation(self) -> str:
         """In words."""
-        return in_words(self.subject, self.phrase, self.object)
+        return clause(self.subject, self.phrase, self.object)
 
     def in_words(self, steps: int) -> str:
         """One line, of a run of so many steps."""
@@ -51,7 +51,7 @@ class Settled:
         if pictures > 1:
             where = f"{self.relation} in {stand} of {pictures} pictures"
         else:
-            where = self.relation if stand else in_words(self.subject, f"not {self.phrase}", self.object)
+            where = self.relation if stand else clause(self.subject, f"not {self.phrase}", self.object)
         come = how_far(self.stands.tolist(), self.met.tolist())
         return f"attention: {where} at the last look, step {self.step + 1} of {steps}: {come}"
 

@@ -11,7 +11,11 @@ from itertools import accumulate, pairwise
 
 from torch import Tensor
 
-from .relations import Place, Relation, Scene, Span, ends, in_words
+from .relations.place import Place
+from .relations.relation import Relation
+from .relations.scene import Scene
+from .relations.statement import Span, ends
+from .relations.wording import clause
 from .search import occurrences
 from .wording import shortened
 
@@ -90,13 +94,13 @@ class GroundedScene:
     def describe(self, relation: GroundedRelation) -> str:
         """The relation in words."""
         other = None if relation.object is None else self.names[relation.object]
-        return in_words(self.names[relation.subject], relation.relation.phrase, other)
+        return clause(self.names[relation.subject], relation.relation.phrase, other)
 
     def summary(self) -> str:
         """All relations in words, a line each, or that there is none; and what was read that is not steered."""
-        told = [self.describe(relation) for relation in self.relations]
+        lines = [self.describe(relation) for relation in self.relations]
         none = f'No spatial relation was found in "{self.scene.as_written}": sampling will not be steered.'
-        return "\n".join([*(told or [none]), *self.scene.unsteered])
+        return "\n".join([*(lines or [none]), *self.scene.unsteered])
 
 
 def ground(scene: Scene, tokens: Sequence[Token]) -> GroundedScene:

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import NamedTuple, TypeVar
 
 from steering_core.parser.network import KINDS, KINDS_OF_TWO
-from steering_core.relations import Scene, Statement
+from steering_core.relations.scene import Scene
+from steering_core.relations.statement import Statement
 
 #: Prompts that the parser was made by, those that only its thresholds were chosen by, and those that neither was.
 LEARNED = Path(__file__).resolve().parents[1] / "tests" / "unit" / "artists_prompts.txt"
@@ -44,17 +45,17 @@ class Fact(NamedTuple):
 
     def says_the_same_as(self, other: Fact) -> bool:
         """Whether another reader's is the same, by some of the names."""
-        return self._as_told_by(other) is not None
+        return self._as_in(other) is not None
 
     def with_names_of(self, other: Fact) -> Fact:
         """Itself, also by the names of another that says the same."""
-        told = self._as_told_by(other) or self
+        same = self._as_in(other) or self
         subjects, objects = (
-            tuple(dict.fromkeys(names)) for names in (self.subjects + told.subjects, self.objects + told.objects)
+            tuple(dict.fromkeys(names)) for names in (self.subjects + same.subjects, self.objects + same.objects)
         )
         return self._replace(subjects=subjects, objects=objects)
 
-    def _as_told_by(self, other: Fact) -> Fact | None:
+    def _as_in(self, other: Fact) -> Fact | None:
         """The same by another's names; none where it says something else."""
         ways = [other]
         if other.kind in INVERSES:
@@ -105,10 +106,10 @@ def prompts_of(file: Path) -> Iterator[tuple[str, list[Fact]]]:
 
 def _fact(text: str) -> Fact:
     text, kinds = text.strip(), "|".join(kind.value for kind in KINDS)
-    told = re.fullmatch(rf"\(?([^()]+?) ({kinds})(?: ([^()]+))?\)?", text)
-    if told is None:
+    parts = re.fullmatch(rf"\(?([^()]+?) ({kinds})(?: ([^()]+))?\)?", text)
+    if parts is None:
         raise ValueError(f'"{text}" is no fact. Expected was "subject kind" or "subject kind object".')
-    subjects, kind, objects = told.groups()
+    subjects, kind, objects = parts.groups()
     return Fact(tuple(subjects.split("|")), kind, tuple(objects.split("|")) if objects else (), text.startswith("("))
 
 

@@ -23,8 +23,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--errors", action="store_true", help="each error of the parser")
     options = parser.parse_args()
-    for name, told in scores().items():
-        print(f"{name}: {told if options.errors and name.startswith('parser') else told.summary}")
+    for name, score in scores().items():
+        print(f"{name}: {score if options.errors and name.startswith('parser') else score.summary}")
 
 
 def scores() -> dict[str, Score]:

@@ -24,8 +24,8 @@ def main() -> None:
     parser.add_argument("--learned", action="store_true", help="prompts that the parser was made by")
     parser.add_argument("--errors", action="store_true", help="each error")
     options = parser.parse_args()
-    for name, told in zip(("rules alone", "judged"), scores(LEARNED if options.learned else HELD_OUT)):
-        print(f"{name}: {told if options.errors else told.summary}")
+    for name, score in zip(("rules alone", "judged"), scores(LEARNED if options.learned else HELD_OUT)):
+        print(f"{name}: {score if options.errors else score.summary}")
 
 
 def scores(file: Path) -> tuple[Score, Score]:

@@ -133,8 +133,8 @@ def trained(prompts: Sequence[tuple[str, list[Fact]]], start: Path, keep: Path |
         optimizer, lambda step: min(1.0, step / (_WARM_UP * total)) * max(0.0, 1 - step / total)
     )
     parts = {"network": network, "optimizer": optimizer, "rates": rates}
-    told = hashlib.sha256(repr((prompts, SIMPLE, SEED, EPOCHS, PIECES, ENCODER_RATE, RATE)).encode()).hexdigest()
-    first = _restored(keep, told, parts, order) if keep and keep.exists() else 0
+    run_hash = hashlib.sha256(repr((prompts, SIMPLE, SEED, EPOCHS, PIECES, ENCODER_RATE, RATE)).encode()).hexdigest()
+    first = _restored(keep, run_hash, parts, order) if keep and keep.exists() else 0
     for epoch in range(first, EPOCHS):
         losses = []
         for step in steps(examples, order):
@@ -147,25 +147,30 @@ def trained(prompts: Sequence[tuple[str, list[Fact]]], start: Path, keep: Path |
             losses.append(loss.item())
         print(f"epoch {epoch + 1} of {EPOCHS}: loss {sum(losses) / len(losses):.3f} a prompt", flush=True)
         if keep:
-            state = {"of": told, "epochs": epoch + 1, "order": order.getstate(), "torch": torch.get_rng_state()}
+            state = {
+                "of": run_hash,
+                "epochs": epoch + 1,
+                "order": order.getstate(),
+                "torch": torch.get_rng_state(),
+            }
             with written_whole(keep) as partial, partial.open("wb") as file:
                 torch.save({**state, **{name: part.state_dict() for name, part in parts.items()}}, file)
     network.eval().requires_grad_(False)
     return reader
 
 
-def _restored(keep: Path, told: str, parts: Mapping[str, Any], order: random.Random) -> int:
+def _restored(keep: Path, run_hash: str, parts: Mapping[str, Any], order: random.Random) -> int:
     """Bring all to where a stopped training was; how many epochs it had.
 
     Args:
-        told: what tells its prompts and settings from others.
+        run_hash: what tells its prompts and settings from others.
 
     Raises:
         ValueError: the file is damaged, or of other prompts or settings.
     """
     try:
         state = torch.load(keep, weights_only=True)
-        if state["of"] != told:
+        if state["of"] != run_hash:
             raise ValueError("it is of other prompts or settings")
         for name, part in parts.items():
             part.load_state_dict(state[name])
@@ -180,24 +185,26 @@ def _restored(keep: Path, told: str, parts: Mapping[str, Any], order: random.Ran
 
 def pruned_tokenizer(start: Path, prompts: Sequence[str]) -> tuple[Tokenizer, list[int]]:
     """MiniLM's tokenizer with fewer pieces, and their numbers in the whole one."""
-    told = json.loads((start / "tokenizer.json").read_text(encoding="utf-8"))
-    told["padding"] = None
-    whole = Tokenizer.from_str(json.dumps({**told, "truncation": None}))
+    content = json.loads((start / "tokenizer.json").read_text(encoding="utf-8"))
+    content["padding"] = None
+    whole = Tokenizer.from_str(json.dumps({**content, "truncation": None}))
     used = {piece for encoding in whole.encode_batch(list(prompts)) for piece in encoding.ids}
-    special = {token["id"] for token in told["added_tokens"]}
+    special = {token["id"] for token in content["added_tokens"]}
     kept = sorted(
         number
-        for piece, number in told["model"]["vocab"].items()
+        for piece, number in content["model"]["vocab"].items()
         if number in used | special or _is_basic(piece, number)
     )
     renumbered = {number: at for at, number in enumerate(kept)}
-    vocabulary = told["model"]["vocab"]
-    told["model"]["vocab"] = {piece: renumbered[number] for piece, number in vocabulary.items() if number in renumbered}
-    for token in told["added_tokens"]:
+    vocabulary = content["model"]["vocab"]
+    content["model"]["vocab"] = {
+        piece: renumbered[number] for piece, number in vocabulary.items() if number in renumbered
+    }
+    for token in content["added_tokens"]:
         token["id"] = renumbered[token["id"]]
-    for token in told["post_processor"]["special_tokens"].values():
+    for token in content["post_processor"]["special_tokens"].values():
         token["ids"] = [renumbered[number] for number in token["ids"]]
-    return Tokenizer.from_str(json.dumps(told)), kept
+    return Tokenizer.from_str(json.dumps(content)), kept
 
 
 def _is_basic(piece: str, number: int) -> bool:
@@ -232,10 +239,10 @@ def example_of(reader: PromptReader, prompt: str, facts: Sequence[Fact]) -> Exam
     """What the network is to find in a prompt, of whose alternatives it is shown the last, as when it reads."""
     prompt = last_alternatives(prompt)
     pieces = reader.in_pieces(prompt, words_of(prompt))
-    told = [(fact, tuple(_ends(prompt, pieces.words, fact))) for fact in facts]
-    needed = [not (fact.optional or fact.follows_from(facts)) for fact, _ in told]
+    with_ends = [(fact, tuple(_ends(prompt, pieces.words, fact))) for fact in facts]
+    needed = [not (fact.optional or fact.follows_from(facts)) for fact, _ in with_ends]
     stated, undecided = (
-        tuple((fact.kind, ends) for (fact, ends), needs in zip(told, needed) if ends and needs is which)
+        tuple((fact.kind, ends) for (fact, ends), needs in zip(with_ends, needed) if ends and needs is which)
         for which in (True, False)
     )
     return Example(pieces, stated, undecided)
@@ -300,7 +307,7 @@ def loss_of(network: PromptNetwork, examples: Sequence[Example]) -> Tensor:
     counts = torch.tensor([len(example.pieces.first) for example in examples])
     within = torch.arange(stated.shape[2]) < counts[:, None]
     shares = objects.masked_fill(~within[:, None, None], -1e4).log_softmax(-1)
-    told = shares.detach()
+    known_shares = shares.detach()
     wanted, weight = torch.zeros_like(stated), within[:, None].expand_as(stated).float().clone()
     likely, chosen = nn.functional.logsigmoid(stated.detach()), list[Tensor]()
     for at, example in enumerate(examples):
@@ -312,7 +319,7 @@ def loss_of(network: PromptNetwork, examples: Sequence[Example]) -> Tensor:
             of_two = _NUMBERS_OF_TWO.get(kind)
 
             def likelihood(ends: Ends, at: int = at, number: int = number, of_two: int | None = of_two) -> float:
-                share = 0.0 if of_two is None else float(told[at, of_two, ends[0], ends[1]])
+                share = 0.0 if of_two is None else float(known_shares[at, of_two, ends[0], ends[1]])
                 return float(likely[at, number, ends[0]]) + share
 
             subject, object = max(several, key=likelihood)

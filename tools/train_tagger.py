@@ -135,9 +135,9 @@ def _often(examples: Sequence[Example]) -> set[str]:
     """Features that occur ``LEAST_OFTEN`` at least, where all tags before them are right."""
     counted = Counter[str]()
     for words, tags in examples:
-        told = ["", "", *tags]
+        padded = ["", "", *tags]
         for index in range(len(words)):
-            counted.update(features(words, index, (told[index + 1], told[index])))
+            counted.update(features(words, index, (padded[index + 1], padded[index])))
     return {feature for feature, count in counted.items() if count >= LEAST_OFTEN}
 
 
@@ -147,8 +147,8 @@ def _as_json(weights: dict[str, dict[str, float]]) -> str:
         feature: {tag: weight for tag in TAGS if (weight := round(weights[feature].get(tag, 0) / unit))}
         for feature in sorted(weights)
     }
-    told = {feature: of_tag for feature, of_tag in rounded.items() if of_tag}
-    return json.dumps(told, ensure_ascii=False, separators=(",", ":")) + "\n"
+    kept = {feature: of_tag for feature, of_tag in rounded.items() if of_tag}
+    return json.dumps(kept, ensure_ascii=False, separators=(",", ":")) + "\n"
 
 
 if __name__ == "__main__":

@@ -55,11 +55,11 @@ def save_classifier(classifier: RelationClassifier, file: Path) -> None:
     Raises:
         OSError: it cannot be written.
     """
-    told = {"format": _FORMAT, **asdict(ClassifierDescription.of(classifier))}
+    metadata = {"format": _FORMAT, **asdict(ClassifierDescription.of(classifier))}
     weights = {name: weight.contiguous() for name, weight in classifier.state_dict().items()}
     try:
         with written_whole(file) as partial:
-            save_file(weights, partial, metadata={"relation_classifier": json.dumps(told)})
+            save_file(weights, partial, metadata={"relation_classifier": json.dumps(metadata)})
     except SafetensorError as error:
         raise OSError(f"{file} could not be written: {one_line(error)}") from error
 
@@ -67,32 +67,37 @@ def save_classifier(classifier: RelationClassifier, file: Path) -> None:
 def _read_own(file: Path) -> RelationClassifier:
     try:
         with safe_open(file, framework="pt") as opened:
-            told = parse_json((opened.metadata() or {}).get("relation_classifier", "{}"), f"{file}: its metadata")
-            if not isinstance(told, Mapping) or told.get("format") != _FORMAT:
+            metadata = parse_json((opened.metadata() or {}).get("relation_classifier", "{}"), f"{file}: its metadata")
+            if not isinstance(metadata, Mapping) or metadata.get("format") != _FORMAT:
                 raise ValueError(
                     f"{file} is no relation classifier: a safetensors file with the format {_FORMAT!r} in its metadata "
                     f"was expected, as training and conversion write it."
                 )
             # Files from before there was a choice do not name it.
-            told = {"rounding": NEAREST} | {key: told[key] for key in told if key != "format"}
-            told = described(ClassifierDescription, told, str(file))
+            metadata = {"rounding": NEAREST} | {key: metadata[key] for key in metadata if key != "format"}
+            description = described(ClassifierDescription, metadata, str(file))
             shapes = {name: tuple(opened.get_slice(name).get_shape()) for name in opened.keys()}  # noqa: SIM118
-            return _filled(told, shapes, opened.get_tensor, file)
+            return _filled(description, shapes, opened.get_tensor, file)
     except SafetensorError as error:
         raise ValueError(f"{file} is damaged or no safetensors file: {one_line(error)}") from error
 
 
 def _read_released(file: Path, network: str | None) -> RelationClassifier:
-    told, weights = read_published(file, network)
-    return _filled(told, {name: tuple(weight.shape) for name, weight in weights.items()}, weights.__getitem__, file)
+    description, weights = read_published(file, network)
+    return _filled(
+        description, {name: tuple(weight.shape) for name, weight in weights.items()}, weights.__getitem__, file
+    )
 
 
 def _filled(
-    told: ClassifierDescription, shapes: Mapping[str, tuple[int, ...]], weight: Callable[[str], Tensor], file: Path
+    description: ClassifierDescription,
+    shapes: Mapping[str, tuple[int, ...]],
+    weight: Callable[[str], Tensor],
+    file: Path,
 ) -> RelationClassifier:
     """The classifier with its weights, if they are the ones that it asks for."""
     try:
-        classifier = told.without_weights()
+        classifier = description.without_weights()
     except ValueError as error:
         raise ValueError(f"{file}: {error}") from error
     wanted = {name: tuple(empty.shape) for name, empty in classifier.state_dict().items()}

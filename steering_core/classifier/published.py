@@ -13,7 +13,7 @@ from torch import Tensor
 from ..described import described
 from ..layers import PUBLISHED_NETWORKS, published_order
 from ..pickled import read_pickled
-from ..relations import Relation
+from ..relations.relation import Relation
 from ..wording import brief, sentence
 from .layout import MapLayout
 from .network import UP, ClassifierDescription
@@ -164,7 +164,7 @@ def read_published(file: Path, network_name: str | None) -> tuple[ClassifierDesc
             f"as its network, or a .safetensors file that it was converted to."
         )
     try:
-        told = published.ours(network_name)
+        description = published.ours(network_name)
     except ValueError as error:
         raise ValueError(f"{file}: {error}") from error
     weights = published.model_state_dict
@@ -174,4 +174,4 @@ def read_published(file: Path, network_name: str | None) -> tuple[ClassifierDesc
     # A tensor can be a small storage seen many times over.
     if sum(weight.numel() * weight.element_size() for weight in weights.values()) > file.stat().st_size:
         raise ValueError(f"{file}: it claims more weights than a file of its size can hold.")
-    return told, weights
+    return description, weights

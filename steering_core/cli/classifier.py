@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ..classifier import RelationClassifier, UnknownNetworkError, load_classifier, save_classifier
 from ..layers import PUBLISHED_NETWORKS
-from .options import check_place, naming, path_told
+from .options import check_place, naming, printable
 
 
 def add_classifier_commands(commands: argparse._SubParsersAction) -> None:
@@ -42,7 +42,7 @@ def _convert(options: argparse.Namespace) -> None:
         raise ValueError(f"{options.out}: a name that ends in .safetensors was expected.")
     check_place(options.out)
     save_classifier(_loaded(options), options.out)
-    print(path_told(options.out))
+    print(printable(options.out))
 
 
 def _loaded(options: argparse.Namespace) -> RelationClassifier:

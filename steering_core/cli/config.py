@@ -59,14 +59,14 @@ def read_config(file: Path) -> dict[str, str | list[str]]:
         raise ValueError(f"{file} is larger than the {_LARGEST_CONFIG} bytes that a file of options may have.")
     try:
         # Everything as text: what a value is, the option says. So no tag is followed either.
-        told = yaml.load(content, yaml.BaseLoader)
+        values = yaml.load(content, yaml.BaseLoader)
     except RecursionError:
         raise ValueError(f"{file} cannot be read: it is nested too deeply.") from None
     except (yaml.YAMLError, ValueError) as error:
         raise ValueError(f"{file} cannot be read: {one_line(error)}") from error
-    if not isinstance(told, dict):
+    if not isinstance(values, dict):
         raise ValueError(f"{file}: lines like 'epochs: 50' were expected.")
-    for name, value in told.items():
+    for name, value in values.items():
         for part in value if isinstance(value, list) else [value]:
             # In a list, what begins with one dash would be taken for an option as well, such as -h.
             dashes = "-" if isinstance(value, list) else "--"
@@ -74,4 +74,4 @@ def read_config(file: Path) -> dict[str, str | list[str]]:
                 raise ValueError(
                     f"{file}: {brief(name)}: a value or a list of values was expected, not {brief(value)}."
                 )
-    return told
+    return values

@@ -15,7 +15,7 @@ from .options import check_picture, whole
 from .steering import LOSSES, add_steering_options, loss_of, schedule_of
 
 if TYPE_CHECKING:
-    from ..evaluation.results import Figures
+    from ..evaluation.figures import Figures
 
 #: A row for each of two ways stays within what picture formats hold.
 _MOST_PROMPTS = 200
@@ -54,6 +54,6 @@ def _table(figures: dict[tuple[str, str], Figures]) -> str:
     lines = [f"{'':28}{'images':>8}{'OA':>8}{'VISOR-cond':>12}{'VISOR-uncond':>14}"]
     for names, one in figures.items():
         of_both = "none" if math.isnan(one.visor_cond.value) else f"{one.visor_cond.value:.1%}"
-        told = f"{one.pictures:8}{one.oa.value:8.1%}{of_both:>12}{one.visor_uncond.value:14.1%}"
-        lines.append(f"{' '.join(names):28}{told}")
+        cells = f"{one.pictures:8}{one.oa.value:8.1%}{of_both:>12}{one.visor_uncond.value:14.1%}"
+        lines.append(f"{' '.join(names):28}{cells}")
     return "\n".join(lines)

@@ -23,7 +23,7 @@ from .models import (
     size_of,
     try_on_blank,
 )
-from .options import MOST_SEEDS, check_folder, naming, path_told, positive, seed, text, whole
+from .options import MOST_SEEDS, check_folder, naming, positive, printable, seed, text, whole
 from .steering import LOSSES, NONE, add_settings, check_settings, losses_added_up, schedule_of
 
 if TYPE_CHECKING:
@@ -31,8 +31,9 @@ if TYPE_CHECKING:
 
     from ..detection.boxes_file import BoxesFile
     from ..detection.detectors import ObjectDetector
+    from ..evaluation.arms import Arm
     from ..evaluation.encoders import Encoder
-    from ..evaluation.runs import Arm, EvaluationFolder
+    from ..evaluation.folder import EvaluationFolder
     from ..evaluation.suites import Suite
     from ..losses import SteeringLoss
 
@@ -126,12 +127,9 @@ def _arms(value: str) -> tuple[str, ...]:
 
 
 def _evaluate(options: argparse.Namespace) -> None:
-    from tqdm import tqdm
-
     from ..detection.boxes_file import BoxesFile
-    from ..evaluation.page import html_page
-    from ..evaluation.results import RULES, arm_results, check_rule
-    from ..evaluation.tables import markdown
+    from ..evaluation.detecting import check_boxes
+    from ..evaluation.rules import RULES, check_rule
 
     check_folder(options.out)
     check_settings(list(dict.fromkeys(part for name in options.loss for part in name.split(_PLUS))), options)
@@ -148,37 +146,74 @@ def _evaluate(options: argparse.Namespace) -> None:
     if encoder is not None:
         try_on_blank(lambda blank: encoder([blank]), size_of(options))
     folder, arms = _folder_and_arms(options, suite, pipeline)
+    names = [arm.name for arm in arms]
     if isinstance(detector, BoxesFile):
         with naming("--detector or --only-draw"):
-            folder.check_boxes([arm.name for arm in arms], detector)
+            check_boxes(folder, names, detector)
     folder.claim(arms, detector)
     numbers = range(state.process_index, len(suite.prompts), state.num_processes)
+    for arm in arms:
+        _draw_and_look(folder, arm, numbers, options.batch, detector, state.is_main_process)
+    state.wait_for_everyone()
+    if detector is not None and state.is_main_process:
+        gallery = _GALLERY if options.gallery is None else options.gallery
+        _write_results(folder, names, rule, encoder, gallery)
 
-    def shown(stage: str, done: Iterator[int]) -> None:
-        for _ in tqdm(done, stage, len(numbers), unit="prompt", disable=not state.is_main_process):
+
+def _draw_and_look(
+    folder: EvaluationFolder,
+    arm: Arm,
+    numbers: range,
+    batch: int,
+    detector: ObjectDetector | BoxesFile | None,
+    has_bar: bool,
+) -> None:
+    """Draw what is not there of an arm's prompts, and let the detector look at it; a bar shows how far it is."""
+    from tqdm import tqdm
+
+    from ..detection.boxes_file import BoxesFile
+    from ..evaluation.detecting import detect_objects, take_boxes
+    from ..evaluation.drawing import draw_pictures
+
+    def run(stage: str, done: Iterator[int]) -> None:
+        for _ in tqdm(done, stage, len(numbers), unit="prompt", disable=not has_bar):
             pass
 
-    for arm in arms:
-        shown(f"drawing {arm.name}", folder.draw(arm, numbers, options.batch))
-        if isinstance(detector, BoxesFile):
-            shown(f"reading the boxes of {arm.name}", folder.take(arm.name, detector, numbers))
-        elif detector is not None:
-            shown(f"looking at {arm.name}", folder.detect(arm.name, detector, numbers))
-    state.wait_for_everyone()
-    if detector is None or not state.is_main_process:
-        return
-    results = arm_results(folder, [arm.name for arm in arms], RULES[rule])
-    distances = {} if encoder is None else _distances(folder, [arm.name for arm in arms], encoder)
+    run(f"drawing {arm.name}", draw_pictures(folder, arm, numbers, batch))
+    if isinstance(detector, BoxesFile):
+        run(f"reading the boxes of {arm.name}", take_boxes(folder, arm.name, detector, numbers))
+    elif detector is not None:
+        run(f"looking at {arm.name}", detect_objects(folder, arm.name, detector, numbers))
+
+
+def _write_results(
+    folder: EvaluationFolder, arms: Sequence[str], rule: str, encoder: Encoder | None, gallery: int
+) -> None:
+    """Judge the pictures, and write the results into the folder: JSON, a table, a page.
+
+    Args:
+        gallery: so many pictures of each arm are on the page.
+    """
+    from ..evaluation.page import html_page
+    from ..evaluation.results import arm_results
+    from ..evaluation.rules import RULES
+    from ..evaluation.tables import markdown
+
+    results = arm_results(folder, arms, RULES[rule])
+    distances = {} if encoder is None else _distances(folder, arms, encoder)
     is_scored = rule == _T2I
     table = markdown(results, is_scored, distances)
-    told = {"suite": suite.name, "rule": rule, "arms": [result.as_json() for result in results]}
-    told["frechet_distance"] = distances or None
-    save_text(json.dumps(told, indent=1) + "\n", options.out / "results.json")
-    save_text(table, options.out / "results.md")
-    gallery = _GALLERY if options.gallery is None else options.gallery
-    save_text(html_page(folder, results, RULES[rule], is_scored, gallery), options.out / "index.html")
+    summary = {
+        "suite": folder.suite.name,
+        "rule": rule,
+        "arms": [result.as_json() for result in results],
+        "frechet_distance": distances or None,
+    }
+    save_text(json.dumps(summary, indent=1) + "\n", folder.folder / "results.json")
+    save_text(table, folder.folder / "results.md")
+    save_text(html_page(folder, results, RULES[rule], is_scored, gallery), folder.folder / "index.html")
     print(table)
-    print(path_told(options.out / "index.html"))
+    print(printable(folder.folder / "index.html"))
 
 
 def _check_judging(options: argparse.Namespace) -> None:
@@ -266,10 +301,11 @@ def _distances(folder: EvaluationFolder, arms: Sequence[str], encoder: Encoder) 
     """Of each arm's pictures from the first arm's."""
     from tqdm import tqdm
 
+    from ..evaluation.encoders import features_of
     from ..evaluation.variety import Moments, frechet_distance
 
     def moments(arm: str) -> Moments:
-        read = folder.features(arm, encoder, range(len(folder.suite.prompts)))
+        read = features_of(folder, arm, encoder, range(len(folder.suite.prompts)))
         return Moments.of(tqdm(read, f"comparing {arm}", len(folder.suite.prompts), unit="prompt"))
 
     of_arms = {arm: moments(arm) for arm in arms}
@@ -281,7 +317,7 @@ def _folder_and_arms(
 ) -> tuple[EvaluationFolder, list[Arm]]:
     from ..backends.diffusers import check_steering, ground_prompt
     from ..backends.diffusers.arms import sampling_of, steered_arm, unsteered_arm
-    from ..evaluation.runs import EvaluationFolder
+    from ..evaluation.folder import EvaluationFolder
     from ..steering import Steering
 
     settings: dict[str, Any] = {

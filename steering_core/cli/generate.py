@@ -17,8 +17,8 @@ from .options import (
     MOST_SEEDS,
     check_picture,
     check_place,
-    path_told,
     place_of,
+    printable,
     seed,
     text,
 )
@@ -69,18 +69,18 @@ def _generate(options: argparse.Namespace) -> None:
     pictures = check_finite(drawn)
     for file, picture in zip(files, pictures):
         save_picture(to_image(picture), file)
-        print(path_told(file))
+        print(printable(file))
     trace, unsteered, restarts = (steering.trace, steering.unsteered, steering.restarts) if steering else ([], [], [])
     binding = steering.binding(options.steps) if steering else None
-    for told in [*(binding.lines() if binding else []), *restarts]:
-        print(told)
+    for line in [*(binding.lines() if binding else []), *restarts]:
+        print(line)
     if options.report:
         report = {"seeds": options.seed, **trace_as_json(scene, trace, unsteered, binding, restarts)}
         save_text(json.dumps(report, indent=1) + "\n", options.report)
-        print(path_told(options.report))
+        print(printable(options.report))
     if options.maps:
         save_picture(map_sheet(scene, trace, (), pictures[0]), options.maps)
-        print(path_told(options.maps))
+        print(printable(options.maps))
 
 
 def _picture_files(options: argparse.Namespace) -> list[Path]:

@@ -43,8 +43,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except Exception as error:
         if not is_out_of_memory(error):
             raise
-        told = str(error) or type(error).__name__
-        message = f"the device's memory does not suffice, fewer seeds or a smaller model need less: {told}"
+        cause = str(error) or type(error).__name__
+        message = f"the device's memory does not suffice, fewer seeds or a smaller model need less: {cause}"
     print(f"steer: error: {' '.join(message.split())}", file=sys.stderr)
     return 2
 

@@ -116,8 +116,9 @@ def _sample(options: argparse.Namespace) -> None:
 
 def _score(options: argparse.Namespace) -> None:
     from ..backends.diffusers import load_pipeline
-    from ..evaluation.results import figures
-    from ..miniature.detector import GlyphDetector, measure_detector
+    from ..evaluation.figures import figures
+    from ..miniature.detector import GlyphDetector
+    from ..miniature.detector_score import measure_detector
     from ..miniature.prompts import unseen_pair_prompts
     from ..miniature.score import draw, unsteered
 
@@ -125,13 +126,13 @@ def _score(options: argparse.Namespace) -> None:
     pipeline = load_pipeline(SHIPPED.get(options.model, options.model), "cpu")
     print(json.dumps({"detector": asdict(measure_detector(options.scenes, seed=1))}))
     detector = GlyphDetector()
-    told = figures([draw(pipeline, detector, prompt, unsteered).counts for prompt in prompts])
+    measured = figures([draw(pipeline, detector, prompt, unsteered).counts for prompt in prompts])
     scores = {
-        "images": told.pictures,
-        "oa": told.oa.value,
-        "visor_cond": None if math.isnan(told.visor_cond.value) else told.visor_cond.value,  # JSON has no nan
-        "visor_uncond": told.visor_uncond.value,
-        "visor_n": [one.value for one in told.visor_n],
+        "images": measured.pictures,
+        "oa": measured.oa.value,
+        "visor_cond": None if math.isnan(measured.visor_cond.value) else measured.visor_cond.value,  # JSON has no nan
+        "visor_uncond": measured.visor_uncond.value,
+        "visor_n": [one.value for one in measured.visor_n],
     }
     print(json.dumps({"unsteered": scores}))
 

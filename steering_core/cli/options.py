@@ -80,8 +80,8 @@ def naming(option: str, of: type[ValueError] = ValueError) -> Iterator[None]:
 
 def text(value: str) -> str:
     """Words that can be encoded: what a terminal hands over in another encoding cannot."""
-    if told := unencodable(value):
-        raise argparse.ArgumentTypeError(told)
+    if complaint := unencodable(value):
+        raise argparse.ArgumentTypeError(complaint)
     return value
 
 
@@ -155,6 +155,6 @@ def place_of(file: Path) -> Path:
     return file.parent.resolve() / file.name
 
 
-def path_told(file: Path) -> str:
+def printable(file: Path) -> str:
     """A path as it can be printed, whatever its bytes are."""
     return os.fsencode(file).decode(errors="backslashreplace")

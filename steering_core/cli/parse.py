@@ -6,7 +6,7 @@ import argparse
 import json
 
 from ..parser import parse
-from ..relations import SpatialRelation, Statement
+from ..relations.statement import SpatialRelation, Statement
 from .options import text
 
 

@@ -21,7 +21,7 @@ from .models import (
     scale_of,
     try_on_blank,
 )
-from .options import MOST_SIDE, check_folder, guidance_scale, number, path_told, seed, steps, text, whole
+from .options import MOST_SIDE, check_folder, guidance_scale, number, printable, seed, steps, text, whole
 
 if TYPE_CHECKING:
     from diffusers import DiffusionPipeline
@@ -133,9 +133,9 @@ def _record(options: argparse.Namespace) -> None:
             bar.update(done - bar.n)
     state.wait_for_everyone()
     if state.is_main_process:
-        if told := read_manifest(options.out).left_out_told:
-            print(told)
-        print(path_told(options.out))
+        if message := read_manifest(options.out).left_out_message:
+            print(message)
+        print(printable(options.out))
 
 
 def _size(options: argparse.Namespace) -> int | None:
@@ -197,10 +197,10 @@ def _generated(options: argparse.Namespace, load: Callable[[], DiffusionPipeline
     try_on_blank(lambda blank: detector.find(blank, ()), size)
     pipeline = load()
     scale = scale_of(options, pipeline)
-    told = {"drawing_steps": options.drawing_steps, "cfg": scale}
+    drawing = {"drawing_steps": options.drawing_steps, "cfg": scale}
 
     def draw(prompt: str, seed: int) -> Image.Image:
         drawn = generate(pipeline, prompt, [seed], None, options.drawing_steps, scale, size=size)
         return to_image(check_finite(drawn)[0])
 
-    return GeneratedPictures(draw, detector, objects, options.count, options.seed, told)
+    return GeneratedPictures(draw, detector, objects, options.count, options.seed, drawing)

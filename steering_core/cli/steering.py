@@ -175,8 +175,8 @@ def check_settings(names: Collection[str], options: argparse.Namespace) -> None:
 
 def _given(settings: type, options: argparse.Namespace) -> dict[str, Any]:
     """Those of a dataclass's settings that are options too, by their names."""
-    told = vars(options)
-    return {one.name: told[one.name] for one in fields(settings) if one.name in told}
+    given = vars(options)
+    return {one.name: given[one.name] for one in fields(settings) if one.name in given}
 
 
 def _changed(settings: type, options: argparse.Namespace) -> list[str]:

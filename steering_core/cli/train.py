@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from ..classifier import ClassifierSettings, TransformerSettings, save_classifier
 from ..training.settings import TrainingSettings
 from .config import ReadConfig
-from .options import check_folder, naming, number, path_told, text, whole
+from .options import check_folder, naming, number, printable, text, whole
 
 if TYPE_CHECKING:
     from ..training.dataset import Manifest
@@ -96,12 +96,12 @@ def _add_settings(group: argparse._ArgumentGroup, defaults: Any, helps: dict[str
     """An option for each of the settings that is explained."""
     for name, explained in helps.items():
         flag, default = f"--{(prefix + name).replace('_', '-')}", getattr(defaults, name)
-        told = f"{explained} (default: %(default)s)"
+        explanation = f"{explained} (default: %(default)s)"
         if isinstance(default, bool):
-            group.add_argument(flag, action=argparse.BooleanOptionalAction, default=default, help=told)
+            group.add_argument(flag, action=argparse.BooleanOptionalAction, default=default, help=explanation)
         else:
             reads = _READERS.get(type(default), text)
-            group.add_argument(flag, type=reads, default=default, metavar=name.upper(), help=told)
+            group.add_argument(flag, type=reads, default=default, metavar=name.upper(), help=explanation)
 
 
 def _train(options: argparse.Namespace) -> None:
@@ -145,9 +145,9 @@ def _train(options: argparse.Namespace) -> None:
     def trained(name: str, training: Any, validation: Any) -> Any:
         with tqdm(total=settings.epochs, unit="epoch", desc=name) as bar:
 
-            def show(told: Progress) -> None:
-                bar.set_postfix(loss=f"{told.validation_loss:.4f}", accuracy=f"{told.validation_accuracy:.1%}")
-                bar.update(told.epoch - bar.n)
+            def show(progress: Progress) -> None:
+                bar.set_postfix(loss=f"{progress.validation_loss:.4f}", accuracy=f"{progress.validation_accuracy:.1%}")
+                bar.update(progress.epoch - bar.n)
 
             folder = options.out if name == _DUAL else options.out / name
             return train_classifier(training, validation, manifest.layout, recorded, sizes, settings, folder, show)
@@ -161,7 +161,7 @@ def _train(options: argparse.Namespace) -> None:
     report = make_report(classifier, test, recorded, leaked, options.without, training)
     write_report(report, options.out)
     print(report)
-    print(path_told(options.out / CLASSIFIER_FILE))
+    print(printable(options.out / CLASSIFIER_FILE))
 
 
 def _of_each_dataset(options: argparse.Namespace, read: Callable[[Path], _Read]) -> dict[Path, _Read]:
@@ -172,12 +172,12 @@ def _of_each_dataset(options: argparse.Namespace, read: Callable[[Path], _Read])
     """
     given = [("--data", folder) for folder in options.data]
     given += [("--validation", options.validation), ("--test", options.test or options.validation)]
-    told: dict[Path, _Read] = {}
+    contents: dict[Path, _Read] = {}
     for option, folder in given:
-        if folder not in told:
+        if folder not in contents:
             with naming(option):
-                told[folder] = read(folder)
-    return told
+                contents[folder] = read(folder)
+    return contents
 
 
 def _classifier_settings(options: argparse.Namespace, manifest: Manifest) -> ClassifierSettings:

@@ -61,5 +61,5 @@ def _verify(options: argparse.Namespace) -> None:
     drawn = draw_both_ways(pipeline, prompts, sampling, loss, schedule, detector)
     tried = list(tqdm(drawn, "drawing", len(prompts), unit="prompt"))
     save_picture(sheet_of(tried), options.out)
-    for name, told in report(pipeline, tried, sampling):
-        print(f"| {name} | {told} |")
+    for name, finding in report(pipeline, tried, sampling):
+        print(f"| {name} | {finding} |")

@@ -101,8 +101,8 @@ class BoxesFile:
         """
         with self._file.open("rb") as lines:
             lines.seek(self._starts[picture])
-            told = described(_Line, parse_json(lines.readline(), str(self._file)), str(self._file), strict=False)
-        boxes = [(one, Box.of_pixels(one.box, *size)) for one in told.found]
+            content = described(_Line, parse_json(lines.readline(), str(self._file)), str(self._file), strict=False)
+        boxes = [(one, Box.of_pixels(one.box, *size)) for one in content.found]
         if outside := next((one for one, box in boxes if not box.area), None):
             raise ValueError(
                 f"{self._file}: {picture}: a box in its {size[0]}×{size[1]} pixels was expected, not "

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 from PIL import Image
 
 from ..hub import HERE, loading_from, local_folder
-from ..relations import with_article
+from ..relations.wording import with_article
 from ..weights import weights_hash
 from .boxes import Box, Found
 from .names import canonical

@@ -64,8 +64,8 @@ class SeenRelation:
             return f"\N{CHECK MARK} seen: {self.relation}" + (f" in {pictures} of {pictures} pictures" * (pictures > 1))
         if pictures == 1:
             return f"\N{BALLOT X} not seen: {self.relation}: {self.failures[0]}"
-        told = several([f"picture {number}: {failure}" for number, failure in failed])
-        return f"\N{BALLOT X} seen in {pictures - len(failed)} of {pictures} pictures only: {self.relation}; {told}"
+        failures = several([f"picture {number}: {failure}" for number, failure in failed])
+        return f"\N{BALLOT X} seen in {pictures - len(failed)} of {pictures} pictures only: {self.relation}; {failures}"
 
     def as_json(self) -> dict[str, Any]:
         """In plain lists; ``seen`` is null where nobody can tell."""
@@ -103,7 +103,7 @@ def placed_relations(scene: GroundedScene, look: Look, relations: Sequence[SeenR
         relations: of ``seen_relations``.
     """
     labels = [label_of(name, look.labels) for name in scene.names]
-    told = []
+    of_pictures = []
     for at, picture in enumerate(look.found):
         centres = surest_centres(labels, picture)
         of_picture = []
@@ -111,8 +111,8 @@ def placed_relations(scene: GroundedScene, look: Look, relations: Sequence[SeenR
             found = [centre for centre in (centres[end] for end in one.ends) if centre is not None]
             if not relation.unjudged and len(found) == len(one.ends):
                 of_picture.append(PlacedRelation(one.relation.phrase, tuple(found), relation.failures[at] is None))
-        told.append(of_picture)
-    return told
+        of_pictures.append(of_picture)
+    return of_pictures
 
 
 def surest_centres(labels: Sequence[str | None], picture: Sequence[Found]) -> list[Point | None]:

@@ -47,9 +47,9 @@ class Segmenter:
             return_binary_maps=True,
         )
         if found["segments_info"]:
-            for mask, told in zip(found["segmentation"], found["segments_info"]):
-                label = self.model.config.id2label[told["label_id"]]
-                yield {"label": label, "score": told["score"], "box": _corners(mask)}
+            for mask, segment in zip(found["segmentation"], found["segments_info"]):
+                label = self.model.config.id2label[segment["label_id"]]
+                yield {"label": label, "score": segment["score"], "box": _corners(mask)}
 
 
 def _corners(mask: Tensor) -> dict[str, int]:

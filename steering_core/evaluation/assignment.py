@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from ..detection.boxes import Box, Found
 from ..detection.names import canonical
-from ..relations import ends
+from ..relations.statement import ends
 from .suites.suite import Triplet
 
 #: An object for each name.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, Protocol
 
 import torch
@@ -12,6 +12,7 @@ from torch import Tensor
 
 from ..hub import HERE, loading_from, local_folder
 from ..pictures import from_image
+from .folder import EvaluationFolder
 
 #: An autoencoder's latent is averaged to so many cells along each side.
 _CELLS = 4
@@ -79,3 +80,13 @@ class TransformersEncoder:
             features = self._model.get_image_features(**inputs)
             return getattr(features, "pooler_output", features)
         return self._model(**inputs).pooler_output
+
+
+def features_of(folder: EvaluationFolder, arm: str, encoder: Encoder, numbers: Sequence[int]) -> Iterator[Tensor]:
+    """Features of an arm's pictures, prompt by prompt, (seeds, numbers).
+
+    Raises:
+        OSError: a picture is not there.
+    """
+    for number in numbers:
+        yield encoder([folder.read_picture(arm, number, seed) for seed in folder.suite.seeds])

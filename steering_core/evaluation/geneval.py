@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 
 from ..detection.boxes import Box, Found
-from ..relations import CARDINAL_RELATIONS, Relation
+from ..relations.relation import CARDINAL_RELATIONS, Relation
 from .assignment import whole_choices
 from .suites.suite import Triplet
 from .visor import Trial
@@ -56,10 +56,10 @@ def positions(subject: Box, object: Box, size: tuple[int, int]) -> set[Relation]
     length = math.hypot(*offset)
     if not (x or y):
         return set()
-    told = {
+    shares = {
         Relation.LEFT_OF: -x / length,
         Relation.RIGHT_OF: x / length,
         Relation.ABOVE: -y / length,
         Relation.BELOW: y / length,
     }
-    return {relation for relation, share in told.items() if share > _LEAST_SHARE}
+    return {relation for relation, share in shares.items() if share > _LEAST_SHARE}

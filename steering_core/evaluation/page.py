@@ -10,8 +10,9 @@ from html import escape
 from PIL import Image
 
 from ..viz import VERDICT_COLOURS
-from .results import ArmResult, Rule, verdicts
-from .runs import EvaluationFolder
+from .folder import EvaluationFolder
+from .results import ArmResult, verdicts
+from .rules import Rule
 from .statistics import Estimate
 from .tables import decimal, percent, points
 

@@ -38,7 +38,7 @@ class ScoredPictures:
     scores: tuple[PictureScore, ...]
 
     @property
-    def told(self) -> str:
+    def summary(self) -> str:
         """In words: each relation, then each picture's score."""
         lines = [str(relation) for relation in self.relations]
         return "\n".join(lines + [f"picture {at}: {score.share:.0%}" for at, score in enumerate(self.scores, 1)])

@@ -30,6 +30,15 @@ class Estimate:
         """Whether the interval's ends differ by more than rounding; not where they are nan."""
         return self.high - self.low > _ROUNDING
 
+    def as_json(self) -> dict[str, float | None]:
+        """In plain values; nan is null."""
+        return {name: null_for_nan(value) for name, value in vars(self).items()}
+
+
+def null_for_nan(value: float) -> float | None:
+    """A number as JSON has it, which has no nan."""
+    return None if math.isnan(value) else value
+
 
 def ratio(counted: np.ndarray, out_of: np.ndarray) -> np.ndarray:
     """One sum over another."""
@@ -57,8 +66,8 @@ def estimate(figure: Figure, *counts: Sequence[float]) -> Estimate:
         rng.multinomial(prompts, np.full(prompts, 1 / prompts), size=_AT_ONCE) for _ in range(_RESAMPLES // _AT_ONCE)
     )
     figures = figure(*np.concatenate([times @ table.T for times in drawn]).T)
-    told = figures[np.isfinite(figures)]
-    low, high = np.percentile(told, (2.5, 97.5)) if len(told) else (np.nan, np.nan)
+    finite = figures[np.isfinite(figures)]
+    low, high = np.percentile(finite, (2.5, 97.5)) if len(finite) else (np.nan, np.nan)
     return Estimate(float(value), float(low), float(high))
 
 
@@ -71,10 +80,10 @@ def share(counted: Sequence[float], out_of: Sequence[float]) -> Estimate:
     Args:
         counted, out_of: for each prompt, numbers of pictures.
     """
-    told = estimate(ratio, counted, out_of)
-    if told.has_width or math.isnan(told.value):
-        return told
-    return Estimate(told.value, *wilson_interval(min(told.value, 1.0), sum(count > 0 for count in out_of)))
+    estimated = estimate(ratio, counted, out_of)
+    if estimated.has_width or math.isnan(estimated.value):
+        return estimated
+    return Estimate(estimated.value, *wilson_interval(min(estimated.value, 1.0), sum(count > 0 for count in out_of)))
 
 
 def difference(first: Sequence[float], second: Sequence[float], pictures: Sequence[float]) -> Estimate:
@@ -87,8 +96,8 @@ def difference(first: Sequence[float], second: Sequence[float], pictures: Sequen
         first, second: for each prompt, how many of its pictures count.
         pictures: for each prompt, how many there are in either run.
     """
-    told = estimate(lambda one, other, all_: (other - one) / all_, first, second, pictures)
-    return told if told.has_width else Estimate(told.value, math.nan, math.nan)
+    estimated = estimate(lambda one, other, all_: (other - one) / all_, first, second, pictures)
+    return estimated if estimated.has_width else Estimate(estimated.value, math.nan, math.nan)
 
 
 def wilson_interval(share: float, count: float) -> tuple[float, float]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ..detection.boxes import Box, Found
-from ..relations import CARDINAL_RELATIONS, Place, Relation
+from ..relations.place import Place
+from ..relations.relation import CARDINAL_RELATIONS, Relation
 from .assignment import Choice, names_of, surest_choices
 from .suites.suite import Triplet
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
-from .results import ArmResult, Figures
+from .figures import Figures
+from .results import ArmResult
 from .statistics import Estimate
 
 

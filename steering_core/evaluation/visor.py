@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from ..detection.boxes import Found
 from ..detection.look import VERDICTS
-from ..relations import ends
+from ..relations.statement import ends
 from .assignment import choices, names_of
 from .suites.suite import Triplet
 

@@ -9,7 +9,8 @@ from typing import Protocol
 from torch import Tensor
 
 from ..layers import AttentionLayer
-from ..relations import Place, Relation
+from ..relations.place import Place
+from ..relations.relation import Relation
 from ..token_maps import TokenMaps
 from ..tokens import GroundedRelation
 

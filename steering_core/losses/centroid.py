@@ -18,7 +18,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..layers import AttentionLayer, check_layers, default_layers
-from ..relations import MIDDLE, Place, Relation
+from ..relations.place import MIDDLE, Place
+from ..relations.relation import Relation
 from ..token_maps import TokenMaps, centroids, threshold_at_mean, variances
 from ..tokens import GroundedRelation
 from .base import MapsRead

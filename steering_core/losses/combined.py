@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from ..layers import AttentionLayer
-from ..relations import Place, Relation
+from ..relations.place import Place
+from ..relations.relation import Relation
 from ..token_maps import TokenMaps
 from ..tokens import GroundedRelation
 from ..wording import brief

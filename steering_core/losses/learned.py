@@ -11,7 +11,8 @@ from torch import Tensor
 
 from ..classifier import RelationClassifier
 from ..layers import AttentionLayer, describe_network
-from ..relations import Place, Relation
+from ..relations.place import Place
+from ..relations.relation import Relation
 from ..token_maps import TokenMaps
 from ..tokens import GroundedRelation
 from .base import MapsRead

@@ -14,7 +14,8 @@ from dataclasses import dataclass, replace
 from torch import Tensor
 
 from ..layers import AttentionLayer, check_layers, presence_layers
-from ..relations import Place, Relation
+from ..relations.place import Place
+from ..relations.relation import Relation
 from ..token_maps import TokenMaps, smoothed
 from ..tokens import GroundedRelation
 from .base import MapsRead

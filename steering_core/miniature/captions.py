@@ -11,7 +11,8 @@ import itertools
 
 import numpy as np
 
-from ..relations import Relation, with_article
+from ..relations.relation import Relation
+from ..relations.wording import with_article
 from .world import Placement
 
 #: Share of stated relations that are true of the picture; one half would be chance.

@@ -10,9 +10,9 @@ from PIL import Image
 from tqdm import tqdm
 
 from ..backends.diffusers import load_pipeline
-from ..evaluation.results import Figures, PromptCounts, figures
+from ..evaluation.figures import Figures, PromptCounts, figures
 from ..evaluation.suites import ScenePrompt
-from ..relations import Relation
+from ..relations.relation import Relation
 from ..viz import VERDICT_COLOURS, SheetRow, contact_sheet
 from .detector import GlyphDetector
 from .prompts import unseen_pair_prompts

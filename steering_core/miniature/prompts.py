@@ -9,7 +9,8 @@ import numpy as np
 
 from ..evaluation.suites import ScenePrompt
 from ..evaluation.suites.suite import chained
-from ..relations import CARDINAL_RELATIONS, Place, Relation
+from ..relations.place import Place
+from ..relations.relation import CARDINAL_RELATIONS, Relation
 from .world import MAX_OBJECTS, OBJECTS, is_unseen_pair, sample_objects, unseen_pairs
 
 

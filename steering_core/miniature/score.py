@@ -9,7 +9,8 @@ from diffusers import DiffusionPipeline, FluxPipeline
 from torch import Tensor
 
 from ..backends.diffusers import generate, ground_prompt
-from ..evaluation.results import PromptCounts, Verdict
+from ..evaluation.figures import PromptCounts
+from ..evaluation.rules import Verdict
 from ..evaluation.suites import ScenePrompt
 from ..evaluation.visor import Trial, judge
 from ..pictures import check_finite

@@ -44,8 +44,8 @@ def claimed(work_dir: Path, settings: dict[str, Any], start: DiffusionPipeline |
     """
     run = json.dumps({**settings, "start": pipeline_hash(start) if start else None})
     file = work_dir / "run.json"
-    if file.exists() and (told := differences(read_json(file), json.loads(run))):
-        raise ValueError(f"{work_dir} belongs to another run ({told}). Give its settings, or another work folder.")
+    if file.exists() and (changed := differences(read_json(file), json.loads(run))):
+        raise ValueError(f"{work_dir} belongs to another run ({changed}). Give its settings, or another work folder.")
     with only_writer(work_dir, WRITER, "training"):
         save_text(run, file, WRITER)
         yield

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import takewhile
 from typing import NamedTuple
 
-from ..relations import Relation
+from ..relations.relation import Relation
 from .clauses import LISTING
 from .kinds import is_placeless, is_plural, qualifies
 from .lists import listed

@@ -8,7 +8,11 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 from typing import NamedTuple, TypeVar
 
-from ..relations import Depth, DepthRelation, Place, Relation, Scene, Span, SpatialRelation, Statement, said_of
+from ..relations.depth import Depth
+from ..relations.place import Place
+from ..relations.relation import Relation
+from ..relations.scene import Scene
+from ..relations.statement import DepthRelation, Span, SpatialRelation, Statement, statement_of
 from .likelihood import Guess, Likelihoods, likelihoods
 from .lists import listed
 from .marks import NOT
@@ -204,7 +208,7 @@ class _Names:
         self._settle(things[0], subject)
         if object is not None:
             self._settle(things[1], object)
-        return said_of(subject, guess.kind, object)
+        return statement_of(subject, guess.kind, object)
 
     def _is_denied(self, guess: Guess) -> bool:
         """Whether "not" stands between two things, or after one thing in what is left of its clause."""

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from ..relations import Place
+from ..relations.place import Place
 from .network import KINDS, KINDS_OF_ONE, KINDS_OF_TWO, Kind, PromptReader, load_reader, together
 from .sentences import TAGS, last_alternatives
 

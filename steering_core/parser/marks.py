@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from itertools import accumulate
 from typing import NamedTuple
 
-from ..relations import Depth
+from ..relations.depth import Depth
 from .tagged import Word
 from .verbs import ATTENDING
 from .words import BREAKS, LANDMARKS, SCENES, X, Y

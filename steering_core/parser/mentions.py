@@ -7,7 +7,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import TypeVar
 
-from ..relations import Depth, Place, Relation, Scene, Span, Statement
+from ..relations.depth import Depth
+from ..relations.place import Place
+from ..relations.relation import Relation
+from ..relations.scene import Scene
+from ..relations.statement import Span, Statement
 from .phrases import Phrase
 from .statements import are_opposite
 
@@ -55,8 +59,9 @@ class _Said:
         self._of = defaultdict[int, list[tuple[Place | Relation | Depth, int | None]]](list)
         self._subjects, self._objects, self._first = set[int](), set[int](), dict[int, int]()
         for one in (*scene.relations, *scene.depth):
-            for told in dict.fromkeys((one, _inverse(one))):
-                self._of[told.subject.start].append((told.relation, told.object.start if told.object else None))
+            for statement in dict.fromkeys((one, _inverse(one))):
+                object = statement.object.start if statement.object else None
+                self._of[statement.subject.start].append((statement.relation, object))
             self._subjects.add(one.subject.start)
             self._objects |= {end.start for end in one.ends[1:]}
 
@@ -113,10 +118,10 @@ def by_first_mentions(scene: Scene, again: Mapping[Span, Span]) -> Scene:
 
 def _said_once(statements: Iterable[Stated]) -> Iterator[Stated]:
     """Each statement once, from whichever side it is told."""
-    told = set[Statement]()
+    seen = set[Statement]()
     for statement in statements:
-        if statement not in told:
-            told |= {statement, _inverse(statement)}
+        if statement not in seen:
+            seen |= {statement, _inverse(statement)}
             yield statement
 
 

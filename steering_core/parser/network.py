@@ -17,7 +17,9 @@ from safetensors.torch import load_file
 from tokenizers import Tokenizer
 from torch import Tensor, nn
 
-from ..relations import Depth, Place, Relation
+from ..relations.depth import Depth
+from ..relations.place import Place
+from ..relations.relation import Relation
 
 #: Where it ships: weights, and the tokenizer that divides words.
 NETWORK_DIR = Path(__file__).resolve().parents[2] / "models" / "prompt_reader"

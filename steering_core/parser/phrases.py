@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from ..relations import Span
+from ..relations.statement import Span
 from .kinds import qualifies
 from .tagged import Word
 from .tagger import BEGINS, GOES_ON, VERB

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from ..relations import Scene, Span
+from ..relations.scene import Scene
+from ..relations.statement import Span
 from .judged import judged
 from .kinds import is_placeless
 from .mentions import by_first_mentions, first_mentions

@@ -127,8 +127,8 @@ class Mention:
     def _two(self, discourse: Discourse) -> Phrases:
         """Whom "between them" is between, where no plural tells: two that "and" ties, or that have places."""
         pair = tuple(phrase for phrase in self.before.named if phrase not in self.subjects)[-2:]
-        told = len(pair) == 2 and (pair[1].joints in LINKED or discourse.placed.issuperset(pair))
-        return pair if told else ()
+        is_clear = len(pair) == 2 and (pair[1].joints in LINKED or discourse.placed.issuperset(pair))
+        return pair if is_clear else ()
 
 
 def is_about_subject(last: Mark | None, mark: Mark, left: Segment) -> bool:

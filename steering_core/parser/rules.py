@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from ..relations import DepthRelation, Scene, SpatialRelation, Statement
+from ..relations.scene import Scene
+from ..relations.statement import DepthRelation, SpatialRelation, Statement
 from .clauses import (
     MOST_CONJUNCTS,
     Before,

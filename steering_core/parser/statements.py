@@ -6,7 +6,10 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from itertools import pairwise, product
 
-from ..relations import Depth, DepthRelation, Place, Relation, Span, SpatialRelation, Statement, said_of
+from ..relations.depth import Depth
+from ..relations.place import Place
+from ..relations.relation import Relation
+from ..relations.statement import DepthRelation, Span, SpatialRelation, Statement, statement_of
 from .kinds import is_person, is_placeless, is_plural, qualifies
 from .marks import Mark
 from .phrases import Phrase, is_creature
@@ -113,4 +116,4 @@ def _rests_on(subject: Phrase, thing: Phrase) -> bool:
 def _relate(subject: Phrase, relation: Relation | Depth, thing: Phrase) -> Iterator[Statement]:
     if subject.span == thing.span or _is_nowhere(subject) or _is_nowhere(thing):
         return
-    yield said_of(subject.span, relation, thing.span)
+    yield statement_of(subject.span, relation, thing.span)

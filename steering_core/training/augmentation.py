@@ -7,7 +7,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from ..relations import CARDINAL_RELATIONS, Relation
+from ..relations.relation import CARDINAL_RELATIONS, Relation
 
 
 def _renamed(inverts: Callable[[Relation], bool]) -> list[int]:

@@ -122,9 +122,9 @@ class TrainingState:
             run = parse_json(kept.run, f"{self._file}: run")
         except ValueError as error:
             raise ValueError(f"{sentence(error)} It is of no training of this version: {_AGAIN}") from error
-        if told := differences(run, json.loads(self._run)):
+        if changed := differences(run, json.loads(self._run)):
             raise ValueError(
-                f"{self._file} belongs to a training with other settings or other data: {told}. Give the same as "
+                f"{self._file} belongs to a training with other settings or other data: {changed}. Give the same as "
                 f"then, or another folder."
             )
         wanted = _states_after_a_step(parts)
@@ -137,12 +137,12 @@ class TrainingState:
         # The log follows the checkpoint: it may have been stopped between the two.
         self._write_metrics()
 
-    def note(self, told: Progress, classifier: Module) -> None:
+    def note(self, progress: Progress, classifier: Module) -> None:
         """Take down an epoch, and the weights of the best."""
         best = self._history[self.best_epoch - 1].validation_loss if self._history else math.inf
-        self._history.append(told)
-        if told.validation_loss < best:
-            self.best_epoch = told.epoch
+        self._history.append(progress)
+        if progress.validation_loss < best:
+            self.best_epoch = progress.epoch
             self.best_weights = {name: weight.cpu().clone() for name, weight in classifier.state_dict().items()}
 
     def save(self, parts: _Parts) -> None:
@@ -153,7 +153,7 @@ class TrainingState:
         """
         kept = {
             "run": self._run,
-            "history": [asdict(told) for told in self._history],
+            "history": [asdict(progress) for progress in self._history],
             "parts": [part.state_dict() for part in parts],
             "best_epoch": self.best_epoch,
             "best_weights": self.best_weights,
@@ -169,7 +169,7 @@ class TrainingState:
         with written_whole(self._metrics, WRITER) as partial, partial.open("w", encoding="utf-8", newline="") as file:
             writer = csv.DictWriter(file, [field.name for field in fields(Progress)])
             writer.writeheader()
-            writer.writerows(asdict(told) for told in self._history)
+            writer.writerows(asdict(progress) for progress in self._history)
 
 
 def _states_after_a_step(parts: _Parts) -> list[Any]:

@@ -10,7 +10,8 @@ import numpy as np
 from PIL import Image
 
 from ..detection.detectors import ObjectDetector
-from ..relations import CARDINAL_RELATIONS, relation_scene
+from ..relations.relation import CARDINAL_RELATIONS
+from ..relations.scene import relation_scene
 from .sources import Example, unambiguous_relation
 
 #: Draws a prompt with a seed.
@@ -35,7 +36,7 @@ class GeneratedPictures:
         objects: names of which two are drawn at a time.
         count: how many pictures.
         seed: of names and pictures.
-        told: what the manifest says of the drawing, in plain values.
+        drawing: what the manifest says of the drawing, in plain values.
 
     Raises:
         ValueError: there are fewer than two objects, or the detector does not know one.
@@ -46,7 +47,7 @@ class GeneratedPictures:
     objects: tuple[str, ...]
     count: int
     seed: int
-    told: Mapping[str, Any]
+    drawing: Mapping[str, Any]
 
     def __post_init__(self) -> None:
         if not 1 < len(self.objects) == len(set(self.objects)):
@@ -62,7 +63,7 @@ class GeneratedPictures:
             "detector": self.detector.description,
             "count": self.count,
             "seed": self.seed,
-            **self.told,
+            **self.drawing,
         }
 
     def __len__(self) -> int:

@@ -18,7 +18,8 @@ from torch import Tensor
 
 from ..classifier import MapLayout
 from ..layers import AttentionLayer
-from ..relations import CARDINAL_RELATIONS, Relation, Scene, relation_scene
+from ..relations.relation import CARDINAL_RELATIONS, Relation
+from ..relations.scene import Scene, relation_scene
 from ..token_maps import TokenMaps
 from ..tokens import Token, ground
 from ..wording import brief

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from ..classifier import RelationClassifier
 from ..files import save_text, written_whole
-from ..relations import CARDINAL_RELATIONS
+from ..relations.relation import CARDINAL_RELATIONS
 from .checkpoint import METRICS
 from .dataset import Records
 from .train import evaluate
@@ -55,15 +55,17 @@ class Report:
 
     def __str__(self) -> str:
         lines = [f"{self.learned_from} records of the test were learned from"] if self.learned_from else []
-        lines += [f"accuracy: {_told(self.true_prompts)} on true prompts, {_told(self.false_prompts)} on false ones"]
+        lines += [
+            f"accuracy: {_percent(self.true_prompts)} on true prompts, {_percent(self.false_prompts)} on false ones"
+        ]
         if self.left_out is not None:
-            lines.append(f"with objects left out of training: {_told(self.left_out)}")
+            lines.append(f"with objects left out of training: {_percent(self.left_out)}")
         if self.leaked_true is not None:
-            told = f"{_told(self.leaked_true)} on true prompts, {_told(self.leaked_false)} on false ones"
-            lines.append(f"trained on true prompts alone: {told}")
-        lines += [f"step {step}: {_told(true)}, {_told(false)}" for step, (true, false) in self.by_step.items()]
+            shares = f"{_percent(self.leaked_true)} on true prompts, {_percent(self.leaked_false)} on false ones"
+            lines.append(f"trained on true prompts alone: {shares}")
+        lines += [f"step {step}: {_percent(true)}, {_percent(false)}" for step, (true, false) in self.by_step.items()]
         for name, share in self.by_relation.items():
-            lines.append(f"{name}: {_told(share)}" + ", no picture of the test shows it" * (share is None))
+            lines.append(f"{name}: {_percent(share)}" + ", no picture of the test shows it" * (share is None))
         return "\n".join(lines)
 
 
@@ -173,5 +175,5 @@ def _share(right: Tensor) -> float | None:
     return right.float().mean().item() if right.numel() else None
 
 
-def _told(share: float | None) -> str:
+def _percent(share: float | None) -> str:
     return "not measured" if share is None else f"{share:.1%}"

@@ -24,7 +24,7 @@ from torch.utils.data import DataLoader, Dataset
 from ..classifier import ClassifierSettings, MapLayout, RelationClassifier
 from ..files import only_writer
 from ..process_wide import differentiable_attention
-from ..relations import CARDINAL_RELATIONS
+from ..relations.relation import CARDINAL_RELATIONS
 from .augmentation import augmented
 from .checkpoint import WRITER, Progress, TrainingState
 from .dataset import Records
@@ -84,11 +84,11 @@ def train_classifier(
                 )
             plateau.step(validation_loss)
             accuracy = (predicted == validation.relation[:, None]).float().mean().item()
-            told = Progress(state.epoch + 1, loss, validation_loss, accuracy, optimizer.param_groups[0]["lr"])
-            state.note(told, accelerator.unwrap_model(model))
+            progress = Progress(state.epoch + 1, loss, validation_loss, accuracy, optimizer.param_groups[0]["lr"])
+            state.note(progress, accelerator.unwrap_model(model))
             if accelerator.is_main_process:
                 state.save((accelerator.unwrap_model(model), optimizer, plateau))
-            on_epoch(told)
+            on_epoch(progress)
         classifier = accelerator.unwrap_model(model).cpu()
         classifier.load_state_dict(state.best_weights)
         return classifier.eval().requires_grad_(False)

@@ -13,7 +13,8 @@ from steering_core.evaluation.geneval import judge_geneval
 from steering_core.losses import CentroidLoss, CombinedLoss, PresenceLoss
 from steering_core.miniature.folder import MINIATURE_DIR
 from steering_core.parser import parse
-from steering_core.relations import Place, Relation
+from steering_core.relations.place import Place
+from steering_core.relations.relation import Relation
 from steering_core.schedule import SteeringSchedule
 from steering_core.steering import Steering
 

@@ -10,7 +10,9 @@ from graphs import core_node, graph, pack_node, sampler_node, schedule_node
 from steering_core.detection.bounding_boxes import read_boxes
 from steering_core.detection.boxes import Box, Found
 from steering_core.detection.look import Look, label_of, seen_relations
-from steering_core.relations import Relation, Scene, Span, SpatialRelation
+from steering_core.relations.relation import Relation
+from steering_core.relations.scene import Scene
+from steering_core.relations.statement import Span, SpatialRelation
 from steering_core.tokens import GroundedScene, Token, ground
 
 TICK, CROSS = "\N{CHECK MARK}", "\N{BALLOT X}"

@@ -13,7 +13,7 @@ from graphs import ABOVE, core_node, graph, pack_node, sampler_node
 from PIL import Image
 
 from steering_core.miniature.look import look_at
-from steering_core.relations import Relation
+from steering_core.relations.relation import Relation
 
 pytestmark = pytest.mark.usefixtures("no_errors")
 _EXAMPLES = Path(__file__).resolve().parents[2] / "example_workflows"

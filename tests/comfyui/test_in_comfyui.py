@@ -6,7 +6,7 @@ import pytest
 
 from benchmarks.in_comfyui import ComfyUI
 from steering_core.evaluation.suites import ScenePrompt
-from steering_core.relations import Relation
+from steering_core.relations.relation import Relation
 
 
 def _prompt(relation: Relation) -> ScenePrompt:

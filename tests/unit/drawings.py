@@ -6,7 +6,9 @@ import json
 from collections.abc import Callable, Sequence
 
 from benchmarks import measuring
-from steering_core.evaluation.runs import Arm, Cost, EvaluationFolder
+from steering_core.evaluation.arms import Arm
+from steering_core.evaluation.cost import Cost
+from steering_core.evaluation.folder import EvaluationFolder
 from steering_core.evaluation.suites import Triplet
 
 #: From one object of a chain to the next, what keeps those apart that would stand at one place, and their sides.

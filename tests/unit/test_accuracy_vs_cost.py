@@ -23,7 +23,7 @@ from benchmarks.front import Point, front, front_chart
 from benchmarks.measuring import Measurement, Sampling, pairs_suite, pipeline
 from benchmarks.separation import SeparationLoss, divergence
 from steering_core.backends.diffusers import ground_prompt
-from steering_core.evaluation.runs import Cost
+from steering_core.evaluation.cost import Cost
 from steering_core.evaluation.suites import ScenePrompt
 from steering_core.layers import AttentionLayer
 from steering_core.losses import CentroidLoss
@@ -31,7 +31,7 @@ from steering_core.miniature.detector import GlyphDetector
 from steering_core.miniature.folder import SHIPPED
 from steering_core.miniature.world import Background, Layout, Placement, render
 from steering_core.regions import Region
-from steering_core.relations import Relation
+from steering_core.relations.relation import Relation
 from steering_core.schedule import GUIDANCE, SamplingStep, SteeringSchedule
 from steering_core.steering import Steering
 from steering_core.token_maps import TokenMaps, overlaps

@@ -5,7 +5,7 @@ import pytest
 from steering_core.areas import area_of, areas, as_elements, place_at, placed_by_boxes, read_elements
 from steering_core.detection.boxes import Box
 from steering_core.parser import parse
-from steering_core.relations import Place
+from steering_core.relations.place import Place
 
 
 @pytest.mark.parametrize("place", Place)

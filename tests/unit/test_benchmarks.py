@@ -48,7 +48,8 @@ from steering_core.layers import AttentionLayer
 from steering_core.losses import CentroidLoss, CombinedLoss, LearnedLoss, PresenceLoss
 from steering_core.miniature.folder import MINIATURE_DIR
 from steering_core.probe import MapCollector, MapRequest, ProbeComplete
-from steering_core.relations import CARDINAL_RELATIONS, Place
+from steering_core.relations.place import Place
+from steering_core.relations.relation import CARDINAL_RELATIONS
 from steering_core.schedule import SteeringSchedule
 from steering_core.token_maps import TokenMaps
 

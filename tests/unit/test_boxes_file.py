@@ -10,10 +10,14 @@ import torch
 from steering_core.cli.main import main
 from steering_core.detection.boxes import Box, Found
 from steering_core.detection.boxes_file import BoxesFile
-from steering_core.evaluation.results import RULES, VISOR, arm_results
-from steering_core.evaluation.runs import Arm, Drawn, EvaluationFolder
+from steering_core.evaluation.arms import Arm, Drawn
+from steering_core.evaluation.detecting import check_boxes, take_boxes
+from steering_core.evaluation.drawing import draw_pictures
+from steering_core.evaluation.folder import EvaluationFolder
+from steering_core.evaluation.results import arm_results
+from steering_core.evaluation.rules import RULES, VISOR
 from steering_core.evaluation.suites import ScenePrompt, Suite
-from steering_core.relations import Relation
+from steering_core.relations.relation import Relation
 
 DOG_ABOVE_SOFA = ScenePrompt((("dog", Relation.ABOVE, "sofa"),))
 DOG = {"label": "dog", "box": [8, 0, 4, 4], "score": 0.9}
@@ -77,14 +81,14 @@ def test_pictures_are_judged_by_the_boxes_of_a_file(tmp_path):
     folder = EvaluationFolder(tmp_path / "out", Suite("mine", (DOG_ABOVE_SOFA,), (0, 1)), {})
     arm = Arm("none", {}, lambda prompt, seeds: Drawn(torch.zeros(len(seeds), 3, 16, 32)))
     folder.claim([arm], None)
-    assert list(folder.draw(arm, [0], batch=2)) == [0]
-    right, missing = folder.places(["none"])
+    assert list(draw_pictures(folder, arm, [0], batch=2)) == [0]
+    right, missing = (folder.place(*picture) for picture in folder.all_pictures(["none"]))
     boxes = BoxesFile(
         written(tmp_path, {"picture": missing, "found": [DOG]}, {"picture": right, "found": [COUCH, DOG]})
     )
-    folder.check_boxes(["none"], boxes)
+    check_boxes(folder, ["none"], boxes)
     folder.claim([arm], boxes)
-    assert list(folder.take("none", boxes, [0])) == [0]
+    assert list(take_boxes(folder, "none", boxes, [0])) == [0]
     (result,) = arm_results(folder, ["none"], RULES[VISOR])
     assert (result.all.oa.value, result.all.visor_uncond.value) == (0.5, 0.5)
     other = BoxesFile(written(tmp_path, {"picture": missing, "found": []}, {"picture": right, "found": [DOG]}))

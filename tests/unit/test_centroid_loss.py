@@ -7,7 +7,8 @@ import torch
 import torch.nn.functional as F
 
 from steering_core.losses.centroid import FUNCTIONS, PAPER_SETTINGS, CentroidLoss
-from steering_core.relations import CENTER_DISTANCE, NEAR_DISTANCE, Place, Relation
+from steering_core.relations.place import CENTER_DISTANCE, Place
+from steering_core.relations.relation import NEAR_DISTANCE, Relation
 from steering_core.token_maps import TokenMaps, centroids, threshold_at_mean, variances
 from steering_core.tokens import GroundedRelation
 

@@ -14,7 +14,7 @@ from test_classifier import NETWORK
 from steering_core.classifier import ClassifierSettings, MapLayout, RelationClassifier, TransformerSettings
 from steering_core.described import parse_json
 from steering_core.files import only_writer
-from steering_core.relations import CARDINAL_RELATIONS
+from steering_core.relations.relation import CARDINAL_RELATIONS
 from steering_core.training.augmentation import augmented
 from steering_core.training.checkpoint import METRICS
 from steering_core.training.dataset import Records

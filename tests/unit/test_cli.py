@@ -11,7 +11,7 @@ from test_classifier import published
 from steering_core.backends.diffusers import verification
 from steering_core.cli.main import main
 from steering_core.described import parse_json
-from steering_core.evaluation.results import PromptCounts, figures
+from steering_core.evaluation.figures import PromptCounts, figures
 from steering_core.miniature import demo as miniature_demo
 from steering_core.miniature import score
 from steering_core.miniature.folder import SHIPPED

@@ -9,8 +9,10 @@ from PIL import Image
 from torch import Tensor
 
 from steering_core.detection.boxes import Box, Found
-from steering_core.miniature import detector
-from steering_core.miniature.detector import GlyphDetector, estimate_background, measure_detector
+from steering_core.miniature import detector, detector_score
+from steering_core.miniature.background import estimate_background
+from steering_core.miniature.detector import GlyphDetector
+from steering_core.miniature.detector_score import measure_detector
 from steering_core.miniature.world import (
     IMAGE_SIZE,
     OBJECTS,
@@ -156,9 +158,9 @@ def test_repeated_and_misplaced_detections_lower_the_precision(monkeypatch: pyte
             at_centre, elsewhere = (Found("apple", Box(x, 0.5, 0.0, 0.0)) for x in (0.5, 0.04))
             return [[at_centre, at_centre, elsewhere, elsewhere]] * len(batch)
 
-    monkeypatch.setattr(detector, "GlyphDetector", Stub)
+    monkeypatch.setattr(detector_score, "GlyphDetector", Stub)
     apple = Layout((place("apple", 60, 64, 40), place("dog", 20, 64, 20)), LAVENDER)
-    monkeypatch.setattr(detector, "sample_layout", lambda rng, names: apple)
+    monkeypatch.setattr(detector_score, "sample_layout", lambda rng, names: apple)
     score = measure_detector(scenes=3, seed=0)
     assert (score.recall, score.precision) == (0.5, 0.25)
 

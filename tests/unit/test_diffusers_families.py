@@ -25,9 +25,9 @@ from steering_core.backends.diffusers.probe import probe_network
 from steering_core.backends.diffusers.schedulers import noise_shares
 from steering_core.backends.diffusers.text import prompt_tokens
 from steering_core.cli.main import main
-from steering_core.families import UNet
 from steering_core.losses import CentroidLoss
 from steering_core.miniature.networks import build_scheduler
+from steering_core.networks import UNet
 from steering_core.probe import MapRequest
 from steering_core.schedule import DESCENT, GUIDANCE
 from steering_core.tokens import PhraseNotFoundError

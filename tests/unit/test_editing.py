@@ -6,7 +6,9 @@ import pytest
 
 from steering_core.editing import edited, read_edits, with_relation
 from steering_core.parser import parse
-from steering_core.relations import Place, Relation, Scene
+from steering_core.relations.place import Place
+from steering_core.relations.relation import Relation
+from steering_core.relations.scene import Scene
 
 PROMPT = "a dog above a cat and a red car left of a bird"
 

@@ -17,15 +17,21 @@ from transformers import BitImageProcessor, CLIPConfig, CLIPImageProcessor, CLIP
 
 from steering_core.cli.main import main
 from steering_core.detection.boxes import Box, Found
+from steering_core.evaluation.arms import Arm, Drawn
+from steering_core.evaluation.cost import Cost
+from steering_core.evaluation.detecting import detect_objects
+from steering_core.evaluation.drawing import draw_pictures
 from steering_core.evaluation.encoders import AutoencoderEncoder, TransformersEncoder
+from steering_core.evaluation.folder import EvaluationFolder
 from steering_core.evaluation.page import html_page
-from steering_core.evaluation.results import RULES, VISOR, arm_results
-from steering_core.evaluation.runs import Arm, Cost, Drawn, EvaluationFolder
+from steering_core.evaluation.results import arm_results
+from steering_core.evaluation.rules import RULES, VISOR
 from steering_core.evaluation.suites import ScenePrompt, Suite
 from steering_core.evaluation.tables import markdown
 from steering_core.miniature.folder import MINIATURE_DIR
 from steering_core.pictures import from_image
-from steering_core.relations import Place, Relation
+from steering_core.relations.place import Place
+from steering_core.relations.relation import Relation
 
 FEATURES = ["--features", "autoencoder"]
 SMALL = ["evaluate", "--count", "2", "--seed", "3", "4", "--steps", "2", "--gallery", "3"]
@@ -101,7 +107,9 @@ def test_another_detector_is_noticed(tmp_path):
     folder = EvaluationFolder(tmp_path, Suite("mine", (DOG_ABOVE_CAT,), (0,)), {})
     arm = Arm("none", {}, lambda prompt, seeds: Drawn(torch.zeros(1, 3, 8, 8)))
     folder.claim([arm], Seeing())
-    assert list(folder.draw(arm, [0], batch=1)) == list(folder.detect(arm.name, Seeing(), [0])) == [0]
+    assert (
+        list(draw_pictures(folder, arm, [0], batch=1)) == list(detect_objects(folder, arm.name, Seeing(), [0])) == [0]
+    )
     with pytest.raises(ValueError, match=r"detector\.json .* settings: detector: 'seeing' there, 'another' here\."):
         folder.claim([arm], Another())
     (tmp_path / "arms" / "none" / "detector.json").unlink()
@@ -119,7 +127,7 @@ def test_what_has_no_pictures_yet_is_claimed_anew(tmp_path):
     EvaluationFolder(tmp_path, suite, {"steps": 1}).claim([drawing("none"), drawing("steered")], None)
     folder = EvaluationFolder(tmp_path, suite, {"steps": 2})
     folder.claim([drawing("none")], Seeing())
-    assert list(folder.draw(drawing("none"), [0], batch=1)) == [0]
+    assert list(draw_pictures(folder, drawing("none"), [0], batch=1)) == [0]
     with pytest.raises(ValueError, match=r"run\.json was made with other settings: sampling\.steps: 2 there, 1 here"):
         EvaluationFolder(tmp_path, suite, {"steps": 1}).claim([drawing("none")], None)
     before = {file: file.read_bytes() for file in tmp_path.rglob("*.json")}
@@ -136,12 +144,12 @@ def test_pictures_never_end_in_a_folder_that_another_has_claimed_meanwhile(tmp_p
     late.claim([drawing("none")], Seeing())
     other.claim([drawing("none")], Seeing())
     with pytest.raises(ValueError, match=r"sampling\.steps: 2 there, 1 here"):
-        list(late.draw(drawing("none"), [0], batch=1))
+        list(draw_pictures(late, drawing("none"), [0], batch=1))
     assert not pictures_in(tmp_path) and not list(tmp_path.rglob("times"))
-    assert list(other.draw(drawing("none"), [0], batch=1)) == [0]
+    assert list(draw_pictures(other, drawing("none"), [0], batch=1)) == [0]
     other.claim([drawing("none")], Another())
     with pytest.raises(ValueError, match="detector: 'another' there, 'seeing' here"):
-        list(other.detect("none", Seeing(), [0]))
+        list(detect_objects(other, "none", Seeing(), [0]))
     assert not other.is_looked_at("none", 0)
 
 
@@ -305,8 +313,8 @@ def test_figures_are_those_of_the_pictures(tmp_path):
     arms = (arm("first", "column", "row", "one", "column"), arm("second", "column", "column", "row", "row"))
     for one in arms:
         folder.claim([one], Seeing())
-        assert list(folder.draw(one, (0, 1), batch=2)) == [0, 1]
-        assert list(folder.detect(one.name, Seeing(), (0, 1))) == [0, 1]
+        assert list(draw_pictures(folder, one, (0, 1), batch=2)) == [0, 1]
+        assert list(detect_objects(folder, one.name, Seeing(), (0, 1))) == [0, 1]
     first, second = arm_results(folder, ("first", "second"), RULES[VISOR])
     assert (first.all.oa.value, first.all.visor_cond.value, first.all.visor_uncond.value) == (0.75, 1 / 3, 0.25)
     assert [one.value for one in first.all.visor_n] == [0.5, 0.0]
@@ -326,7 +334,11 @@ def test_places_are_told_by_relation_and_can_be_filtered(tmp_path):
     folder = EvaluationFolder(tmp_path, Suite("mine", (DOG_ABOVE_CAT, ScenePrompt(asked)), (0,)), {})
     one = Arm("one", {}, lambda prompt, seeds: Drawn(colour_of("column")[None]))
     folder.claim([one], Seeing())
-    assert list(folder.draw(one, (0, 1), batch=1)) == list(folder.detect("one", Seeing(), (0, 1))) == [0, 1]
+    assert (
+        list(draw_pictures(folder, one, (0, 1), batch=1))
+        == list(detect_objects(folder, "one", Seeing(), (0, 1)))
+        == [0, 1]
+    )
     results = arm_results(folder, ("one",), RULES[VISOR])
     assert {name: told.pictures for name, told in results[0].by_relation.items()} == {"above": 2, "at_left": 1}
     assert "| at_left |" in markdown(results, False, {})
@@ -345,10 +357,10 @@ def test_the_cost_of_a_picture_is_by_the_arms_clock_and_by_what_steering_did(tmp
     folder = EvaluationFolder(tmp_path, Suite("mine", (DOG_ABOVE_CAT,), (0, 1)), {})
     folder.claim([arm], None)
     assert all(map(math.isnan, vars(folder.cost("one", [0])).values()))
-    assert list(folder.draw(arm, [0], batch=2)) == [0]
+    assert list(draw_pictures(folder, arm, [0], batch=2)) == [0]
     assert folder.cost("one", [0]) == Cost(3.0, 7.0, 2.0)
     folder.picture("one", 0, 1).unlink()
-    assert list(folder.draw(arm, [0], batch=2)) == [0]
+    assert list(draw_pictures(folder, arm, [0], batch=2)) == [0]
     assert folder.cost("one", [0]) == Cost(pytest.approx(7 / 3), 7.0, pytest.approx(8 / 3))
 
 
@@ -362,7 +374,7 @@ def test_what_was_not_counted_then_is_told_as_unknown_and_the_time_goes_on(tmp_p
     for pictures in (1, 2):
         cost = folder.cost("one", [0])
         assert cost.seconds == 2.0 / pictures and math.isnan(cost.looks) and math.isnan(cost.gradient_passes)
-        assert list(folder.draw(arm, [0], batch=1)) == [0]
+        assert list(draw_pictures(folder, arm, [0], batch=1)) == [0]
 
 
 def test_variety_is_that_of_what_was_found(tmp_path):

@@ -13,7 +13,8 @@ from toys import PROMPT
 
 from steering_core.backends.diffusers import ground_prompt, steered
 from steering_core.backends.diffusers.recording import recordable
-from steering_core.relations import Relation, relation_scene
+from steering_core.relations.relation import Relation
+from steering_core.relations.scene import relation_scene
 from steering_core.schedule import SteeringSchedule
 from steering_core.steering import Steering
 from steering_core.training.inversion import invert, reconstruct

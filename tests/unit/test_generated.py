@@ -35,7 +35,7 @@ from steering_core.detection.detectors import TransformersDetector
 from steering_core.miniature.folder import MINIATURE_DIR
 from steering_core.miniature.look import MiniatureDetector
 from steering_core.miniature.world import render, sample_layout
-from steering_core.relations import CARDINAL_RELATIONS, Relation
+from steering_core.relations.relation import CARDINAL_RELATIONS, Relation
 from steering_core.training.generated import GeneratedPictures
 
 NAMES = ("dog", "cat", "bus")

@@ -11,7 +11,9 @@ from steering_core.parser.judged import Thresholds, judged
 from steering_core.parser.likelihood import Likelihoods, likelihoods, words_of
 from steering_core.parser.network import KINDS, KINDS_OF_TWO, Kind
 from steering_core.parser.rules import read_by_rules
-from steering_core.relations import Depth, Place, Relation
+from steering_core.relations.depth import Depth
+from steering_core.relations.place import Place
+from steering_core.relations.relation import Relation
 
 THRESHOLDS = Thresholds(least=0.1, sure=0.9)
 

@@ -6,7 +6,7 @@ import pytest
 
 from steering_core.layout import laid_out, read_layout
 from steering_core.parser import parse
-from steering_core.relations import Scene
+from steering_core.relations.scene import Scene
 
 PROMPT = "a dog above a cat and a red car left of a bird"
 

@@ -12,7 +12,8 @@ from benchmarks.separation import SeparationLoss
 from steering_core.classifier import CLASSIFIERS_DIR, load_classifier
 from steering_core.layers import PUBLISHED_NETWORKS
 from steering_core.losses import CentroidLoss, CombinedLoss, LearnedLoss, MapsRead, PresenceLoss
-from steering_core.relations import Place, Relation
+from steering_core.relations.place import Place
+from steering_core.relations.relation import Relation
 from steering_core.token_maps import TokenMaps
 from steering_core.tokens import GroundedRelation
 

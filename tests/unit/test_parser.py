@@ -9,7 +9,7 @@ import pytest
 
 from steering_core.parser import objects, parse
 from steering_core.parser.rules import read_by_rules
-from steering_core.relations import Scene
+from steering_core.relations.scene import Scene
 
 WORDINGS = {
     "left_of": (

@@ -8,7 +8,7 @@ from toys import pair_scene
 from steering_core.losses import CentroidLoss
 from steering_core.parser import parse
 from steering_core.plan import plan
-from steering_core.relations import Relation
+from steering_core.relations.relation import Relation
 from steering_core.schedule import SteeringSchedule
 from steering_core.steering import Steering
 

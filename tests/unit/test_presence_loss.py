@@ -11,7 +11,7 @@ from toys import pair_scene
 
 from steering_core.layers import AttentionLayer
 from steering_core.losses import CentroidLoss, CombinedLoss, PresenceLoss
-from steering_core.relations import Relation
+from steering_core.relations.relation import Relation
 from steering_core.schedule import SamplingStep, SteeringSchedule
 from steering_core.steering import Steering
 from steering_core.token_maps import TokenMaps

@@ -10,8 +10,9 @@ import torch.nn.functional as F
 from torch import nn
 
 from steering_core.attention import logit_variance, standardised_queries, token_columns
-from steering_core.families import CROSS, IMAGE, REFERENCES, REGISTERS, TEXT, Blocks, Family, NetworkInputs, Transformer
+from steering_core.families import CROSS, IMAGE, REFERENCES, REGISTERS, TEXT, Blocks, Family, NetworkInputs
 from steering_core.layers import default_layers
+from steering_core.networks import Transformer
 from steering_core.probe import MapCollector, MapRequest, ProbeComplete
 
 HEADS, KEY_HEADS, WIDTH = 4, 2, 8

@@ -19,7 +19,8 @@ from steering_core.parser.network import (
     rounded,
     together,
 )
-from steering_core.relations import Place, Relation
+from steering_core.relations.place import Place
+from steering_core.relations.relation import Relation
 from tools import train_reader
 from tools.prompt_facts import Fact, prompts_of
 from tools.simple_prompts import simple_prompts

@@ -19,7 +19,7 @@ from steering_core.miniature.look import MiniatureDetector
 from steering_core.miniature.prompts import chained_prompts
 from steering_core.miniature.world import is_unseen_pair
 from steering_core.pictures import to_image
-from steering_core.relations import Relation
+from steering_core.relations.relation import Relation
 
 
 def test_the_whole_is_a_thousand_pairs_and_three_hundred_of_each_kind():

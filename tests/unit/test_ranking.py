@@ -38,7 +38,7 @@ def test_the_clearer_of_two_right_pictures_comes_first():
     assert [score.share for score in scored.scores] == [1, 0, 1, 0, 1]
     assert [score.clearness for score in scored.scores] == pytest.approx([0.2, -0.8, 0.8, -1.0, 0.2])
     assert scored.best(5) == [2, 0, 4, 1, 3] and scored.best(1) == [2] and len(scored.best(9)) == 5
-    assert "seen in 3 of 5 pictures only: dog above cat" in scored.told and "picture 3: 100%" in scored.told
+    assert "seen in 3 of 5 pictures only: dog above cat" in scored.summary and "picture 3: 100%" in scored.summary
 
 
 def test_more_relations_beat_clearer_ones():
@@ -63,7 +63,7 @@ def test_what_nobody_can_judge_does_not_count():
     look = Look("it", [[at("dog", 0.5, 0.1), at("cat", 0.5, 0.9)]], frozenset({"dog", "cat"}))
     scored = score_pictures(two, look)
     assert scored.scores == (PictureScore(1.0, pytest.approx(0.8)),)
-    assert "not judged: cat below wizard" in scored.told
+    assert "not judged: cat below wizard" in scored.summary
     with pytest.raises(ValueError, match="does not know 'wizard'"):
         score_pictures(scene("a wizard above a cat"), look)
     with pytest.raises(

@@ -16,7 +16,7 @@ from toy_recording import ToyModel, ToySource, content, record_toy
 from steering_core.backends.diffusers import ground_prompt
 from steering_core.backends.diffusers.recording import recordable
 from steering_core.classifier import MapLayout
-from steering_core.relations import relation_scene
+from steering_core.relations.scene import relation_scene
 from steering_core.training.dataset import read_manifest, read_records, shard_file, write_dataset
 from steering_core.training.recording import INVERSION, NOISE, RecordingSettings, noise_of, record
 from steering_core.training.sources import MiniatureScenes

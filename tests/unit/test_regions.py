@@ -9,7 +9,8 @@ import torch
 from steering_core.parser import parse
 from steering_core.parser.rules import read_by_rules
 from steering_core.regions import Region, Regions, regions_of
-from steering_core.relations import Place, Relation
+from steering_core.relations.place import Place
+from steering_core.relations.relation import Relation
 from steering_core.tokens import GroundedRelation, GroundedScene
 
 HALF, THIRD = 1 / 2, 1 / 3

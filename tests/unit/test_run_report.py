@@ -12,7 +12,11 @@ from steering_core.detection.boxes import Box, Found
 from steering_core.detection.look import Look
 from steering_core.losses import CentroidLoss
 from steering_core.outcomes import UnsteeredStep
-from steering_core.relations import Depth, DepthRelation, Place, Relation, Scene, Span, SpatialRelation
+from steering_core.relations.depth import Depth
+from steering_core.relations.place import Place
+from steering_core.relations.relation import Relation
+from steering_core.relations.scene import Scene
+from steering_core.relations.statement import DepthRelation, Span, SpatialRelation
 from steering_core.run_report import SteeringRun, trace_as_json
 from steering_core.schedule import IN_TURN, SamplingStep, SteeringSchedule
 from steering_core.steering import Steering

@@ -10,13 +10,14 @@ import torch
 
 from steering_core.detection.boxes import Box, Found
 from steering_core.evaluation.geneval import judge_geneval, positions
-from steering_core.evaluation.results import GENEVAL, RULES, T2I_COMPBENCH, VISOR, check_rule
+from steering_core.evaluation.rules import GENEVAL, RULES, T2I_COMPBENCH, VISOR, check_rule
 from steering_core.evaluation.statistics import difference, estimate, ratio, share, wilson_interval
 from steering_core.evaluation.suites import ScenePrompt, Suite
 from steering_core.evaluation.t2i_compbench import relation_score, t2i_compbench_score
 from steering_core.evaluation.variety import Moments, frechet_distance, spread_over_seeds
 from steering_core.evaluation.visor import Trial
-from steering_core.relations import Place, Relation
+from steering_core.relations.place import Place
+from steering_core.relations.relation import Relation
 
 SQUARE = (100, 100)
 ABOVE = (("dog", Relation.ABOVE, "cat"),)

@@ -10,7 +10,7 @@ from PIL import ExifTags, Image
 from steering_core.detection.boxes import Box
 from steering_core.miniature.detector import GlyphDetector
 from steering_core.miniature.world import OBJECTS, is_unseen_pair
-from steering_core.relations import CARDINAL_RELATIONS, Relation
+from steering_core.relations.relation import CARDINAL_RELATIONS, Relation
 from steering_core.training.sources import (
     LabelledPictures,
     MiniatureScenes,

@@ -15,7 +15,7 @@ from steering_core.care import Caution
 from steering_core.layers import AttentionLayer, check_layers, default_layers
 from steering_core.losses import CentroidLoss, CombinedLoss, MapsRead, PresenceLoss, SteeringLoss
 from steering_core.probe import MapRequest
-from steering_core.relations import Relation
+from steering_core.relations.relation import Relation
 from steering_core.schedule import GUIDANCE, IN_TURN, MOVE, SamplingStep, SteeringSchedule
 from steering_core.steering import Steering
 from steering_core.token_maps import variances

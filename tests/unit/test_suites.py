@@ -20,7 +20,8 @@ from steering_core.evaluation.suites import (
     visor_suite,
 )
 from steering_core.parser import parse
-from steering_core.relations import CARDINAL_RELATIONS, Place, Relation
+from steering_core.relations.place import Place
+from steering_core.relations.relation import CARDINAL_RELATIONS, Relation
 
 
 def test_visor_is_every_ordered_pair_in_every_relation():

@@ -7,7 +7,9 @@ import torch
 
 from steering_core.backends.diffusers import ground_prompt, load_pipeline
 from steering_core.miniature.folder import MINIATURE_DIR
-from steering_core.relations import Relation, Scene, Span, SpatialRelation
+from steering_core.relations.relation import Relation
+from steering_core.relations.scene import Scene
+from steering_core.relations.statement import Span, SpatialRelation
 
 
 @pytest.fixture(scope="module")

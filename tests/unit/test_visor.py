@@ -7,10 +7,12 @@ import math
 import pytest
 
 from steering_core.detection.boxes import Box, Found
-from steering_core.evaluation.results import Figures, PromptCounts, Verdict, figures
+from steering_core.evaluation.figures import Figures, PromptCounts, figures
+from steering_core.evaluation.rules import Verdict
 from steering_core.evaluation.statistics import wilson_interval
 from steering_core.evaluation.visor import Trial, judge
-from steering_core.relations import Place, Relation
+from steering_core.relations.place import Place
+from steering_core.relations.relation import Relation
 
 RIGHT, WRONG, ABSENT = Trial(True, True), Trial(True, False), Trial(False, False)
 

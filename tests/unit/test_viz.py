@@ -8,7 +8,8 @@ from toys import pair_scene, toy_probe
 from steering_core.curves import run_curves
 from steering_core.detection.look import PlacedRelation
 from steering_core.losses import CentroidLoss
-from steering_core.relations import Relation, Scene
+from steering_core.relations.relation import Relation
+from steering_core.relations.scene import Scene
 from steering_core.run_report import SteeringRun
 from steering_core.schedule import SamplingStep
 from steering_core.steering import Steering

@@ -21,7 +21,8 @@ from steering_core.miniature.world import (
     unseen_pairs,
 )
 from steering_core.parser import parse
-from steering_core.relations import CARDINAL_RELATIONS, Place, Relation
+from steering_core.relations.place import Place
+from steering_core.relations.relation import CARDINAL_RELATIONS, Relation
 
 MEASURED = "e2eeaa59df4b5e2cb00d0ce394bd95839e56b082b144cfb0c5934829ed534217"
 

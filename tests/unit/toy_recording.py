@@ -6,7 +6,7 @@ import torch
 from PIL import Image
 
 from steering_core.layers import AttentionLayer
-from steering_core.relations import CARDINAL_RELATIONS
+from steering_core.relations.relation import CARDINAL_RELATIONS
 from steering_core.token_maps import TokenMaps
 from steering_core.tokens import Token
 from steering_core.training.dataset import write_dataset

@@ -7,7 +7,9 @@ from collections import Counter
 import torch
 from torch.overrides import TorchFunctionMode
 
-from steering_core.relations import Relation, Scene, Span, SpatialRelation
+from steering_core.relations.relation import Relation
+from steering_core.relations.scene import Scene
+from steering_core.relations.statement import Span, SpatialRelation
 from steering_core.schedule import SamplingStep
 from steering_core.steering import Steering
 from steering_core.token_maps import TokenMaps

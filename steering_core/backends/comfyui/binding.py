@@ -10,7 +10,7 @@ import comfy.samplers
 from torch import Tensor
 
 from ...binding import Binding, BoundText
-from ...families import ReadableNetwork
+from ...networks import ReadableNetwork
 from ...process_wide import uncompiled_forwards
 from ...steering import Steering
 from .brought import counting_tokens

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ...relations import Scene
+from ...relations.scene import Scene
 from ...steering import SteeringError
 from ...tokens import GroundedScene
 from ...wording import shortened

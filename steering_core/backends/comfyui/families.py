@@ -18,23 +18,9 @@ from comfy.model_patcher import ModelPatcher
 from torch import nn
 
 from ...attention_calls import Projections
-from ...families import (
-    CROSS,
-    IMAGE,
-    REFERENCES,
-    REGISTERS,
-    TEXT,
-    Blocks,
-    Family,
-    NetworkInputs,
-    ReadableNetwork,
-    Transformer,
-    UNet,
-    family_of,
-    latent_size,
-    uncompiled,
-)
+from ...families import CROSS, IMAGE, REFERENCES, REGISTERS, TEXT, Blocks, Family, NetworkInputs, family_of, latent_size
 from ...layers import AttentionLayer
+from ...networks import ReadableNetwork, Transformer, UNet, uncompiled
 from .brought import brought_tokens
 from .quantised import check_differentiable
 

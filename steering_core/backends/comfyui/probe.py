@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn.attention import SDPBackend
 
 from ...attributes import replaced
-from ...families import ReadableNetwork, uncompiled
+from ...networks import ReadableNetwork, uncompiled
 from ...probe import MapCollector, MapRequest, ProbeComplete
 from ...process_wide import differentiable_attention, uncompiled_forwards
 from ...run_again import reading_with_gradient

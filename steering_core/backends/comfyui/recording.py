@@ -15,8 +15,8 @@ from comfy.sd import CLIP, VAE
 from PIL import Image
 from torch import Tensor
 
-from ...families import ReadableNetwork
 from ...layers import AttentionLayer
+from ...networks import ReadableNetwork
 from ...pictures import from_image
 from ...probe import MapRequest
 from ...token_maps import TokenMaps
@@ -117,10 +117,10 @@ class RecordableComfyModel:
                 "of one length alone. Record with a model whose prompts are padded, such as Stable Diffusion or FLUX.1."
             )
         # As Learn-to-Steer inverts: without the guidance that is distilled into FLUX.1 dev.
-        told: dict[str, Any] = {"guidance": 0.0}
+        entries: dict[str, Any] = {"guidance": 0.0}
         if pooled[0] is not None:
-            told["pooled_output"] = torch.cat(pooled)
-        return [[torch.cat(contexts), told]]
+            entries["pooled_output"] = torch.cat(pooled)
+        return [[torch.cat(contexts), entries]]
 
     def _fitted(self, pictures: Sequence[Image.Image]) -> Tensor:
         """Pictures cut and scaled, (batch, H, W, 3) in [0, 1]."""

@@ -13,8 +13,9 @@ from comfy.model_base import BaseModel
 from comfy.model_patcher import ModelPatcher
 
 from ...attributes import replaced
-from ...families import NetworkInputs, ReadableNetwork, size_of_shape
+from ...families import NetworkInputs, size_of_shape
 from ...layers import check_layers
+from ...networks import ReadableNetwork
 from ...steering import Steering
 from ...wording import fault
 from .conditions import Condition

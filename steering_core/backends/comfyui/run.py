@@ -12,7 +12,7 @@ from comfy.model_patcher import ModelPatcher
 from torch import Tensor
 
 from ...attributes import replaced
-from ...families import ReadableNetwork
+from ...networks import ReadableNetwork
 from ...run_report import SteeringRun
 from ...steering import Steering
 from .binding import BoundForwards

@@ -13,7 +13,7 @@ import comfy.samplers
 from comfy.model_patcher import ModelPatcher
 from torch import Tensor
 
-from ...families import ReadableNetwork
+from ...networks import ReadableNetwork
 from ...run_log import RunLog
 from ...steering import Steering
 from .conditions import CARRIED, carried_relations, check_width, tie

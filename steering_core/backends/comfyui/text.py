@@ -14,7 +14,7 @@ from comfy.sd1_clip import SDTokenizer
 from torch import Tensor
 
 from ...parser import parse
-from ...relations import Scene
+from ...relations.scene import Scene
 from ...tokens import GroundedScene, Token, ground, token_texts
 from .conditions import RELATIONS_ENTRY
 from .encoders import Encoders, encoders_of
@@ -85,7 +85,7 @@ def _tokens(
     tokens: list[Token] = []
     for number, segment in enumerate(encoders.loaded(clip)):
         key = segment.key or clip.tokenizer.clip_name
-        ids, others = ([entry[0] for chunk in told[key] for entry in chunk] for told in (whole, other))
+        ids, others = ([entry[0] for chunk in tokenized[key] for entry in chunk] for tokenized in (whole, other))
         texts = _prompt_texts(segment.tokenizer_of(clip), ids, others)
         kept = segment.kept(len(ids), segment.length(*encoded())) if segment.kept else range(len(ids))
         tokens += [Token(len(tokens) + index, texts[place], segment=number) for index, place in enumerate(kept)]
@@ -105,14 +105,14 @@ def _prompt_texts(tokenizer: SDTokenizer, ids: Sequence[Any], others: Sequence[A
         others: of another prompt in the same template.
     """
     special = {tokenizer.start_token, tokenizer.end_token, tokenizer.pad_token}
-    told, other = (
+    ours, theirs = (
         [(index, token) for index, token in enumerate(listed) if isinstance(token, int) and token not in special]
         for listed in (ids, others)
     )
-    shortest = min(len(told), len(other))
-    before = _shared(told, other, shortest)
-    after = _shared(told[::-1], other[::-1], shortest - before)
-    own = told[before : len(told) - after]
+    shortest = min(len(ours), len(theirs))
+    before = _shared(ours, theirs, shortest)
+    after = _shared(ours[::-1], theirs[::-1], shortest - before)
+    own = ours[before : len(ours) - after]
     decode = tokenizer.tokenizer.decode
     texts = token_texts([token for _, token in own], lambda part: decode(part, skip_special_tokens=True))
     by_index = {index: text for (index, _), text in zip(own, texts)}

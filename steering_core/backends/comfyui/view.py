@@ -11,7 +11,7 @@ import comfy.model_management
 import comfy.samplers
 from torch import Tensor
 
-from ...families import ReadableNetwork
+from ...networks import ReadableNetwork
 from ...steering import Steering
 from ...token_maps import TokenMaps
 from .binding import BoundForwards

@@ -29,12 +29,12 @@ BeginListener = Callable[[Steering, int], None]
 StepListener = Callable[[Steering, int, int, Tensor, LatentFormat], None]
 
 
-def tell(listener: Callable[..., None] | None, *told: Any) -> None:
+def tell(listener: Callable[..., None] | None, *arguments: Any) -> None:
     """Tell a listener of a run; what fails there costs what it shows, not the picture."""
     if listener is None:
         return
     try:
-        listener(*told)
+        listener(*arguments)
     except STOPS:
         raise
     except Exception:
@@ -83,8 +83,8 @@ class StepWatch:
         if probed:
             prediction = self._model.process_latent_out(denoised.float()).cpu()
             self._predictions.update(dict.fromkeys(probed, prediction))
-        if told := probed | left_out:
-            tell(self._on_step, self._steering, max(told), self._steps, denoised, self._model.latent_format)
+        if steps := probed | left_out:
+            tell(self._on_step, self._steering, max(steps), self._steps, denoised, self._model.latent_format)
 
     def replace_image(self, image: int, predictions: Mapping[int, Tensor]) -> None:
         """What is shown of one picture in the steps so far is to be this.

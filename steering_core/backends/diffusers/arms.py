@@ -11,7 +11,7 @@ from typing import Any
 from diffusers import DiffusionPipeline
 from torch import Tensor
 
-from ...evaluation.runs import Arm, Drawn
+from ...evaluation.arms import Arm, Drawn
 from ...evaluation.suites import ScenePrompt
 from ...losses import CentroidLoss, CombinedLoss, LearnedLoss, PresenceLoss, SteeringLoss
 from ...schedule import SteeringSchedule
@@ -63,8 +63,8 @@ def steered_arm(
         settings: as for ``sampling_of``.
     """
     make_steering = partial(Steering, loss=loss, schedule=schedule)
-    told = {"loss": loss_description(loss), "schedule": asdict(schedule)}
-    return Arm(name, told, partial(_draw, pipeline, settings, make_steering))
+    description = {"loss": loss_description(loss), "schedule": asdict(schedule)}
+    return Arm(name, description, partial(_draw, pipeline, settings, make_steering))
 
 
 def loss_description(loss: SteeringLoss) -> Any:
@@ -73,8 +73,8 @@ def loss_description(loss: SteeringLoss) -> Any:
         return [[loss_description(term), weight] for term, weight in loss.terms]
     if isinstance(loss, LearnedLoss):
         return {"learned": weights_hash((loss.classifier,))}
-    told = loss.resolved() if isinstance(loss, CentroidLoss) else loss
-    return {_NAMES.get(type(loss), type(loss).__name__): vars(told)}
+    settings = loss.resolved() if isinstance(loss, CentroidLoss) else loss
+    return {_NAMES.get(type(loss), type(loss).__name__): vars(settings)}
 
 
 def _draw(

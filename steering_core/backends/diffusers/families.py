@@ -19,21 +19,9 @@ from diffusers.models.transformers.transformer_2d import Transformer2DModel
 from torch import Tensor, nn
 
 from ...attention_calls import Projections
-from ...families import (
-    IMAGE,
-    REFERENCES,
-    TEXT,
-    Blocks,
-    Family,
-    NetworkInputs,
-    ReadableNetwork,
-    Transformer,
-    UNet,
-    family_of,
-    latent_size,
-    uncompiled,
-)
+from ...families import IMAGE, REFERENCES, TEXT, Blocks, Family, NetworkInputs, family_of, latent_size
 from ...layers import AttentionLayer
+from ...networks import ReadableNetwork, Transformer, UNet, uncompiled
 
 #: Side of a token in cells of the latent, where a pipeline hands the network tokens in place of cells.
 _PACKED = 2

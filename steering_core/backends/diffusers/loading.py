@@ -113,8 +113,8 @@ def _networks(folder: Path, index: Mapping[str, Any], given: Mapping[str, Any]) 
             continue
         options = HERE if issubclass(of, PreTrainedModel) else {"low_cpu_mem_usage": is_accelerate_available()}
         options = {**options, "local_files_only": True, "dtype": given["dtype"], "output_loading_info": True}
-        networks[name], told = cast(Any, of).from_pretrained(folder / name, **options)
-        if missing := sorted(told["missing_keys"]):
+        networks[name], loading = cast(Any, of).from_pretrained(folder / name, **options)
+        if missing := sorted(loading["missing_keys"]):
             raise ValueError(f"{folder / name} lacks {len(missing)} of its network's weights, {missing[0]} first")
     return networks
 

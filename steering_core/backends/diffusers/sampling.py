@@ -16,7 +16,7 @@ from torch import Tensor
 
 from ...attributes import replaced
 from ...binding import Binding, BoundText
-from ...families import ReadableNetwork, Transformer, uncompiled
+from ...networks import ReadableNetwork, Transformer, uncompiled
 from ...process_wide import uncompiled_forwards
 from ...random_state import keeping_random_state
 from ...schedule import SamplingStep

@@ -8,7 +8,7 @@ from diffusers import DiffusionPipeline
 from transformers import PreTrainedTokenizerBase
 
 from ...parser import parse
-from ...relations import Scene
+from ...relations.scene import Scene
 from ...tokens import GroundedScene, Token, ground, token_texts
 from ...wording import brief
 from .pipelines import Segment, has_segment, kind_of, text_tokenizer

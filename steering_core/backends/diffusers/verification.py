@@ -167,9 +167,9 @@ def _steered(tried: Sequence[Tried]) -> Iterator[Row]:
     finite = all(one.loss.isfinite().all() for one in probes)
     sound = bool(probes) and bool(torch.stack(off).max() < _ROUNDING) and finite
     moved = sum(bool((entry.gradient_norm > 0).any()) for entry in probes)
-    told = "finite, each map sums to 1" if sound else "**not finite, or no map**"
-    yield "maps and losses", f"{told}; {moved} moves"
-    unsteered = [told for one in tried for told in one.steering.unsteered]
+    state = "finite, each map sums to 1" if sound else "**not finite, or no map**"
+    yield "maps and losses", f"{state}; {moved} moves"
+    unsteered = [left_out for one in tried for left_out in one.steering.unsteered]
     yield "steps not steered", "none" if not unsteered else f"**{len(unsteered)}**: {unsteered[0]}"
     stood = [relation for one in tried for relation in settled(one.steering.scene, one.steering.trace)]
     stands = sum(bool(relation.stands.all()) for relation in stood)

@@ -12,7 +12,8 @@ import numpy as np
 
 from ...described import described, parse_json
 from ...detection.names import COCO_NAMES
-from ...relations import CARDINAL_RELATIONS, Relation, with_article
+from ...relations.relation import CARDINAL_RELATIONS, Relation
+from ...relations.wording import with_article
 from ...wording import brief, unencodable
 from .prompt_files import suite_of_file
 from .suite import ScenePrompt, Suite, evenly, stated
@@ -100,8 +101,8 @@ def _geneval_prompt(line: str, source: str) -> ScenePrompt | None:
         phrase, target = wanted[1].position
         if target == 0 and phrase in _GENEVAL_RELATIONS:
             for text in (entry.prompt, *(one.name for one in wanted)):
-                if told := unencodable(text):
-                    raise ValueError(f"{source}: {told}")
+                if complaint := unencodable(text):
+                    raise ValueError(f"{source}: {complaint}")
             return stated([(wanted[1].name, _GENEVAL_RELATIONS[phrase], wanted[0].name)], entry.prompt, source)
     raise ValueError(
         f"{source}: two objects to include were expected, the second with a position to the first, one of "

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from ...detection.names import COCO_NAMES
-from ...relations import CARDINAL_RELATIONS
+from ...relations.relation import CARDINAL_RELATIONS
 from .suite import ScenePrompt, Suite, chained
 
 #: Objects of the chains, by the names of their suites: three objects and two relations …

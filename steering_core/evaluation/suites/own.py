@@ -7,7 +7,8 @@ from pathlib import Path
 
 from ...described import described, parse_json
 from ...parser import parse
-from ...relations import Place, Relation
+from ...relations.place import Place
+from ...relations.relation import Relation
 from ...wording import brief, unencodable
 from .prompt_files import suite_of_file
 from .suite import ScenePrompt, Suite, stated
@@ -68,8 +69,8 @@ def _parsed(line: str, source: str) -> ScenePrompt:
 
 def _from_json(line: str, source: str) -> ScenePrompt:
     entry = described(_Line, parse_json(line, source), source, strict=False)
-    if told := unencodable(entry.prompt):
-        raise ValueError(f"{source}: {told}")
+    if complaint := unencodable(entry.prompt):
+        raise ValueError(f"{source}: {complaint}")
     if entry.relations is None:
         return _parsed(entry.prompt, source)
     if not entry.relations or not entry.prompt.strip():

@@ -8,17 +8,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from ...object_names import find_phrase
-from ...relations import (
-    CARDINAL_RELATIONS,
-    Place,
-    Relation,
-    Scene,
-    Span,
-    SpatialRelation,
-    check_object,
-    ends,
-    with_article,
-)
+from ...relations.place import Place
+from ...relations.relation import CARDINAL_RELATIONS, Relation
+from ...relations.scene import Scene
+from ...relations.statement import Span, SpatialRelation, check_object, ends
+from ...relations.wording import with_article
 from ...wording import brief
 
 #: (subject, relation, object), the objects by their names; of a place in the picture no object.

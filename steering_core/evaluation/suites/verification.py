@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ...relations import CARDINAL_RELATIONS
+from ...relations.relation import CARDINAL_RELATIONS
 from .suite import ScenePrompt
 
 #: Objects of COCO that the miniatures know too.

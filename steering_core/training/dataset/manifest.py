@@ -77,7 +77,7 @@ class Manifest:
         return pictures - sum(shard.records for shard in self.index.values()) // (1 + self.settings.false_prompts)
 
     @property
-    def left_out_told(self) -> str:
+    def left_out_message(self) -> str:
         """How many were left out and why, as a sentence; nothing where none was."""
         if not self.left_out:
             return ""
@@ -113,13 +113,13 @@ def read_manifest(folder: Path) -> Manifest:
     if not file.is_file():
         raise ValueError(f"{folder} is no dataset: {MANIFEST} was expected in it, as a recording writes it.")
     content = read_json(file)
-    told = content.pop("format", None) if isinstance(content, dict) else None
-    if told == _FORMAT_WITHOUT_DIGESTS:
+    version = content.pop("format", None) if isinstance(content, dict) else None
+    if version == _FORMAT_WITHOUT_DIGESTS:
         raise ValueError(
             f"{file} was written by an earlier version, without the digests that tell damaged data from whole. Record "
             f"the dataset again, into another folder."
         )
-    if told != _FORMAT:
+    if version != _FORMAT:
         raise ValueError(f"{file}: the format {_FORMAT!r} was expected.")
     if isinstance(content.get("settings"), dict):
         # Datasets from before there was a choice left out nothing.
@@ -183,10 +183,10 @@ def note(file: Path, manifest: Manifest, shard: Shard, writer: str) -> None:
 
 
 def _check_same(folder: Path, there: Manifest, manifest: Manifest) -> None:
-    if told := there.differences(manifest):
+    if changed := there.differences(manifest):
         raise ValueError(
-            f"{folder} holds another dataset: its {MANIFEST} differs in {told}. Give another folder, or the settings "
-            f"of that one."
+            f"{folder} holds another dataset: its {MANIFEST} differs in {changed}. Give another folder, or the "
+            f"settings of that one."
         )
 
 

@@ -117,10 +117,10 @@ def read_records(folder: Path, manifest: Manifest) -> Records:
         except (OSError, ValueError) as error:
             damaged.append(Damaged(file, one_line(error)))
     if not rows and len(damaged) < manifest.shards:
-        told = [manifest.left_out_told, *(f"Damaged is {shard}." for shard in damaged[:1])]
+        reasons = [manifest.left_out_message, *(f"Damaged is {shard}." for shard in damaged[:1])]
         raise ValueError(
-            f"{folder} holds no picture to learn from. {' '.join(told)} Record the dataset again, into another folder, "
-            f"with other pictures, a lower least_psnr, or the method noise, which leaves out none."
+            f"{folder} holds no picture to learn from. {' '.join(reasons)} Record the dataset again, into another "
+            f"folder, with other pictures, a lower least_psnr, or the method noise, which leaves out none."
         )
     if not rows:
         raise ValueError(

@@ -17,7 +17,7 @@ import numpy as np
 
 from ...described import described, parse_json
 from ...files import sha256_of, written_whole
-from ...relations import CARDINAL_RELATIONS, Relation
+from ...relations.relation import CARDINAL_RELATIONS, Relation
 from ...wording import brief, one_line
 from ..recording import Record
 from .manifest import Manifest, Shard, note
@@ -166,7 +166,7 @@ class _Label:
 
 def _as_label(content: bytes, name: str) -> tuple[int, int, tuple[str, str]]:
     label = described(_Label, parse_json(content, brief(name)), brief(name))
-    relation, stated = (CARDINAL_RELATIONS.index(told) for told in (label.relation, label.stated))
+    relation, stated = (CARDINAL_RELATIONS.index(member) for member in (label.relation, label.stated))
     return relation, stated, (label.subject, label.object)
 
 
@@ -199,7 +199,7 @@ def _as_members(recorded: Record) -> Iterator[tuple[str, bytes]]:
             f"Picture {recorded.key}: the model's attention has values that are no finite numbers, from which nothing "
             f"can be learned. Run the model in a higher precision, or take the picture out."
         )
-    told = {
+    label = {
         "subject": recorded.subject,
         "relation": recorded.relation.value,
         "object": recorded.object,
@@ -208,7 +208,7 @@ def _as_members(recorded: Record) -> Iterator[tuple[str, bytes]]:
     content = io.BytesIO()
     np.save(content, recorded.maps.numpy().astype("<f2"), allow_pickle=False)
     yield recorded.key + _MAPS, content.getvalue()
-    yield recorded.key + _LABEL, json.dumps(told).encode()
+    yield recorded.key + _LABEL, json.dumps(label).encode()
 
 
 def is_whole(file: Path, noted: Shard | None) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ...detection.boxes import Box
-from ...relations import Relation
+from ...relations.relation import Relation
 
 #: Boxes that share more than this much of the smaller one leave it open how they lie.
 _MOST_OVERLAP = 0.25

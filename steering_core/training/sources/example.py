@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 from PIL import Image
 
-from ...relations import Relation
+from ...relations.relation import Relation
 
 
 @dataclass(frozen=True)

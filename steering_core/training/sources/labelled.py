@@ -9,7 +9,7 @@ from typing import Any
 from PIL import Image
 
 from ...parser import parse
-from ...relations import CARDINAL_RELATIONS, Relation
+from ...relations.relation import CARDINAL_RELATIONS, Relation
 from .example import Example
 
 

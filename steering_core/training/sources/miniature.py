@@ -20,7 +20,7 @@ from ...miniature.world import (
     sample_objects,
     unseen_pairs,
 )
-from ...relations import CARDINAL_RELATIONS
+from ...relations.relation import CARDINAL_RELATIONS
 from .clear_relation import unambiguous_relation
 from .example import Example
 

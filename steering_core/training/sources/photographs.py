@@ -17,7 +17,7 @@ from ...detection.boxes import Box
 from ...files import sha256_of
 from ...paths import path_within
 from ...pictures import opened_picture
-from ...relations import Relation
+from ...relations.relation import Relation
 from ...wording import brief
 from .clear_relation import unambiguous_relation
 from .example import Example

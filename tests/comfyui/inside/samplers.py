@@ -6,7 +6,7 @@ from spatial_steering.steering_core.evaluation.visor import judge
 from spatial_steering.steering_core.losses import CentroidLoss
 from spatial_steering.steering_core.miniature.detector import GlyphDetector
 from spatial_steering.steering_core.miniature.folder import SHIPPED
-from spatial_steering.steering_core.relations import Relation
+from spatial_steering.steering_core.relations.relation import Relation
 from spatial_steering.steering_core.schedule import DESCENT, GUIDANCE, SteeringSchedule
 from spatial_steering.steering_core.steering import Steering
 

@@ -5,7 +5,7 @@ from setting import ModelSamplingDiscrete, ModelSamplingSD3, Scene, backend, com
 from spatial_steering.steering_core.evaluation.visor import judge
 from spatial_steering.steering_core.losses import CentroidLoss
 from spatial_steering.steering_core.miniature.detector import GlyphDetector
-from spatial_steering.steering_core.relations import Relation
+from spatial_steering.steering_core.relations.relation import Relation
 from spatial_steering.steering_core.schedule import GUIDANCE, SteeringSchedule
 from spatial_steering.steering_core.steering import Steering
 
