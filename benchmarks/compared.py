@@ -165,10 +165,10 @@ def steered_by(
 
 def in_areas(model: DiffusionPipeline, prompt: ScenePrompt, sampling: Sampling, seeds: Sequence[int]) -> Drawn:
     """The whole prompt, and each object alone in its half of the canvas."""
-    regions = regions_of(ground_prompt(model, prompt.text))
+    scene = ground_prompt(model, prompt.text)
     alone = [
-        (f"a photo of {with_article(name)}", Area.of(region))
-        for name, region in zip(regions.names, regions.of_objects)
+        (f"a photo of {with_article(phrase)}", Area.of(region))
+        for phrase, region in zip(scene.phrases, regions_of(scene).of_objects)
         if region is not None
     ]
     with area_conditioned(model, alone):

@@ -95,7 +95,7 @@ class SpatialScore(io.ComfyNode):
         height, width = images.shape[1:3]
         look = read_boxes(boxes, len(images), width, height)
         scored = score_pictures(relations, look)
-        numbers = {label_of(name, look.labels): number for number, name in enumerate(relations.names)}
+        numbers = {label_of(phrase, look.labels): number for number, phrase in enumerate(relations.phrases)}
         stood = placed_relations(relations, look, scored.relations)
         marked = image_of(_marked(*one, numbers) for one in zip(images, look.found, stood))
         mean = sum(score.share for score in scored.scores) / len(scored.scores)

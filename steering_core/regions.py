@@ -63,7 +63,7 @@ class Regions:
     """Of each object of a scene, in the scene's order.
 
     Attributes:
-        names: the objects' phrases.
+        names: see ``GroundedScene``.
         of_objects: none where an object may be anywhere: nothing is said of it that has a direction, or what is said
             contradicts itself.
         contradictory: the objects of which the latter is true, by their positions.

@@ -11,6 +11,8 @@ from itertools import accumulate, pairwise
 
 from torch import Tensor
 
+from .object_names import NamedObject, numbered
+from .parser import objects
 from .relations.place import Place
 from .relations.relation import Relation
 from .relations.scene import Scene
@@ -82,9 +84,20 @@ class GroundedScene:
         return self.summary()  # what core's Preview as Text shows
 
     @cached_property
-    def names(self) -> tuple[str, ...]:
-        """The objects' phrases."""
+    def phrases(self) -> tuple[str, ...]:
+        """The objects' phrases; several objects can have one phrase."""
         return tuple(span.text for span in self.scene.objects)
+
+    @cached_property
+    def named(self) -> tuple[NamedObject, ...]:
+        """The objects as they are told apart, among all of the prompt."""
+        named = numbered({*objects(self.scene.prompt), *self.scene.objects})
+        return tuple(named[span] for span in self.scene.objects)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The objects as a person is told of them."""
+        return tuple(map(str, self.named))
 
     @cached_property
     def words(self) -> tuple[int, ...]:

@@ -77,7 +77,7 @@ def seen_relations(scene: GroundedScene, look: Look) -> list[SeenRelation]:
 
     Where a picture shows an object several times, a relation is seen if it holds whichever of them is meant.
     """
-    labels = [label_of(name, look.labels) for name in scene.names]
+    labels = [label_of(phrase, look.labels) for phrase in scene.phrases]
     return [_seen(scene, relation, look, labels) for relation in scene.relations]
 
 
@@ -102,7 +102,7 @@ def placed_relations(scene: GroundedScene, look: Look, relations: Sequence[SeenR
     Args:
         relations: of ``seen_relations``.
     """
-    labels = [label_of(name, look.labels) for name in scene.names]
+    labels = [label_of(phrase, look.labels) for phrase in scene.phrases]
     of_pictures = []
     for at, picture in enumerate(look.found):
         centres = surest_centres(labels, picture)

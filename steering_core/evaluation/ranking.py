@@ -64,7 +64,7 @@ def score_pictures(scene: GroundedScene, look: Look) -> ScoredPictures:
     if not judged:
         raise ValueError(f"No picture can be scored: {'; '.join(map(str, relations))}.")
     seen = [relation.seen for relation in relations if relation.seen is not None]
-    labels = [label_of(name, look.labels) for name in scene.names]
+    labels = [label_of(phrase, look.labels) for phrase in scene.phrases]
     clearness = [_clearness(judged, labels, picture) for picture in look.found]
     shares = [sum(of_picture) / len(seen) for of_picture in zip(*seen)]
     return ScoredPictures(tuple(relations), tuple(map(PictureScore, shares, clearness)))

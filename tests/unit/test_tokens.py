@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 
 import pytest
 from reference_texts import SENTENCES, reference_texts
@@ -13,7 +14,9 @@ from tokenizers.pre_tokenizers import Metaspace
 from tokenizers.trainers import UnigramTrainer
 from transformers import PreTrainedTokenizerFast
 
+from steering_core.outcomes import BoundSteps
 from steering_core.parser import parse
+from steering_core.regions import regions_of
 from steering_core.relations.place import Place
 from steering_core.relations.relation import Relation
 from steering_core.relations.scene import Scene
@@ -93,6 +96,17 @@ def test_the_same_word_twice_is_told_apart(tokenizer, tokens_of):
     first, second = ground(scene(prompt, "dog", "dog", nth=1), tokens_of(tokenizer, prompt)).tokens
     assert len(first) == len(second) == 1
     assert second[0] - first[0] == 3
+
+
+def test_two_objects_of_one_name_are_told_apart(tokenizer):
+    prompt = "a dog beside a cat, a dog above a cat"
+    named = ground(parse(prompt), by_offset(tokenizer, prompt))
+    assert named.phrases == ("dog", "cat", "dog", "cat") and named.names == ("dog", "cat", "dog 2", "cat 2")
+    assert str(named).splitlines() == ["dog next to cat", "dog 2 above cat 2"]
+    second = replace(named.scene, relations=named.scene.relations[1:])
+    assert str(ground(second, by_offset(tokenizer, prompt))) == "dog 2 above cat 2"  # as on the canvas
+    bound = BoundSteps(regions_of(named), 1, (0,), ())
+    assert list(bound.as_json()["regions"]) == ["dog", "cat", "dog 2", "cat 2"]
 
 
 def test_a_phrase_inside_a_longer_word_before_it_is_not_taken(tokenizer):
