@@ -33,7 +33,8 @@ class _Saved:
     """A tensor as it is kept for backward: itself, and from its first change on a copy."""
 
     def __init__(self, tensor: Tensor) -> None:
-        self.tensor = tensor
+        # By itself an output would hold the graph that holds it, for good where no backward comes to free it.
+        self.tensor = tensor.detach()
 
 
 def _as_saved(saved: _Saved) -> Tensor:
