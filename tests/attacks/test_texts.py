@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import random
-import struct
 import time
 import urllib.error
 import urllib.request
@@ -37,7 +36,6 @@ _LAYOUT = {
     "objects": [{"name": name, "occurrence": 0, "x": x, "y": 0.5} for name, x in ((IMG, 0.1), (SVG, 0.5), (LINK, 0.9))],
     "relations": [[0, "left_of", 1], [1, "left_of", 2]],
 }
-_TEXT = 3  # what a binary message begins with that holds the text of a node
 
 
 def _attack(seed: int) -> dict[str, Any]:
@@ -64,9 +62,10 @@ def test_the_line_under_a_sampler_holds_no_markup_and_can_be_read(server):
         while not ended:
             message = socket.recv()
             if isinstance(message, str):
-                ended = json.loads(message)["type"] in ("execution_success", "execution_error")
-            elif struct.unpack(">I", message[:4])[0] == _TEXT:
-                texts.append(message[8 + struct.unpack(">I", message[4:8])[0] :].decode())
+                event = json.loads(message)
+                ended = event["type"] in ("execution_success", "execution_error")
+                if event["type"] == "spatial_steering.said":
+                    texts.append(event["data"]["text"])
     finally:
         socket.close()
     assert server.finish(queued)["status"]["status_str"] == "success"

@@ -45,12 +45,17 @@ export function instanceById(id) {
   const ids = String(id).split(":")
   if (graph.subgraphs?.has(ids[0])) graph = graph.subgraphs.get(ids.shift())
   for (const host of ids.slice(0, -1)) {
-    const node = graph?.getNodeById(Number(host))
+    const node = graph?.getNodeById(asId(host))
     hosts.push(node)
     graph = node?.subgraph
   }
-  const node = graph?.getNodeById(Number(ids.at(-1)))
+  const node = graph?.getNodeById(asId(ids.at(-1)))
   return node && { node, hosts }
+}
+
+/** An id as its graph has it: a number, or in a graph that was opened from the API's format perhaps a name. */
+function asId(text) {
+  return Number.isNaN(Number(text)) ? text : Number(text)
 }
 
 /** The input of an instance that has a name. */
