@@ -72,7 +72,8 @@ class SteeringSchedule:
         normalize: scale each image's gradient to root mean square 1, so that s means the same
             for every model; without it s multiplies the gradient itself, as the papers do.
         refinements: at most so many descents within one step; ``guidance`` needs none. When not given, one, and more
-            where one or two steps are steered: four or two.
+            where one or two steps are steered: four in one; of two, two in the first and, but where relations take
+            turns, one in the second.
         every_other: where the window holds more than four steps, steer every other one, and four at least, spread
             evenly over it; not where relations take turns. When not given, where one relation is asked for, loss,
             network and sampler are content with it (a centroid loss, a UNet, and all but schedulers of diffusers that
@@ -228,9 +229,15 @@ class SteeringSchedule:
         """In how many first steps of a run objects are bound to their regions."""
         return max(1, round(self.bound * steps)) if self.bound and steps else 0
 
-    def refinements_in(self, steps: int) -> int:
-        """At most so many descents within one step of a run of ``steps``."""
-        return self.refinements or max(1, _MOVES // max(1, len(self.steered_steps(steps))))
+    def refinements_at(self, step: SamplingStep) -> int:
+        """At most so many descents within a step."""
+        steered = self.steered_steps(step.steps)
+        if self.refinements or step.number not in steered:
+            return self.refinements or 1
+        # A second move in the second of two steps took time, and gained nothing beyond the noise
+        # (``python -m benchmarks.tune --steps 8 --guidance 1``, and ``--refinements 2``).
+        before = 0 if self.order == IN_TURN else steered.index(step.number)
+        return max(1, _MOVES // (len(steered) * (1 + before)))
 
     def is_last_of_few(self, step: SamplingStep) -> bool:
         """Whether this is the last steered step of a run in which so few are that its move matters for what is told."""

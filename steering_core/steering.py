@@ -180,7 +180,7 @@ class Steering:
         Returns:
             The moved latent: outside the graph, the same tensor if nothing was to be moved.
         """
-        for refinement in range(self.schedule.refinements_in(step.steps)):
+        for refinement in range(self.schedule.refinements_at(step)):
             direction = self._direction(latent, probe, step, refinement, mask)
             if direction is None:
                 return latent

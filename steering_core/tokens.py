@@ -8,11 +8,10 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import accumulate, pairwise
+from typing import TYPE_CHECKING
 
 from torch import Tensor
 
-from .object_names import NamedObject, numbered
-from .parser import objects
 from .relations.place import Place
 from .relations.relation import Relation
 from .relations.scene import Scene
@@ -20,6 +19,9 @@ from .relations.statement import Span, ends
 from .relations.wording import clause
 from .search import occurrences
 from .wording import shortened
+
+if TYPE_CHECKING:
+    from .object_names import NamedObject
 
 _INCOMPLETE = "\N{REPLACEMENT CHARACTER}"
 #: So many ids at least, and nearly always at most, are decoded together; a character takes four at most.
@@ -91,6 +93,9 @@ class GroundedScene:
     @cached_property
     def named(self) -> tuple[NamedObject, ...]:
         """The objects as they are told apart, among all of the prompt."""
+        from .object_names import numbered  # which load the parser, that the loop by itself does without
+        from .parser import objects
+
         named = numbered({*objects(self.scene.prompt), *self.scene.objects})
         return tuple(named[span] for span in self.scene.objects)
 

@@ -6,33 +6,37 @@ import pytest
 
 from steering_core.miniature.folder import SHIPPED
 
+SERVED = ["alone", "heun", "noisy", "fails"]
+APART = ["guided", "combined", "area", "cache", "override", "tiled", "single"]
+WAYS = [*SERVED, *APART, "meeting"]
+
 
 @pytest.fixture(scope="module", params=SHIPPED)
 def result(comfyui, request):
     return comfyui.run("own_forwards.py", str(SHIPPED[request.param]))
 
 
-@pytest.mark.parametrize("way", ["alone", "heun", "noisy", "fails"])
+@pytest.mark.parametrize("way", SERVED)
 def test_without_other_parts_no_forward_is_run_for_a_look_after_the_last_move(result, way):
     seen = result["descent"][way]
     assert seen["runs apart"] - seen["runs"] == (way != "fails")
 
 
-@pytest.mark.parametrize("way", ["alone", "heun", "noisy", "fails"])
+@pytest.mark.parametrize("way", SERVED)
 def test_without_other_parts_no_forward_is_run_for_a_look_before_a_bend(result, way):
     seen = result["guidance"][way]
     looks = len(seen["entries"]) + len(seen["unsteered"])
     assert seen["runs apart"] - seen["runs"] == looks >= 2
 
 
-@pytest.mark.parametrize("way", ["guided", "combined", "area", "cache", "override"])
+@pytest.mark.parametrize("way", APART)
 @pytest.mark.parametrize("update", ["descent", "guidance"])
 def test_else_it_is_run_apart(result, update, way):
     seen = result[update][way]
     assert seen["runs apart"] == seen["runs"]
 
 
-@pytest.mark.parametrize("way", ["alone", "heun", "guided", "combined", "area", "cache", "override", "fails"])
+@pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("update", ["descent", "guidance"])
 def test_the_same_is_seen_and_done(result, update, way):
     seen = result[update][way]

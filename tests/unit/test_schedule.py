@@ -43,11 +43,17 @@ def test_a_window_that_fades_out_does_so_at_its_later_end():
     assert [schedule.size_at(SamplingStep(step, 8, 0.0)) for step in range(5)] == [1.0, 0.75, 0.5, 0.25, 0.0]
 
 
+def refinements(schedule: SteeringSchedule, steps: int) -> list[int]:
+    """Of each steered step of a run."""
+    return [schedule.refinements_at(SamplingStep(step, steps, 0.0)) for step in schedule.steered_steps(steps)]
+
+
 def test_fewer_steered_steps_have_more_refinements():
     schedule, spread = SteeringSchedule(), SteeringSchedule(spread=True)
-    assert [schedule.refinements_in(steps) for steps in (1, 4, 5, 8, 9, 12, 13, 25, 50)] == [4, 4, 2, 2, 1, 1, 1, 1, 1]
-    assert [spread.refinements_in(steps) for steps in (1, 2, 3, 4, 5, 6, 8, 9, 25)] == [4, 4, 2, 2, 1, 1, 1, 1, 1]
-    assert SteeringSchedule(refinements=3).refinements_in(1) == SteeringSchedule(refinements=3).refinements_in(50) == 3
+    for few, two, more, of in ((1, 5, 9, schedule), (4, 8, 13, schedule), (1, 3, 5, spread), (2, 4, 25, spread)):
+        assert refinements(of, few) == [4] and refinements(of, two) == [2, 1] and set(refinements(of, more)) == {1}
+    assert refinements(SteeringSchedule(order=IN_TURN), 8) == [2, 2]  # each is of another relation
+    assert refinements(SteeringSchedule(refinements=3), 1) == refinements(SteeringSchedule(refinements=3), 4) == [3]
 
 
 def test_relations_are_due_together_or_in_turn():
@@ -113,7 +119,7 @@ def test_a_run_without_steps_has_none_to_steer_or_bind():
 
 def test_a_strength_of_zero_steers_no_step():
     schedule = SteeringSchedule(strength=0.0)
-    assert schedule.steered_steps(25) == [] and schedule.refinements_in(25) >= 1
+    assert schedule.steered_steps(25) == [] and schedule.refinements_at(SamplingStep(0, 25, 0.0)) >= 1
     assert SteeringSchedule(step_size=0.0).steered_steps(25) != []  # it probes, and moves nowhere
 
 
@@ -150,12 +156,12 @@ def test_where_noise_is_shifted_as_many_moves_lie_evenly_over_it(steps, first, c
     along = schedule.along(levels)
     assert [first + step for step in along.steered_steps(len(levels))] == chosen
     assert len(chosen) == len(schedule.steered_steps(len(levels)))
-    assert along.refinements_in(len(levels)) == schedule.refinements_in(len(levels))
+    assert refinements(along, len(levels)) == refinements(schedule, len(levels))
 
 
 def test_noise_that_falls_early_leaves_fewer_steps_and_more_moves_in_each():
     along = SteeringSchedule(spread=True).along(shifted(8, 0.3))
-    assert along.steered_steps(8) == [0, 1] and along.refinements_in(8) == 2
+    assert along.steered_steps(8) == [0, 1] and refinements(along, 8) == [2, 1]
 
 
 def test_moves_that_are_not_spread_and_a_run_without_noise_keep_their_steps():

@@ -167,7 +167,7 @@ def test_refinements_are_a_cap_and_the_target_ends_them():
 
 
 def test_where_few_steps_are_steered_each_moves_more_often_and_the_last_move_is_looked_at():
-    cases = ((4, 0, 4, 1), (8, 0, 2, 0), (8, 1, 2, 1), (12, 1, 1, 0), (12, 2, 1, 1), (25, 6, 1, 0))
+    cases = ((4, 0, 4, 1), (8, 0, 2, 0), (8, 1, 1, 1), (12, 1, 1, 0), (12, 2, 1, 1), (25, 6, 1, 0))
     for steps, step, moves, looks in cases:
         run = steering(step_size=1e-4)
         moved = descended(run, latents(), SamplingStep(step, steps, 0.0))

@@ -9,7 +9,7 @@ import { app } from "../../../scripts/app.js"
 import { after, instanceById, rootGraph } from "./graph.js"
 
 const LOOK_MILLISECONDS = 300
-/** Of what is told of a workflow that is not open, the last so many are kept. */
+/** Of what is told of a workflow that is not open, and of runs that were queued, the last so many are kept. */
 const MOST_KEPT = 256
 
 /** By run of this page, until it has ended, where it was queued: {workflow, graph}, the latter an id. */
@@ -29,6 +29,8 @@ api.queuePrompt = async function (...args) {
   const from = open()
   const answer = await queuePrompt.apply(this, args)
   queued.set(answer.prompt_id, from)
+  // Of a run that is taken out of the queue no ending is told.
+  if (queued.size > MOST_KEPT) queued.delete(queued.keys().next().value)
   return answer
 }
 
@@ -72,7 +74,7 @@ function hand(told, from = open()) {
   look()
   const { workflow, graph } = open()
   if (workflow === from.workflow && graph === from.graph) return deliver(told)
-  disturbed.add(workflow)
+  if (workflow !== from.workflow) disturbed.add(workflow)
   const later = kept.get(from.workflow) ?? new Map()
   kept.set(from.workflow, later)
   // Of what is told again and again, such as a line of text, the last is enough.

@@ -156,9 +156,16 @@ def acting_alone(conditions: Sequence[Sequence[Condition] | None], sigma: float)
 def _acting(listed: Sequence[Condition], sigma: float) -> list[Condition]:
     """Those of one list that act somewhere in the picture."""
     # Where a timestep range is set, ComfyUI has turned it into noise levels.
-    in_range = [one for one in listed if one.get("timestep_end", 0.0) <= sigma <= one.get("timestep_start", torch.inf)]
+    in_range = [
+        one for one in listed if _level(one, "timestep_end", 0.0) <= sigma <= _level(one, "timestep_start", torch.inf)
+    ]
     covered = any(map(_covers, in_range))
     return [one for one in in_range if not (covered and _DEFAULT in one)]
+
+
+def _level(condition: Condition, name: str, otherwise: float) -> float:
+    """A bound of its timestep range, as ComfyUI compares it with noise levels: in their precision."""
+    return float(torch.tensor(condition.get(name, otherwise), dtype=torch.float32))
 
 
 def _covers(condition: Condition) -> bool:

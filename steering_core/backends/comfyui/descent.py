@@ -117,7 +117,7 @@ class Descent:
         """See ``Intervals.sampled``."""
         if self.view.forwards:
             self.view.forwards.go_on_from(first)
-        with self._looking_after(first):
+        with self._looking_after(x, first):
             return self.intervals.sampled(x, first, last, callback, self.attempt)
 
     def _moved(self, x: Tensor, number: int) -> Tensor:
@@ -128,10 +128,9 @@ class Descent:
         tied = self.view.acting(sigma, number)
         if tied is None:
             return x
-        guider, model, options = self.view.guider, self.intervals.model, self._options
-        mask = mask_at(guider, self.intervals.extra_args["denoise_mask"], x, sigma, model.sigmas, options)
-        visible = x if mask is None else with_kept_region(guider, model, x, sigma, mask)
-        latent, probe = self.view.of(visible, sigma, options, tied)
+        guider = self.view.guider
+        visible, mask = self._visible(x, sigma)
+        latent, probe = self.view.of(visible, sigma, self._options, tied)
         scale, step = input_scale(guider, sigma), self._step(number)
         level = noise_level(guider.inner_model.model_sampling, sigma) * scale
         with keeping_random_state(x.device):
@@ -140,7 +139,13 @@ class Descent:
                 self._steering.look_after(moved, probe, step)
         return x + (moved - latent) / scale
 
-    def _looking_after(self, number: int) -> AbstractContextManager[None]:
+    def _visible(self, x: Tensor, sigma: float) -> tuple[Tensor, Tensor | None]:
+        """The latent as the model will see it, and the mask of the part that is denoised, if not all."""
+        guider, model = self.view.guider, self.intervals.model
+        mask = mask_at(guider, self.intervals.extra_args["denoise_mask"], x, sigma, model.sigmas, self._options)
+        return (x if mask is None else with_kept_region(guider, model, x, sigma, mask)), mask
+
+    def _looking_after(self, x: Tensor, number: int) -> AbstractContextManager[None]:
         """In this context the first forward tells what the last of few moves has led to, unless it is told."""
         step = self._step(number)
         if not self._steering.is_to_look_after(step):
@@ -149,7 +154,8 @@ class Descent:
         tied = self.view.acting(sigma, number)
         if tied is None or not self._is_served(step, tied):
             return nullcontext()
-        return self.own_forwards.looking(partial(self._steering.look_after, step=step), sigma, tied)
+        look, (visible, _) = partial(self._steering.look_after, step=step), self._visible(x, sigma)
+        return self.own_forwards.looking(look, visible, sigma, tied, self._options)
 
     def _is_served(self, step: SamplingStep, tied: tuple[Condition, int]) -> bool:
         """Whether a sampler's forward serves the look after a move; where a picture may begin again it is not known

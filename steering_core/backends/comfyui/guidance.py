@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import nullcontext
 from typing import Any
 
 import comfy.samplers
@@ -76,9 +75,11 @@ class Guidance:
             shifts.append(self._view.steering.noise_shift(latent, probe, step, mask))
 
         serves = self._own_forwards.can_serve(step, tied[0], self._model_options)
-        with self._own_forwards.looking(look, sigma, tied) if serves else nullcontext():
+        if serves:
+            with self._own_forwards.looking(look, x, sigma, tied, self._model_options):
+                denoised = predict()
+        else:
             denoised = predict()
-        if not shifts:
             with keeping_random_state(x.device):
                 look(*self._view.of(x, sigma, self._model_options, tied))
         (shift,) = shifts

@@ -7,10 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any, NamedTuple
 
 from comfy.model_base import BaseModel
-from torch import Tensor
+from comfy.model_management import sage_attention_enabled
+from comfy.patcher_extension import WrappersMP
+from torch import Size, Tensor
 
 from ...gradient import Probe
 from ...random_state import keeping_random_state
@@ -21,6 +24,13 @@ from .noise import input_scale
 from .probe import EASYCACHE, OVERRIDE, probe_own
 from .view import NetworkView
 
+#: The key by which a model's wrappers are known as those of steering.
+WRAPPER_KEY = "spatial_steering"
+#: Options of a run by which others stand between a sampler and its network, and those by which they do within it.
+_BETWEEN = ("context_handler", "multigpu_clones", "model_function_wrapper", "sampler_calc_cond_batch_function")
+_WITHIN = (OVERRIDE, EASYCACHE, "patches", "patches_replace")
+_WRAPPED = (WrappersMP.CALC_COND_BATCH, WrappersMP.APPLY_MODEL, WrappersMP.DIFFUSION_MODEL)
+
 #: Is given a latent as the network receives it, and the probe of such a latent.
 Look = Callable[[Tensor, Probe], None]
 
@@ -30,12 +40,12 @@ class _Pending(NamedTuple):
 
     Attributes:
         look: takes it.
-        sigma: noise level of the latent, as the sampler counts it.
+        shape: of the sampler's latent.
         tied: see ``NetworkView.acting``.
     """
 
     look: Look
-    sigma: float
+    shape: Size
     tied: tuple[Condition, int]
 
 
@@ -53,34 +63,45 @@ class OwnForwards:
     def can_serve(self, step: SamplingStep, condition: Condition, model_options: Mapping[str, Any]) -> bool:
         """Whether the sampler's forward is what a probe's is, as far as that is known before it.
 
-        A probe does without some of what a run can have, and attends by PyTorch's kernel.
+        So it is where nothing of others has to do with it, who may give the network a part of the latent at a time,
+        leave layers out, or draw random numbers, and where attention is no rougher than PyTorch's, as a probe's is.
         """
         # With a gradient the same kernels can round otherwise: a step of length zero must not change a bit.
         if self._view.forwards or not self._view.steering.schedule.size_at(step) > 0:
             return False
+        if condition.get("control") is not None or "area" in condition or sage_attention_enabled():
+            return False
         transformer_options = model_options.get("transformer_options", {})
-        patches = [patch for listed in transformer_options.get("patches", {}).values() for patch in listed]
+        wrappers = transformer_options.get("wrappers", {})
         return not (
-            {"area", "control"} & {name for name, value in condition.items() if value is not None}
-            or {"context_handler", "multigpu_clones"} & model_options.keys()
-            or {OVERRIDE, EASYCACHE} & transformer_options.keys()
-            or any(isinstance(getattr(patch, "cache", None), dict) for patch in patches)
+            any(model_options.get(name) for name in _BETWEEN)
+            or any(transformer_options.get(name) for name in _WITHIN)
+            or any(
+                of_kind for kind in _WRAPPED for key, of_kind in wrappers.get(kind, {}).items() if key != WRAPPER_KEY
+            )
         )
 
     @contextmanager
-    def looking(self, look: Look, sigma: float, tied: tuple[Condition, int]) -> Iterator[None]:
-        """In this context the first forward is looked at, if there is one.
+    def looking(
+        self, look: Look, x: Tensor, sigma: float, tied: tuple[Condition, int], options: dict[str, Any]
+    ) -> Iterator[None]:
+        """In this context the first forward of a latent is looked at; where there was none, the latent is afterwards.
 
         Args:
             look: takes the look.
-            sigma: noise level of the sampler's latent.
+            x: the latent as a sampler holds it, (batch, channels, H, W).
+            sigma: noise level of x.
             tied: see ``NetworkView.acting``.
+            options: of the run's model.
         """
-        self._pending = _Pending(look, sigma, tied)
+        self._pending = _Pending(look, x.shape, tied)
         try:
             yield
         finally:
-            self._pending = None
+            missed, self._pending = self._pending, None
+        if missed:
+            with keeping_random_state(x.device):
+                look(*self._view.of(x, sigma, options, tied))
 
     def calc_cond_batch(
         self,
@@ -92,24 +113,24 @@ class OwnForwards:
         model_options: dict[str, Any],
     ) -> list[Tensor]:
         """Wrapper of ``calc_cond_batch``: what the model predicts under each list of conditionings."""
-        pending, self._pending = self._pending, None
-        if pending is None:
-            return executor(model, conds, x, timestep, model_options)
-        look, sigma, tied = pending
-        condition, first = tied
+        plain = partial(executor, model, conds)
+        if self._pending is None or self._pending.shape != x.shape:
+            return plain(x, timestep, model_options)
+        (look, _, tied), self._pending = self._pending, None
+        (condition, first), sigma = tied, float(timestep[0])
         if acting_alone(conds, sigma) is not condition:
             with keeping_random_state(x.device):
                 look(*self._view.of(x, sigma, model_options, tied))
-            return executor(model, conds, x, timestep, model_options)
-        predicted: list[list[Tensor]] = []
+            return plain(x, timestep, model_options)
+        predicted: list[Tensor] = []
         guider, network = self._view.guider, self._view.network
         scale, request = input_scale(guider, sigma), self._view.steering.request.from_token(first)
 
-        def forward(x: Tensor, options: dict[str, Any]) -> None:
-            predicted.append(executor(model, conds, x, timestep, options))
+        def forward(latent: Tensor, options: dict[str, Any]) -> None:
+            predicted[:] = [one.detach().to(x.dtype) for one in plain(latent, timestep, options)]
 
         def probe(latent: Tensor) -> TokenMaps:
             return probe_own(forward, guider, condition, latent / scale, model_options, network, request)
 
         look(x * scale, probe)
-        return predicted[-1] if predicted else executor(model, conds, x, timestep, model_options)
+        return predicted or plain(x, timestep, model_options)

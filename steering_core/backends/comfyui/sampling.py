@@ -18,10 +18,9 @@ from ...run_log import RunLog
 from ...steering import Steering
 from .conditions import CARRIED, carried_relations, check_width, tie
 from .families import readable_network
+from .own_forwards import WRAPPER_KEY
 from .run import SteeredRun
 from .watch import STOPS, BeginListener, StepListener
-
-_WRAPPER_KEY = "spatial_steering"
 
 
 def steer_model(
@@ -62,19 +61,19 @@ def steer_model(
         )
     steered = _SteeredModel(model, steering, log or RunLog(), on_begin, on_step)
     clone = model.clone()
-    clone.add_wrapper_with_key(wrappers.OUTER_SAMPLE, _WRAPPER_KEY, steered.outer_sample)
-    clone.add_wrapper_with_key(wrappers.PREPARE_SAMPLING, _WRAPPER_KEY, steered.prepare)
-    clone.add_wrapper_with_key(wrappers.SAMPLER_SAMPLE, _WRAPPER_KEY, steered.sample)
-    clone.add_wrapper_with_key(wrappers.PREDICT_NOISE, _WRAPPER_KEY, steered.predict_noise)
-    clone.add_wrapper_with_key(wrappers.CALC_COND_BATCH, _WRAPPER_KEY, steered.calc_cond_batch)
+    clone.add_wrapper_with_key(wrappers.OUTER_SAMPLE, WRAPPER_KEY, steered.outer_sample)
+    clone.add_wrapper_with_key(wrappers.PREPARE_SAMPLING, WRAPPER_KEY, steered.prepare)
+    clone.add_wrapper_with_key(wrappers.SAMPLER_SAMPLE, WRAPPER_KEY, steered.sample)
+    clone.add_wrapper_with_key(wrappers.PREDICT_NOISE, WRAPPER_KEY, steered.predict_noise)
+    clone.add_wrapper_with_key(wrappers.CALC_COND_BATCH, WRAPPER_KEY, steered.calc_cond_batch)
     if steering.schedule.bound:
-        clone.add_wrapper_with_key(wrappers.APPLY_MODEL, _WRAPPER_KEY, steered.apply_model)
+        clone.add_wrapper_with_key(wrappers.APPLY_MODEL, WRAPPER_KEY, steered.apply_model)
     return clone
 
 
 def is_steered(model: ModelPatcher) -> bool:
     """Whether it is what ``steer_model`` gives, or made of that."""
-    return bool(model.get_wrappers(comfy.patcher_extension.WrappersMP.SAMPLER_SAMPLE, _WRAPPER_KEY))
+    return bool(model.get_wrappers(comfy.patcher_extension.WrappersMP.SAMPLER_SAMPLE, WRAPPER_KEY))
 
 
 class _SteeredModel:

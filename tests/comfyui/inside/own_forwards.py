@@ -1,7 +1,8 @@
 """Forwards of a network while it is steered, with looks by a sampler's own and with looks apart: FOLDER."""
 
 import torch
-from setting import PROMPT, EasyCacheNode, Scene, arguments, backend, report, text
+from comfy.patcher_extension import WrappersMP
+from setting import PROMPT, EasyCacheNode, Scene, arguments, backend, report, samplers, text
 from spatial_steering.steering_core.backends.comfyui.conditions import CARRIED
 from spatial_steering.steering_core.backends.comfyui.own_forwards import OwnForwards
 from spatial_steering.steering_core.losses import CentroidLoss
@@ -9,7 +10,7 @@ from spatial_steering.steering_core.run_log import RunLog
 from spatial_steering.steering_core.schedule import DESCENT, GUIDANCE, SteeringSchedule
 from spatial_steering.steering_core.steering import Steering
 
-from nodes import ConditioningCombine, ConditioningSetAreaPercentage
+from nodes import ConditioningCombine, ConditioningSetAreaPercentage, ConditioningSetTimestepRange
 
 STEPS = 4
 (folder,) = arguments
@@ -76,6 +77,27 @@ with torch.inference_mode():
     replacing.model_options["transformer_options"]["optimized_attention_override"] = lambda kernel, *a, **k: kernel(
         *a, **k
     )
+
+    def in_parts(executor, model, conds, x, timestep, options):
+        """Another pack's wrapper, that samples each half of the picture by itself."""
+        halves = [executor(model, conds, half, timestep, options) for half in x.chunk(2, dim=-1)]
+        return [torch.cat(parts, dim=-1) for parts in zip(*halves)]
+
+    def one_by_one(args):
+        """Another pack's, that samples each picture by itself."""
+        x, sigma, rest = args["input"], args["sigma"], args["model_options"]
+        each = [
+            samplers.calc_cond_batch(args["model"], args["conds"], x[i : i + 1], sigma[i : i + 1], rest)
+            for i in range(len(x))
+        ]
+        return [torch.cat(pictures) for pictures in zip(*each)]
+
+    tiled, single = scene.model.clone(), scene.model.clone()
+    tiled.add_wrapper_with_key(WrappersMP.CALC_COND_BATCH, "tiles", in_parts)
+    single.set_model_sampler_calc_cond_batch_function(one_by_one)
+    (early,) = ConditioningSetTimestepRange().set_range(plain_positive, 0.0, 0.25)
+    (late,) = ConditioningSetTimestepRange().set_range(other, 0.25, 1.0)
+    (meeting,) = ConditioningCombine().combine(early, late)
     for update in (DESCENT, GUIDANCE):
         ways = {"update": update, "end": 0.5, "target": -9.0}
         result[update] = {
@@ -87,6 +109,9 @@ with torch.inference_mode():
             "area": told(positive=halved, **ways),
             "cache": told(model=cached, **ways),
             "override": told(model=replacing, **ways),
+            "tiled": told(model=tiled, **ways),
+            "single": told(model=single, **ways),
+            "meeting": told(positive=meeting, **ways),
             "fails": told(fails=1, **ways),
         }
 report(result)
