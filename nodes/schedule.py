@@ -234,10 +234,10 @@ def update_input(strength: float = 1.0, *, targets: bool = False):
         default=0,
         min=0,
         max=50,
-        tooltip="At most so many moves before each step of the window. 0: one, or where it holds only one or two "
-        "steps, four or two; of one relation, by Centroid Loss alone, with a UNet (Stable Diffusion 1.x, SDXL), one "
-        "before every other step. More lowers the loss further, takes longer (each about as long as a step), and can "
-        "cost an object.",
+        tooltip="At most so many moves before each step of the window. 0: one, or where it holds only one step, four, "
+        "and of two steps, two before the first; of one relation, by Centroid Loss alone, with a UNet (Stable "
+        "Diffusion 1.x, SDXL), one before every other step. More lowers the loss further, takes longer (each about as "
+        "long as a step), and can cost an object.",
     )
     guided = [_target()] if targets else []
     descended = [advanced(refinements), _target()]

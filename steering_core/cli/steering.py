@@ -100,8 +100,8 @@ def _add_schedule_options(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--refinements",
         type=whole(1, 100),
-        help="at most so many moves a step (default: 1, 4 or 2 where only 1 or 2 steps are steered; with a UNet, of "
-        "one relation, by the centroid loss alone, 1 every other step)",
+        help="at most so many moves a step (default: 1; 4 where only 1 step is steered, and 2 in the first of 2; with "
+        "a UNet, of one relation, by the centroid loss alone, 1 every other step)",
     )
     group.add_argument(
         "--target", type=_FINITE, default=SteeringSchedule.target, help="loss to stop at (default: %(default)s)"
