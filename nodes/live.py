@@ -112,6 +112,8 @@ def show_text(text: str) -> None:
 
 
 def _tell(event: str, node: ExecutionContext, **told: Any) -> None:
-    """Tell of a node that is being executed the client that runs it."""
+    """Tell of a node that is being executed the client that runs it; a script need not be one, and then nobody."""
     server = PromptServer.instance
-    server.send_sync(event, {"node": node.node_id, "run": node.prompt_id, **told}, server.client_id)
+    # To no client in particular is to all, whose workflows can have other nodes of the same ids.
+    if server.client_id is not None:
+        server.send_sync(event, {"node": node.node_id, "run": node.prompt_id, **told}, server.client_id)

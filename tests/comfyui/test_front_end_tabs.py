@@ -109,3 +109,35 @@ def test_a_canvas_in_a_subgraph_has_the_picture_of_a_run_behind_once_the_subgrap
     page.locator(_PICTURE).wait_for()
     assert page.locator(_RING).count() == 2
     assert page.locator(".spatial-steering .chip").count() == 2
+
+
+#: The front end brings back the tabs of a page that is loaded anew, with the graphs that they were opened with.
+_AS_A_TAB = "async () => { await app.loadGraphData(app.graph.serialize()) }"
+_BY_PATH = """async ([name, path]) => {
+    window[name] = app.extensionManager.workflow.getWorkflowByPath(path)
+    await window[name].load()
+}"""
+
+
+def test_a_run_tells_its_own_workflow_also_where_the_page_was_loaded_anew(page, server):
+    for name, prompt in (("first", _PROMPT), ("second", _OTHER)):
+        _tab(page, name, prompt)
+        page.evaluate(_AS_A_TAB)
+        page.evaluate(_KNOWN, name)
+    path = page.evaluate("() => first.path")
+    _go(page, "first")
+    page.evaluate("() => app.queuePrompt(0)")
+    page.wait_for_timeout(200)
+    _go(page, "second")
+    page.wait_for_timeout(1000)
+    page.reload(wait_until="domcontentloaded")
+    chips.chip(page, "cat").wait_for()
+    while server.get("/queue")["queue_running"]:
+        page.wait_for_timeout(200)
+    page.wait_for_timeout(1000)
+    assert page.evaluate(_WRITTEN) == []
+    assert page.locator(_PICTURE).is_hidden() and page.locator(_RING).count() == 0
+    page.evaluate(_BY_PATH, ["first", path])
+    _go(page, "first")
+    page.locator(_PICTURE).wait_for(timeout=10_000)
+    assert page.locator(_RING).count() == 2

@@ -66,12 +66,17 @@ def test_the_status_line_says_what_will_be_steered_then_step_relation_and_how_fa
     assert pictures == []
 
 
-def test_another_client_of_the_server_is_told_nothing_of_it(server):
+@pytest.mark.parametrize("has_client", [True, False], ids=["of a client", "of a script without a client"])
+def test_another_client_of_the_server_is_told_nothing_of_it(server, has_client):
     websocket = pytest.importorskip("websocket", reason="no websocket-client: it comes with comfy-cli")
     other = websocket.create_connection(f"ws://127.0.0.1:{server.port}/ws?clientId=other", timeout=120)
     try:
-        texts, _ = _watch(server, graph(sampler=sampler_node(["steer", 0], seed=34)), "latent2rgb")
-        assert len(texts) == 4
+        if has_client:
+            texts, _ = _watch(server, graph(sampler=sampler_node(["steer", 0], seed=34)), "latent2rgb")
+            assert len(texts) == 4
+        else:
+            entry = server.run(graph(sampler=sampler_node(["steer", 0], seed=35)))
+            assert entry["status"]["status_str"] == "success"
         other.settimeout(2)
         seen = []
         with pytest.raises(websocket.WebSocketTimeoutException):

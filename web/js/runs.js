@@ -12,8 +12,13 @@ const LOOK_MILLISECONDS = 300
 /** Of what is told of a workflow that is not open, and of runs that were queued, the last so many are kept. */
 const MOST_KEPT = 256
 
+/** Where the session keeps, for the page that is loaded anew, where the runs were queued that go on. */
+const STORED = "spatialsteering.queued"
+
 /** By run of this page, until it has ended, where it was queued: {workflow, graph}, the latter an id. */
 const queued = new Map()
+/** The same of the page before this one, whose workflows come back later, and are known by {path, graph} until then. */
+const queuedBefore = new Map(JSON.parse(sessionStorage.getItem(STORED) ?? "[]"))
 /** Nodes of the run that is going on whose outputs are those of a run before. */
 let cached = []
 /** By workflow, what is to be handed to it once it is opened. */
@@ -43,8 +48,17 @@ listen("spatial_steering.said", ({ node: id, run, text }) => ({ id, run, text })
 listen("execution_interrupted", broken)
 listen("execution_error", broken)
 for (const ending of ["execution_interrupted", "execution_error", "execution_success"]) {
-  api.addEventListener(ending, ({ detail }) => queued.delete(detail.prompt_id))
+  api.addEventListener(ending, ({ detail }) => {
+    queued.delete(detail.prompt_id)
+    queuedBefore.delete(detail.prompt_id)
+  })
 }
+
+sessionStorage.removeItem(STORED)
+window.addEventListener("pagehide", () => {
+  const known = [...queued].map(([run, { workflow, graph }]) => [run, { path: workflow.path, graph }])
+  sessionStorage.setItem(STORED, JSON.stringify([...queuedBefore, ...known]))
+})
 
 app.registerExtension({ name: "spatialsteering.Runs", onNodeOutputsUpdated: handEarlier })
 
@@ -52,12 +66,20 @@ app.registerExtension({ name: "spatialsteering.Runs", onNodeOutputsUpdated: hand
 function listen(event, toldBy) {
   api.addEventListener(event, ({ detail }) => {
     const told = toldBy(detail)
-    hand(told, queued.get(told.run))
+    hand(told, placeOf(told.run))
   })
 }
 
 function broken({ prompt_id: run }) {
   return { run, isBroken: true }
+}
+
+/** Where a run was queued; undefined if it is not known. */
+function placeOf(run) {
+  const before = queuedBefore.get(run)
+  if (!before) return queued.get(run)
+  // One that has not come back is none of those that are open.
+  return { workflow: app.extensionManager.workflow.getWorkflowByPath(before.path) ?? {}, graph: before.graph }
 }
 
 /** The workflow that is open, and the id of its graph, which changes a moment before while another is opened. */
