@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from typing import Any
 
 import latent_preview
@@ -15,8 +14,9 @@ from server import PromptServer
 from torch import Tensor
 
 from ..steering_core.how_far import best_how_far
-from ..steering_core.object_names import NamedObject
+from ..steering_core.parser import objects
 from ..steering_core.plan import plan
+from ..steering_core.relations.named import NamedObject, numbered
 from ..steering_core.steering import Steering
 from ..steering_core.trace import TraceEntry
 from ..steering_core.viz import mark_path, object_colour
@@ -55,13 +55,15 @@ class LiveView:
     """
 
     def __init__(self) -> None:
-        self._names: Sequence[NamedObject] = ()
+        self._names: list[NamedObject] = []
         self._method: LatentPreviewMethod | None = None
         self._previewer: latent_preview.LatentPreviewer | None = None
 
     def begins(self, steering: Steering, steps: int) -> None:
         """See ``BeginListener``."""
-        self._names = steering.scene.named
+        scene = steering.scene.scene
+        named = numbered({*objects(scene.prompt), *scene.objects})
+        self._names = [named[span] for span in scene.objects]
         show_text(plan(steering, steps))
 
     def __call__(

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from .object_names import UNSPACED, described_names, numbered
+from .object_names import UNSPACED, described_names
 from .parser import objects, parse
+from .relations.named import numbered
 from .relations.place import Place
 from .relations.relation import Relation
 

@@ -9,9 +9,10 @@ from typing import Any, NamedTuple
 
 from .detection.boxes import Point
 from .editing import between, distinct
-from .object_names import NamedObject, by_noun, find_phrases, numbered
+from .object_names import by_noun, find_phrases
 from .parser import objects
 from .parts import Part
+from .relations.named import NamedObject, numbered
 from .relations.names import RELATION_NAMES, STEERED_NAMES, relation_named
 from .relations.place import Place
 from .relations.relation import Relation

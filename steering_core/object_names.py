@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple
 
 from .parser import objects
 from .relations.statement import Span
@@ -17,31 +15,6 @@ LONGEST_PHRASE = 300
 UNSPACED = re.compile("[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af\uf900-\ufaff]")
 #: An article before a phrase, and brackets of emphasis; and how many letters before it are looked at.
 _ARTICLE, _ARTICLE_LETTERS = re.compile(r"(?<!\w)(?:an?|the)\s+[(\[]*$", re.IGNORECASE), 20
-
-
-class NamedObject(NamedTuple):
-    """An object by its words.
-
-    Attributes:
-        name, occurrence: which it is of that name in the prompt, from 0.
-    """
-
-    name: str
-    occurrence: int
-
-    def __str__(self) -> str:
-        """The name, with a number from the second of it on."""
-        return f"{self.name} {self.occurrence + 1}" if self.occurrence else self.name
-
-
-def numbered(spans: Iterable[Span]) -> dict[Span, NamedObject]:
-    """Each of a prompt's objects by its name, and which one of that name it is."""
-    seen = Counter[str]()
-    named = {}
-    for span in sorted(spans, key=lambda span: span.start):
-        named[span] = NamedObject(span.text, seen[span.text])
-        seen[span.text] += 1
-    return named
 
 
 def find_phrase(

@@ -8,10 +8,10 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import accumulate, pairwise
-from typing import TYPE_CHECKING
 
 from torch import Tensor
 
+from .relations.named import numbered
 from .relations.place import Place
 from .relations.relation import Relation
 from .relations.scene import Scene
@@ -19,9 +19,6 @@ from .relations.statement import Span, ends
 from .relations.wording import clause
 from .search import occurrences
 from .wording import shortened
-
-if TYPE_CHECKING:
-    from .object_names import NamedObject
 
 _INCOMPLETE = "\N{REPLACEMENT CHARACTER}"
 #: So many ids at least, and nearly always at most, are decoded together; a character takes four at most.
@@ -91,18 +88,9 @@ class GroundedScene:
         return tuple(span.text for span in self.scene.objects)
 
     @cached_property
-    def named(self) -> tuple[NamedObject, ...]:
-        """The objects as they are told apart, among all of the prompt."""
-        from .object_names import numbered  # which load the parser, that the loop by itself does without
-        from .parser import objects
-
-        named = numbered({*objects(self.scene.prompt), *self.scene.objects})
-        return tuple(named[span] for span in self.scene.objects)
-
-    @property
     def names(self) -> tuple[str, ...]:
-        """The objects as a person is told of them."""
-        return tuple(map(str, self.named))
+        """The objects as a person is told of them, those of one phrase told apart."""
+        return tuple(str(one) for one in numbered(self.scene.objects).values())
 
     @cached_property
     def words(self) -> tuple[int, ...]:

@@ -13,8 +13,9 @@ import pytest
 
 from steering_core.front_end import prompt_as_json, vocabulary
 from steering_core.layout import MOST_PLACED, TOUCHING_DISTANCE, laid_out, read_layout
-from steering_core.object_names import LONGEST_PHRASE, UNSPACED, numbered
+from steering_core.object_names import LONGEST_PHRASE, UNSPACED
 from steering_core.parser import objects, parse
+from steering_core.relations.named import numbered
 from steering_core.viz import object_colour
 
 _SCRIPT = Path(__file__).with_name("canvas.mjs")

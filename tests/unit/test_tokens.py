@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import random
-from dataclasses import replace
 
 import pytest
 from reference_texts import SENTENCES, reference_texts
@@ -103,8 +102,6 @@ def test_two_objects_of_one_name_are_told_apart(tokenizer):
     named = ground(parse(prompt), by_offset(tokenizer, prompt))
     assert named.phrases == ("dog", "cat", "dog", "cat") and named.names == ("dog", "cat", "dog 2", "cat 2")
     assert str(named).splitlines() == ["dog next to cat", "dog 2 above cat 2"]
-    second = replace(named.scene, relations=named.scene.relations[1:])
-    assert str(ground(second, by_offset(tokenizer, prompt))) == "dog 2 above cat 2"  # as on the canvas
     bound = BoundSteps(regions_of(named), 1, (0,), ())
     assert list(bound.as_json()["regions"]) == ["dog", "cat", "dog 2", "cat 2"]
 

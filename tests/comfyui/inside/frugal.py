@@ -16,11 +16,13 @@ from spatial_steering.steering_core.probe import MapRequest
 def probed(way, guider, x, sigma, options, readable):
     """The gradient of a probe, and the bytes of the layers' outputs that are alive between forward and backward."""
     (condition,) = guider.conds["positive"]
-    outputs = []
+    outputs = {}
 
     def note(module, args, output):
         if isinstance(output, torch.Tensor):
-            outputs.append((weakref.ref(output), output.numel() * output.element_size()))
+            # What is kept can be an alias of the output: its memory tells.
+            memory = output.untyped_storage()
+            outputs[memory._cdata] = weakref.ref(memory), memory.nbytes()
 
     handles = [module.register_forward_hook(note) for module in guider.inner_model.diffusion_model.modules()]
     try:
@@ -30,7 +32,7 @@ def probed(way, guider, x, sigma, options, readable):
             request = MapRequest(OBJECTS, layers)
             maps = probe_model(guider, condition, leaf.clone(), sigma, options, readable, request).layers
             value = sum((seen * torch.linspace(0, 1, seen.numel()).view_as(seen)).sum() for seen in maps.values())
-            held = sum(size for output, size in outputs if output() is not None)
+            held = sum(size for memory, size in outputs.values() if memory() is not None)
             (gradient,) = torch.autograd.grad(value, leaf)
     finally:
         for handle in handles:
