@@ -96,7 +96,7 @@ function hand(told, from = open()) {
   look()
   const { workflow, graph } = open()
   if (workflow === from.workflow && graph === from.graph) return deliver(told)
-  if (workflow !== from.workflow) disturbed.add(workflow)
+  disturbed.add(workflow)
   const later = kept.get(from.workflow) ?? new Map()
   kept.set(from.workflow, later)
   // Of what is told again and again, such as a line of text, the last is enough.
