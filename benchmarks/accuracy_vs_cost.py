@@ -26,7 +26,6 @@ from benchmarks.command import (
     add_guidance_option,
     add_json_option,
     add_quick_option,
-    command_line,
     drawing,
     refusing,
 )
@@ -40,6 +39,7 @@ from steering_core.evaluation.tables import markdown_table
 from steering_core.miniature.folder import SHIPPED
 from steering_core.miniature.score import SEEDS, STEPS, guidance_scale_of
 from steering_core.pictures import save_picture
+from tools.command import command_line
 
 _PROMPTS, _QUICK_PROMPTS, _QUICK_STEPS = 24, 2, 8
 _COLUMNS = {"oa": "OA", "visor_cond": "VISOR-cond", "visor_uncond": "VISOR-uncond"}

@@ -13,11 +13,6 @@ from benchmarks.measuring import drawing_processes
 from steering_core.cli.options import guidance_scale, positive
 
 
-def command_line(doc: str | None) -> argparse.ArgumentParser:
-    """One whose help begins with what the module says of itself, as it stands there."""
-    return argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
-
-
 def add_guidance_option(parser: argparse.ArgumentParser) -> None:
     """``--guidance SCALE``."""
     parser.add_argument(

@@ -18,7 +18,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from benchmarks.command import command_line
 from benchmarks.logits import scaled_logits
 from benchmarks.measuring import MEASURED_PROMPTS, PROMPT_SEED, pipeline
 from steering_core.backends.diffusers import ground_prompt
@@ -31,6 +30,7 @@ from steering_core.miniature.score import SEEDS, sampled
 from steering_core.probe import MapRequest
 from steering_core.schedule import SamplingStep, SteeringSchedule
 from steering_core.steering import Steering
+from tools.command import command_line
 
 #: Of the logits; the others are held against the first.
 _SCALES = (1.0, 0.25, 4.0)

@@ -31,7 +31,7 @@ from tqdm import tqdm
 
 from benchmarks import research
 from benchmarks.bars import Bars, bar_chart
-from benchmarks.command import add_json_option, add_quick_option, command_line, refusing
+from benchmarks.command import add_json_option, add_quick_option, refusing
 from benchmarks.measuring import drawing_processes
 from benchmarks.memory import peak_memory
 from benchmarks.shapes import SHAPES, Case, Shape, made
@@ -46,6 +46,7 @@ from steering_core.pictures import save_picture
 from steering_core.schedule import GUIDANCE, SamplingStep, SteeringSchedule
 from steering_core.steering import Steering
 from steering_core.token_maps import TokenMaps
+from tools.command import command_line
 
 _REPETITIONS = 3
 #: Steps and guidance scale of a picture, by the key of its ratio: as the first two models are used, and as those are

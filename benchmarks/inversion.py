@@ -12,13 +12,13 @@ import itertools
 
 import torch
 
-from benchmarks.command import command_line
 from steering_core.backends.diffusers import load_pipeline
 from steering_core.backends.diffusers.recording import RecordablePipeline, recordable
 from steering_core.miniature.folder import MINIATURE_DIR
 from steering_core.relations.scene import relation_scene
 from steering_core.training.inversion import invert, psnr, reconstruct
 from steering_core.training.sources import MiniatureScenes
+from tools.command import command_line
 
 _BATCH = 4
 

@@ -15,13 +15,14 @@ import tempfile
 from dataclasses import replace
 from pathlib import Path
 
-from benchmarks.command import add_json_option, command_line, refusing
+from benchmarks.command import add_json_option, refusing
 from steering_core.classifier import ClassifierSettings
 from steering_core.cli.options import positive
 from steering_core.relations.relation import CARDINAL_RELATIONS
 from steering_core.training.dataset import Manifest, Records, check_alike, read_manifest, read_records
 from steering_core.training.settings import TrainingSettings
 from steering_core.training.train import evaluate, train_classifier
+from tools.command import command_line
 
 _WIDTH, _RATE = 64, 5e-4
 _ALL_FALSE = len(CARDINAL_RELATIONS) - 1

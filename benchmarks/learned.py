@@ -17,7 +17,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from benchmarks.command import add_drawing_options, add_json_option, add_quick_option, command_line, drawing, refusing
+from benchmarks.command import add_drawing_options, add_json_option, add_quick_option, drawing, refusing
 from benchmarks.measuring import MEASURED_PROMPTS, Measurement, chains_suite, draw_all, pairs_suite
 from benchmarks.tables import table
 from benchmarks.ways import UNSTEERED, Way, centroid_way, learned_way, rows
@@ -26,6 +26,7 @@ from steering_core.cli.options import positive
 from steering_core.evaluation.suites import ScenePrompt
 from steering_core.miniature.world import OBJECTS
 from steering_core.schedule import DESCENT, GUIDANCE, SteeringSchedule
+from tools.command import command_line
 
 _CLASSIFIERS = Path(__file__).parent / "classifiers"
 _SEVERAL_OBJECTS = CLASSIFIERS_DIR / "miniature_several_objects.safetensors"

@@ -14,7 +14,7 @@ import json
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from benchmarks.command import add_drawing_options, add_json_option, command_line, drawing, refusing
+from benchmarks.command import add_drawing_options, add_json_option, drawing, refusing
 from benchmarks.measuring import PROMPT_SEED, Measurement, Sampling, draw_all, estimate_as_row
 from benchmarks.tables import share_cell
 from benchmarks.ways import UNSTEERED, Way, centroid_way
@@ -29,6 +29,7 @@ from steering_core.miniature.score import SEEDS
 from steering_core.relations.place import Place
 from steering_core.relations.relation import Relation
 from steering_core.schedule import GUIDANCE, SteeringSchedule
+from tools.command import command_line
 
 #: All prompts that there are.
 _PROMPTS = 72

@@ -20,7 +20,7 @@ from pathlib import Path
 
 from accelerate import PartialState
 
-from benchmarks.command import command_line, refusing
+from benchmarks.command import refusing
 from benchmarks.in_comfyui import ComfyUI
 from benchmarks.measuring import draw_and_look, miniature_settings
 from benchmarks.proof_page import page
@@ -37,6 +37,7 @@ from steering_core.miniature.folder import SHIPPED
 from steering_core.miniature.look import MiniatureDetector
 from steering_core.miniature.prompts import chained_prompts, seen_pair_prompts, unseen_pair_prompts
 from steering_core.miniature.score import SEEDS
+from tools.command import command_line
 
 #: Prompts of each kind in the whole.
 _UNSEEN, _SEEN, _SEVERAL = 384, 616, 300

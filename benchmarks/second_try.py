@@ -19,7 +19,7 @@ from typing import Any
 
 from diffusers import DiffusionPipeline
 
-from benchmarks.command import add_drawing_options, add_json_option, add_quick_option, command_line, drawing, refusing
+from benchmarks.command import add_drawing_options, add_json_option, add_quick_option, drawing, refusing
 from benchmarks.compared import ComparedWay, Draw, by_loss
 from benchmarks.measuring import SEED_STRIDE, Measurement, Sampling, draw_all, estimate_as_row, pairs_suite
 from benchmarks.named_losses import named_loss
@@ -37,6 +37,7 @@ from steering_core.evaluation.tables import markdown_table
 from steering_core.losses import CentroidLoss
 from steering_core.miniature.folder import SHIPPED
 from steering_core.schedule import GUIDANCE, SteeringSchedule
+from tools.command import command_line
 
 _PROMPTS, _QUICK_PROMPTS = 96, 4
 #: What a picture can be at first, and how tables name the share of these that is right after the second try.

@@ -19,7 +19,6 @@ from benchmarks.command import (
     add_guidance_option,
     add_json_option,
     add_quick_option,
-    command_line,
     drawing,
     refusing,
 )
@@ -34,6 +33,7 @@ from steering_core.miniature.folder import SHIPPED
 from steering_core.miniature.score import STEPS
 from steering_core.relations.relation import CARDINAL_RELATIONS, Relation
 from steering_core.schedule import DESCENT, GUIDANCE, SteeringSchedule
+from tools.command import command_line
 
 _QUICK_PROMPTS = 2
 _COLUMNS = ("oa", "visor_cond", "visor_uncond", "visor_1", "visor_2", "visor_3", "visor_4", "time_ratio")

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from diffusers import DiffusionPipeline
 
-from benchmarks.command import add_drawing_options, add_guidance_option, command_line, drawing, refusing
+from benchmarks.command import add_drawing_options, add_guidance_option, drawing, refusing
 from benchmarks.measuring import MEASURED_PROMPTS, Measurement, Sampling, chains_suite, draw_all, pairs_suite
 from benchmarks.named_losses import named_loss
 from benchmarks.tables import table
@@ -31,6 +31,7 @@ from steering_core.miniature.score import STEPS
 from steering_core.relations.names import RELATION_NAMES
 from steering_core.relations.relation import CARDINAL_RELATIONS, Relation
 from steering_core.schedule import DESCENT, GUIDANCE, SteeringSchedule
+from tools.command import command_line
 
 _EACH, _TEXT, _ALL, _ONE, _OWN = "each", "text", "all", "one", "own"
 _COLUMNS = ("oa", "visor_cond", "visor_uncond", "visor_4", "looks", "gradient_passes", "time_ratio")

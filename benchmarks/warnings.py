@@ -17,7 +17,7 @@ from typing import Any
 
 import torch
 
-from benchmarks.command import add_drawing_options, add_json_option, add_quick_option, command_line, drawing, refusing
+from benchmarks.command import add_drawing_options, add_json_option, add_quick_option, drawing, refusing
 from benchmarks.measuring import Measurement, Sampling, chains_suite, draw_all, estimate_as_row, pairs_suite, pipeline
 from benchmarks.tables import share_cell
 from steering_core.backends.diffusers import generate, ground_prompt
@@ -35,6 +35,7 @@ from steering_core.losses import CentroidLoss
 from steering_core.schedule import SteeringSchedule
 from steering_core.steering import Steering
 from steering_core.trace import TraceEntry
+from tools.command import command_line
 
 _PROMPTS, _QUICK_PROMPTS = 24, 2
 #: Of the measures the area under the ROC curve is told: 0.5 is worth nothing, 1 everything.

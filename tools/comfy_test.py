@@ -10,11 +10,12 @@ defaults.
 
 from __future__ import annotations
 
-import argparse
 import json
 import shutil
 from pathlib import Path
 from typing import Any
+
+from tools.command import command_line
 
 PACK = Path(__file__).resolve().parents[1]
 _SETTINGS = "comfy-test.toml"
@@ -51,6 +52,6 @@ def export(folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = command_line(__doc__)
     parser.add_argument("folder", type=Path, help="that is not there yet")
     export(parser.parse_args().folder)

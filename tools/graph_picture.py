@@ -5,12 +5,12 @@ In the front end of a freshly started ComfyUI with this pack: nodes whose result
 
 from __future__ import annotations
 
-import argparse
 import io
 from pathlib import Path
 
 from PIL import Image
 
+from tools.command import command_line
 from tools.front_end import EXAMPLES, RUN, SETTLE_MILLISECONDS, front_end, opened
 
 PICTURE = Path(__file__).resolve().parents[1] / "docs" / "graph.jpg"
@@ -49,7 +49,7 @@ def main(server: str, number: str) -> None:
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = command_line(__doc__)
     parser.add_argument("url", help="of a running ComfyUI")
     parser.add_argument("number", help="of the example, such as 08")
     options = parser.parse_args()

@@ -8,7 +8,6 @@ show less.
 
 from __future__ import annotations
 
-import argparse
 import io
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,6 +15,7 @@ from typing import Any, NamedTuple
 from PIL import Image
 from playwright.sync_api import Page
 
+from tools.command import command_line
 from tools.front_end import OWN, RUN, SETTLE_MILLISECONDS, front_end
 
 PICTURES = Path(__file__).resolve().parents[1] / "web" / "docs" / "images"
@@ -348,7 +348,7 @@ def main(url: str, nodes: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = command_line(__doc__)
     parser.add_argument("url", help="of a running ComfyUI")
     parser.add_argument("nodes", metavar="NODE_ID", nargs="*", help="whose pictures to draw (default: all)")
     options = parser.parse_args()

@@ -7,12 +7,13 @@ The file holds the texts of the schemas in the form that ComfyUI translates from
 
 from __future__ import annotations
 
-import argparse
 import json
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
+
+from tools.command import command_line
 
 ENGLISH = Path(__file__).resolve().parents[1] / "locales" / "en" / "nodeDefs.json"
 _OWN = "SpatialSteering"
@@ -90,6 +91,6 @@ def main(url: str) -> None:
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = command_line(__doc__)
     parser.add_argument("url", help="of a running ComfyUI")
     main(parser.parse_args().url)

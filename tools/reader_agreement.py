@@ -8,10 +8,10 @@ The second reader saw neither the parser nor what the prompts' writers had found
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Sequence
 
 from steering_core.parser import parse
+from tools.command import command_line
 from tools.prompt_facts import HELD_OUT, Fact, Score, prompts_of
 
 #: The held-out prompts with what a second reader found.
@@ -20,7 +20,7 @@ REREAD = HELD_OUT.with_name("artists_prompts_reread.txt")
 
 def main() -> None:
     """Print how far they agree, and the parser's scores."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = command_line(__doc__)
     parser.add_argument("--errors", action="store_true", help="each error of the parser")
     options = parser.parse_args()
     for name, score in scores().items():

@@ -7,11 +7,11 @@ python -m tools.score_parser --errors    what is wrong and what is missed, too
 
 from __future__ import annotations
 
-import argparse
 from pathlib import Path
 
 from steering_core.parser.judged import judged
 from steering_core.parser.rules import read_by_rules
+from tools.command import command_line
 from tools.prompt_facts import HELD_OUT, LEARNED, Score, prompts_of
 
 #: Of the prompts that the parser was made by one in so many is read, none of those that the training left out.
@@ -20,7 +20,7 @@ _EVERY, _FIRST = 10, 5
 
 def main() -> None:
     """Print the scores."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = command_line(__doc__)
     parser.add_argument("--learned", action="store_true", help="prompts that the parser was made by")
     parser.add_argument("--errors", action="store_true", help="each error")
     options = parser.parse_args()

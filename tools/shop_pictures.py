@@ -5,11 +5,12 @@ Two objects where attention sees them, and the relation between them: the icon 4
 
 from __future__ import annotations
 
-import argparse
 import math
 from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFilter, ImageFont
+
+from tools.command import command_line
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 ICON_SIDE = 400
@@ -116,7 +117,7 @@ def banner() -> Image.Image:
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = command_line(__doc__)
     parser.parse_args()
     icon().save(DOCS / "icon.png", optimize=True)
     banner().save(DOCS / "banner.png", optimize=True)

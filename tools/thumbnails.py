@@ -7,7 +7,6 @@ side, in the order of the graph. Examples that need files of one's own have thum
 
 from __future__ import annotations
 
-import argparse
 import io
 import urllib.request
 from pathlib import Path
@@ -17,6 +16,7 @@ from urllib.parse import urlencode
 from PIL import Image
 from playwright.sync_api import Page
 
+from tools.command import command_line
 from tools.front_end import EXAMPLES, RUN, front_end, opened
 
 _GAP, _QUALITY, _PICTURES = 4, 88, 4
@@ -64,7 +64,7 @@ def _beside(sheets: list[Image.Image]) -> Image.Image:
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = command_line(__doc__)
     parser.add_argument("url", help="of a running ComfyUI")
     parser.add_argument("numbers", metavar="NUMBER", nargs="+", help="of the examples, such as 01")
     options = parser.parse_args()

@@ -12,7 +12,6 @@ FOLDER has ``model.safetensors`` and ``tokenizer.json``; the package ``gt-all-mi
 
 from __future__ import annotations
 
-import argparse
 import hashlib
 import itertools
 import json
@@ -48,6 +47,7 @@ from steering_core.parser.network import (
 from steering_core.parser.rules import read_by_rules
 from steering_core.parser.sentences import last_alternatives
 from steering_core.wording import one_line
+from tools.command import command_line
 from tools.prompt_facts import INVERSES, LEARNED, SINCE, Fact, Score, prompts_of
 from tools.simple_prompts import simple_prompts
 
@@ -85,7 +85,7 @@ class Example:
 
 def main() -> None:
     """Train, and write or tell."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = command_line(__doc__)
     parser.add_argument("--start", type=Path, metavar="FOLDER", help="of all-MiniLM-L6-v2: train")
     parser.add_argument("--keep", type=Path, metavar="FILE", help="what a stopped training goes on from")
     options = parser.parse_args()

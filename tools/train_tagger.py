@@ -6,7 +6,6 @@ python -m tools.train_tagger --check    trains on four fifths of the prompts and
 
 from __future__ import annotations
 
-import argparse
 import json
 import random
 from collections import Counter, defaultdict
@@ -27,6 +26,7 @@ from steering_core.parser.tagger import (
     features,
     tagged,
 )
+from tools.command import command_line
 
 MARKED = Path(__file__).with_name("marked_prompts.txt")
 EPOCHS = 8
@@ -46,7 +46,7 @@ class Example(NamedTuple):
 
 def main() -> None:
     """Train, and write or tell."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = command_line(__doc__)
     parser.add_argument("--check", action="store_true", help="write nothing")
     options = parser.parse_args()
     prompts = [list(examples_of(line)) for line in MARKED.read_text(encoding="utf-8").splitlines()]

@@ -35,6 +35,7 @@ from toys import PROMPT
 
 from steering_core.backends.diffusers import sampling as backend
 from steering_core.backends.diffusers import steered
+from steering_core.backends.diffusers.batches import part_of
 from steering_core.backends.diffusers.families import unet_of
 from steering_core.backends.diffusers.probe import probe_network
 from steering_core.backends.diffusers.schedulers import is_flow, noise_level, prediction_per_noise, removed_share
@@ -313,7 +314,7 @@ def test_of_everything_batched_the_guided_half_is_taken():
         "residuals": [batched, (batched, single)],
         "cross_attention_kwargs": {"ip_adapter_masks": masks, "scale": 0.5, "gligen": {"boxes": batched}},
     }
-    part = backend._part(given, 2, -1, 4)
+    part = part_of(given, 2, -1, 4)
     assert part["timestep"] is given["timestep"]
     assert torch.equal(part["residuals"][0], batched[2:]) and torch.equal(part["residuals"][1][0], batched[2:])
     assert part["residuals"] is not given["residuals"] and part["residuals"][1][1] is single

@@ -10,7 +10,6 @@ from torch import Tensor
 
 from ...bends import bounded_shift
 from ...gradient import Probe
-from ...random_state import keeping_random_state
 from ...schedule import SamplingStep
 from .intervals import name_of
 from .noise import FollowedSteps, input_scale, mask_at, noise_level, progress
@@ -80,8 +79,7 @@ class Guidance:
                 denoised = predict()
         else:
             denoised = predict()
-            with keeping_random_state(x.device):
-                look(*self._view.of(x, sigma, self._model_options, tied))
+            self._own_forwards.look_apart(look, x, sigma, tied, self._model_options)
         (shift,) = shifts
         if shift is None:
             return denoised

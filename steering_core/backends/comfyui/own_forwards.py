@@ -18,10 +18,8 @@ from torch import Size, Tensor
 from ...gradient import Probe
 from ...random_state import keeping_random_state
 from ...schedule import SamplingStep
-from ...token_maps import TokenMaps
 from .conditions import Condition, acting_alone
-from .noise import input_scale
-from .probe import EASYCACHE, OVERRIDE, probe_own
+from .probe import EASYCACHE, OVERRIDE
 from .view import NetworkView
 
 #: The key by which a model's wrappers are known as those of steering.
@@ -100,8 +98,14 @@ class OwnForwards:
         finally:
             missed, self._pending = self._pending, None
         if missed:
-            with keeping_random_state(x.device):
-                look(*self._view.of(x, sigma, options, tied))
+            self.look_apart(look, x, sigma, tied, options)
+
+    def look_apart(
+        self, look: Look, x: Tensor, sigma: float, tied: tuple[Condition, int], options: dict[str, Any]
+    ) -> None:
+        """Look by a forward that is run for that alone. The arguments are those of ``looking``."""
+        with keeping_random_state(x.device):
+            look(*self._view.of(x, sigma, options, tied))
 
     def calc_cond_batch(
         self,
@@ -117,20 +121,14 @@ class OwnForwards:
         if self._pending is None or self._pending.shape != x.shape:
             return plain(x, timestep, model_options)
         (look, _, tied), self._pending = self._pending, None
-        (condition, first), sigma = tied, float(timestep[0])
-        if acting_alone(conds, sigma) is not condition:
-            with keeping_random_state(x.device):
-                look(*self._view.of(x, sigma, model_options, tied))
-            return plain(x, timestep, model_options)
+        condition, sigma = tied[0], float(timestep[0])
         predicted: list[Tensor] = []
-        guider, network = self._view.guider, self._view.network
-        scale, request = input_scale(guider, sigma), self._view.steering.request.from_token(first)
 
-        def forward(latent: Tensor, options: dict[str, Any]) -> None:
+        def own(latent: Tensor, options: dict[str, Any]) -> None:
             predicted[:] = [one.detach().to(x.dtype) for one in plain(latent, timestep, options)]
 
-        def probe(latent: Tensor) -> TokenMaps:
-            return probe_own(forward, guider, condition, latent / scale, model_options, network, request)
-
-        look(x * scale, probe)
+        if acting_alone(conds, sigma) is condition:
+            look(*self._view.of(x, sigma, model_options, tied, own))
+        else:
+            self.look_apart(look, x, sigma, tied, model_options)
         return predicted or plain(x, timestep, model_options)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
 from functools import partial
 from typing import Any
 
@@ -51,6 +51,7 @@ def probe_model(
     model_options: dict[str, Any],
     network: ReadableNetwork,
     request: MapRequest,
+    own: Forward | None = None,
 ) -> TokenMaps:
     """Token maps of one forward under a conditioning, ended at the last layer wanted.
 
@@ -63,52 +64,15 @@ def probe_model(
         sigma: noise level of x.
         network: of the guider's model.
         request: what to read.
+        own: in place of a forward for the maps alone a sampler's own, under the condition alone. It goes on after the
+            last layer, without gradients, and what it returns is the caller's to keep.
 
     Raises:
         RuntimeError: the network did not come to all of the layers, or is given a batch in parts.
     """
-    alone = [[_condition_of_probe(condition)]]
-
-    def forward(x: Tensor, options: dict[str, Any]) -> None:
-        timestep = x.new_full((len(x),), sigma, dtype=torch.float32)
-        comfy.samplers.calc_cond_batch(guider.inner_model, alone, x, timestep, options)
-
-    collector = MapCollector(request.of(network.layers))
-    return _read(forward, guider, condition, x, model_options, network, collector)
-
-
-def probe_own(
-    forward: Forward,
-    guider: comfy.samplers.CFGGuider,
-    condition: Condition,
-    x: Tensor,
-    model_options: dict[str, Any],
-    network: ReadableNetwork,
-    request: MapRequest,
-) -> TokenMaps:
-    """Token maps of a sampler's own forward: after the last layer wanted it goes on without gradients.
-
-    Args:
-        forward: under the condition alone. What it returns is the caller's to keep.
-
-    The others, and what it raises: see ``probe_model``.
-    """
-    collector = MapCollector(request.of(network.layers), goes_on=True)
-    with torch.set_grad_enabled(torch.is_grad_enabled()):  # puts back what is switched off within
-        return _read(forward, guider, condition, x, model_options, network, collector)
-
-
-def _read(
-    forward: Forward,
-    guider: comfy.samplers.CFGGuider,
-    condition: Condition,
-    x: Tensor,
-    model_options: dict[str, Any],
-    network: ReadableNetwork,
-    collector: MapCollector,
-) -> TokenMaps:
-    """The token maps that a collector gathers from a forward."""
     make_rope_differentiable()
+    forward = own or partial(_forward, guider, condition, sigma)
+    collector = MapCollector(request.of(network.layers), goes_on=own is not None)
     control, vectors = condition.get("control"), condition.get("cross_attn")
     options = _options_of_probe(model_options, is_controlled=control is not None)
     diffusion_model = guider.inner_model.diffusion_model
@@ -117,6 +81,7 @@ def _read(
     tokens = 0 if vectors is None else vectors.shape[1]
     differentiable = partial(_differentiable, diffusion_model)
     with (
+        _gradients_put_back() if own else nullcontext(),
         suppress(ProbeComplete),
         _nothing_kept(control, options["transformer_options"]),
         reading_with_gradient(network, collector, tokens, modules, differentiable),
@@ -125,6 +90,19 @@ def _read(
     maps = collector.token_maps()
     _check_all_seen(maps, len(x))
     return maps
+
+
+def _gradients_put_back() -> AbstractContextManager[Any]:
+    """After this context gradients are on or off as before: what goes on after the last layer switches them off."""
+    return torch.set_grad_enabled(torch.is_grad_enabled())
+
+
+def _forward(
+    guider: comfy.samplers.CFGGuider, condition: Condition, sigma: float, x: Tensor, options: dict[str, Any]
+) -> None:
+    """A forward for the maps alone."""
+    timestep = x.new_full((len(x),), sigma, dtype=torch.float32)
+    comfy.samplers.calc_cond_batch(guider.inner_model, [[_condition_of_probe(condition)]], x, timestep, options)
 
 
 def _condition_of_probe(condition: Condition) -> Condition:

@@ -17,7 +17,7 @@ from ...token_maps import TokenMaps
 from .binding import BoundForwards
 from .conditions import Condition, acting
 from .noise import input_scale
-from .probe import probe_model
+from .probe import Forward, probe_model
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,12 @@ class NetworkView:
         return tied
 
     def of(
-        self, x: Tensor, sigma: float, model_options: dict[str, Any], tied: tuple[Condition, int]
+        self,
+        x: Tensor,
+        sigma: float,
+        model_options: dict[str, Any],
+        tied: tuple[Condition, int],
+        own: Forward | None = None,
     ) -> tuple[Tensor, Callable[[Tensor], TokenMaps]]:
         """The latent as the network receives it, and the probe of such a latent.
 
@@ -52,6 +57,7 @@ class NetworkView:
             x: latent as a sampler holds it, (batch, channels, H, W).
             sigma: noise level of x.
             tied: what ``acting`` gives.
+            own: see ``probe_model``.
         """
         scale = input_scale(self.guider, sigma)
         condition, first = tied
@@ -60,6 +66,8 @@ class NetworkView:
         def probe(latent: Tensor) -> TokenMaps:
             comfy.model_management.throw_exception_if_processing_interrupted()
             with self.forwards.paused() if self.forwards else nullcontext():
-                return probe_model(self.guider, condition, latent / scale, sigma, model_options, self.network, request)
+                return probe_model(
+                    self.guider, condition, latent / scale, sigma, model_options, self.network, request, own
+                )
 
         return x * scale, probe

@@ -22,6 +22,7 @@ from ...random_state import keeping_random_state
 from ...schedule import SamplingStep
 from ...steering import Steering, SteeringError
 from ...token_maps import TokenMaps
+from .batches import are_alike, part_of
 from .families import readable_network
 from .pipelines import PipelineKind, kind_of
 from .probe import native_attention, predicted_and_probed, probe_network
@@ -35,11 +36,6 @@ from .schedulers import (
     prediction_per_noise,
     removed_share,
 )
-
-#: Inputs of the network that have the pictures of one adapter in their first axis, or none.
-_NOT_BATCHED = ("ip_adapter_masks",)
-#: Vectors of one prompt that were computed in one batch differ by less than this share.
-_ROUNDING = 0.02
 
 
 @contextmanager
@@ -257,7 +253,7 @@ class SteeredRun:
         serves_both = parts == 1 and uncompiled(self._network) is self._network and moves and not is_bound
 
         def probe(moved: Tensor, serves_both: bool = False) -> TokenMaps:
-            part = _part(given, parts, which, len(whole), self._kind.listed)
+            part = part_of(given, parts, which, len(whole), self._kind.listed)
             return self._probe(self._with_latent(part, moved.to(whole.dtype)), serves_both)
 
         def keeping(serves_both: bool = False) -> AbstractContextManager[None]:
@@ -347,8 +343,8 @@ class SteeredRun:
         """All pictures are of one prompt, and the steering's tokens lie within it."""
         whole = self._latent(given)
         parts, which = self._prompted_part(whole)
-        first, *others = _part(given, parts, which, len(whole), self._kind.listed)[self._kind.context]
-        if not all(_are_alike(first, other) for other in others):
+        first, *others = part_of(given, parts, which, len(whole), self._kind.listed)[self._kind.context]
+        if not all(are_alike(first, other) for other in others):
             raise SteeringError(
                 "prompt: this call draws pictures of several prompts, and the relations are those of one. Call the "
                 "pipeline once for each prompt, steered by its own relations."
@@ -366,37 +362,3 @@ class SteeredRun:
         if hasattr(self._pipeline, "num_timesteps"):
             return self._pipeline.num_timesteps
         return len(self._scheduler.timesteps)
-
-
-def _are_alike(vectors: Tensor, other: Tensor) -> bool:
-    """Whether two prompts' vectors (tokens, width) are those of one, but for rounding."""
-    if vectors.shape != other.shape:
-        return False
-    difference, size = (one.float().norm() for one in (vectors - other, vectors))
-    return bool(difference <= _ROUNDING * size)
-
-
-def _part(value: Any, parts: int, which: int, batch: int, listed: tuple[str, ...] = ()) -> Any:
-    """One part of every batched tensor, in containers of their own: a forward may empty those that it gets.
-
-    Args:
-        which: part, from 0.
-        batch: of all parts together.
-        listed: keys of lists with an item for each picture.
-    """
-
-    def of_entry(key: Any, item: Any) -> Any:
-        if key in _NOT_BATCHED:
-            return item
-        if key in listed:
-            size = batch // parts
-            return item[:size] if which == 0 else item[-size:]
-        return _part(item, parts, which, batch)
-
-    if isinstance(value, Tensor):
-        return value.chunk(parts)[which] if value.dim() and len(value) == batch else value
-    if isinstance(value, dict):
-        return {key: of_entry(key, item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return type(value)(_part(item, parts, which, batch) for item in value)
-    return value
