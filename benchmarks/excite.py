@@ -43,5 +43,5 @@ class ExciteSteering(Steering):
 
 def exciting(scene: GroundedScene) -> ExciteSteering:
     """Steering for one prompt."""
-    schedule = SteeringSchedule(end=0.5, step_size=_STEP_SIZE, normalize=False, rest=0)
+    schedule = SteeringSchedule(end=0.5, step_size=_STEP_SIZE, normalize=False, bound=0.0, rest=0)
     return ExciteSteering(scene, PresenceLoss(), schedule)

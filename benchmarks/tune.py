@@ -194,7 +194,7 @@ def _way(one: argparse.Namespace, options: argparse.Namespace) -> Way:
             f"rest {one.rest}",
             *([] if options.every_other is None else ["every other step" if options.every_other else "each step"]),
             f"refinements {one.refinements or 'by default'}",
-            f"bound {one.bound}",
+            f"bound {'by default' if one.bound is None else one.bound}",
             f"layers {' '.join(one.layers) or 'by default'}",
             f"softmax over {one.softmax_over}",
             f"{one.contrast} contrast",

@@ -8,7 +8,7 @@ from typing import Any
 
 from comfy_api.latest import io
 
-from ..steering_core.schedule import DESCENT, GUIDANCE, IN_TURN, MOVE, TOGETHER, SteeringSchedule
+from ..steering_core.schedule import BOUND, DESCENT, GUIDANCE, IN_TURN, MOVE, TOGETHER, SteeringSchedule
 from .types import CATEGORY, Schedule, advanced, complaint
 
 #: The update rules by the names that nodes give them.
@@ -18,6 +18,8 @@ UPDATES = {
     "latent_descent": DESCENT,
     "noise_guidance": GUIDANCE,
 }
+#: A share of the steps that is left to the network.
+_AS_SUITS = -1.0
 #: Where they are one's own; of noise guidance, what served the first miniature.
 _STEP_SIZES = {DESCENT: MOVE, GUIDANCE: 0.5}
 
@@ -124,7 +126,7 @@ def _schedule(preset: dict, order: str, optional: dict) -> SteeringSchedule:
         end=preset["end_percent"],
         decay=preset["decay"],
         order=order,
-        bound=optional["bound_percent"],
+        bound=None if optional["bound_percent"] == _AS_SUITS else optional["bound_percent"],
         restarts=optional["restarts"],
         restart_overlap=optional["restart_overlap"],
         **read_update(preset["update"]),
@@ -189,13 +191,14 @@ def _optional_inputs() -> list[io.Input]:
     bound = io.Float.Input(
         "bound_percent",
         optional=True,
-        default=SteeringSchedule.bound,
-        min=0.0,
+        default=_AS_SUITS,
+        min=_AS_SUITS,
         max=1.0,
         step=0.05,
         tooltip="Up to where in the steps, as a share from 0 to 1, objects are bound to the part of the picture that "
         "their relations ask for: left and right of each other, to a half each. The rest of the picture cannot see "
-        "their words. It costs hardly any time. 0: not at all.",
+        f"their words. -1: as suits the model, {BOUND} with those in which text and picture attend to each other "
+        "(FLUX, Qwen-Image, Z-Image …), if the whole picture is sampled, and 0 with others. 0: not at all.",
     )
     restarts = io.Int.Input(
         "restarts",
@@ -236,8 +239,8 @@ def update_input(strength: float = 1.0, *, targets: bool = False):
         max=50,
         tooltip="At most so many moves before each step of the window. 0: one, or where it holds only one step, four, "
         "and of two steps, two before the first; of one relation, by Centroid Loss alone, with a UNet (Stable "
-        "Diffusion 1.x, SDXL), one before every other step. More lowers the loss further, takes longer (each about as "
-        "long as a step), and can cost an object.",
+        "Diffusion 1.x, SDXL) or bound objects, one before every other step. More lowers the loss further, takes "
+        "longer (each about as long as a step), and can cost an object.",
     )
     guided = [_target()] if targets else []
     descended = [advanced(refinements), _target()]

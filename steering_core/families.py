@@ -84,6 +84,11 @@ class Family:
     text_in: str = ""
     inputs: Callable[[tuple[Any, ...], Mapping[str, Any]], NetworkInputs] | None = None
 
+    @property
+    def is_joint(self) -> bool:
+        """Whether text and image attend to one another in one sequence."""
+        return self.order != CROSS
+
     def spans(self, network: nn.Module, inputs: NetworkInputs, conditioning: int) -> Spans:
         """What is what in the attention calls of a forward.
 
@@ -92,7 +97,7 @@ class Family:
         """
         size = self.size_in_tokens(network, inputs)
         tokens = math.prod(size)
-        if self.order == CROSS:
+        if not self.is_joint:
             return Spans(size, tokens, inputs.text, image=0, text=0, texts=inputs.text)
         multiple = self._number(network, self.multiple)
         lengths = {

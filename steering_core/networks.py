@@ -36,6 +36,10 @@ class ReadableNetwork(Protocol):
         """Whether moves are better spread over more of few steps (``SteeringSchedule.spread``)."""
 
     @property
+    def is_joint(self) -> bool:
+        """Whether text and image attend to one another in one sequence."""
+
+    @property
     def text_width(self) -> int | None:
         """How many numbers a token's vector has that it reads; none where that is not known."""
 
@@ -83,6 +87,7 @@ class UNet:
     text_width: int | None = None
     changes_in_place: bool = False
     spreads: bool = False
+    is_joint: bool = False
 
     def blocks_without(self, layer: str) -> list[nn.Module]:
         """See ``ReadableNetwork``."""
@@ -153,6 +158,11 @@ class Transformer:
     def changes_in_place(self) -> bool:
         """See ``ReadableNetwork``."""
         return self.family.changes_in_place
+
+    @property
+    def is_joint(self) -> bool:
+        """See ``ReadableNetwork``."""
+        return self.family.is_joint
 
     @property
     def text_width(self) -> int | None:

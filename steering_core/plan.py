@@ -26,7 +26,7 @@ def plan(steering: Steering, steps: int) -> str:
             return f'nothing to steer in "{prompt}": {shortened("; ".join(scene.scene.unsteered), _RELATIONS_SHOWN)}'
         return f'nothing to steer: no spatial relation was found in "{prompt}"'
     bound = steering.bound_steps(steps)
-    if 0 not in (schedule.step_size, schedule.strength):
+    if schedule.moves:
         relations = "; ".join(scene.describe(relation) for relation in scene.relations)
         binding = [f"bound in the first {bound}"] if bound else []
         parts = [f"steering {shortened(relations, _RELATIONS_SHOWN)}", _window(steering, steps)]

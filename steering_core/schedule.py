@@ -15,6 +15,9 @@ TOGETHER, IN_TURN = "together", "in_turn"
 #: What a move of strength 1 shifts the latent by: root mean square, in units of the noise that is in it. It served both
 #: miniatures by both rules (``python -m benchmarks.tune``); twice as much spoiled pictures of the second.
 MOVE = 0.1
+#: Share of the steps in which objects are bound by default: on the miniature of FLUX's shape it served better than a
+#: quarter (``python -m benchmarks.tune --model flux_miniature --bound 0 0.25 0.5``).
+BOUND = 0.5
 #: So many moves served best in few steps (``python -m benchmarks.tune --steps 8 --ends 0.25 0.5 --refinements 1 2 4``).
 _MOVES = 4
 #: In fewer steps than these, spread moves have a longer window, which holds as many as it would in so many, at most
@@ -76,8 +79,8 @@ class SteeringSchedule:
             turns, one in the second.
         every_other: where the window holds more than four steps, steer every other one, and four at least, spread
             evenly over it; not where relations take turns. When not given, where one relation is asked for, loss,
-            network and sampler are content with it (a centroid loss, a UNet, and all but schedulers of diffusers that
-            correct a step are), and the number of refinements is not said.
+            network and sampler are content with it (a centroid loss, a UNet or bound objects, and all but schedulers
+            of diffusers that correct a step are), and the number of refinements is not said.
         spread: in fewer than 16 steps, rather move in more of them than more often in each: the window ends later
             (``end_in``). When not given, as suits the network: transformers lose fewer objects so, UNets more.
         target: a relation whose loss is at most this is left alone. At 0 that is one that holds by the
@@ -86,6 +89,8 @@ class SteeringSchedule:
         order: relations ``together`` in each step, or ``in_turn``.
         bound: share of the sampling schedule, from its first step on, in which objects are bound to their regions
             (``steering_core.regions``), whatever the window and the strength are: one step at least. 0 binds none.
+            When not given, as suits the network: ``BOUND`` where text and image attend jointly and the latent is moved
+            at all, and 0 with others, which binding does not help.
         restarts: how often a picture may begin again from new noise where two of its objects overlap too much in the
             last steered step (``restarts.begin_again``); only by ``descent``.
         restart_overlap: the share of their attention, in [0, 1), above which two objects do (``Presence``); by
@@ -110,7 +115,7 @@ class SteeringSchedule:
     spread: bool | None = None
     target: float = 0.0
     order: str = TOGETHER
-    bound: float = 0.0
+    bound: float | None = None
     restarts: int = 0
     restart_overlap: float = MOST_OVERLAP
     rest: int = 1
@@ -135,7 +140,7 @@ class SteeringSchedule:
             raise ValueError("target must be a number.")
         if not 0 <= self.decay <= 1:
             raise ValueError(f"decay must be from 0 to 1, not {self.decay}.")
-        if not 0 <= self.bound <= 1:
+        if self.bound is not None and not 0 <= self.bound <= 1:
             raise ValueError(f"bound must be from 0 to 1, not {self.bound}.")
         if self.refinements is not None and (self.refinements < 1 or not is_integral(self.refinements)):
             raise ValueError(f"refinements must be a whole number, 1 or more, not {self.refinements}.")
@@ -148,23 +153,33 @@ class SteeringSchedule:
         if self.rest < 0:
             raise ValueError(f"rest must be 0 or more, not {self.rest}.")
 
-    def suited_to(self, *, spreads: bool, every_other: bool) -> SteeringSchedule:
+    def suited_to(self, *, spreads: bool, every_other: bool, binds: bool) -> SteeringSchedule:
         """The same, with what it leaves open decided.
 
         Args:
-            spreads: the network wants moves spread over more of few steps.
-            every_other: what is asked for comes true as well by every other step.
+            spreads: the network wants moves spread over more of few steps, and each of many to be steered where its
+                objects are not bound.
+            every_other: what is asked for comes true as well by every other step, if the network does.
+            binds: the network's objects can be bound, and it gains by that.
         """
+        bound = (BOUND if binds and self.moves else 0.0) if self.bound is None else self.bound
+        content = every_other and self.refinements is None and (bound > 0 or not spreads)
         return replace(
             self,
             spread=spreads if self.spread is None else self.spread,
-            every_other=every_other and self.refinements is None if self.every_other is None else self.every_other,
+            every_other=content if self.every_other is None else self.every_other,
+            bound=bound,
         )
+
+    @property
+    def moves(self) -> bool:
+        """Whether it moves the latent, or bends predictions, at all."""
+        return 0 not in (self.strength, self.step_size)
 
     @property
     def is_idle(self) -> bool:
         """Whether it neither looks at nor binds anything, in any run."""
-        return self.strength == 0 and self.bound == 0
+        return self.strength == 0 and not self.bound
 
     @property
     def uses_guidance(self) -> bool:

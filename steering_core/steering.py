@@ -78,6 +78,7 @@ class Steering:
         stops: Sequence[type[Exception]] = (),
         changes_in_place: bool = False,
         spreads: bool = False,
+        binds: bool = False,
         keeps_moves: bool = True,
     ) -> Steering:
         """The same steering, with its loss and schedule tied to a network. It writes the same trace.
@@ -86,6 +87,7 @@ class Steering:
             stops: exceptions by which the user ends a run; all others end a step's steering only.
             changes_in_place: the network's blocks add to their activations in place.
             spreads: the network wants moves spread over more of few steps, unless the schedule says whether.
+            binds: it gains where objects are bound to their regions, and the whole picture is to be sampled.
             keeps_moves: the sampler goes on from where each of its steps was moved to. Where some do not, every other
                 step could be one of these, and is steered alone only if the schedule says so.
 
@@ -97,8 +99,9 @@ class Steering:
             raise TypeError(f'loss: a loss such as CentroidLoss("gelu") was expected, not {brief(self.loss)}.')
         loss = self.loss.for_network(network, [relation.relation for relation in self.scene.relations])
         check_layers(loss.reads.all_layers, network)
-        every_other = len(self.scene.relations) == 1 and keeps_moves and not (loss.reads.each_step or spreads)
-        schedule = self.schedule.suited_to(spreads=spreads, every_other=every_other)
+        every_other = len(self.scene.relations) == 1 and keeps_moves and not loss.reads.each_step
+        binds = binds and self.regions.any
+        schedule = self.schedule.suited_to(spreads=spreads, every_other=every_other, binds=binds)
         caution = Caution(mutable if changes_in_place else plain, stops)
         return replace(self, loss=loss, schedule=schedule, caution=caution)
 
@@ -163,8 +166,10 @@ class Steering:
 
     def binding(self, steps: int) -> BoundSteps | None:
         """What became of the binding in a run of so many steps; none where none was asked for."""
-        asked = self.schedule.bound_steps(steps)
-        return BoundSteps(self.regions, asked, tuple(self.notes.bound), tuple(self.notes.unbound)) if asked else None
+        bound, unbound = tuple(self.notes.bound), tuple(self.notes.unbound)
+        # Where that was left to the network, as many as were tried.
+        asked = len(bound) + len(unbound) if self.schedule.bound is None else self.schedule.bound_steps(steps)
+        return BoundSteps(self.regions, asked, bound, unbound) if asked else None
 
     def descend(
         self, latent: Tensor, probe: Probe, noise_level: float, step: SamplingStep, mask: Tensor | None = None

@@ -12,7 +12,7 @@ from ..classifier import CLASSIFIERS_DIR, MINIATURE_CLASSIFIER, UnknownNetworkEr
 from ..losses import CentroidLoss, CombinedLoss, LearnedLoss, PresenceLoss, SteeringLoss
 from ..losses.centroid import FUNCTIONS, ORTHOGONAL_NORMS
 from ..miniature.folder import SHIPPED
-from ..schedule import DESCENT, GUIDANCE, IN_TURN, TOGETHER, SteeringSchedule
+from ..schedule import BOUND, DESCENT, GUIDANCE, IN_TURN, TOGETHER, SteeringSchedule
 from .options import naming, number, whole
 
 #: What ``--loss`` offers; none only where a single picture is drawn.
@@ -101,7 +101,7 @@ def _add_schedule_options(group: argparse._ArgumentGroup) -> None:
         "--refinements",
         type=whole(1, 100),
         help="at most so many moves a step (default: 1; 4 where only 1 step is steered, and 2 in the first of 2; with "
-        "a UNet, of one relation, by the centroid loss alone, 1 every other step)",
+        "a UNet or bound objects, of one relation, by the centroid loss alone, 1 every other step)",
     )
     group.add_argument(
         "--target", type=_FINITE, default=SteeringSchedule.target, help="loss to stop at (default: %(default)s)"
@@ -115,9 +115,9 @@ def _add_schedule_options(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--bound",
         type=number(0, 1),
-        default=SteeringSchedule.bound,
         help="share of the steps, from the first on, in which objects are bound to the parts of the picture that "
-        "their relations ask for; with --strength 0 this alone (default: %(default)s)",
+        f"their relations ask for; with --strength 0 this alone (default: {BOUND} with networks in which text and "
+        "image attend jointly, if the whole picture is sampled, else 0)",
     )
     group.add_argument(
         "--restarts",

@@ -438,7 +438,7 @@ def test_pictures_begin_again_by_the_schedule_and_the_report_says_so(server, ste
         (schedule_node(**{"update.refinements": 1000}), "refinements must be from 0 to 50"),
         (schedule_node(**{"update.step_size": 1e9}), "step_size must be from 0.0 to 10.0"),
         (pack_node("SteeringSchedule", preset="wild", order="together"), "preset must be one of"),
-        (core_node(**_bound(2.0)), "bound_percent must be from 0.0 to 1.0"),
+        (core_node(**_bound(2.0)), "bound_percent must be from -1.0 to 1.0"),
         (_restarting(restarts=21), "restarts must be from 0 to 20"),
         (_restarting("noise_guidance"), "pictures begin again by descent only"),
     ],

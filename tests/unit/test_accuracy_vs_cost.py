@@ -32,7 +32,7 @@ from steering_core.miniature.folder import SHIPPED
 from steering_core.miniature.world import Background, Layout, Placement, render
 from steering_core.regions import Region
 from steering_core.relations.relation import Relation
-from steering_core.schedule import GUIDANCE, SamplingStep, SteeringSchedule
+from steering_core.schedule import BOUND, GUIDANCE, SamplingStep, SteeringSchedule
 from steering_core.steering import Steering
 from steering_core.token_maps import TokenMaps, overlaps
 
@@ -199,8 +199,12 @@ def test_the_ways_have_the_settings_that_they_are_named_for(model):
     assert (excite.step_size, excite.end, excite.normalize) == (20.0, 0.5, False)
     assert len(steering("separation").loss.layers) == 7
     assert [type(loss) for loss, _ in steering("gelu and separation").loss.terms] == [CentroidLoss, SeparationLoss]
-    bound, both = steering("bound regions").schedule, steering("bound and moved").schedule
-    assert (bound.strength, bound.bound) == (0.0, 0.5) and both == SteeringSchedule(bound=0.5)
+    bound = steering("bound regions").schedule
+    assert (bound.strength, bound.bound) == (0.0, BOUND)
+    name, share = ("not bound", 0.0) if isinstance(model, FluxPipeline) else ("bound and moved", BOUND)
+    assert steering(name).schedule == SteeringSchedule(bound=share)
+    published = ("infsplign", "learn to steer", "attend and excite", "separation")
+    assert [steering(name).schedule.bound for name in published] == [0.0] * 4
     assert ways["best of 4"].draw.args == (4,)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 import torch.nn.functional as F
+from diffusers import UNet2DConditionModel
 from diffusers.models.attention_processor import AttnProcessor
 from pipelines import make_steering, state
 from tiny_pipelines import TINY, sample, tiny
@@ -253,3 +254,13 @@ def test_attention_of_another_backend_is_bound_and_put_back(tokenizer):
     backends = {processor._attention_backend for processor in pipeline.transformer.attn_processors.values()}
     assert {str(getattr(backend, "value", backend)) for backend in backends} == {"_native_math"}
     assert steering.notes.bound == [0]
+
+
+@KINDS
+def test_by_default_objects_of_a_joint_attention_are_bound(made, name):
+    pipeline = made(name)
+    steering = make_steering(pipeline)
+    sample(pipeline, steering)
+    is_joint = not isinstance(kind_of(pipeline).network_of(pipeline), UNet2DConditionModel)
+    assert steering.notes.bound == ([0] if is_joint else [])
+    assert (steering.binding(2) is None) is not is_joint

@@ -18,7 +18,7 @@ from PIL import Image
 from pipelines import make_steering
 from tiny_pipelines import HEIGHT, TINY, WIDTH, flux_transformer, sample, tiny
 
-from steering_core.backends.diffusers.pipelines import PIPELINES
+from steering_core.backends.diffusers.pipelines import PIPELINES, kind_of
 from steering_core.schedule import DESCENT, GUIDANCE
 
 UPDATES = pytest.mark.parametrize("update", [DESCENT, GUIDANCE])
@@ -147,6 +147,10 @@ def test_a_variant_is_steered(tokenizer, name, base):
         looked_at = {entry.step for entry in steering.trace}
         assert 0 in looked_at and len(looked_at) <= 2
         assert moved.isfinite().all() and not torch.equal(moved, plain)
+        # A region need not lie in the part of a picture that is sampled.
+        whole_is_sampled = {"mask_image", "control_mask"}.isdisjoint(options)
+        is_joint = not isinstance(kind_of(pipeline).network_of(pipeline), diffusers.UNet2DConditionModel)
+        assert bool(steering.notes.bound) is (whole_is_sampled and is_joint)
 
 
 def with_ip_adapter(pipeline, name: str):

@@ -222,10 +222,16 @@ def test_a_run_of_many_steps_does_not_look_at_its_last_move_though_four_are_stee
 
 
 def test_what_a_schedule_leaves_open_is_decided_for_what_is_steered():
-    def suited(spreads=False, every_other=True, **settings):
-        return SteeringSchedule(**settings).suited_to(spreads=spreads, every_other=every_other)
+    def suited(spreads=False, every_other=True, binds=False, **settings):
+        return SteeringSchedule(**settings).suited_to(spreads=spreads, every_other=every_other, binds=binds)
 
     every_other, each = [0, 2, 4, 6], list(range(7))
     assert [suited(every_other=given).steered_steps(25) for given in (True, False)] == [every_other, each]
     assert suited(refinements=1).steered_steps(25) == each
     assert [suited(spreads=True, spread=given).spread for given in (None, False)] == [True, False]
+    assert [suited(binds=given).bound_steps(25) for given in (True, False)] == [12, 0]
+    assert [suited(binds=True, bound=given).bound_steps(25) for given in (0.0, 0.2)] == [0, 5]
+    assert [suited(binds=True, **still).bound_steps(25) for still in ({"strength": 0.0}, {"step_size": 0.0})] == [0, 0]
+    # Many steps of a transformer: each of them, but where its objects are bound.
+    assert [suited(spreads=True, binds=given).steered_steps(25) for given in (True, False)] == [every_other, each]
+    assert suited(spreads=True, binds=True, bound=0.0).steered_steps(25) == each

@@ -470,6 +470,22 @@ def test_a_network_says_whether_few_steps_are_spread_unless_the_schedule_does(as
     assert bound.schedule.spread is spread and steering(spread=asked).schedule.spread is asked
 
 
+@pytest.mark.parametrize(
+    ("asked", "relation", "binds", "steps"),
+    [
+        (None, Relation.LEFT_OF, True, 12),
+        (None, Relation.LEFT_OF, False, 0),
+        (None, Relation.NEAR, True, 0),
+        (0.0, Relation.LEFT_OF, True, 0),
+        (0.2, Relation.LEFT_OF, False, 5),
+    ],
+)
+def test_a_network_says_whether_objects_are_bound_unless_the_schedule_does(asked, relation, binds, steps):
+    run = steering(relation, bound=asked).for_network(NETWORK, spreads=True, binds=binds)
+    assert run.bound_steps(25) == steps
+    assert len(run.schedule.steered_steps(25)) == (4 if steps else 7)
+
+
 NETWORK = [AttentionLayer("down", 0, 0, 2), AttentionLayer("up", 0, 1, 2), AttentionLayer("up", 1, 0, 2)]
 
 

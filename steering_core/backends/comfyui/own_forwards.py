@@ -65,7 +65,8 @@ class OwnForwards:
         leave layers out, or draw random numbers, and where attention is no rougher than PyTorch's, as a probe's is.
         """
         # With a gradient the same kernels can round otherwise: a step of length zero must not change a bit.
-        if self._view.forwards or not self._view.steering.schedule.size_at(step) > 0:
+        steering = self._view.steering
+        if step.number < steering.bound_steps(step.steps) or not steering.schedule.size_at(step) > 0:
             return False
         if condition.get("control") is not None or "area" in condition or sage_attention_enabled():
             return False

@@ -66,7 +66,7 @@ def steer_model(
     clone.add_wrapper_with_key(wrappers.SAMPLER_SAMPLE, WRAPPER_KEY, steered.sample)
     clone.add_wrapper_with_key(wrappers.PREDICT_NOISE, WRAPPER_KEY, steered.predict_noise)
     clone.add_wrapper_with_key(wrappers.CALC_COND_BATCH, WRAPPER_KEY, steered.calc_cond_batch)
-    if steering.schedule.bound:
+    if steering.schedule.bound != 0:
         clone.add_wrapper_with_key(wrappers.APPLY_MODEL, WRAPPER_KEY, steered.apply_model)
     return clone
 
@@ -93,20 +93,31 @@ class _SteeredModel:
             self._for_model(steering, model)  # what cannot be steered is said before the sampler's node runs
         self._run: SteeredRun | None = None
 
-    def outer_sample(self, executor: Any, *args: Any, **kwargs: Any) -> Tensor:
+    def outer_sample(
+        self,
+        executor: Any,
+        noise: Tensor,
+        latent_image: Tensor,
+        sampler: comfy.samplers.Sampler,
+        sigmas: Tensor,
+        denoise_mask: Tensor | None = None,
+        *args: Any,
+        **kwargs: Any,
+    ) -> Tensor:
         """Wrapper of ``CFGGuider.outer_sample``: begins a run, and logs it when it has ended."""
         conditions = executor.class_obj.conds
         steering = self._steering
         if steering.scene is CARRIED and not steering.schedule.is_idle:
             steering = replace(steering, scene=carried_relations(conditions))
         # The sampler's own: a node behind the one that steers may have given the model another network.
-        steering, network = self._for_model(steering, executor.class_obj.model_patcher)
+        model, keeps_a_part = executor.class_obj.model_patcher, denoise_mask is not None
+        steering, network = self._for_model(steering, model, keeps_a_part)
         steering.begin()
         if network is not None:
             check_width(conditions, network.text_width)
             tie(conditions, steering.scene)
         self._run = run = SteeredRun(steering, network, self._on_begin, self._on_step)
-        latent = executor(*args, **kwargs)
+        latent = executor(noise, latent_image, sampler, sigmas, denoise_mask, *args, **kwargs)
         self._log.add(run.ended(latent))
         return latent
 
@@ -138,12 +149,22 @@ class _SteeredModel:
         return forwards.apply_model(executor, *args, **kwargs) if forwards else executor(*args, **kwargs)
 
     @staticmethod
-    def _for_model(steering: Steering, model: ModelPatcher) -> tuple[Steering, ReadableNetwork | None]:
-        """The steering tied to the model, and the network that a probe reads; none where nothing is steered."""
+    def _for_model(
+        steering: Steering, model: ModelPatcher, keeps_a_part: bool = False
+    ) -> tuple[Steering, ReadableNetwork | None]:
+        """The steering tied to the model, and the network that a probe reads; none where nothing is steered.
+
+        Args:
+            keeps_a_part: only a part of the picture is sampled, in which an object's region may not lie.
+        """
         if not steering.scene.relations or steering.schedule.is_idle:
             return steering, None
         network = readable_network(model)
         steering = steering.for_network(
-            network.layers, stops=STOPS, changes_in_place=network.changes_in_place, spreads=network.spreads
+            network.layers,
+            stops=STOPS,
+            changes_in_place=network.changes_in_place,
+            spreads=network.spreads,
+            binds=network.is_joint and not keeps_a_part,
         )
         return steering, network

@@ -6,6 +6,7 @@ held against it by tests/unit/test_diffusers_families.py.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
 from operator import attrgetter
@@ -263,12 +264,19 @@ PIPELINES = (
     ),
 )
 
+#: Arguments of a pipeline's call by which a part of a picture is kept.
+_MASKS = frozenset({"mask_image", "control_mask"})
 _ROWS = {name: kind for kind in PIPELINES for name in kind.pipelines}
 
 
 def kind_named(name: str) -> PipelineKind | None:
     """The row of a class name."""
     return _ROWS.get(name)
+
+
+def keeps_a_part(pipeline: DiffusionPipeline) -> bool:
+    """Whether its call is given a mask, outside of which the picture stays as it is."""
+    return not _MASKS.isdisjoint(inspect.signature(type(pipeline).__call__).parameters)
 
 
 def kind_of(pipeline: DiffusionPipeline) -> PipelineKind:

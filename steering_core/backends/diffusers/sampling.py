@@ -24,7 +24,7 @@ from ...steering import Steering, SteeringError
 from ...token_maps import TokenMaps
 from .batches import are_alike, part_of
 from .families import readable_network
-from .pipelines import PipelineKind, kind_of
+from .pipelines import PipelineKind, keeps_a_part, kind_of
 from .probe import native_attention, predicted_and_probed, probe_network
 from .schedulers import (
     check_scheduler,
@@ -100,6 +100,7 @@ def steered_by(pipeline: DiffusionPipeline, steering: Steering, make_run: Callab
         readable.layers,
         changes_in_place=readable.changes_in_place,
         spreads=readable.spreads,
+        binds=readable.is_joint and not keeps_a_part(pipeline),
         keeps_moves=keeps_every_moved_latent(scheduler),
     )
     run = make_run(pipeline, kind, readable, steering)

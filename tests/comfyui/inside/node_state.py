@@ -58,7 +58,8 @@ def with_reference_cache(update):
     # The cache's own way of numbering references needs FLUX.2's modulation.
     scene.positive = FluxKontextMultiReferenceLatentMethod.execute(positive, "index").result[0]
     plain = sampled(scene, FluxKVCache.execute(scene.model).result[0], cfg=1.0)
-    model, log = steered(scene, FluxKVCache.execute(scene.model).result[0], update=update)
+    # With the cache objects can be bound in the first step alone, and bound they would be by default.
+    model, log = steered(scene, FluxKVCache.execute(scene.model).result[0], update=update, bound=0.0)
     return told(log, sampled(scene, model, cfg=1.0), plain)
 
 

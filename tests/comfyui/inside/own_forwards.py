@@ -47,7 +47,7 @@ with torch.inference_mode():
                 return super().__call__(*args)
 
         loss = Failing() if fails else CentroidLoss()
-        model = backend.steer_model(model, Steering(CARRIED, loss, SteeringSchedule(**schedule)), log)
+        model = backend.steer_model(model, Steering(CARRIED, loss, SteeringSchedule(**{"bound": 0.0, **schedule})), log)
         scene.positive, runs = positive, []
         with network.register_forward_pre_hook(lambda *_: runs.append(None)):
             latent = scene.sample(model, sampler, STEPS, cfg=cfg)
