@@ -337,7 +337,7 @@ def first_blocks_run(pipeline, steering=None, **options) -> tuple[torch.Tensor, 
 def test_without_other_parts_one_forward_serves_the_look_and_the_prediction(made, name):
     pipeline = made(name)
     plain, forwards = first_blocks_run(pipeline, guidance=0.0, steps=4)
-    bending = {"update": GUIDANCE, "end": 0.5, "target": -9.0}
+    bending = {"update": GUIDANCE, "end": 0.5, "target": -9.0, "bound": 0.0}  # a look sees what is not bound
     steered, runs = first_blocks_run(pipeline, make_steering(pipeline, **bending), guidance=0.0, steps=4)
     assert len(forwards) == len(runs) == 4 and sum(runs) == 2
     assert not torch.equal(steered, plain)
@@ -354,13 +354,13 @@ def test_without_other_parts_one_forward_serves_the_look_and_the_prediction(made
 def test_without_other_parts_the_forward_after_the_last_move_tells_what_it_has_led_to(made, name):
     pipeline = made(name)
     plain, forwards = first_blocks_run(pipeline, guidance=0.0, steps=4)
-    steering = make_steering(pipeline, target=-9.0, refinements=None)
+    steering = make_steering(pipeline, target=-9.0, refinements=None, bound=0.0)
     steered, runs = first_blocks_run(pipeline, steering, guidance=0.0, steps=4)
     *moves, last = steering.trace
     assert len(forwards) == 4 and len(runs) == 4 + len(moves) and sum(runs) == len(moves)
     assert last.refinement == moves[-1].refinement + 1 and not last.gradient_norm.any()
     assert not torch.equal(steered, plain)
-    apart = make_steering(pipeline, target=-9.0, refinements=None)
+    apart = make_steering(pipeline, target=-9.0, refinements=None, bound=0.0)
     with pytest.MonkeyPatch.context() as patch:
         # As where it is compiled: then its own forward is cheaper.
         patch.setattr(sampling, "uncompiled", lambda network: type(network).__new__(type(network)))
@@ -379,7 +379,7 @@ def test_where_the_look_of_both_fails_the_prediction_is_the_networks_own(made):
             raise ArithmeticError("deliberate")
 
     pipeline = made("FLUX.1")
-    steering = make_steering(pipeline, Failing(), update=GUIDANCE)
+    steering = make_steering(pipeline, Failing(), update=GUIDANCE, bound=0.0)
     # The forward of both was run for a gradient, by kernels that can round otherwise.
     torch.testing.assert_close(sample(pipeline, steering, guidance=0.0), sample(pipeline, guidance=0.0))
     assert len(steering.unsteered) == 1
@@ -421,7 +421,7 @@ def test_the_loss_falls_by_what_the_gradient_says(made, name):
 def test_guidance_bends_the_velocity_against_the_way_that_descent_moves_the_latent(made, name):
     pipeline = made(name)
     predicted = []
-    for steering in (None, make_steering(pipeline, update=GUIDANCE, step_size=0.1)):
+    for steering in (None, make_steering(pipeline, update=GUIDANCE, step_size=0.1, bound=0.0)):
         with watched_steps(pipeline) as steps:
             sample(pipeline, steering, steps=1, guidance=0.0)
         predicted.append(steps[0])
