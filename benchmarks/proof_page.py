@@ -41,7 +41,8 @@ miniatures' detector looks, and VISOR's rule judges ([evaluation](evaluation.md#
 by resampling prompts.
 
 - *unsteered*, *other seeds*: the model by itself. Between these two there is no difference but chance.
-- *best of 2*: of these two the picture that the detector finds better. It chooses and judges, which does this way good.
+- *best of 2*: of these two the picture that the detector finds better. The same detector
+  chooses and judges, which favours this way.
 - *centroid*: gelu by latent descent, as it comes. *learned*: by the classifier that ships for the miniature (for
   several relations on the first one: the one for several objects). *combined*: gelu, half of the learned loss and half
   of the presence loss.

@@ -52,8 +52,16 @@ _COLUMNS = {
 def main() -> None:
     """Measure and print."""
     parser = command_line(__doc__)
-    parser.add_argument("--model", nargs="+", choices=SHIPPED, default=list(SHIPPED), help="(default: both)")
-    parser.add_argument("--prompts", type=positive, default=_PROMPTS, metavar="N", help="(default: %(default)s)")
+    parser.add_argument(
+        "--model", nargs="+", choices=SHIPPED, default=list(SHIPPED), help="which miniatures draw (default: both)"
+    )
+    parser.add_argument(
+        "--prompts",
+        type=positive,
+        default=_PROMPTS,
+        metavar="N",
+        help="how many prompts are drawn (default: %(default)s)",
+    )
     add_quick_option(parser, f"only {_QUICK_PROMPTS} prompts")
     add_json_option(parser)
     add_drawing_options(parser)

@@ -14,6 +14,10 @@ def main() -> int:
     # Before anything is imported that reads them. Nothing leaves the machine unless the user says so.
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+    # What these libraries tell while they load is of no use to who draws; their errors still come.
+    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    os.environ.setdefault("DIFFUSERS_VERBOSITY", "error")
     if isinstance(sys.stdout, io.TextIOWrapper):
         # What the terminal's encoding lacks is told by its number: no command fails, its work done, at a printed sign.
         sys.stdout.reconfigure(errors="backslashreplace")

@@ -1,4 +1,4 @@
-"""Prompts and what a person reads in each, as ``tests/unit/artists_prompts.txt`` has them."""
+"""Prompts and what a reader finds in each (a language model), as ``tests/unit/artists_prompts.txt`` has them."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Read = TypeVar("Read")
 
 
 class Fact(NamedTuple):
-    """What a person reads: names that do for the subject and the object, and whether it must be read."""
+    """What a reader finds: names that do for the subject and the object, and whether it must be read."""
 
     subjects: tuple[str, ...]
     kind: str
@@ -128,7 +128,7 @@ class Score:
 
     @property
     def share_missed(self) -> float:
-        """Of the relations that a person reads."""
+        """Of the relations that a reader finds."""
         return len(self.missed) / (self.right + len(self.missed))
 
     @property
@@ -147,11 +147,11 @@ class Score:
         ])  # fmt: skip
 
     def add(self, read: Scene, facts: Sequence[Fact]) -> None:
-        """Count what the parser read in a prompt where a person reads some facts."""
+        """Count what the parser read in a prompt where a reader finds some facts."""
         self._add(read.prompt, (*read.relations, *read.depth), facts, Fact.is_said_by)
 
     def add_reader(self, prompt: str, read: Sequence[Fact], facts: Sequence[Fact]) -> None:
-        """Count what one person is sure to read in a prompt where another reads some facts."""
+        """Count what one reader is sure of in a prompt where another finds some facts."""
         self._add(prompt, needed_of(read), facts, Fact.says_the_same_as)
 
     def _add(

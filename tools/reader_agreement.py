@@ -3,7 +3,8 @@
 python -m tools.reader_agreement            agreement, and the parser's scores
 python -m tools.reader_agreement --errors   what is wrong and what is missed by the parser, too
 
-The second reader saw neither the parser nor what the prompts' writers had found.
+Writers and readers are language models. The second reader saw neither the parser nor what the prompts' writers had
+found.
 """
 
 from __future__ import annotations

@@ -1,8 +1,10 @@
-"""How much of what a person reads in prompts the parser reads, and how much else: by rules alone, and judged.
+"""How much of what a reader finds in prompts the parser reads, and how much else: by rules alone, and judged.
 
 python -m tools.score_parser             prompts that neither rules nor network were made by
 python -m tools.score_parser --learned   those that they were made by, every tenth
 python -m tools.score_parser --errors    what is wrong and what is missed, too
+
+The reader is a language model, which also wrote the prompts.
 """
 
 from __future__ import annotations

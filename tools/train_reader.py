@@ -1,4 +1,4 @@
-"""Train the parser's network on prompts and what a person reads in them.
+"""Train the parser's network on prompts and what a reader finds in them (a language model).
 
 python -m tools.train_reader --start FOLDER   from all-MiniLM-L6-v2; writes models/prompt_reader; with --keep FILE
                                               a stopped training goes on after its last epoch

@@ -14,12 +14,13 @@ from torch import Tensor
 
 from ..described import described, parse_json
 from ..files import written_whole
+from ..shipped import MODELS_DIR
 from ..wording import brief, one_line
 from .network import NEAREST, ClassifierDescription, RelationClassifier
 from .published import read_published
 
 #: The classifiers that ship with the pack, and the one among them for the miniature.
-CLASSIFIERS_DIR = Path(__file__).resolve().parents[2] / "models" / "relation_classifiers"
+CLASSIFIERS_DIR = MODELS_DIR / "relation_classifiers"
 MINIATURE_CLASSIFIER = CLASSIFIERS_DIR / "miniature.safetensors"
 _FORMAT = "spatial-steering relation classifier, version 1"
 

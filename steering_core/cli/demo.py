@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from ..miniature.folder import SHIPPED
 from ..pictures import save_picture
 from ..steering import Steering
+from .models import hide_loading_bars
 from .options import check_picture, whole
 from .steering import LOSSES, add_steering_options, loss_of, schedule_of
 
@@ -44,6 +45,7 @@ def _demo(options: argparse.Namespace) -> None:
     check_picture(options.out, sheet_size(options.prompts, len(folders)))
     schedule = schedule_of(options)
     arms = {name: partial(Steering, loss=loss_of(options, name), schedule=schedule) for name in folders}
+    hide_loading_bars()
     sheet, figures = draw_demo(arms, options.prompts, folders)
     save_picture(sheet, options.out)
     print(_table(figures))

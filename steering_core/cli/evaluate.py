@@ -73,8 +73,12 @@ def add_evaluate_command(commands: argparse._SubParsersAction) -> None:
         "each, or JSON lines with prompt and relations (name ending in .jsonl or .json)",
     )
     what.add_argument("--count", type=positive, help=f"prompts of a suite that has more (default: {_COUNT})")
-    what.add_argument("--suite-seed", type=seed, help="of the choice among them (default: 0)")
-    what.add_argument("--seed", type=seed, nargs="+", help="of the pictures (default: those of the suite)")
+    what.add_argument(
+        "--suite-seed", type=seed, help="seed by which --count prompts are chosen from the suite (default: 0)"
+    )
+    what.add_argument(
+        "--seed", type=seed, nargs="+", help="seeds of each prompt's pictures, one picture each (default: the suite's)"
+    )
     how = evaluate.add_argument_group("sampling")
     how.add_argument(
         "--loss",

@@ -21,6 +21,9 @@ from .record import add_record_command
 from .train import add_train_command
 from .verify import add_verify_command
 
+#: Modules that the command line's extras in pyproject.toml bring.
+_EXTRAS = ("accelerate", "diffusers", "matplotlib", "tqdm", "yaml")
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command.
@@ -37,7 +40,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stdout.flush()  # a full disk is an error of ours as well
         return 0
     except ModuleNotFoundError as error:
-        message = f"{error}: pip install 'comfyui-spatial-steering[cli]'"
+        if error.name not in _EXTRAS:
+            raise  # no package is missing: something is broken
+        message = f'{error.name} is not installed. In the folder of the clone: pip install -e ".[cli]"'
     except (ValueError, OSError, SteeringError, SafetensorError) as error:
         message = str(error)
     except Exception as error:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from ..miniature.folder import SHIPPED
 from ..pictures import save_picture
+from .models import hide_loading_bars
 from .options import check_folder, check_picture, number, whole
 
 _SEED = whole(0, 2**32 - 1)
@@ -109,6 +110,7 @@ def _sample(options: argparse.Namespace) -> None:
     from ..miniature.sheets import draw_samples
 
     check_picture(options.out)
+    hide_loading_bars()
     pipeline = None if options.data else load_pipeline(SHIPPED.get(options.model, options.model), "cpu")
     for caption in draw_samples(options.count, options.seed, options.out, pipeline):
         print(caption)
@@ -123,6 +125,7 @@ def _score(options: argparse.Namespace) -> None:
     from ..miniature.score import draw, unsteered
 
     prompts = unseen_pair_prompts(options.prompts, seed=0)
+    hide_loading_bars()
     pipeline = load_pipeline(SHIPPED.get(options.model, options.model), "cpu")
     print(json.dumps({"detector": asdict(measure_detector(options.scenes, seed=1))}))
     detector = GlyphDetector()

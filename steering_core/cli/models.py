@@ -89,6 +89,13 @@ def own_process(options: argparse.Namespace) -> PartialState:
     return state
 
 
+def hide_loading_bars() -> None:
+    """Let diffusers load pipelines without a bar, for which it has no variable of the environment."""
+    from diffusers.utils import logging
+
+    logging.disable_progress_bar()
+
+
 def load_model(options: argparse.Namespace) -> DiffusionPipeline:
     """What ``--model`` names.
 
@@ -98,6 +105,7 @@ def load_model(options: argparse.Namespace) -> DiffusionPipeline:
     from ..backends.diffusers import check_device, load_pipeline
 
     check_device(options.device)
+    hide_loading_bars()
     source = SHIPPED.get(options.model, options.model)
     components = getattr(options, "components", None)
     has_both = components is not None or ("components" in options and Path(source).is_file())

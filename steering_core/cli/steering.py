@@ -12,7 +12,7 @@ from ..classifier import CLASSIFIERS_DIR, MINIATURE_CLASSIFIER, UnknownNetworkEr
 from ..losses import CentroidLoss, CombinedLoss, LearnedLoss, PresenceLoss, SteeringLoss
 from ..losses.centroid import FUNCTIONS, ORTHOGONAL_NORMS
 from ..miniature.folder import SHIPPED
-from ..schedule import BOUND, DESCENT, GUIDANCE, IN_TURN, TOGETHER, SteeringSchedule
+from ..schedule import BOUND, DESCENT, GUIDANCE, IN_TURN, MOVE, TOGETHER, SteeringSchedule
 from .options import naming, number, whole
 
 #: What ``--loss`` offers; none only where a single picture is drawn.
@@ -25,9 +25,19 @@ def add_steering_options(parser: argparse.ArgumentParser, losses: Sequence[str])
     """``--loss`` and all options of losses and schedule; those not given keep the defaults of the core."""
     which = parser.add_argument_group("losses")
     which.add_argument(
-        "--loss", choices=losses, nargs="+", default=[_CENTROID], help="one, or several that add up (default: centroid)"
+        "--loss",
+        choices=losses,
+        nargs="+",
+        default=[_CENTROID],
+        help="the loss to steer by, or several that are added up (default: centroid)",
     )
-    which.add_argument("--weights", type=_FINITE, nargs="+", metavar="W", help="of several losses (default: 1 each)")
+    which.add_argument(
+        "--weights",
+        type=_FINITE,
+        nargs="+",
+        metavar="W",
+        help="where --loss names several losses, the factor of each in their sum, greater than 0 (default: 1 each)",
+    )
     add_settings(parser)
 
 
@@ -43,99 +53,127 @@ def _add_learned_options(group: argparse._ArgumentGroup) -> None:
         "--classifier",
         type=Path,
         metavar="FILE",
-        help="of the learned loss (default: the one that ships for the miniature)",
+        help="the relation classifier that the learned loss asks, a .safetensors file (default: the one that ships for "
+        "the miniature)",
     )
 
 
 def _add_centroid_options(group: argparse._ArgumentGroup) -> None:
-    group.add_argument("--function", choices=FUNCTIONS, default=CentroidLoss.function, help="f (default: %(default)s)")
-    group.add_argument("--alpha", type=_FINITE, help="scale of f (default: the paper's for f)")
     group.add_argument(
-        "--margin", type=_FINITE, help="distance to keep, in picture widths (default: the paper's for f)"
+        "--function",
+        choices=FUNCTIONS,
+        default=CentroidLoss.function,
+        help="the function f that makes a loss of how far two objects' centres are apart (default: %(default)s)",
     )
     group.add_argument(
-        "--leaky-slope", type=_FINITE, default=CentroidLoss.leaky_slope, help="of leaky_relu (default: %(default)s)"
+        "--alpha", type=_FINITE, help="factor of what f is taken of, greater than 0 (default: the paper's for f)"
+    )
+    group.add_argument(
+        "--margin",
+        type=_FINITE,
+        help="distance that the centres should keep, in picture widths, from 0 to below 1 (default: the paper's for f)",
+    )
+    group.add_argument(
+        "--leaky-slope",
+        type=_FINITE,
+        default=CentroidLoss.leaky_slope,
+        help="slope of leaky_relu below 0, 0 or more (default: %(default)s)",
     )
     group.add_argument(
         "--orthogonal",
         choices=tuple(ORTHOGONAL_NORMS),
         default=CentroidLoss.orthogonal,
-        help="keep objects level across the relation's axis (default: %(default)s)",
+        help="norm of a term that keeps objects level across the relation's axis (default: %(default)s)",
     )
     for term, aim in {
-        "orthogonal": "of the orthogonal term",
-        "presence": "of the term that pulls each object's attention together",
-        "balance": "of the term that makes both objects' attention spread alike",
+        "orthogonal": "the orthogonal term",
+        "presence": "the term that pulls each object's attention together",
+        "balance": "the term that makes both objects' attention spread alike",
     }.items():
         default = getattr(CentroidLoss, f"{term}_weight")
-        group.add_argument(f"--{term}-weight", type=_FINITE, default=default, help=f"{aim} (default: %(default)s)")
+        explained = f"factor of {aim}, 0 or more (default: %(default)s)"
+        group.add_argument(f"--{term}-weight", type=_FINITE, default=default, help=explained)
 
 
 def _add_schedule_options(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
-        "--update", choices=(DESCENT, GUIDANCE), default=SteeringSchedule.update, help="rule (default: %(default)s)"
+        "--update",
+        choices=(DESCENT, GUIDANCE),
+        default=SteeringSchedule.update,
+        help=f"the rule: {DESCENT} moves the latent down the loss's gradient before a step, {GUIDANCE} adds the "
+        "gradient to the predicted noise (default: %(default)s)",
     )
     group.add_argument(
         "--start",
         type=_FINITE,
         default=SteeringSchedule.start,
-        help="share of the steps before it (default: %(default)s)",
+        help="where steering begins, as a share of the steps, from 0 to below --end (default: %(default)s)",
     )
     group.add_argument(
         "--end",
         type=_FINITE,
         default=SteeringSchedule.end,
-        help="share of the steps after which it stops; of a transformer, in fewer than 16 later, up to half (default: "
-        "%(default)s)",
+        help="where steering stops, as a share of the steps, from above --start to 1; with a transformer, in fewer "
+        "than 16 steps, later, at half of them at most (default: %(default)s)",
     )
     group.add_argument(
         "--strength",
         type=number(0, 100),
         default=SteeringSchedule.strength,
-        help="how far the latent moves in a step, beside what served best (default: %(default)s)",
+        help=f"how far the latent moves in a steered step, from 0 to 100, in units of {MOVE:g} of the noise in it "
+        "(default: %(default)s)",
     )
     group.add_argument(
-        "--step-size", type=number(0, 100), help="in place of the strength: of the noise in the latent, or of the bend"
+        "--step-size",
+        type=number(0, 100),
+        help=f"how far a step moves, from 0 to 100, in place of --strength: with {DESCENT} the latent, in units of the "
+        f"noise in it, with {GUIDANCE} the predicted noise, in units of its own scale",
     )
     group.add_argument(
         "--refinements",
         type=whole(1, 100),
-        help="at most so many moves a step (default: 1; 4 where only 1 step is steered, and 2 in the first of 2; with "
-        "a UNet or bound objects, of one relation, by the centroid loss alone, 1 every other step)",
+        help="most moves in a step, from 1 to 100 (default: 1; 4 where only 1 step is steered, and 2 in the first of "
+        "2; with a UNet or bound objects, of one relation, by the centroid loss alone, 1 every other step)",
     )
     group.add_argument(
-        "--target", type=_FINITE, default=SteeringSchedule.target, help="loss to stop at (default: %(default)s)"
+        "--target",
+        type=_FINITE,
+        default=SteeringSchedule.target,
+        help="loss at which a relation is left alone, any number (default: %(default)s)",
     )
     group.add_argument(
         "--order",
         choices=(TOGETHER, IN_TURN),
         default=SteeringSchedule.order,
-        help="of several relations: all in each step, or one a step (default: %(default)s)",
+        help="whether a step works on all of several relations together or on one of them in turn (default: "
+        "%(default)s)",
     )
     group.add_argument(
         "--bound",
         type=number(0, 1),
-        help="share of the steps, from the first on, in which objects are bound to the parts of the picture that "
-        f"their relations ask for; with --strength 0 this alone (default: {BOUND} with networks in which text and "
-        "image attend jointly, if the whole picture is sampled, else 0)",
+        help="share of the steps, from 0 to 1 and from the first on, in which objects are bound to the parts of the "
+        f"picture that their relations ask for; with --strength 0 this alone (default: {BOUND} with networks in which "
+        "text and image attend jointly, if the whole picture is sampled, else 0)",
     )
     group.add_argument(
         "--restarts",
         type=whole(0, 100),
         default=SteeringSchedule.restarts,
-        help="how often a picture may begin again from new noise where two objects overlap (default: %(default)s)",
+        help="how often a picture may begin again from new noise where two objects overlap, from 0 to 100 (default: "
+        "%(default)s)",
     )
     group.add_argument(
         "--restart-overlap",
         type=number(0, 1),
         default=SteeringSchedule.restart_overlap,
         metavar="SHARE",
-        help="of their attention, above which two objects do (default: %(default)s)",
+        help="share of their attention that two objects must have in common for --restarts to begin a picture again, "
+        "from 0 to below 1 (default: %(default)s)",
     )
 
 
 def loss_of(options: argparse.Namespace, model: str) -> SteeringLoss:
-    """What ``--loss`` and its weights ask for, none being the centroid loss that nothing follows.
+    """What ``--loss`` and its weights ask for; with ``--loss none`` a centroid loss, by which nothing is steered.
 
     Args:
         model: the name or folder of the one to be steered.

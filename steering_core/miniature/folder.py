@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from ..described import read_json
+from ..shipped import MODELS_DIR
 
 #: The first miniature that ships with the pack: a folder that ``StableDiffusionPipeline`` loads.
-MINIATURE_DIR = Path(__file__).resolve().parents[2] / "models" / "miniature"
+MINIATURE_DIR = MODELS_DIR / "miniature"
 #: The second: a folder that ``FluxPipeline`` loads.
 FLUX_MINIATURE_DIR = MINIATURE_DIR.with_name("flux_miniature")
 #: By the names that command lines have for them.

@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from ..shipped import MODELS_DIR
 from ..wording import one_line
 
 #: Side of a picture, in pixels.
@@ -23,7 +24,7 @@ IMAGE_SIZE = 128
 GLYPH_SIZE = 128
 MAX_OBJECTS = 5
 
-WORLD_DIR = Path(__file__).resolve().parents[2] / "models" / "miniature_world"
+WORLD_DIR = MODELS_DIR / "miniature_world"
 ATLAS = WORLD_DIR / "glyphs.png"
 _ATLAS_COLUMNS = 6
 _FONT_SIZE = 109  # the only size of the bitmaps in Noto Color Emoji

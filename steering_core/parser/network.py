@@ -20,9 +20,10 @@ from torch import Tensor, nn
 from ..relations.depth import Depth
 from ..relations.place import Place
 from ..relations.relation import Relation
+from ..shipped import MODELS_DIR
 
 #: Where it ships: weights, and the tokenizer that divides words.
-NETWORK_DIR = Path(__file__).resolve().parents[2] / "models" / "prompt_reader"
+NETWORK_DIR = MODELS_DIR / "prompt_reader"
 WEIGHTS_FILE, TOKENIZER_FILE = "network.safetensors", "tokenizer.json"
 
 Kind = Relation | Place | Depth

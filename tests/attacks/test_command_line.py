@@ -285,6 +285,13 @@ def test_a_sign_that_the_terminal_lacks_is_told_by_its_number():
     assert (done.returncode, done.stdout) == (0, "caf\\xe9 above dog\n"), done.stderr
 
 
+def test_what_is_drawn_well_says_nothing_on_stderr(tmp_path):
+    """Neither warnings nor loading bars of the libraries beneath."""
+    command = [sys.executable, "-m", "steering_core", *GENERATE, "--out", str(tmp_path / "x.png")]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 def test_the_user_stops_it(tmp_path):
     command = [sys.executable, "-u", "-m", "steering_core", "generate", "a dog above a cat", "--steps", "900",
                "--out", str(tmp_path / "never.png")]  # fmt: skip

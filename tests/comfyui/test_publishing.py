@@ -29,7 +29,7 @@ def published(comfy, tmp_path_factory):
 
 def test_only_what_runs_is_published(published):
     runs = {"__init__.py", "nodes", "steering_core", "models", "web", "locales", "example_workflows", "subgraphs"}
-    told = {"pyproject.toml", "README.md", "LICENSE"}
+    told = {"pyproject.toml", "setup.py", "README.md", "LICENSE"}
     assert {file.name for file in published.iterdir()} == runs | told
 
 

@@ -1,4 +1,4 @@
-"""How much of what a person reads in artists' prompts the parser reads, and how much else."""
+"""How much of what a language model finds in prompts in artists' manner the parser reads, and how much else."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tools.score_parser import scores
         (HELD_OUT, 1260, 0.035, 0.116),  # 3.3 % and 11.3 %
     ],
 )
-def test_what_a_person_reads_is_read(file, right, wrong, missed) -> None:
+def test_what_a_reader_finds_is_read(file, right, wrong, missed) -> None:
     alone, judged = scores(file)
     assert judged.right > right
     assert judged.share_wrong <= wrong and judged.share_missed <= missed, f"\n{judged}"

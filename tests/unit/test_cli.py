@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from types import SimpleNamespace
 
 import pytest
@@ -156,6 +157,21 @@ def test_wrong_usage_is_one_line_and_status_2(capsys, arguments):
         main(arguments)
     assert ended.value.code == 2
     assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_a_package_that_is_missing_is_told_with_the_clones_install(capsys, monkeypatch, tmp_path):
+    monkeypatch.setitem(sys.modules, "accelerate", None)
+
+    assert main(["evaluate", "--out", str(tmp_path / "results"), "--only-draw"]) == 2
+    told = capsys.readouterr().err
+    assert told == 'steer: error: accelerate is not installed. In the folder of the clone: pip install -e ".[cli]"\n'
+
+
+def test_an_import_that_is_broken_names_no_package_to_install(monkeypatch):
+    monkeypatch.setitem(sys.modules, "steering_core.viz", None)
+
+    with pytest.raises(ModuleNotFoundError, match=r"steering_core\.viz"):
+        main(["generate", "a cup above a banana", "--out", "x.png"])
 
 
 def test_generate_writes_pictures_maps_and_report(tmp_path, capsys):

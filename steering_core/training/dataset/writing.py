@@ -30,7 +30,8 @@ def write_dataset(
 
     Args:
         batch: pictures that are worked on at a time.
-        process, processes: which of several this one is; each takes every so manieth shard.
+        process, processes: the number of this process, from 0, and how many there are: process i of n writes shards
+            i, i + n, i + 2n, ...
 
     Yields:
         The number of pictures done in this call, after each shard.
