@@ -110,7 +110,7 @@ def moves(noise_scale):
 
     scene, plain, told = scene_of(conditioning[0][0]), latents(model), {}
     for update, begun in ((DESCENT, 0), (GUIDANCE, 1)):
-        schedule = SteeringSchedule(update, end=0.5, refinements=1, spread=False)
+        schedule = SteeringSchedule(update, end=0.5, refinements=1, spread=False, bound=0.0)
         steered = latents(steer_model(model, Steering(scene, CentroidLoss(margin=0.99), schedule)))
         told[update] = (steered[begun] - plain[begun]).square().mean().sqrt().item()
     return told
