@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from comfy_api.latest import io
 
-from ..steering_core.backends.comfyui.text import encode_prompt, read_prompt
+from ..steering_core.backends.comfyui.reading import read_prompt
+from ..steering_core.backends.comfyui.text import encode_prompt
 from ..steering_core.layout import laid_out
 from ..steering_core.losses import CentroidLoss
 from ..steering_core.schedule import SteeringSchedule

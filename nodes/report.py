@@ -155,7 +155,13 @@ def _trace_input() -> io.Input:
 
 
 def _decoded(vae, latent: Tensor) -> Tensor:
-    """Pictures (batch, 3, H, W) in [0, 1]; of an autoencoder of videos the first frame of each."""
+    """Pictures (batch, 3, H, W) in [0, 1]; of an autoencoder of videos the first frame of each.
+
+    Raises:
+        ValueError: there is no autoencoder.
+    """
+    if vae is None:
+        raise ValueError("vae: none was given, as by a checkpoint that holds none. Connect one from Load VAE.")
     images = vae.decode(latent)
     return (images[:, 0] if images.dim() == 5 else images).movedim(-1, 1)
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 from aiohttp import web
 from server import PromptServer
 
-from ..steering_core.backends.comfyui.text import without_embeddings
+from ..steering_core.backends.comfyui.reading import read_prompt
 from ..steering_core.front_end import prompt_as_json, vocabulary
 
 #: Answers what ``prompt_as_json`` tells, and the vocabulary, for {"prompt": TEXT}, or {"error": TEXT}.
@@ -30,10 +31,15 @@ async def _describe(request: web.Request) -> web.Response:
         prompt = (await request.json())["prompt"]
         if len(prompt) > MOST_LETTERS:
             return _refusal(413, f"a prompt of at most {MOST_LETTERS} letters was expected, and has {len(prompt)}.")
-        answer = await asyncio.to_thread(prompt_as_json, without_embeddings(prompt))
+        answer = await asyncio.to_thread(_read, prompt)
     except (ValueError, LookupError, TypeError, RecursionError) as error:
         return _refusal(400, f'{{"prompt": TEXT}} was expected: {error!r}')
     return web.json_response({**answer, "vocabulary": vocabulary()})
+
+
+def _read(prompt: str) -> dict[str, Any]:
+    scene = read_prompt(prompt)
+    return prompt_as_json(scene.prompt, scene)
 
 
 def _refusal(status: int, error: str) -> web.Response:

@@ -175,4 +175,4 @@ def _kept(latent: dict | None, best: list[int]) -> dict | None:
         for key, value in latent.items()
     }
     places = latent.get("batch_index") or range(batch)
-    return {**kept, "batch_index": [places[at] for at in best]}
+    return {**kept, "batch_index": [places[at % len(places)] for at in best]}

@@ -138,6 +138,8 @@ def _datasets_folder() -> Path:
 
 #: Of the picture just recorded, at most, in pixels.
 _PREVIEW_SIDE = 256
+#: What to do where nothing of the kind is there.
+_BY_ITS_PATH = "Put it into ComfyUI's input folder, and give its path in there."
 #: Small, so that little is lost when a recording is cancelled.
 _SHARD_SIZE = 16
 
@@ -187,10 +189,26 @@ def _source(chosen: dict) -> Source:
     if chosen["source"] == _BOXES:
         # A graph reads what lies in the input folder, and nothing else of the machine that it runs on.
         readable = Path(folder_paths.get_input_directory())
-        annotations, folder = (path_within(readable, str(chosen[name])) for name in ("annotations", "pictures"))
+        annotations, folder = (_within(readable, str(chosen[name]), name) for name in ("annotations", "pictures"))
+        if not annotations.is_file():
+            raise ValueError(f"annotations: a JSON file was expected, and {annotations} is none. {_BY_ITS_PATH}")
+        if not folder.is_dir():
+            raise ValueError(f"pictures: a folder was expected, and {folder} is none. {_BY_ITS_PATH}")
         return coco_pictures(annotations, folder, chosen["seed"], within=folder)
     pictures = [to_image(image.movedim(-1, 0)) for image in chosen["images"]]
     return LabelledPictures(pictures, [line for line in chosen["labels"].splitlines() if line.strip()])
+
+
+def _within(root: Path, path: str, name: str) -> Path:
+    """What an input of this name gives by its path in a folder.
+
+    Raises:
+        ValueError: it leads out of there; names the input.
+    """
+    try:
+        return path_within(root, path)
+    except ValueError as error:
+        raise ValueError(f"{name}: {error}") from error
 
 
 class TrainRelationClassifier(io.ComfyNode):

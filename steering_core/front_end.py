@@ -9,22 +9,26 @@ from .parser import objects, parse
 from .relations.named import numbered
 from .relations.place import Place
 from .relations.relation import Relation
+from .relations.scene import Scene
 
 #: Most letters of an object's name that are of a script which sets no words apart. What is longer and takes part in no
 #: relation is taken for a clause, whose objects a person names by hand.
 _LONGEST_UNSPACED = 6
 
 
-def prompt_as_json(prompt: str) -> dict[str, Any]:
+def prompt_as_json(prompt: str, scene: Scene | None = None) -> dict[str, Any]:
     """What a front end needs of a prompt, as JSON: its objects but what is rather a clause, its ``described_names``,
     its relations by the objects' positions, and what was read and is not steered, in words.
 
     The object of a place is null.
 
+    Args:
+        scene: relations of the prompt that were made by other means than reading it.
+
     Raises:
         TypeError: the prompt is not a string.
     """
-    scene = parse(prompt)
+    scene = scene or parse(prompt)
     steered = {end for relation in scene.relations for end in relation.ends}
     named = {
         span: one for span, one in numbered(objects(prompt)).items() if span in steered or not _is_clause(one.name)
@@ -33,7 +37,7 @@ def prompt_as_json(prompt: str) -> dict[str, Any]:
     return {
         "objects": [one._asdict() for one in named.values()],
         "described": sorted(described_names(prompt, named)),
-        "unsteered": [str(depth) for depth in scene.depth],
+        "unsteered": [*map(str, scene.depth), *scene.left_out],
         "relations": [
             [
                 positions[relation.subject],

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import unicodedata
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Sequence, Set
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import accumulate, pairwise
 
@@ -15,11 +15,13 @@ from .relations.named import numbered
 from .relations.place import Place
 from .relations.relation import Relation
 from .relations.scene import Scene
-from .relations.statement import Span, ends
+from .relations.statement import Span, SpatialRelation, ends
 from .relations.wording import clause
 from .search import occurrences
 from .wording import shortened
 
+#: Soft hyphen, zero-width space, word joiner and byte order mark, to be left out by ``str.translate``.
+_INVISIBLE = dict.fromkeys(map(ord, "\u00ad\u200b\u2060\ufeff"))
 _INCOMPLETE = "\N{REPLACEMENT CHARACTER}"
 #: So many ids at least, and nearly always at most, are decoded together; a character takes four at most.
 _LEAST_PIECE, _MOST_PIECE = 8, 40
@@ -38,12 +40,14 @@ class Token:
         text: the text that it stands for; empty for start, end, padding and what a template adds.
         span: its half-open character range in the prompt, where the tokenizer gives it.
         segment: which encoder's part of the sequence it stands in, each of which holds the whole prompt.
+        has_weight: whether the prompt gives it one; else it is encoded as an empty prompt's.
     """
 
     index: int
     text: str
     span: tuple[int, int] | None = None
     segment: int = 0
+    has_weight: bool = True
 
 
 @dataclass(frozen=True)
@@ -113,7 +117,8 @@ def ground(scene: Scene, tokens: Sequence[Token]) -> GroundedScene:
     """Tie each object of the scene to its tokens, in time linear in the prompt's length.
 
     Tokens are found by their character ranges if they have them, else by their texts, and in every segment that holds
-    the phrase: one that cuts the prompt off before it does not.
+    the phrase: one that cuts the prompt off before it does not. An object whose tokens have no weight has no place, so
+    that its relations are left out.
 
     Raises:
         PhraseNotFoundError: names the prompt, the phrase and the tokens.
@@ -126,6 +131,9 @@ def ground(scene: Scene, tokens: Sequence[Token]) -> GroundedScene:
     for span, indices in zip(objects, located):
         if not indices:
             raise _not_found(scene.as_written, span, tokens)
+    weighted = {token.index for token in tokens if token.has_weight}
+    if weightless := {span for span, indices in zip(objects, located) if weighted.isdisjoint(indices)}:
+        return ground(_without(scene, weightless), tokens)
     numbers = {span: number for number, span in enumerate(objects)}
     return GroundedScene(
         scene=scene,
@@ -136,6 +144,22 @@ def ground(scene: Scene, tokens: Sequence[Token]) -> GroundedScene:
             for r in scene.relations
         ),
     )
+
+
+def _without(scene: Scene, weightless: Set[Span]) -> Scene:
+    """A scene without its relations of objects that have no weight."""
+    kept, left_out = list[SpatialRelation](), list[str]()
+    for relation in scene.relations:
+        if names := [end.text for end in relation.ends if end in weightless]:
+            left_out.append(f"{relation} ({' and '.join(names)}: a weight of 0)")
+        else:
+            kept.append(relation)
+    return replace(scene, relations=tuple(kept), left_out=tuple(dict.fromkeys((*scene.left_out, *left_out))))
+
+
+def without_invisible(text: str) -> str:
+    """A text without the characters that stand within words and are not seen there."""
+    return str.translate(text, _INVISIBLE)
 
 
 def token_texts(ids: Sequence[int], decode: Callable[[list[int]], str]) -> list[str]:
@@ -223,8 +247,8 @@ def _overlapping(placed: Iterable[tuple[int, int, int]], places: Iterable[tuple[
 
 
 def _fold(text: str) -> str:
-    """Case, accents' encoding and spaces folded away, as tokenizers do in their different ways."""
-    return "".join(unicodedata.normalize("NFKC", text).casefold().split())
+    """Case, accents' encoding, spaces and what is not seen folded away, as tokenizers do in their different ways."""
+    return "".join(unicodedata.normalize("NFKC", without_invisible(text)).casefold().split())
 
 
 def _not_found(prompt: str, span: Span, tokens: Sequence[Token]) -> PhraseNotFoundError:

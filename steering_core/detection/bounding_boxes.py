@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from typing import Any
 
@@ -58,9 +59,12 @@ def read_boxes(boxes: Any, pictures: int, width: int, height: int) -> Look:
 def _found(box: Any, width: int, height: int) -> Found:
     try:
         label = box["label"]
-        place = Box.of_pixels((box["x"], box["y"], box["width"], box["height"]), width, height)
+        sides = (box["x"], box["y"], box["width"], box["height"])
+        if not all(map(math.isfinite, sides)) or min(sides[2:]) < 0:
+            raise ValueError
+        place = Box.of_pixels(sides, width, height)
         score = float(box.get("score", 1.0))
-    except (KeyError, TypeError, ValueError, AttributeError):
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError):
         label = None
     if not (isinstance(label, str) and label.strip()):
         raise ValueError(

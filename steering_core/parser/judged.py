@@ -45,7 +45,7 @@ _OWNED = ("'s", "\u2019s")
 _LIKELY = 0.5
 #: What stands for a thing that is named elsewhere, or names none. "She" and "he" can be whom a prompt is of.
 _NAMELESS = (REFERRING - {"she", "he"}) | listed(
-    "i me you we us former latter something anything everything nothing none nobody space"
+    "a an the i me you we us former latter something anything everything nothing none nobody space"
 )
 #: Says of what stands around it that it is not so.
 _DENIED = re.compile(rf"\b(?:{NOT}|cannot)\b", re.IGNORECASE)

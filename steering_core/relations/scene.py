@@ -18,14 +18,16 @@ class Scene:
         relations: between objects and of objects to the picture, in reading order.
         depth: what else it states, in reading order; it is told and not steered.
         absent: names of objects that were put somewhere, and that the prompt does not name.
-        written: the prompt as it was written, of the same length, where parts of it are blanked in the one that is
-            read; empty where none is.
+        left_out: relations that were read and are not among these, in words, each with why.
+        written: the prompt as it was written, where parts of it are blanked or cut out in the one that is read;
+            empty where none is.
     """
 
     prompt: str
     relations: tuple[SpatialRelation, ...]
     depth: tuple[DepthRelation, ...] = ()
     absent: tuple[str, ...] = ()
+    left_out: tuple[str, ...] = ()
     written: str = ""
 
     @property
@@ -41,8 +43,8 @@ class Scene:
 
     @property
     def unsteered(self) -> tuple[str, ...]:
-        """A line for all that is not steered: each depth that was read, and each object that the prompt lacks."""
-        read = (f"read, but not steered: {depth}" for depth in self.depth)
+        """A line for all that is not steered: what was read and is not, and each object that the prompt lacks."""
+        read = (f"read, but not steered: {stated}" for stated in (*self.depth, *self.left_out))
         return (*read, *(f"placed, but not in the prompt: {name}" for name in self.absent))
 
 

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from toy_recording import SETTINGS, ToyModel, ToySource
 
+from steering_core.backends.comfyui.reading import read_prompt
 from steering_core.editing import edited, read_edits
 from steering_core.front_end import prompt_as_json
 from steering_core.layout import laid_out, read_layout
@@ -83,6 +84,11 @@ def test_where_objects_are_bound(prompt):
 @pytest.mark.parametrize("prompt", PROMPTS.values(), ids=PROMPTS)
 def test_what_a_front_end_is_told(prompt):
     assert growth(lambda size: lambda: prompt_as_json(prompt(size)), 40) < _MOST
+
+
+@pytest.mark.parametrize("said", ["a cat above embedding:dog, ", "embedding:dog a cat above a bird embedding:key. "])
+def test_what_is_read_beside_embeddings(said):
+    assert growth(lambda size: lambda: read_prompt(said * size), 40) < _MOST
 
 
 def _tokens(prompt: str, by_offset: bool) -> list[Token]:

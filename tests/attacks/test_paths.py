@@ -131,7 +131,7 @@ def _annotations(file: Path, *pictures: str) -> None:
 READS = {
     ("boxes.json", "pictures"): None,
     ("{}/input/boxes.json", "{}/input/pictures"): None,
-    ("{}/boxes.json", "pictures"): "lie in",
+    ("{}/boxes.json", "pictures"): "annotations: '{}/boxes.json' was expected to lie in",
     ("../boxes.json", "pictures"): "lie in",
     ("boxes.json", "{}/pictures"): "lie in",
     ("boxes.json", "../pictures"): "lie in",
@@ -141,6 +141,9 @@ READS = {
     ("escaping.json", "pictures"): "lie in",
     ("through_a_link.json", "pictures"): "lie in",
     ("through_a_linked_folder.json", "pictures"): "lie in",
+    ("none.json", "pictures"): "annotations: a JSON file was expected",
+    ("pictures", "pictures"): "annotations: a JSON file was expected",
+    ("boxes.json", "none"): "pictures: a folder was expected",
 }
 NAMES = ["../../escaped", "/tmp/escaped", "..", "x.tar::pipe:touch MARK;#", "NUL", "linked"]
 #: Datasets and classifiers; {} is the folder that holds the input folder.
@@ -201,7 +204,8 @@ def test_names_are_checked_typed_and_linked(asked):
 def test_a_graph_reads_the_input_folder_alone(asked, given):
     root, result = asked
     said = result["read"][" ".join(part.format(root) for part in given)]
-    assert (said is None) if READS[given] is None else READS[given] in said, said
+    wrong = READS[given]
+    assert (said is None) if wrong is None else wrong.format(root) in said, said
 
 
 @pytest.mark.parametrize("given", DATASETS)

@@ -68,6 +68,12 @@ def test_a_prompt_that_acts_later_is_not_bound(result):
     assert result["late is untouched"] and result["late"]["bound"] == [] == result["late"]["unbound"]
 
 
+def test_a_prompt_that_takes_no_part_in_the_picture_is_not_bound(result):
+    told = result["without weight"]
+    assert result["faint is untouched"] and told["bound"] == [] == told["unbound"]
+    assert not any(any(call) for call in told["hidden"])
+
+
 @pytest.mark.parametrize("update", ["descent", "guidance"])
 def test_bound_objects_are_steered_too(result, update):
     told = result["steered"][update]

@@ -53,9 +53,20 @@ def test_a_default_conditioning_is_steered_where_others_leave_it_room(result):
     assert sorted(set(result["default of a half"])) == [0, 1, 2]
 
 
+@pytest.mark.parametrize("way", ["strength", "strength of a mask", "black mask", "black mask, bounds"])
+def test_a_prompt_that_takes_no_part_in_the_picture_is_left_alone(result, way):
+    as_plain, told = result["weightless"][way]
+    assert as_plain and len(told) == 3 and all("does not act at this step" in one for one in told)
+
+
+def test_a_prompt_without_weight_leaves_another_of_the_same_text_to_be_steered(result):
+    assert sorted(set(result["weightless before another"])) == [0, 1, 2]
+
+
 @pytest.mark.parametrize("case", ["another prompt", "relations of another prompt"])
 def test_another_prompt_is_refused_with_what_to_connect(result, case):
     assert "Connect the conditioning of the Spatial Relation Parser" in result[case]
+    assert "several fields for text, such as CLIPTextEncodeSDXL, must have that prompt in all" in result[case]
 
 
 def test_a_prompt_that_is_connected_as_negative_is_told(result):

@@ -75,6 +75,27 @@ def test_names_of_embeddings_are_no_objects(result):
     assert result["beside an embedding"] == ["cat", "dog"]
 
 
+def test_what_is_said_of_an_embedding_is_told_and_not_steered(result):
+    summary, tied, _ = result["an embedding in a place"]
+    assert tied == []
+    assert "read, but not steered: embedding:giraffe above airplane (an embedding names no object)" in summary
+
+
+def test_objects_with_a_weight_of_zero_are_told_and_passed_over(result):
+    summary, tied, _ = result["a weight of 0"]
+    assert tied == ["dog", "cat"]
+    assert summary.splitlines() == [
+        "dog to the left of cat",
+        "read, but not steered: giraffe above airplane (giraffe and airplane: a weight of 0)",
+    ]
+
+
+def test_what_is_not_seen_in_a_word_is_no_part_of_it(result):
+    assert result["unseen"][0] == result["seen"][0] == "giraffe above airplane"
+    assert ["".join(word.split("\u200b")).replace("\u00ad", "") for word in result["unseen"][1]] == result["seen"][1]
+    assert result["unseen"][2]
+
+
 def test_a_prompt_is_shown_with_its_embeddings_as_it_was_written(result):
     summary, written, planned, error = result["an embedding alone"]
     assert summary.startswith('No spatial relation was found in "embedding:giraffe above an airplane"')

@@ -7,7 +7,7 @@ import pytest
 from steering_core.miniature.folder import SHIPPED
 
 SERVED = ["alone", "heun", "noisy", "fails"]
-APART = ["guided", "combined", "area", "cache", "override", "tiled", "single"]
+APART = ["guided", "combined", "beside one without weight", "area", "cache", "override", "tiled", "single"]
 WAYS = [*SERVED, *APART, "meeting"]
 
 

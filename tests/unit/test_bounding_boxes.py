@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 
 from steering_core.detection.bounding_boxes import as_bounding_boxes, read_boxes
@@ -22,3 +24,25 @@ def test_boxes_are_read_as_they_were_written():
     pictures = [[DOG, CAT], []]
     (dog, cat), nothing = read_boxes(as_bounding_boxes(pictures, 200, 100), 2, 200, 100).found
     assert dog.box.sides == pytest.approx(DOG.box.sides) and cat == CAT and nothing == []
+
+
+@pytest.mark.parametrize(
+    ("side", "value"),
+    [
+        ("x", math.nan),
+        pytest.param("x", 10**400, id="x-huge"),
+        ("y", math.inf),
+        ("width", -3),
+        ("width", math.inf),
+        ("height", math.nan),
+    ],
+)
+def test_boxes_that_are_none_are_refused(side, value):
+    box = {"x": 1, "y": 2, "width": 3, "height": 4, "label": "dog", side: value}
+    with pytest.raises(ValueError, match="boxes: each with x, y, width, height and a label was expected"):
+        read_boxes([[box]], 1, 200, 100)
+
+
+def test_a_box_may_be_empty_and_lie_beyond_the_picture():
+    box = {"x": 300, "y": -5, "width": 0, "height": 1e30, "label": "dog"}
+    assert read_boxes([[box]], 1, 200, 100).found[0][0].label == "dog"

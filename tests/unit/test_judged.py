@@ -200,3 +200,7 @@ def test_of_alternatives_the_network_reads_what_rules_read() -> None:
         "a",
         "key",
     ]
+
+
+def test_an_article_names_nothing() -> None:
+    assert parse("a giraffe above an").relations == () == parse("a giraffe above a").relations

@@ -122,7 +122,7 @@ def test_coco_gives_a_pair_of_each_picture_that_has_one(tmp_path):
 
 @pytest.mark.parametrize("boxes", [[(0, LEFT), (0, MIDDLE), (1, RIGHT)], [(0, LEFT), (2, RIGHT)]])
 def test_coco_leaves_out_what_occurs_twice_or_as_a_crowd(tmp_path, boxes):
-    with pytest.raises(ValueError, match="No picture has a pair"):
+    with pytest.raises(ValueError, match="no picture has a pair"):
         coco_pictures(*coco(tmp_path, [boxes], crowd={2}), seed=0)
 
 
@@ -130,7 +130,7 @@ def test_objects_count_in_the_square_that_is_recorded(tmp_path):
     """Of 200 pixels the middle hundred; an object of which half lies beyond them is still one of its name."""
     beyond, cut, whole = [0, 40, 40, 30], [40, 0, 30, 30], [60, 70, 30, 30]
     for objects in ([(0, beyond), (1, RIGHT)], [(0, LEFT), (0, beyond), (1, RIGHT)]):
-        with pytest.raises(ValueError, match="No picture has a pair"):
+        with pytest.raises(ValueError, match="no picture has a pair"):
             coco_pictures(*coco(tmp_path, [objects]), seed=0)
     # By the whole boxes the cut one is as much to the left as above; by what is seen of it, it is above.
     (example,) = coco_pictures(*coco(tmp_path, [[(0, cut), (1, whole)]]), seed=0)
@@ -199,7 +199,7 @@ def test_gqa_gives_relations_that_graph_and_boxes_agree_on(tmp_path):
 @pytest.mark.parametrize("other", ["dog", "dogs", "white dog"])
 def test_gqa_leaves_out_a_noun_that_occurs_twice(tmp_path, other):
     objects = [("black dog", LEFT), ("cat", RIGHT), (other, MIDDLE)]
-    with pytest.raises(ValueError, match="No picture has a pair"):
+    with pytest.raises(ValueError, match="no picture has a pair"):
         gqa_pictures(*gqa(tmp_path, objects, [(0, "to the left of", 1)]), seed=0)
 
 
@@ -211,7 +211,15 @@ def test_labels_are_read_as_prompts_are():
     assert labelled.description != LabelledPictures(pictures[::-1], list(labelled.description["labels"])).description
 
 
+def test_annotations_without_a_clear_pair_are_named_with_what_to_give(tmp_path):
+    file, folder = coco(tmp_path, [[(0, LEFT)]])
+    with pytest.raises(ValueError, match="no picture has a pair") as raised:
+        coco_pictures(file, folder, seed=0)
+    assert str(file) in str(raised.value) and "Give annotations" in str(raised.value)
+    assert "sha256" not in str(raised.value)
+
+
 @pytest.mark.parametrize("labels", [["a dog", "a dog above a cat"], ["a dog next to a cat"] * 2, ["a dog above a cat"]])
 def test_labels_without_one_clear_relation_are_refused(labels):
-    with pytest.raises(ValueError, match=r"label"):
+    with pytest.raises(ValueError, match=r"^labels: "):
         LabelledPictures([Image.new("RGB", (8, 8))] * 2, labels)

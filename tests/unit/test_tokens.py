@@ -213,3 +213,34 @@ def test_depth_alone_is_no_relation_and_is_told():
 def test_no_relation_is_said():
     scene = ground(parse("a dog and a cat"), [])
     assert "No spatial relation" in scene.summary() and str(scene) == scene.summary()
+
+
+def weighed(prompt: str) -> list[Token]:
+    """Words as tokens; those in brackets have no weight."""
+    return [Token(index, word.strip("()"), has_weight=word[0] != "(") for index, word in enumerate(prompt.split())]
+
+
+def test_objects_without_weight_are_told_and_passed_over():
+    scene = parse("a giraffe above an airplane and a red dog left of a cat")
+    tokens = weighed("a (giraffe) above an airplane and a (red) dog left of a cat")
+    grounded = ground(scene, tokens)
+    assert grounded.phrases == ("red dog", "cat") and grounded.tokens == ((7, 8), (12,))
+    assert grounded.summary().splitlines() == [
+        "red dog to the left of cat",
+        "read, but not steered: giraffe above airplane (giraffe: a weight of 0)",
+    ]
+    assert ground(grounded.scene, tokens) == grounded
+
+
+def test_where_no_object_has_weight_nothing_is_steered():
+    grounded = ground(parse("a giraffe above an airplane"), weighed("a (giraffe) above an (airplane)"))
+    assert grounded.relations == () and grounded.tokens == ()
+    assert "sampling will not be steered" in grounded.summary()
+    assert "giraffe above airplane (giraffe and airplane: a weight of 0)" in grounded.summary()
+
+
+@pytest.mark.parametrize("unseen", ["\u200b", "\u00ad"])
+def test_what_a_tokenizer_keeps_of_unseen_characters_moves_no_token(unseen):
+    words = ["a", "gi", unseen, "raffe", "above", "an", f"air{unseen}", "plane"]
+    grounded = ground(parse("a giraffe above an airplane"), [Token(index, word) for index, word in enumerate(words)])
+    assert [index for indices in grounded.tokens for index in indices if words[index] != unseen] == [1, 3, 6, 7]

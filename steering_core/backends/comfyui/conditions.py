@@ -107,8 +107,9 @@ def tie(conditions: Mapping[str, Sequence[Condition]], scene: GroundedScene) -> 
         raise SteeringError(
             f'positive: it was not encoded from the prompt of the relations, "{prompt}". Connect the conditioning of '
             f"the Spatial Relation Parser or Spatial Prompt that the relations come from, or a CLIP Text Encode of the "
-            f"same text and CLIP, to the sampler's positive input. A sampler that is to have another prompt, as in a "
-            f"second pass, takes the model from before the node that steers."
+            f"same text and CLIP, to the sampler's positive input. A node with several fields for text, such as "
+            f"CLIPTextEncodeSDXL, must have that prompt in all of them. A sampler that is to have another prompt, as "
+            f"in a second pass, takes the model from before the node that steers."
         )
 
 
@@ -154,7 +155,7 @@ def acting_alone(conditions: Sequence[Sequence[Condition] | None], sigma: float)
 
 
 def _acting(listed: Sequence[Condition], sigma: float) -> list[Condition]:
-    """Those of one list that act somewhere in the picture."""
+    """Those of one list that a forward has a part for, though it may have no weight in the picture."""
     # Where a timestep range is set, ComfyUI has turned it into noise levels.
     in_range = [
         one for one in listed if _level(one, "timestep_end", 0.0) <= sigma <= _level(one, "timestep_start", torch.inf)
@@ -174,14 +175,25 @@ def _covers(condition: Condition) -> bool:
 
 
 def tied_conditions(conditions: Mapping[str, Sequence[Condition]]) -> Iterator[tuple[Condition, int]]:
-    """The conditionings that are tied to the relations, each with where their tokens begin in it.
+    """The conditionings that are tied to the relations and have a part in the picture, each with where their tokens
+    begin in it.
 
     Args:
         conditions: of a guider while it samples.
     """
     for name, listed in conditions.items():
         if name not in _NOT_POSITIVE:
-            yield from ((one, one[_FIRST_TOKEN]) for one in listed if _FIRST_TOKEN in one)
+            yield from ((one, one[_FIRST_TOKEN]) for one in listed if _FIRST_TOKEN in one and _has_weight(one))
+
+
+def _has_weight(condition: Condition) -> bool:
+    """Whether the picture has anything of what is predicted with it."""
+    if _DEFAULT in condition:
+        return True  # it has the weight that others leave it
+    strength, mask = condition.get("strength", 1.0), condition.get("mask")
+    if mask is not None:
+        strength *= condition.get("mask_strength", 1.0)
+    return strength != 0 and (mask is None or bool(mask.any()))
 
 
 def _first_token(condition: Condition, scene: GroundedScene) -> int | None:

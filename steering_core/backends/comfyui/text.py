@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import cache
@@ -13,11 +12,11 @@ from comfy.sd import CLIP
 from comfy.sd1_clip import SDTokenizer
 from torch import Tensor
 
-from ...parser import parse
 from ...relations.scene import Scene
 from ...tokens import GroundedScene, Token, ground, token_texts
 from .conditions import RELATIONS_ENTRY
 from .encoders import Encoders, encoders_of
+from .reading import read_prompt
 
 #: What ComfyUI's nodes hand on as CONDITIONING.
 Conditioning = list[list[Any]]
@@ -44,17 +43,6 @@ def encode_prompt(clip: CLIP, prompt: str, scene: Scene | None = None) -> tuple[
 def ground_prompt(clip: CLIP, prompt: str, scene: Scene | None = None) -> GroundedScene:
     """The relations of ``encode_prompt``."""
     return encode_prompt(clip, prompt, scene)[1]
-
-
-def read_prompt(prompt: str) -> Scene:
-    """The relations that a prompt states, but for its textual inversions (``without_embeddings``)."""
-    read = without_embeddings(prompt)
-    return replace(parse(read), written=prompt if read != prompt else "")
-
-
-def without_embeddings(prompt: str) -> str:
-    """A prompt with blanks in place of textual inversions, whose names are no words of it."""
-    return re.sub(r"embedding:\S+", lambda found: " " * len(found.group()), prompt)
 
 
 def prompt_tokens(clip: CLIP, prompt: str) -> list[Token]:
@@ -86,9 +74,13 @@ def _tokens(
     for number, segment in enumerate(encoders.loaded(clip)):
         key = segment.key or clip.tokenizer.clip_name
         ids, others = ([entry[0] for chunk in tokenized[key] for entry in chunk] for tokenized in (whole, other))
+        weights = [entry[1] for chunk in whole[key] for entry in chunk]
         texts = _prompt_texts(segment.tokenizer_of(clip), ids, others)
         kept = segment.kept(len(ids), segment.length(*encoded())) if segment.kept else range(len(ids))
-        tokens += [Token(len(tokens) + index, texts[place], segment=number) for index, place in enumerate(kept)]
+        tokens += [
+            Token(len(tokens) + index, texts[place], segment=number, has_weight=weights[place] != 0)
+            for index, place in enumerate(kept)
+        ]
     return tokens
 
 

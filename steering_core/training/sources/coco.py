@@ -53,7 +53,7 @@ def coco_pictures(annotations: Path, pictures: Path, seed: int, within: Path | N
         boxes[annotation.image_id].append((name, box))
     folder = PictureFolder(annotations, pictures, within)
     annotated = [folder.annotated(image.file_name, image, clear_pairs(boxes[image.id])) for image in content.images]
-    return AnnotatedPictures(annotated, {"kind": "coco", **told_apart("annotations", annotations)}, seed)
+    return AnnotatedPictures(annotations, annotated, {"kind": "coco", **told_apart("annotations", annotations)}, seed)
 
 
 @dataclass(frozen=True)

@@ -48,7 +48,7 @@ def gqa_pictures(scene_graphs: Path, pictures: Path, seed: int) -> AnnotatedPict
         }
         pairs = tuple(pair for pair in clear_pairs(boxes) if (pair[0], pair[1].phrase, pair[2]) in stated)
         annotated.append(folder.annotated(f"{image}.jpg", graph, pairs))
-    return AnnotatedPictures(annotated, {"kind": "gqa", **told_apart("scene_graphs", scene_graphs)}, seed)
+    return AnnotatedPictures(scene_graphs, annotated, {"kind": "gqa", **told_apart("scene_graphs", scene_graphs)}, seed)
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,9 @@ class LabelledPictures:
 
     def __init__(self, pictures: Sequence[Image.Image], labels: Sequence[str]) -> None:
         if len(labels) != len(pictures):
-            raise ValueError(f"A label for each of the {len(pictures)} pictures was expected, not {len(labels)}.")
+            raise ValueError(
+                f"labels: a line for each of the {len(pictures)} pictures was expected, and there are {len(labels)}."
+            )
         self._pictures, self._labels = pictures, tuple(labels)
         self._relations = [_labelled_relation(label) for label in labels]
 
@@ -49,5 +51,5 @@ def _labelled_relation(label: str) -> tuple[str, Relation, str]:
         if isinstance(relation, Relation) and relation in CARDINAL_RELATIONS and object is not None:
             return relations[0].subject.text, relation, object.text
     raise ValueError(
-        f'The label "{label}" was expected to state one relation of two objects, left, right, above or below.'
+        f'labels: "{label}" was expected to state one relation of two objects, left, right, above or below.'
     )

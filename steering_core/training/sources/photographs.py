@@ -52,7 +52,9 @@ class AnnotatedPictures:
             annotations say.
     """
 
-    def __init__(self, pictures: Iterable[Annotated], description: Mapping[str, Any], seed: int) -> None:
+    def __init__(
+        self, annotations: Path, pictures: Iterable[Annotated], description: Mapping[str, Any], seed: int
+    ) -> None:
         self.description = {**description, "seed": seed}
         rng = np.random.default_rng((seed, 7))
         taken: Counter[Relation] = Counter()
@@ -64,7 +66,11 @@ class AnnotatedPictures:
                 taken[picture.pairs[best][1]] += 1
                 self._chosen.append((picture, picture.pairs[best]))
         if not self._chosen:
-            raise ValueError(f"No picture has a pair of objects whose relation is beyond dispute: {self.description}")
+            raise ValueError(
+                f"{annotations}: no picture has a pair of objects whose relation is beyond dispute. Give annotations "
+                f"of pictures in which two things, the only ones of their kind there, lie clearly side by side or one "
+                f"above the other."
+            )
 
     def __len__(self) -> int:
         return len(self._chosen)

@@ -27,6 +27,7 @@ from nodes import (
     ConditioningCombine,
     ConditioningConcat,
     ConditioningSetArea,
+    ConditioningSetAreaStrength,
     ConditioningSetMask,
     ConditioningSetTimestepRange,
 )
@@ -91,7 +92,9 @@ with torch.inference_mode():
     long = ConditioningConcat().concat(scene.negative, scene.negative)[0]
     area = ConditioningSetArea().append(parsed, 64, 128, 0, 0, 1.0)[0]
     late = ConditioningSetTimestepRange().set_range(parsed, 0.6, 1.0)[0]
+    faint = ConditioningCombine().combine(ConditioningSetAreaStrength().append(parsed, 0.0)[0], style)[0]
     result |= {
+        "without weight": seen(faint),
         "combined": seen(ConditioningCombine().combine(parsed, style)[0]),
         "carried": seen(ConditioningCombine().combine(style, parsed)[0], wanted=CARRIED),
         "concatenated": {**seen(ConditioningConcat().concat(style, parsed)[0]), "chunk": chunk},
@@ -101,6 +104,7 @@ with torch.inference_mode():
         "late": seen(late),
     }
     result["area is untouched"] = torch.equal(sampled(bound(), area), sampled(scene.model, area))
+    result["faint is untouched"] = torch.equal(sampled(bound(), faint), sampled(scene.model, faint))
     result["late is untouched"] = torch.equal(sampled(bound(), late), sampled(scene.model, late))
 
     steered = {}

@@ -33,6 +33,7 @@ from nodes import (
     ConditioningConcat,
     ConditioningSetArea,
     ConditioningSetAreaPercentage,
+    ConditioningSetAreaStrength,
     ConditioningSetMask,
     ConditioningSetTimestepRange,
     ConditioningZeroOut,
@@ -121,6 +122,21 @@ with torch.inference_mode():
         torch.equal(run_by_default.latent, sampled(scene.model, style).cpu()),
         [str(step) for step in run_by_default.unsteered],
     ]
+    black = torch.zeros(1, 128, 128)
+    weightless = {
+        "strength": ConditioningSetAreaStrength().append(parsed, 0.0)[0],
+        "strength of a mask": ConditioningSetMask().append(parsed, left_mask, "default", 0.0)[0],
+        "black mask": ConditioningSetMask().append(parsed, black, "default", 1.0)[0],
+        "black mask, bounds": ConditioningSetMask().append(parsed, black, "mask bounds", 1.0)[0],
+    }
+    result["weightless"] = {}
+    for name, conditioning in weightless.items():
+        positive = combined(conditioning, style)
+        seen = run(positive)
+        as_plain = torch.equal(seen.latent, sampled(scene.model, positive).cpu())
+        result["weightless"][name] = [as_plain, [str(step) for step in seen.unsteered]]
+    first_without = combined(weightless["strength"], combined(style, parsed))
+    result["weightless before another"] = [entry.step for entry in run(first_without).entries]
     half = ConditioningSetDefaultAndCombine().set_default_and_combine(
         ConditioningSetArea().append(style, 64, 128, 0, 0, 1.0)[0], parsed
     )[0]

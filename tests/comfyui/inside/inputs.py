@@ -89,6 +89,15 @@ with torch.inference_mode():
     result["beside an embedding"] = list(inverted.names)
     alone = text.ground_prompt(scene.clip, "embedding:giraffe above an airplane")
     result["an embedding alone"] = [alone.summary(), alone.scene.as_written, plan(Steering(alone, CentroidLoss()), 8)]
+    for key, prompt in {
+        "a weight of 0": "a photo of a (giraffe:0) above an (airplane:0), a dog to the left of a cat",
+        "unseen": "a gi\u200braffe above an air\u00adplane",
+        "seen": "a giraffe above an airplane",
+        "an embedding in a place": "a photo of embedding:giraffe above an airplane",
+    }.items():
+        tied = text.ground_prompt(scene.clip, prompt)
+        said = ["".join(tied.sequence[index].text for index in indices) for indices in tied.tokens]
+        result[key] = [tied.summary(), said, tied.scene.as_written == prompt]
     try:
         with_relation(inverted.scene, "giraffe", Relation.ABOVE, "cat")
     except ValueError as error:

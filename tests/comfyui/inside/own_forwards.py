@@ -10,7 +10,12 @@ from spatial_steering.steering_core.run_log import RunLog
 from spatial_steering.steering_core.schedule import DESCENT, GUIDANCE, SteeringSchedule
 from spatial_steering.steering_core.steering import Steering
 
-from nodes import ConditioningCombine, ConditioningSetAreaPercentage, ConditioningSetTimestepRange
+from nodes import (
+    ConditioningCombine,
+    ConditioningSetAreaPercentage,
+    ConditioningSetAreaStrength,
+    ConditioningSetTimestepRange,
+)
 
 STEPS = 4
 (folder,) = arguments
@@ -72,6 +77,8 @@ with torch.inference_mode():
 
     (cached,) = EasyCacheNode.execute(scene.model, 0.2, 0.0, 1.0, False).result
     (combined,) = ConditioningCombine().combine(plain_positive, other)
+    (faint,) = ConditioningSetAreaStrength().append(other, 0.0)
+    (beside_faint,) = ConditioningCombine().combine(plain_positive, faint)
     (halved,) = ConditioningSetAreaPercentage().append(plain_positive, 1.0, 1.0, 0.0, 0.0, 1.0)
     replacing = scene.model.clone()
     replacing.model_options["transformer_options"]["optimized_attention_override"] = lambda kernel, *a, **k: kernel(
@@ -106,6 +113,7 @@ with torch.inference_mode():
             "noisy": told(sampler="euler_ancestral", **ways),
             "guided": told(cfg=5.0, **ways),
             "combined": told(positive=combined, **ways),
+            "beside one without weight": told(positive=beside_faint, **ways),
             "area": told(positive=halved, **ways),
             "cache": told(model=cached, **ways),
             "override": told(model=replacing, **ways),
