@@ -47,7 +47,8 @@ _LOOK_ALIKES = str.maketrans(
 
 
 class LiveView:
-    """Says under a sampler's node what it is going to steer, and at each steered step how far that has come.
+    """Says under a sampler's node what it is going to steer, at each steered step how far that has come, and in the end
+    how far it came.
 
     The centroids are put on the sampler's preview of a steered step.
 
@@ -56,6 +57,8 @@ class LiveView:
 
     def __init__(self) -> None:
         self._names: list[NamedObject] = []
+        #: By the number of a relation, what was said of it last.
+        self._verdicts: dict[int, str] = {}
         self._method: LatentPreviewMethod | None = None
         self._previewer: latent_preview.LatentPreviewer | None = None
 
@@ -64,6 +67,7 @@ class LiveView:
         scene = steering.scene.scene
         named = numbered({*objects(scene.prompt), *scene.objects})
         self._names = [named[span] for span in scene.objects]
+        self._verdicts = {}
         show_text(plan(steering, steps))
 
     def __call__(
@@ -73,12 +77,15 @@ class LiveView:
         node = get_executing_context()
         if node is None:
             return
+        scene = steering.scene
         last = next((entry for entry in reversed(steering.trace) if entry.step == step), None)
-        lines = [
-            f"{steering.scene.describe(relation)}: {best_how_far(last.stands(relation), last.met_by(number).tolist())}"
-            for number, relation in enumerate(steering.scene.relations)
+        verdicts = {
+            number: f"{scene.describe(relation)}: {best_how_far(last.stands(relation), last.met_by(number).tolist())}"
+            for number, relation in enumerate(scene.relations)
             if last and number in last.relations
-        ]
+        }
+        self._verdicts |= verdicts
+        lines = [*verdicts.values()]
         lines += [f"not steered, {left_out.reason}" for left_out in steering.unsteered if left_out.step == step]
         show_text(f"step {step + 1} of {steps} · {', '.join(lines)}")
         if last is None:
@@ -96,6 +103,12 @@ class LiveView:
         for number in range(len(steering.scene.names)):
             mark_path(picture, last.centroids[:1, number], object_colour(number))
         _api.execution.set_progress(step + 1, steps, node.node_id, picture)
+
+    def ended(self) -> None:
+        """See ``EndListener``."""
+        verdicts, self._verdicts = self._verdicts, {}
+        if verdicts:
+            show_text(", ".join(verdicts.values()))
 
     def _show_looks(self, last: TraceEntry, node: ExecutionContext) -> None:
         """Tell the canvases before a sampler where attention saw the objects of the first picture."""

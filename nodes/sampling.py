@@ -213,4 +213,4 @@ def steered(model, relations: GroundedScene | None, loss: SteeringLoss | None, s
     log, live = RunLog(look_at if is_miniature(model) else None), LiveView()
     scene = CARRIED if relations is None else relations
     steering = Steering(scene, CentroidLoss() if loss is None else loss, schedule)
-    return steer_model(model, steering, log, on_begin=live.begins, on_step=live), log
+    return steer_model(model, steering, log, on_begin=live.begins, on_step=live, on_end=live.ended), log

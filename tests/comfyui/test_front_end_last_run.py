@@ -5,7 +5,7 @@ from __future__ import annotations
 import canvas
 import chips
 import pytest
-from graphs import ADD
+from graphs import ADD, EMPTY_GRAPH
 
 pytestmark = pytest.mark.usefixtures("no_errors")
 SAMPLE = (
@@ -160,3 +160,69 @@ def test_the_picture_keeps_its_proportions_and_objects_their_places_in_it(page, 
     chips.tool(page, "\N{WHITE SQUARE CONTAINING BLACK SMALL SQUARE}").click()
     assert page.locator(".spatial-steering .picture").is_hidden()
     assert page.locator(".spatial-steering .stage").bounding_box() == shown
+
+
+#: Two samplers behind one canvas; each picture has the title of its sampler.
+_TWO_SAMPLERS = (
+    """areSteered => {"""
+    + EMPTY_GRAPH
+    + """
+    const set = (node, name, value) => { node.widgets.find(widget => widget.name === name).value = value }
+    const link = (from, slot, to, name) => from.connect(slot, to, to.inputs.findIndex(input => input.name === name))
+    const model = add('SpatialSteeringLoadMiniatureModel', 0, 0)
+    const prompt = add('SpatialSteeringSpatialPrompt', 0, 200)
+    const latent = add('EmptyLatentImage', 0, 900)
+    link(model, 0, prompt, 'model')
+    link(model, 1, prompt, 'clip')
+    set(prompt, 'text', 'a giraffe above an airplane')
+    for (const side of ['width', 'height']) set(latent, side, 128)
+    const seed = 80 + 2 * areSteered.filter(Boolean).length  // each graph's own, else it comes from the cache at once
+    areSteered.forEach((isSteered, index) => {
+        const [sampler, decode, shown] = ['KSampler', 'VAEDecode', 'PreviewImage'].map(type => add(type, 600, 0))
+        link(isSteered ? prompt : model, 0, sampler, 'model')
+        for (const side of ['positive', 'negative']) link(prompt, 1, sampler, side)
+        link(latent, 0, sampler, 'latent_image')
+        link(sampler, 0, decode, 'samples')
+        link(model, 2, decode, 'vae')
+        link(decode, 0, shown, 'images')
+        for (const [name, value] of [['steps', 8], ['seed', seed + index], ['control_after_generate', 'fixed']])
+            set(sampler, name, value)
+        sampler.title = shown.title = isSteered ? `steered ${index}` : `plain ${index}`
+    })
+    app.canvas.ds.scale = 1
+    app.canvas.ds.offset = [150, 150]
+    app.canvas.setDirty(true, true)
+}"""
+)
+#: By the titles of nodes: where attention saw the objects last, and the rings that lay on a picture when it was shown.
+_WATCH = """() => {
+    window.looks = {}
+    const rings = () => [...document.querySelectorAll('.spatial-steering .seen')]
+        .flatMap(ring => ['cx', 'cy'].map(side => parseFloat(ring.getAttribute(side))))
+    const titled = id => app.graph.getNodeById(id).title
+    app.api.addEventListener('spatial_steering.looked', ({ detail: { node, objects } }) => {
+        window.looks[titled(node)] = objects.flatMap(({ x, y }) => [100 * x, 100 * y])
+    })
+    app.api.addEventListener('executed', ({ detail: { node, output } }) => {
+        if (output?.images) window.rings[titled(node)] = rings()
+    })
+}"""
+_RUN = """async () => {
+    window.rings = {}
+    const ended = new Promise(told => app.api.addEventListener('execution_success', told, { once: true }))
+    await app.queuePrompt(0)
+    await ended
+    return [looks, rings]
+}"""
+
+
+@pytest.mark.parametrize("titles", [["steered 0", "plain 1"], ["steered 0", "steered 1"]], ids=" and ".join)
+def test_each_picture_has_the_rings_of_its_own_sampler_and_keeps_them(page, server, titles):
+    page.evaluate(_TWO_SAMPLERS, [title.startswith("steered") for title in titles])
+    page.evaluate(_WATCH)
+    chips.chip(page, "giraffe").wait_for()
+    for how in ("fresh", "from the cache"):
+        looks, rings = page.evaluate(_RUN)
+        assert rings.keys() == set(titles), how
+        for title in titles:
+            assert rings[title] == pytest.approx(looks.get(title, []), abs=0.1), (title, how)

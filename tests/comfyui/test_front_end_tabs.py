@@ -68,7 +68,7 @@ def test_a_run_tells_nothing_to_nodes_of_another_workflow_and_all_to_its_own(pag
     page.locator(_PICTURE).wait_for()
     assert page.locator(_RING).count() == 2
     written = page.evaluate(_WRITTEN)
-    assert written[:2] == [_PROMPT, _PROMPT] and written[2].startswith("step ")
+    assert written[:2] == [_PROMPT, _PROMPT] and written[2].startswith("giraffe above airplane: ")
 
     _go(page, "second")
     page.wait_for_timeout(1000)

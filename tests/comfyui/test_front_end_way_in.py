@@ -9,7 +9,7 @@ from pathlib import Path
 import canvas
 import chips
 import pytest
-from graphs import EMPTY_GRAPH
+from graphs import ADD, EMPTY_GRAPH
 
 pytestmark = pytest.mark.usefixtures("no_errors")
 PACK = Path(__file__).resolve().parents[2]
@@ -105,6 +105,54 @@ def test_a_node_that_is_bypassed_or_muted_does_not_say_that_it_steers(page):
         _says(page, _SAMPLER, "bypassed or muted: it steers nothing")
         page.evaluate("type => { app.graph._nodes.find(n => n.type === type).mode = 0 }", _SAMPLER)
         _says(page, _SAMPLER, "cat to the left of dog")
+
+
+#: From the parser through Spatial Relation and Edit Relations to Apply Spatial Steering.
+_CHAIN = (
+    """() => {"""
+    + ADD
+    + """
+    const find = type => app.graph._nodes.find(node => node.type === type)
+    const [parser, apply] = [find('SpatialSteeringRelationParser'), find('SpatialSteeringApplySpatialSteering')]
+    const between = add('SpatialSteeringSpatialRelation', 0, 600)
+    const edit = add('SpatialSteeringEditRelations', 700, 500)
+    for (const [name, value] of [['subject', 'dog'], ['relation', 'at_top']])
+        between.widgets.find(widget => widget.name === name).value = value
+    between.title = 'My Relation'
+    parser.connect(1, between, 0)
+    between.connect(0, edit, 0)
+    edit.connect(0, apply, apply.inputs.findIndex(input => input.name === 'relations'))
+}"""
+)
+_SET_MODE = "([type, mode]) => { app.graph._nodes.find(node => node.type === type).mode = mode }"
+_PAST_EDIT = """() => {
+    const find = type => app.graph._nodes.find(node => node.type.endsWith(type))
+    const [relation, apply] = [find('SpatialRelation'), find('ApplySpatialSteering')]
+    relation.connect(0, apply, apply.inputs.findIndex(input => input.name === 'relations'))
+}"""
+
+
+def test_a_node_through_which_no_relations_come_is_named_where_they_are_missing(page):
+    _build(page, canvas.CAT_DOG)
+    page.evaluate(_CHAIN)
+    relation = "SpatialSteeringSpatialRelation"
+    hint = page.locator(".spatial-steering .hint")
+    _says(page, _APPLY, "dog at the top")
+
+    page.evaluate(_SET_MODE, [relation, 2])
+    muted = "“My Relation” is bypassed or muted: no relations come through it."
+    _says(page, _APPLY, muted)
+    hint.get_by_text(muted).wait_for()
+    assert page.evaluate(_SAID, _APPLY) == muted, "such a run is refused: Edit Relations needs relations"
+    page.evaluate(_PAST_EDIT)
+    _says(page, _APPLY, f"{muted} · Steers what the prompt of the sampler's positive conditioning says.")
+
+    page.evaluate(_SET_MODE, [relation, 4])
+    _says(page, _APPLY, "cat to the left of dog")
+    hint.wait_for(state="hidden")
+    page.evaluate(_SET_MODE, [_PARSER, 4])
+    _says(page, _APPLY, "“Spatial Relation Parser” is bypassed or muted")
+    hint.get_by_text("“Spatial Relation Parser” is bypassed or muted").wait_for()
 
 
 _ALL_SEEN = """type => {

@@ -56,13 +56,14 @@ def _has(picture: np.ndarray, colour: np.ndarray) -> bool:
 
 def test_the_status_line_says_what_will_be_steered_then_step_relation_and_how_far_it_has_come(server):
     texts, pictures = _watch(server, graph(sampler=sampler_node(["steer", 0], seed=31)))
-    assert len(texts) == 4
+    assert len(texts) == 5
     assert texts[0] == "steering giraffe above airplane · steps 1 to 3 of 12"
-    for step, text in enumerate(texts[1:], 1):
+    for step, text in enumerate(texts[1:4], 1):
         begin, how_far = text.rsplit(": ", 1)
         assert begin == f"step {step} of 12 · giraffe above airplane"
         assert how_far in ("not there yet", "nearly there", "there")
     assert how_far != "not there yet"
+    assert texts[4] == f"giraffe above airplane: {how_far}", "of a run that has ended no step is said"
     assert pictures == []
 
 
@@ -73,7 +74,7 @@ def test_another_client_of_the_server_is_told_nothing_of_it(server, has_client):
     try:
         if has_client:
             texts, _ = _watch(server, graph(sampler=sampler_node(["steer", 0], seed=34)), "latent2rgb")
-            assert len(texts) == 4
+            assert len(texts) == 5
         else:
             entry = server.run(graph(sampler=sampler_node(["steer", 0], seed=35)))
             assert entry["status"]["status_str"] == "success"

@@ -75,24 +75,34 @@ export function leadsFrom(instance, node, seen = new Set()) {
 }
 
 /** The instance that the values of an input come from, past reroutes, bypassed nodes and borders of subgraphs. */
-export function origin({ node, hosts }, input) {
+export function origin(instance, input) {
+  const end = wayEnd(instance, input)
+  return end && !isOff(end.node) ? end : undefined
+}
+
+/** The same; or the instance at which the way there ends, which is muted, or bypassed and hands nothing on. */
+export function wayEnd({ node, hosts }, input) {
   const link = input && node.graph?.getLink(input.link)
   if (!link) return undefined
   if (!link.originIsIoNode) return sender({ node: node.graph.getNodeById(link.origin_id), hosts }, link.origin_slot)
   const host = outside({ node, hosts })
-  return origin(host, host.node?.inputs[link.origin_slot])
+  return wayEnd(host, host.node?.inputs[link.origin_slot])
 }
 
-/** The instance whose values an output of another hands on; undefined where that one is muted. */
+/** The instance whose values an output of another hands on, or at which the way there ends. */
 function sender(instance, slot) {
   const { node, hosts } = instance
-  if (!node || node.mode === NEVER) return undefined
-  if (node.mode === BYPASS) return origin(instance, node.inputs.find(({ type }) => type === node.outputs[slot]?.type))
+  if (!node) return undefined
+  if (node.mode === NEVER) return instance
+  if (node.mode === BYPASS) {
+    const through = node.inputs.find(({ type }) => type === node.outputs[slot]?.type)
+    return wayEnd(instance, through) ?? instance
+  }
   if (node.isSubgraphNode?.()) {
     const inner = node.resolveSubgraphOutputLink(slot)
     return inner && sender({ node: inner.outputNode, hosts: [...hosts, node] }, inner.link.origin_slot)
   }
-  return node.isVirtualNode && !HOLDERS.includes(node.type) ? origin(instance, node.inputs[0]) : instance
+  return node.isVirtualNode && !HOLDERS.includes(node.type) ? wayEnd(instance, node.inputs[0]) : instance
 }
 
 /** The subgraph node around an instance: the one that was entered, else the first that shows this subgraph. */

@@ -2,15 +2,16 @@
 
 import { api } from "../../../scripts/api.js"
 import { app } from "../../../scripts/app.js"
-import { after, keyOf, leadsFrom } from "./graph.js"
+import { after, instanceById, keyOf, leadsFrom } from "./graph.js"
 import { followFor, openWorkflow } from "./runs.js"
 
 /** Pictures of a node whose looks are kept, for runs that take them from ComfyUI's cache. */
 const MOST_PICTURES = 16
 /**
- * By workflow: ``known``, by node, of the run that told last the run's id, the last picture that a node after it showed,
- * and the last look of a sampler; and the run before that had a picture, for as long as this one has none. ``looks``, by
- * node, the looks of its pictures, by their addresses, the latest last.
+ * By workflow: ``known``, by node, of the run that told last the run's id, the last looks of its samplers, the last
+ * picture that a node after it showed, and its objects as its sampler saw them; or those of a look since, whose picture
+ * is not there yet, and ``before``, what was known until then. ``looks``, by node, the looks of its pictures, by their
+ * addresses, the latest last.
  */
 const memories = new WeakMap()
 
@@ -37,34 +38,37 @@ function learn(node, instance, told) {
   const key = keyOf(node)
   const last = known.get(key) ?? {}
   if (told.isEarlier && pictured(last)) return false
-  known.set(key, address ? withPicture(key, last, address, told) : withLook(last, told))
+  const looked = last.run === told.run ? (last.looked ?? []) : []
+  known.set(key, address ? withPicture(key, looked, address, instance, told) : withLook(last, looked, told))
   return true
 }
 
-/** What is known once a sampler has looked. */
-function withLook(last, { run, objects }) {
-  return { ...(last.run === run ? last : { run, before: pictured(last) }), objects }
+/** What is known once a sampler has looked: the picture that is there is not the one that it draws. */
+function withLook(last, looked, { id, run, objects }) {
+  const others = looked.filter((look) => look.id !== id)
+  return { run, looked: [...others, { id, objects }], objects, before: pictured(last) }
 }
 
-/** What is known of the last run that had a picture. */
+/** What is known of the last picture. */
 function pictured(last) {
   return last.address === undefined ? last.before : last
 }
 
-/** What is known once a picture is shown. */
-function withPicture(key, last, address, { run, isCached }) {
+/** What is known once a picture is shown, whose objects the last sampler before it saw. */
+function withPicture(key, looked, address, instance, { run, isCached }) {
   const { looks } = memory()
   const ofPictures = looks.get(key) ?? new Map()
   looks.set(key, ofPictures)
+  const look = looked.findLast(({ id }) => leadsFrom(instance, instanceById(id)?.node))
   // A run that looks at nothing can have its picture, and what was seen in it, from an earlier one.
-  const objects = (last.run === run ? last.objects : undefined) ?? (isCached ? ofPictures.get(address) : undefined)
+  const objects = look?.objects ?? (isCached ? ofPictures.get(address) : undefined)
   ofPictures.delete(address)
   ofPictures.set(address, objects)
   if (ofPictures.size > MOST_PICTURES) ofPictures.delete(ofPictures.keys().next().value)
-  return { run, objects, address }
+  return { run, looked, objects, address }
 }
 
-/** Of a run that was ended before it had a picture nothing is kept, of whichever graph it was. */
+/** Of a run that was ended before its last look had a picture that look is not kept, of whichever graph it was. */
 function takeBack(key, run) {
   const { known } = memory()
   const last = known.get(key)

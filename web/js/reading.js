@@ -39,7 +39,7 @@ function addReading(node, unconnected) {
   keepNodesWidth(widget)
   followScene(node, words[unconnected], (scene, missing) => {
     const isParser = node.comfyClass === PARSER
-    const lines = isOff(node) ? [words.off] : scene ? linesOf(words, scene, isParser) : [missing]
+    const lines = isOff(node) ? [words.off] : scene ? linesOf(words, scene, isParser) : missing
     said.textContent = lines.join(" · ")
     said.title = lines.join("\n")
     said.classList.toggle("nothing", isOff(node) || !scene?.relations.length)

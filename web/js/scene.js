@@ -1,7 +1,7 @@
 /** The scene that reaches a node, as far as it is known before anything runs. */
 
 import { describe } from "./describe.js"
-import { inputNamed, origin, widgetValues } from "./graph.js"
+import { inputNamed, origin, wayEnd, widgetValues } from "./graph.js"
 import { STEPS } from "./steps.js"
 
 /** The nodes that read a prompt, which is their widget "text". */
@@ -14,8 +14,10 @@ const PASSED_OVER = ["conditioning_from", "negative"]
  * prompt, or upstream of its relations, or else of its positive conditioning.
  *
  * @returns {{prompt: string | undefined, steps: {type: string, title: string, values: object}[], isUnknown: boolean |
- *   undefined} | null} null without a node that reads a prompt; the prompt is undefined where it comes by a link that
- *   tells no text. It is unknown where a node makes relations of what is known once it runs, such as boxes.
+ *   undefined, off: {title: string, isNext: boolean} | undefined} | null} null without a node that reads a prompt; the
+ *   prompt is undefined where it comes by a link that tells no text. It is unknown where a node makes relations of what
+ *   is known once it runs, such as boxes. It is off where a node that is muted, or bypassed and hands nothing on, stands
+ *   where relations should come from; that is the next one where they should come to this node itself.
  */
 export function upstream(node) {
   const steps = []
@@ -24,9 +26,13 @@ export function upstream(node) {
   if (READERS.includes(node.type)) return { prompt: widgetValues(instance).text, steps }
   while (!seen.has(instance.node)) {
     seen.add(instance.node)
-    const relations = origin(instance, inputNamed(instance, "relations"))
-    instance = relations ?? readerOf(instance, inputNamed(instance, "positive"))
-    if (!instance) return null
+    const relations = inputNamed(instance, "relations")
+    const before = origin(instance, relations) ?? readerOf(instance, inputNamed(instance, "positive"))
+    if (!before) {
+      const off = wayEnd(instance, relations)?.node
+      return off ? { steps: [], off: { title: off.title, isNext: instance.node === node } } : null
+    }
+    instance = before
     const { type, title } = instance.node
     const values = widgetValues(instance)
     if (Object.hasOwn(STEPS, type)) steps.unshift({ type, title, values })

@@ -51,7 +51,7 @@ export function addSceneWidget(node, name, type, { minHeight, makeView }) {
   followScene(node, words.noParser, (next, missing) => {
     scene = next
     if (scene) hold(value)
-    else say(missing)
+    else say(missing[0])
   })
 
   const widget = node.addDOMWidget(name, type, element, {
@@ -119,7 +119,7 @@ function stayInView(node, element) {
  * Follows the scene of a node for as long as the node is in a graph.
  *
  * @param unconnected what to say where nothing upstream reads a prompt
- * @param show called with each new scene, or with null and what to say in its place
+ * @param show called with each new scene, or with null and the lines to say in its place
  */
 export function followScene(node, unconnected, show) {
   const words = texts()
@@ -127,7 +127,7 @@ export function followScene(node, unconnected, show) {
 
   function found() {
     const source = upstream(node)
-    const kept = source?.isUnknown ? undefined : node.properties.prompt
+    const kept = source?.isUnknown || source?.off ? undefined : node.properties.prompt
     return JSON.stringify({ mode: node.mode, source: source && { ...source, prompt: source.prompt ?? kept } })
   }
 
@@ -136,12 +136,12 @@ export function followScene(node, unconnected, show) {
     followed = json
     const { source } = JSON.parse(json)
     let next = null
-    let missing = source?.isUnknown ? words.unknownRelations : source ? words.unknownPrompt : unconnected
+    let missing = linesWithout(source, unconnected)
     if (source?.prompt !== undefined) {
       try {
         next = await read(source)
       } catch (error) {
-        missing = (error instanceof DamagedValue ? words.damagedBefore : words.failed)(error.message)
+        missing = [(error instanceof DamagedValue ? words.damagedBefore : words.failed)(error.message)]
         if (!(error instanceof DamagedValue)) setTimeout(() => json === followed && (followed = undefined), RETRY_MILLISECONDS)
       }
     }
@@ -164,6 +164,16 @@ export function followScene(node, unconnected, show) {
     const isToKeep = instance?.node === node && output?.prompt && upstream(node)?.prompt === undefined
     if (isToKeep) [node.properties.prompt] = output.prompt
   })
+}
+
+/** What to say where no prompt is known. */
+function linesWithout(source, unconnected) {
+  const words = texts()
+  if (!source) return [unconnected]
+  if (!source.off) return [source.isUnknown ? words.unknownRelations : words.unknownPrompt]
+  // Without a node that is off, a run goes on where the next one does not ask for relations; else it is refused.
+  const { title, isNext } = source.off
+  return isNext ? [words.offBefore(title), unconnected] : [words.offBefore(title)]
 }
 
 /** Lets the wheel zoom the canvas as elsewhere on a node, unless what is under it scrolls. */

@@ -20,7 +20,7 @@ from .conditions import CARRIED, carried_relations, check_width, tie
 from .families import readable_network
 from .own_forwards import WRAPPER_KEY
 from .run import SteeredRun
-from .watch import STOPS, BeginListener, StepListener
+from .watch import STOPS, BeginListener, EndListener, StepListener, tell
 
 
 def steer_model(
@@ -30,6 +30,7 @@ def steer_model(
     *,
     on_begin: BeginListener | None = None,
     on_step: StepListener | None = None,
+    on_end: EndListener | None = None,
 ) -> ModelPatcher:
     """A clone of the model whose samplers are steered, with any sampler node.
 
@@ -48,6 +49,7 @@ def steer_model(
         log: is given every run that ends well.
         on_begin: called before the first step of a run, also of one in which nothing is steered.
         on_step: called after each step of the window.
+        on_end: called after the last step of a run that ends well.
 
     Raises:
         ValueError: the model is steered already, or nothing says how its network attends to the prompt, or has
@@ -59,7 +61,7 @@ def steer_model(
             "model: it is steered already. Give the model itself to one steering node only, with all relations: "
             "chain them with Spatial Relation, and add losses up with Combine Losses."
         )
-    steered = _SteeredModel(model, steering, log or RunLog(), on_begin, on_step)
+    steered = _SteeredModel(model, steering, log or RunLog(), on_begin, on_step, on_end)
     clone = model.clone()
     clone.add_wrapper_with_key(wrappers.OUTER_SAMPLE, WRAPPER_KEY, steered.outer_sample)
     clone.add_wrapper_with_key(wrappers.PREPARE_SAMPLING, WRAPPER_KEY, steered.prepare)
@@ -86,9 +88,10 @@ class _SteeredModel:
         log: RunLog,
         on_begin: BeginListener | None,
         on_step: StepListener | None,
+        on_end: EndListener | None,
     ) -> None:
         self._steering, self._log = steering, log
-        self._on_begin, self._on_step = on_begin, on_step
+        self._on_begin, self._on_step, self._on_end = on_begin, on_step, on_end
         if steering.scene is not CARRIED:
             self._for_model(steering, model)  # what cannot be steered is said before the sampler's node runs
         self._run: SteeredRun | None = None
@@ -119,6 +122,7 @@ class _SteeredModel:
         self._run = run = SteeredRun(steering, network, self._on_begin, self._on_step)
         latent = executor(noise, latent_image, sampler, sigmas, denoise_mask, *args, **kwargs)
         self._log.add(run.ended(latent))
+        tell(self._on_end)
         return latent
 
     def prepare(self, executor: Any, *args: Any, **kwargs: Any) -> Any:

@@ -27,6 +27,8 @@ BeginListener = Callable[[Steering, int], None]
 #: Is told of a steered step: the steering with its trace, the step from 0, how many there are, the denoised latent
 #: (batch, channels, H, W) and its format.
 StepListener = Callable[[Steering, int, int, Tensor, LatentFormat], None]
+#: Is told that a run has ended, and ended well.
+EndListener = Callable[[], None]
 
 
 def tell(listener: Callable[..., None] | None, *arguments: Any) -> None:
