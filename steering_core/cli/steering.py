@@ -127,7 +127,7 @@ def _add_schedule_options(group: argparse._ArgumentGroup) -> None:
     )
     group.add_argument(
         "--restart-overlap",
-        type=number(0, 1),
+        type=number(0, 1, below=True),
         default=SteeringSchedule.restart_overlap,
         metavar="SHARE",
         help="of their attention, above which two objects do (default: %(default)s)",
