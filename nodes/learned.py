@@ -50,6 +50,14 @@ class LoadRelationClassifier(io.ComfyNode):
         )
 
     @classmethod
+    def fingerprint_inputs(cls, classifier_name: str | None = None) -> list[int] | None:
+        """What tells a file from one that was written under the same name since; none of a name that is linked."""
+        if classifier_name is None:
+            return None
+        state = Path(folder_paths.get_full_path_or_raise(FOLDER, classifier_name)).stat()
+        return [state.st_mtime_ns, state.st_size]
+
+    @classmethod
     def execute(cls, classifier_name: str) -> io.NodeOutput:
         """Read the file, for gradients later on."""
         # Weights that are made in inference mode could not be saved for backward.

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import closing
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import comfy.model_management
 import comfy.utils
@@ -21,7 +23,7 @@ from ..steering_core.training.checkpoint import METRICS, Progress
 from ..steering_core.training.dataset import check_alike, read_manifest, read_records, write_dataset
 from ..steering_core.training.recording import INVERSION, NOISE, RecordingSettings
 from ..steering_core.training.settings import TrainingSettings
-from ..steering_core.training.sources import LabelledPictures, MiniatureScenes, Source, coco_pictures
+from ..steering_core.training.sources import Example, LabelledPictures, MiniatureScenes, Source, coco_pictures
 from .learned import FOLDER
 from .live import show_text
 from .types import CATEGORY, Classifier, Dataset, complaint, image_of
@@ -108,7 +110,7 @@ class RecordRelationMaps(io.ComfyNode):
     ) -> io.NodeOutput:
         """Record, shard by shard."""
         folder = named_path(_datasets_folder(), name)
-        pictures = _source(source)
+        pictures = _WithLast(_source(source))
         recordable = RecordableComfyModel(model, clip, vae, (size, size))
         settings = RecordingSettings(
             layers_on_the_way(recordable.network),
@@ -125,6 +127,27 @@ class RecordRelationMaps(io.ComfyNode):
                 bar.update_absolute(done, preview=("JPEG", pictures[done - 1].picture, _PREVIEW_SIDE))
         show_text(f"{len(pictures)} pictures. {read_manifest(folder).left_out_message}")
         return io.NodeOutput(folder, str(folder))
+
+
+class _WithLast:
+    """A source that has its last picture at hand, for a preview of what was just recorded."""
+
+    def __init__(self, source: Source) -> None:
+        self._source = source
+        self._last: tuple[int, Example] | None = None
+
+    @property
+    def description(self) -> Mapping[str, Any]:
+        """See ``Source``."""
+        return self._source.description
+
+    def __len__(self) -> int:
+        return len(self._source)
+
+    def __getitem__(self, index: int) -> Example:
+        if self._last is None or self._last[0] != index:
+            self._last = index, self._source[index]
+        return self._last[1]
 
 
 def _name_verdict(name: str | None) -> bool | str:

@@ -78,8 +78,9 @@ def logit_variance(
     """
     q, k = q.float(), k.float()
     chosen = k[..., [index for indices in tokens for index in indices], :]
-    logits = (q - q.mean(dim=-2, keepdim=True)) @ (chosen - _mean_key(k, bias)).transpose(-1, -2)
-    logits = logits * (k.shape[-1] ** -0.5 if scale is None else scale)
+    logits = q @ (chosen - _mean_key(k, bias)).transpose(-1, -2)
+    # Centred are the few logits and not the queries, of which a gradient would keep a copy.
+    logits = (logits - logits.mean(dim=-2, keepdim=True)) * (k.shape[-1] ** -0.5 if scale is None else scale)
     return logits.square().mean(dim=(1, 2, 3))
 
 

@@ -65,13 +65,14 @@ class Presence:
     def describe(self, names: Sequence[str]) -> list[str]:
         """Of each object in words, of a batch in the mean."""
         strength, spread, overlap = (values.nanmean(dim=0) for values in (self.strength, self.spread, self.overlap))
+        with_others = overlap - torch.eye(len(overlap))
         lines = []
         for number in range(len(names)):
-            other = int(overlap[number].argmax())
-            lines.append(
-                f"strength {strength[number]:.2%}, spread {spread[number]:.2f}, "
-                f"{overlap[number, other]:.0%} shared with {names[other]}"
-            )
+            line = f"strength {strength[number]:.2%}, spread {spread[number]:.2f}"
+            if len(names) > 1:
+                other = int(with_others[number].argmax())
+                line += f", {overlap[number, other]:.0%} shared with {names[other]}"
+            lines.append(line)
         return lines
 
     def warnings(self, names: Sequence[str]) -> list[str]:

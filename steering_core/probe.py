@@ -97,6 +97,7 @@ class MapCollector:
             ProbeComplete: it was the last one wanted, and the forward is to end.
         """
         tokens = self.request.from_token(first).tokens
+        q, k = q.float(), k.float()  # once, for all that is read of them
         own_q, own_k = (q, k) if self.request.follows_own else (q.detach(), k.detach())
         self.maps[name, False] = _of_positions(token_columns(own_q, own_k, tokens, bias, scale), size)
         if name in self.request.standardised:

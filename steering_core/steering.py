@@ -323,7 +323,8 @@ class Steering:
         maps, words = probe(latent), self._words
         if not words:
             return maps
-        return maps.with_words([[words.index(token) for token in tokens] for tokens in self.scene.tokens])
+        numbers = {token: number for number, token in enumerate(words)}
+        return maps.with_words([[numbers[token] for token in tokens] for tokens in self.scene.tokens])
 
     def _losses(self, maps: TokenMaps, step: SamplingStep) -> Tensor:
         """Of each relation that a step works on, (relations, batch)."""

@@ -123,13 +123,13 @@ class Score:
 
     @property
     def share_wrong(self) -> float:
-        """Of the relations that were read."""
-        return len(self.wrong) / (self.right + len(self.wrong))
+        """Of the relations that were read; 0 where none was."""
+        return _share_of(self.wrong, self.right)
 
     @property
     def share_missed(self) -> float:
-        """Of the relations that a reader finds."""
-        return len(self.missed) / (self.right + len(self.missed))
+        """Of the relations that a reader finds; 0 where there is none."""
+        return _share_of(self.missed, self.right)
 
     @property
     def summary(self) -> str:
@@ -166,6 +166,10 @@ class Score:
             left.remove(fact)
             self.right += fact in needed
         self.missed += [f"{fact} <- {prompt!r}" for fact in left if fact in needed]
+
+
+def _share_of(these: Sequence[str], right: int) -> float:
+    return len(these) / (right + len(these)) if these else 0.0
 
 
 def needed_of(facts: Sequence[Fact]) -> list[Fact]:

@@ -12,7 +12,7 @@ from ..miniature.folder import SHIPPED
 from ..pictures import save_picture
 from ..steering import Steering
 from .models import hide_loading_bars
-from .options import check_picture, whole
+from .options import check_picture, printable, whole
 from .steering import LOSSES, add_steering_options, loss_of, schedule_of
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ def _demo(options: argparse.Namespace) -> None:
     sheet, figures = draw_demo(arms, options.prompts, folders)
     save_picture(sheet, options.out)
     print(_table(figures))
-    print(f"Contact sheet: {options.out}")
+    print(f"Contact sheet: {printable(options.out)}")
 
 
 def _table(figures: dict[tuple[str, str], Figures]) -> str:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ..files import save_text
+from ..parser import parse
 from ..pictures import check_finite, save_picture, to_image
 from ..run_report import trace_as_json
 from ..steering import Steering
@@ -55,15 +56,15 @@ def _generate(options: argparse.Namespace) -> None:
     files = _picture_files(options)
     _check_files(options, files)
     loss, schedule = loss_of(options, options.model), schedule_of(options)
+    is_steered = NONE not in options.loss and parse(options.prompt).relations
+    looks = is_steered and schedule.steered_steps(options.steps)
+    if options.maps and not looks:
+        raise ValueError(f"{options.maps}: maps are recorded where steering looks, and no step of this is steered.")
     pipeline = load_model(options)
     scale = scale_of(options, pipeline)
     size = size_of(options)
     scene = ground_prompt(pipeline, options.prompt)
     print(scene.summary())
-    is_steered = NONE not in options.loss and scene.relations
-    looks = is_steered and schedule.steered_steps(options.steps)
-    if options.maps and not looks:
-        raise ValueError(f"{options.maps}: maps are recorded where steering looks, and no step of this is steered.")
     steering = Steering(scene, loss, schedule) if looks or (is_steered and schedule.bound) else None
     drawn = generate(pipeline, options.prompt, options.seed, steering, options.steps, scale, options.negative, size)
     pictures = check_finite(drawn)

@@ -36,16 +36,22 @@ def whole(least: int, most: int) -> Callable[[str], int]:
     return read
 
 
-def number(least: float = -math.inf, most: float = math.inf) -> Callable[[str], float]:
-    """Reads a finite number from ``least`` to ``most``."""
-    expected = "a number" if math.isinf(least) and math.isinf(most) else f"a number from {least:g} to {most:g}"
+def number(least: float = -math.inf, most: float = math.inf, *, below: bool = False) -> Callable[[str], float]:
+    """Reads a finite number from ``least`` to ``most``.
+
+    Args:
+        below: it must be less than ``most``.
+    """
+    expected = "a number"
+    if math.isfinite(least) or math.isfinite(most):
+        expected += f" from {least:g} to {'less than ' * below}{most:g}"
 
     def read(text: str) -> float:
         try:
             value = float(text)
         except ValueError:
             value = math.nan
-        if not math.isfinite(value) or not least <= value <= most:
+        if not math.isfinite(value) or not least <= value <= most or (below and value == most):
             raise argparse.ArgumentTypeError(f"{expected} was expected, not {brief(text)}")
         return value
 

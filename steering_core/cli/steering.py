@@ -164,7 +164,7 @@ def _add_schedule_options(group: argparse._ArgumentGroup) -> None:
     )
     group.add_argument(
         "--restart-overlap",
-        type=number(0, 1),
+        type=number(0, 1, below=True),
         default=SteeringSchedule.restart_overlap,
         metavar="SHARE",
         help="share of their attention that two objects must have in common for --restarts to begin a picture again, "

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from ..detection.boxes import Box, Found
 from ..detection.names import canonical
@@ -18,19 +18,6 @@ Choice = dict[str, Found]
 def names_of(relations: Sequence[Triplet]) -> tuple[str, ...]:
     """Of the objects, each once."""
     return tuple(dict.fromkeys(name for subject, _, object in relations for name in ends(subject, object)))
-
-
-def choices(candidates: Mapping[str, Sequence[Found]]) -> Iterator[Choice]:
-    """Every choice of one candidate for each name that takes none for two names which are alike.
-
-    Names are alike where a detector has one word for both, as COCO's person is the girl and the woman: what it finds
-    it gives under either, with the same box. That of names which differ may be one.
-    """
-    alike = [pair for pair in itertools.combinations(candidates, 2) if canonical(pair[0]) == canonical(pair[1])]
-    for taken in itertools.product(*candidates.values()):
-        choice = dict(zip(candidates, taken))
-        if all(choice[one].box != choice[other].box for one, other in alike):
-            yield choice
 
 
 def whole_choices(relations: Sequence[Triplet], found: Sequence[Found]) -> list[Choice]:
@@ -67,14 +54,32 @@ def _surest_of(alike: Sequence[str], surest_first: Sequence[Found]) -> list[Choi
                 by_box.setdefault(one.box, one)
         # More than there are names are never needed: the others take all of these but one.
         candidates[name] = list(by_box.values())[: len(alike)]
-    for count in range(len(alike), 0, -1):
+    boxes = {one.box for those in candidates.values() for one in those}
+    for count in range(min(len(alike), len(boxes)), 0, -1):
         named = [
             choice
             for some in itertools.combinations(alike, count)
-            for choice in choices({name: candidates[name] for name in some})
+            for choice in _choices({name: candidates[name] for name in some})
         ]
         if named:
             sure = [math.fsum(one.score for one in choice.values()) for choice in named]
             most = max(sure)
             return [choice for choice, its in zip(named, sure) if its == most]
     return [{}]
+
+
+def _choices(candidates: Mapping[str, Sequence[Found]]) -> list[Choice]:
+    """Every choice of one candidate for each name that takes no box twice.
+
+    Names are alike where a detector has one word for both, as COCO's person is the girl and the woman: what it finds
+    it gives under either, with the same box.
+    """
+    found = [Choice()]
+    for name, those in candidates.items():  # what takes a box twice goes no further
+        found = [
+            {**choice, name: one}
+            for choice in found
+            for one in those
+            if all(one.box != other.box for other in choice.values())
+        ]
+    return found

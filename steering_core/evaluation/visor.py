@@ -6,13 +6,14 @@ section 3.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ..detection.boxes import Found
+from ..detection.boxes import Box, Found
 from ..detection.look import VERDICTS
-from ..relations.statement import ends
-from .assignment import choices, names_of
+from ..detection.names import canonical
+from .assignment import names_of
+from .consistency import can_all_hold, each_has_its_own
 from .suites.suite import Triplet
 
 #: What is found less surely counts as not found …
@@ -50,16 +51,10 @@ def judge(relations: Sequence[Triplet], found: Sequence[Found]) -> Trial:
     """
     sure = sorted((one for one in found if one.score >= LEAST_SCORE), key=lambda one: one.score, reverse=True)
     candidates = {name: [one for one in sure if one.label == name][:_MOST_OF_A_NAME] for name in names_of(relations)}
-    present = next(choices(candidates), None) is not None
+    alike: dict[str, list[list[Box]]] = {}
+    for name, those in candidates.items():
+        alike.setdefault(canonical(name), []).append([one.box for one in those])
+    present = all(map(each_has_its_own, alike.values()))
     # A detector that is asked for one name after the other may give the same box to names that differ, too. Both are
     # found, as in the published evaluation; that they stand to each other in any way is not.
-    apart = (choice for choice in choices(candidates) if len({one.box for one in choice.values()}) == len(choice))
-    return Trial(present, any(_all_hold(relations, choice) for choice in apart))
-
-
-def _all_hold(relations: Sequence[Triplet], choice: Mapping[str, Found]) -> bool:
-    """Whether each does, of the objects that were chosen."""
-    return all(
-        relation.holds(*(choice[name].box.centre for name in ends(subject, object)))
-        for subject, relation, object in relations
-    )
+    return Trial(present, present and can_all_hold(relations, candidates))

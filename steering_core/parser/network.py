@@ -21,6 +21,7 @@ from ..relations.depth import Depth
 from ..relations.place import Place
 from ..relations.relation import Relation
 from ..shipped import MODELS_DIR
+from ..wording import one_line
 
 #: Where it ships: weights, and the tokenizer that divides words.
 NETWORK_DIR = MODELS_DIR / "prompt_reader"
@@ -167,7 +168,12 @@ def load_reader(folder: Path = NETWORK_DIR) -> PromptReader:
     for file in (folder / WEIGHTS_FILE, folder / TOKENIZER_FILE):
         if not file.is_file():
             raise FileNotFoundError(f"{file}, which reads prompts, is missing. Install the pack again.")
-    tokenizer = Tokenizer.from_file(str(folder / TOKENIZER_FILE))
+    try:
+        tokenizer = Tokenizer.from_file(str(folder / TOKENIZER_FILE))
+    except Exception as error:  # it has no class of its own
+        raise ValueError(
+            f"{folder / TOKENIZER_FILE} is spoiled ({one_line(error)}). Install the pack again."
+        ) from error
     with torch.device("meta"):  # whose weights draw no random numbers
         network = PromptNetwork(tokenizer.get_vocab_size())
     try:

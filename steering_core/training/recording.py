@@ -210,8 +210,8 @@ def _recorded_maps(
         (latents, recorded steps, 2, maps, map_size, map_size) in float16 on the CPU, and (latents, …).
     """
     levels = model.noise_levels(settings.steps)
-    by_sigma = {level.sigma: level for level in levels}
-    sigmas = list(by_sigma)
+    sigmas = [level.sigma for level in levels]  # of which neighbours may be equal
+    by_sigma = dict(zip(sigmas, levels))
 
     def derivative(latent: Tensor, sigma: float) -> Tensor:
         return prompted.derivative(latent, by_sigma[sigma])

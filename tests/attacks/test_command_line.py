@@ -219,6 +219,27 @@ def test_options_of_losses_that_are_not_asked_for_are_refused(capsys, tmp_path, 
     check_refusal(capsys, [*command, "--out", str(tmp_path / "x.png"), *options], named)
 
 
+def test_all_of_their_attention_is_refused_as_an_overlap(capsys, tmp_path):
+    command = [*GENERATE, "--out", str(tmp_path / "x.png"), "--restarts", "1", "--restart-overlap", "1"]
+    named = "argument --restart-overlap: a number from 0 to less than 1 was expected, not '1'"
+    check_refusal(capsys, command, named)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [["--loss", "none"], ["--strength", "0"], ["--strength", "0", "--bound", "1"]],
+    ids=["no loss", "no strength", "objects are bound alone"],
+)
+def test_maps_of_what_is_not_steered_are_refused_before_the_model_is_loaded(capsys, tmp_path, unloaded, options):
+    command = [*GENERATE, "--out", str(tmp_path / "x.png"), "--maps", str(tmp_path / "m.png"), *options]
+    check_refusal(capsys, command, "m.png: maps are recorded where steering looks")
+
+
+def test_maps_of_a_prompt_without_relations_are_refused_before_the_model_is_loaded(capsys, tmp_path, unloaded):
+    command = ["generate", "a dog", "--out", str(tmp_path / "x.png"), "--maps", str(tmp_path / "m.png")]
+    check_refusal(capsys, command, "m.png: maps are recorded where steering looks")
+
+
 def test_settings_of_a_loss_are_refused_where_nothing_is_steered(capsys, tmp_path, unloaded):
     for setting in (["--strength", "3"], ["--restarts", "2"], ["--bound", "1"], ["--end", "0.5"]):
         assert main([*GENERATE, "--loss", "none", *setting, "--out", str(tmp_path / "x.png")]) == 2

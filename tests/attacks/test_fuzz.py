@@ -31,6 +31,7 @@ from steering_core.cli.main import main
 from steering_core.editing import edited, read_edits
 from steering_core.layout import laid_out, read_layout
 from steering_core.parser import objects, parse
+from steering_core.parser.network import NETWORK_DIR, TOKENIZER_FILE, WEIGHTS_FILE, load_reader
 from steering_core.parser.rules import read_by_rules
 from steering_core.tokens import Token, ground
 from steering_core.training.dataset import MANIFEST, read_manifest, read_records, shard_file
@@ -99,6 +100,13 @@ def json_of(value: Any) -> Callable[[random.Random], bytes]:
         return json.dumps(damaged_value(rng, value)).encode()
 
     return contents
+
+
+def test_the_tokenizer_of_the_prompt_network(cases, tmp_path):
+    (tmp_path / WEIGHTS_FILE).write_bytes((NETWORK_DIR / WEIGHTS_FILE).read_bytes())
+    whole = (NETWORK_DIR / TOKENIZER_FILE).read_bytes()
+    prepare = writes(tmp_path / TOKENIZER_FILE, lambda rng: damaged_bytes(rng, whole))
+    run(min(cases, 20), prepare, lambda file: load_reader(file.parent), named=str(tmp_path), spoilt=0.3)
 
 
 def test_parser(cases):

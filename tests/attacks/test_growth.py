@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import random
 import sys
 import tracemalloc
 from collections.abc import Callable, Sequence
@@ -14,12 +15,15 @@ import pytest
 from toy_recording import SETTINGS, ToyModel, ToySource
 
 from steering_core.backends.comfyui.reading import read_prompt
+from steering_core.detection.boxes import Box, Found
 from steering_core.editing import edited, read_edits
+from steering_core.evaluation.visor import Trial, judge
 from steering_core.front_end import prompt_as_json
 from steering_core.layout import laid_out, read_layout
 from steering_core.object_names import find_phrase
 from steering_core.parser import parse
 from steering_core.regions import regions_of
+from steering_core.relations.relation import Relation
 from steering_core.search import occurrences
 from steering_core.tokens import GroundedRelation, GroundedScene, Token, ground, token_texts
 from steering_core.training.dataset import Records, read_manifest, read_records, write_dataset
@@ -195,6 +199,50 @@ def test_tokens_decoded(decode, repeated):
 def test_a_long_name_is_looked_for_no_longer_than_a_short_one():
     with pytest.raises(ValueError, match="at most 300 letters"):
         find_phrase("a" * 50_000 + "b", "a" * 25_000 + "c")
+
+
+def _scattered(names: Sequence[str], places: random.Random) -> list[Found]:
+    """As many objects of each name as are tried, anywhere."""
+    return [Found(name, Box(places.random(), places.random(), 0.1, 0.1)) for name in names for _ in range(8)]
+
+
+def _in_seven_places(names: Sequence[str], places: random.Random) -> list[Found]:
+    """Every name in the same places."""
+    return [Found(name, Box(number / 9, 0.5, 0.1, 0.1)) for name in names for number in range(7)]
+
+
+def _in_two_corners(names: Sequence[str], places: random.Random) -> list[Found]:
+    """The first name in one corner, the second in the other, the rest in both."""
+    corners = {name: (0.0, 0.9) for name in names} | {names[0]: (0.0,), names[1]: (0.9,)}
+    return [
+        Found(name, Box(corner + 0.01 * number, corner, 0.05, 0.05))
+        for name in names
+        for corner in corners[name]
+        for number in range(8 // len(corners[name]))
+    ]
+
+
+#: The relation of each name to the next, and of the last to the first; what is found; and what is judged.
+RINGS = {
+    "none can hold": (Relation.LEFT_OF, _scattered, Trial(True, False)),
+    "all hold": (Relation.NEAR, _scattered, Trial(True, True)),
+    "too few places": (Relation.NEAR, _in_seven_places, Trial(True, False)),
+    "two ends that are far apart": (Relation.NEAR, _in_two_corners, Trial(True, False)),
+}
+
+
+@pytest.mark.parametrize(("relation", "find", "verdict"), RINGS.values(), ids=RINGS)
+def test_objects_of_many_names_are_judged(relation, find, verdict):
+    def judging(count: int) -> int:
+        names = [f"thing{number}x" for number in range(count)]
+        ring = [(name, relation, names[number - count + 1]) for number, name in enumerate(names)]
+        found = find(names, random.Random(0))
+        assert count < 8 or judge(ring, found) == verdict
+        return lines_run(lambda: judge(ring, found))
+
+    least = judging(4) / 4
+    for count in range(5, 13):
+        assert judging(count) / count < 2 * least  # boxes that names share are dealt out again at each choice
 
 
 _LARGE_MAPS = dataclasses.replace(SETTINGS, map_size=64)

@@ -53,3 +53,8 @@ def test_combined_losses_add_up_by_their_weights(result):
 def test_a_classifier_of_another_model_is_refused(result):
     assert "8 maps of 16×16 from mid.0" in result["refused"]
     assert "this model is a network with 7 attention layers" in result["refused"]
+
+
+def test_a_file_that_was_written_anew_under_the_same_name_is_loaded_anew(result):
+    linked, first, same, other = result["fingerprints"]
+    assert linked is None and first == same != other

@@ -56,3 +56,7 @@ def test_a_models_hash_is_the_same_whether_it_is_loaded_or_not(hashes):
 
 def test_a_model_that_tells_nothing_of_its_lora_is_refused(hashes):
     assert "Load the LoRA with the ordinary node" in hashes["bypass"]
+
+
+def test_a_picture_is_drawn_once_for_its_record_and_its_preview(result):
+    assert result["drawn"] == [*range(8), *range(4)]

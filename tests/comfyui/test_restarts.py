@@ -87,3 +87,11 @@ def test_attempts_are_looked_at_without_what_binds_objects(result):
     """Bound words share no place, and what a look sees of them tells nothing."""
     (overlaps,) = result["bound"]
     assert len(overlaps) == 3 and min(overlaps) > 0.1
+
+
+def test_pictures_under_a_control_net_of_other_nodes_begin_again(result):
+    assert result["a foreign control net"] == [3]
+
+
+def test_of_steps_that_end_together_each_is_shown_by_its_own_prediction(result):
+    assert result["two steps seen at once"] == [[0], [1]]

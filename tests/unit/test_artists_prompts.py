@@ -60,3 +60,7 @@ def test_a_line_that_is_no_fact_is_named(tmp_path) -> None:
     file.write_text("a cat above a dog\n    cat over dog\n", encoding="utf-8")
     with pytest.raises(ValueError, match="cat over dog"):
         list(prompts_of(file))
+
+
+def test_a_score_of_nothing_is_told():
+    assert Score().summary == "0 right, 0 wrong (0.0% of those read), 0 missed (0.0% of those to read)"

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from types import SimpleNamespace
 
@@ -290,6 +291,9 @@ def test_a_share_of_no_pictures_is_null_and_told_in_words(tmp_path, capsys, monk
     monkeypatch.setattr(miniature_demo, "draw_demo", lambda *_: shown)
     assert main(["demo", "--out", str(tmp_path / "demo.png")]) == 0
     assert capsys.readouterr().out.splitlines()[1].split() == ["miniature", "unsteered", "4", "0.0%", "none", "0.0%"]
+    odd = tmp_path / os.fsdecode(b"\xff.png")
+    assert main(["demo", "--out", str(odd)]) == 0
+    assert capsys.readouterr().out.splitlines()[-1] == f"Contact sheet: {tmp_path}/\\xff.png"
 
 
 def test_objects_are_bound_alone_and_that_is_printed_and_reported(capsys, tmp_path):

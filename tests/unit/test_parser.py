@@ -7,7 +7,8 @@ import unicodedata
 
 import pytest
 
-from steering_core.parser import objects, parse
+from steering_core.front_end import prompt_as_json
+from steering_core.parser import objects, parse, reader
 from steering_core.parser.rules import read_by_rules
 from steering_core.relations.scene import Scene
 
@@ -459,3 +460,15 @@ def test_ten_thousand_words() -> None:
     scene = parse(prompt)
     assert time.process_time() - started < 5
     assert len(scene.relations) > 1800
+
+
+def test_a_prompt_is_read_once(monkeypatch):
+    """A front end asks for its objects and its relations at each key."""
+    read = []
+    monkeypatch.setattr(reader, "read_by_rules", lambda prompt: read.append(prompt) or read_by_rules(prompt))
+    prompt = "a teal kettle above an ochre crate"
+    prompt_as_json(prompt)
+    assert parse(prompt) == parse(prompt) and objects(prompt)
+    assert read == [prompt]
+    with pytest.raises(TypeError, match="list"):
+        parse([prompt])

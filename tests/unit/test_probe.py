@@ -8,6 +8,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from torch import nn
+from torch.autograd.graph import saved_tensors_hooks
 
 from steering_core.attention import logit_variance, standardised_queries, token_columns
 from steering_core.families import CROSS, IMAGE, REFERENCES, REGISTERS, TEXT, Blocks, Family, NetworkInputs
@@ -77,6 +78,25 @@ def test_maps_that_are_only_told_of_keep_nothing_for_a_gradient(follows_own):
     maps = collector.token_maps()
     assert maps.layers["up.0"].requires_grad == follows_own
     assert maps.standardised["up.0"].requires_grad
+
+
+@pytest.mark.parametrize(("dtype", "copies"), [(torch.float32, 2), (torch.bfloat16, 3)])
+def test_what_a_layer_keeps_for_a_gradient(dtype, copies):
+    """PyTorch's attention its queries and its output, and the queries in float32 where they were not."""
+    q, k = (torch.randn(2, 3, count, 32).to(dtype).requires_grad_() for count in (600, 7))
+    kept = {}
+
+    def keep(saved):
+        memory = saved.untyped_storage()
+        kept[memory.data_ptr()] = memory.nbytes()
+        return saved
+
+    request = MapRequest(TOKENS, ["up.0"], objects=2, standardised=["up.0"], follows_own=False)
+    collector = MapCollector(request, goes_on=True)
+    with saved_tensors_hooks(keep, lambda saved: saved), torch.enable_grad():
+        collector.add("up.0", q, k, (20, 30))
+    kept.pop(q.untyped_storage().data_ptr(), None)
+    assert sum(kept.values()) < (copies + 0.5) * q.numel() * 4
 
 
 class Block(nn.Module):

@@ -99,6 +99,10 @@ def test_a_file_that_is_missing_or_spoiled_is_named(tmp_path) -> None:
     (tmp_path / WEIGHTS_FILE).write_bytes(b"no weights")
     with pytest.raises(ValueError, match=WEIGHTS_FILE):
         load_reader(tmp_path)
+    for spoiled in (b"", b"{}", b"\xff", (NETWORK_DIR / TOKENIZER_FILE).read_bytes()[:-1]):
+        (tmp_path / TOKENIZER_FILE).write_bytes(spoiled)
+        with pytest.raises(ValueError, match=f"{TOKENIZER_FILE} is spoiled"):
+            load_reader(tmp_path)
 
 
 def test_names_stand_for_words() -> None:

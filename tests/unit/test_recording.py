@@ -18,7 +18,7 @@ from steering_core.backends.diffusers.recording import recordable
 from steering_core.classifier import MapLayout
 from steering_core.relations.scene import relation_scene
 from steering_core.training.dataset import read_manifest, read_records, shard_file, write_dataset
-from steering_core.training.recording import INVERSION, NOISE, RecordingSettings, noise_of, record
+from steering_core.training.recording import INVERSION, NOISE, NoiseLevel, RecordingSettings, noise_of, record
 from steering_core.training.sources import MiniatureScenes
 
 LAYERS = ("down.0", "up.0")
@@ -49,6 +49,32 @@ def test_recording_imports_none_of_the_packages_that_training_needs():
         *(f"import steering_core.training.{module}" for module in recording),
     )
     subprocess.run([sys.executable, "-c", "; ".join(script)], check=True)
+
+
+class _EqualLevels(ToyModel):
+    """As ComfyUI's schedules have them where they are given more steps than the model knows."""
+
+    def noise_levels(self, steps):
+        return [NoiseLevel(float(1 + step // 2), 1 - (step + 1) / steps) for step in range(steps)]
+
+    def derivative(self, latent, level):
+        return torch.linspace(0, 1, 16).view(4, 4).expand_as(latent)
+
+    def decode(self, latent):
+        return latent.expand(-1, 3, -1, -1).clamp(0, 1)
+
+    def prepared(self, pictures):
+        return torch.zeros(len(pictures), 3, 4, 4)
+
+
+@pytest.mark.parametrize("method", [NOISE, INVERSION])
+def test_levels_of_equal_noise_are_steps_of_their_own(method):
+    settings = RecordingSettings(("up.0",), map_size=4, steps=4, recorded=(0, 1, 2, 3), method=method)
+    rows = list(record(_EqualLevels(), [ToySource()[0]], settings, 0))
+    assert [len(row.maps) for row in rows] == [4, 4]
+    for row in rows:
+        assert torch.equal(row.maps[0], row.maps[1]) and torch.equal(row.maps[2], row.maps[3])
+        assert not torch.equal(row.maps[1], row.maps[2])
 
 
 def test_every_picture_is_recorded_with_its_true_and_a_false_relation(model):

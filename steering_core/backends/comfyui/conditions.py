@@ -42,6 +42,11 @@ def control_nets(control: Any) -> Iterator[Any]:
         control = getattr(control, "previous_controlnet", None)
 
 
+def control_hints(control: Any, name: str) -> Iterator[tuple[Any, Any]]:
+    """The control nets of a conditioning with their hint by this name; without those of other nodes that have none."""
+    return ((net, getattr(net, name)) for net in control_nets(control) if hasattr(net, name))
+
+
 def carried_relations(conditions: Mapping[str, Sequence[Condition]]) -> GroundedScene:
     """The relations that the conditionings of a guider carry; of several prompts, those of the one that has any.
 

@@ -24,7 +24,7 @@ from ...run_again import reading_with_gradient
 from ...token_maps import TokenMaps
 from .brought import counting_tokens
 from .cast_weights import weights_cast_again
-from .conditions import Condition, control_nets
+from .conditions import Condition, control_hints, control_nets
 from .inference_weights import make_cast_weights_ordinary
 from .rope import make_rope_differentiable
 
@@ -205,9 +205,7 @@ class _ControlWithoutGradient:
 
     def get_control(self, x: Tensor, *args: Any) -> Any:
         """As the control net's own; where it fails, it is as it was before."""
-        hints = [
-            (control, control.cond_hint) for control in control_nets(self._control) if hasattr(control, "cond_hint")
-        ]
+        hints = list(control_hints(self._control, "cond_hint"))
         try:
             # Gradients end here whoever watches that they go on.
             with torch._C.DisableTorchFunction(), torch.no_grad():

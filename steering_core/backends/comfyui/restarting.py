@@ -16,7 +16,7 @@ from torch import Tensor
 from ...outcomes import Restarts
 from ...restarts import Attempt, begin_again, new_noise
 from ...steering import Steering
-from .conditions import control_nets
+from .conditions import control_hints
 from .probe import EASYCACHE
 
 T = TypeVar("T")
@@ -129,7 +129,7 @@ def _tensors(entry: Mapping[str, Any]) -> Iterator[Tensor]:
     values = [
         *entry.values(),
         *(getattr(cond, "cond", None) for cond in entry.get("model_conds", {}).values()),
-        *(control.cond_hint_original for control in control_nets(entry.get("control"))),
+        *(hint for _, hint in control_hints(entry.get("control"), "cond_hint_original")),
     ]
     each = itertools.chain.from_iterable(one if isinstance(one, (list, tuple)) else [one] for one in values)
     yield from (value for value in each if isinstance(value, Tensor) and value.dim())

@@ -84,7 +84,7 @@ class StepWatch:
         self._seen, self._unsteered = len(self._steering.trace), len(self._steering.unsteered)
         if probed:
             prediction = self._model.process_latent_out(denoised.float()).cpu()
-            self._predictions.update(dict.fromkeys(probed, prediction))
+            self._predictions.update({step: prediction.clone() for step in probed})  # each is changed by itself
         if steps := probed | left_out:
             tell(self._on_step, self._steering, max(steps), self._steps, denoised, self._model.latent_format)
 

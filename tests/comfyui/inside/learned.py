@@ -33,6 +33,12 @@ with torch.inference_mode():
             "losses": [entry.loss[0, 0].item() for entry in steering.trace],
             "first": [steering.trace[0].step, steering.trace[0].gradient_norm[0].item()],
         }
+    names = [None, fitting.name, fitting.name]
+    fingerprints = [LoadRelationClassifier.fingerprint_inputs(name) for name in names]
+    (fitting.parent / "new").write_bytes(fitting.read_bytes())
+    (fitting.parent / "new").replace(fitting)
+    fingerprints.append(LoadRelationClassifier.fingerprint_inputs(fitting.name))
+    result["fingerprints"] = fingerprints
     result["untouched"] = torch.equal(scene.sample(scene.model), plain)
     try:
         backend.steer_model(scene.model, Steering(scene.grounded, loss_of(other)))

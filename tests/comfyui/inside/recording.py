@@ -36,11 +36,14 @@ with torch.inference_mode():
     result["noise"] = noise.std().item()
     result["parts"] = [int(level.progress * 20) for level in levels]
 
+    drawn, draw = [], MiniatureScenes.__getitem__
+    MiniatureScenes.__getitem__ = lambda scenes, index: drawn.append(index) or draw(scenes, index)
     made = {}
     for name, count, seed in (("training", 8, 0), ("validation", 4, 1)):
         source = {"source": "miniature_scenes", "count": count, "seed": seed}
         arguments = (scene.model, scene.clip, scene.vae, name, source, 128, 4, "noise", 1)
         made[name], told = RecordRelationMaps.execute(*arguments).result
+    result["drawn"] = drawn
     result["files"] = sorted(file.name for file in made["training"].iterdir())
     classifier, curves, confusion, told = TrainRelationClassifier.execute(
         made["training"], made["validation"], "mine", 2, 1e-3, 16, 0

@@ -1,11 +1,13 @@
 """Pictures that begin again: which, from what noise, and what that leaves alone."""
 
 import logging
+from types import SimpleNamespace
 
 import torch
 from setting import (
     APG,
     ConditioningSetProperties,
+    ControlBase,
     CreateHookKeyframe,
     FailingLoss,
     ReferenceLatent,
@@ -17,6 +19,7 @@ from setting import (
     report,
     sample,
 )
+from spatial_steering.steering_core.backends.comfyui.watch import StepWatch
 from spatial_steering.steering_core.losses import CentroidLoss
 from spatial_steering.steering_core.miniature.folder import FLUX_MINIATURE_DIR
 from spatial_steering.steering_core.run_log import RunLog
@@ -26,6 +29,17 @@ from spatial_steering.steering_core.steering import Steering
 STEPS, PICTURES = 12, 3
 #: Samplers that add noise in each step.
 NOISY = ("euler_ancestral", "dpmpp_sde")
+
+
+class ForeignControl(ControlBase):
+    """A control net of other nodes, which adds nothing and knows its hint by another name than ComfyUI's."""
+
+    def __init__(self):
+        super().__init__()
+        del self.cond_hint_original
+
+    def get_control(self, *arguments):
+        return {}
 
 
 def cancel(loss):
@@ -181,6 +195,16 @@ with torch.inference_mode():
             "same": torch.equal(run.latent, run_of(**given).latent),
             "told": [str(restarts) for restarts in run.restarts],
         }
+    foreign = [[vectors, {**extra, "control": ForeignControl()}] for vectors, extra in scene.positive]
+    controlled = run_of(positive=foreign, restarts=1, restart_overlap=0.0)
+    result["a foreign control net"] = [len(restarts.restarted) for restarts in controlled.restarts]
+
+    seen, shown = {}, SimpleNamespace(trace=[SimpleNamespace(step=step) for step in range(2)], unsteered=[])
+    watch = StepWatch(shown, scene.model.model, seen)
+    watch.saw(torch.zeros(1, 4, 2, 2))
+    watch.replace_image(0, {step: torch.full((4, 2, 2), float(step)) for step in range(2)})
+    result["two steps seen at once"] = [seen[step].unique().tolist() for step in range(2)]
+
     whole = run_of(latent=picture, restarts=1, restart_overlap=0.0)
     mini, own = Scene(FLUX_MINIATURE_DIR, batch=1), RunLog()
     schedule = SteeringSchedule(refinements=1, bound=0.5, end=0.5, restarts=2, restart_overlap=0.0)

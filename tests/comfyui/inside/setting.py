@@ -28,7 +28,7 @@ from comfy import (  # noqa: F401, for the scripts
     sd,
 )
 from comfy import lora as loras  # noqa: F401, for the scripts
-from comfy.controlnet import ControlNet, T2IAdapter  # noqa: F401, for the scripts
+from comfy.controlnet import ControlBase, ControlNet, T2IAdapter  # noqa: F401, for the scripts
 from comfy.ldm.lumina.controlnet import ZImage_Control  # noqa: F401, for the scripts
 from comfy_api.torch_helpers import set_torch_compile_wrapper  # noqa: F401, for the scripts
 from comfy_extras.nodes_advanced_samplers import SamplerLCMUpscale  # noqa: F401, for the scripts
