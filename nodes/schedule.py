@@ -8,7 +8,7 @@ from typing import Any
 
 from comfy_api.latest import io
 
-from ..steering_core.schedule import BOUND, DESCENT, GUIDANCE, IN_TURN, MOVE, TOGETHER, SteeringSchedule
+from ..steering_core.schedule import BOUND, DESCENT, GUIDANCE, IN_TURN, MOST_BOUND, MOVE, TOGETHER, SteeringSchedule
 from .types import CATEGORY, Schedule, advanced, complaint
 
 #: The update rules by the names that nodes give them.
@@ -198,7 +198,8 @@ def _optional_inputs() -> list[io.Input]:
         tooltip="Up to where in the steps, as a share from 0 to 1, objects are bound to the part of the picture that "
         "their relations ask for: left and right of each other, to a half each. The rest of the picture cannot see "
         f"their words. -1: as suits the model, {BOUND} with those in which text and picture attend to each other "
-        "(FLUX, Qwen-Image, Z-Image …), if the whole picture is sampled, and 0 with others. 0: not at all.",
+        f"(FLUX, Qwen-Image, Z-Image …), with up to {MOST_BOUND} objects and if the whole picture is sampled, and else "
+        "0. 0: not at all.",
     )
     restarts = io.Int.Input(
         "restarts",

@@ -74,9 +74,14 @@ class Regions:
     contradictory: frozenset[int] = field(default_factory=frozenset)
 
     @property
+    def count(self) -> int:
+        """How many objects are to be bound."""
+        return sum(region is not None for region in self.of_objects)
+
+    @property
     def any(self) -> bool:
         """Whether there is an object to be bound."""
-        return any(region is not None for region in self.of_objects)
+        return self.count > 0
 
     def __str__(self) -> str:
         """What is bound where, and what is not, and why."""

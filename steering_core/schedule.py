@@ -18,6 +18,9 @@ MOVE = 0.1
 #: Share of the steps in which objects are bound by default: on the miniature of FLUX's shape it served better than a
 #: quarter (``python -m benchmarks.tune --model flux_miniature --bound 0 0.25 0.5``).
 BOUND = 0.5
+#: Of more objects none is bound by default, since their regions are small: on that miniature as many pictures of four
+#: come right bound as unbound, and fewer of five, because more objects are missing (``python -m benchmarks.proof``).
+MOST_BOUND = 3
 #: So many moves served best in few steps (``python -m benchmarks.tune --steps 8 --ends 0.25 0.5 --refinements 1 2 4``).
 _MOVES = 4
 #: In fewer steps than these, spread moves have a longer window, which holds as many as it would in so many, at most
@@ -89,8 +92,9 @@ class SteeringSchedule:
         order: relations ``together`` in each step, or ``in_turn``.
         bound: share of the sampling schedule, from its first step on, in which objects are bound to their regions
             (``steering_core.regions``), whatever the window and the strength are: one step at least. 0 binds none.
-            When not given, as suits the network: ``BOUND`` where text and image attend jointly and the latent is moved
-            at all, and 0 with others, which binding does not help.
+            When not given, as suits network and scene: ``BOUND`` where text and image attend jointly, the latent is
+            moved at all and there are at most ``MOST_BOUND`` objects to bind, and 0 elsewhere, where binding does not
+            help.
         restarts: how often a picture may begin again from new noise where two of its objects overlap too much in the
             last steered step (``restarts.begin_again``); only by ``descent``.
         restart_overlap: the share of their attention, in [0, 1), above which two objects do (``Presence``); by
@@ -160,7 +164,7 @@ class SteeringSchedule:
             spreads: the network wants moves spread over more of few steps, and each of many to be steered where its
                 objects are not bound.
             every_other: what is asked for comes true as well by every other step, if the network does.
-            binds: the network's objects can be bound, and it gains by that.
+            binds: the scene's objects can be bound in the network, and pictures gain by that.
         """
         bound = (BOUND if binds and self.moves else 0.0) if self.bound is None else self.bound
         content = every_other and self.refinements is None and (bound > 0 or not spreads)

@@ -27,7 +27,7 @@ from .probe import MapRequest
 from .regions import Regions, regions_of
 from .resting import Resting
 from .run_notes import RunNotes
-from .schedule import SamplingStep, SteeringSchedule
+from .schedule import MOST_BOUND, SamplingStep, SteeringSchedule
 from .token_maps import TokenMaps, centroids, threshold_at_mean
 from .tokens import GroundedRelation, GroundedScene
 from .trace import TraceEntry
@@ -100,7 +100,7 @@ class Steering:
         loss = self.loss.for_network(network, [relation.relation for relation in self.scene.relations])
         check_layers(loss.reads.all_layers, network)
         every_other = len(self.scene.relations) == 1 and keeps_moves and not loss.reads.each_step
-        binds = binds and self.regions.any
+        binds = binds and 0 < self.regions.count <= MOST_BOUND
         schedule = self.schedule.suited_to(spreads=spreads, every_other=every_other, binds=binds)
         caution = Caution(mutable if changes_in_place else plain, stops)
         return replace(self, loss=loss, schedule=schedule, caution=caution)

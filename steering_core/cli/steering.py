@@ -12,7 +12,7 @@ from ..classifier import CLASSIFIERS_DIR, MINIATURE_CLASSIFIER, UnknownNetworkEr
 from ..losses import CentroidLoss, CombinedLoss, LearnedLoss, PresenceLoss, SteeringLoss
 from ..losses.centroid import FUNCTIONS, ORTHOGONAL_NORMS
 from ..miniature.folder import SHIPPED
-from ..schedule import BOUND, DESCENT, GUIDANCE, IN_TURN, MOVE, TOGETHER, SteeringSchedule
+from ..schedule import BOUND, DESCENT, GUIDANCE, IN_TURN, MOST_BOUND, MOVE, TOGETHER, SteeringSchedule
 from .options import naming, number, whole
 
 #: What ``--loss`` offers; none only where a single picture is drawn.
@@ -153,7 +153,7 @@ def _add_schedule_options(group: argparse._ArgumentGroup) -> None:
         type=number(0, 1),
         help="share of the steps, from 0 to 1 and from the first on, in which objects are bound to the parts of the "
         f"picture that their relations ask for; with --strength 0 this alone (default: {BOUND} with networks in which "
-        "text and image attend jointly, if the whole picture is sampled, else 0)",
+        f"text and image attend jointly, with up to {MOST_BOUND} objects and if the whole picture is sampled, else 0)",
     )
     group.add_argument(
         "--restarts",

@@ -8,7 +8,7 @@ from textwrap import dedent
 
 import pytest
 import torch
-from toys import Calls, descended, pair_scene, toy_probe
+from toys import Calls, descended, pair_scene, row_scene, toy_probe
 
 from steering_core.bends import LEAST_ALPHA, LEAST_REMOVED, bounded_shift
 from steering_core.care import Caution
@@ -484,6 +484,12 @@ def test_a_network_says_whether_objects_are_bound_unless_the_schedule_does(asked
     run = steering(relation, bound=asked).for_network(NETWORK, spreads=True, binds=binds)
     assert run.bound_steps(25) == steps
     assert len(run.schedule.steered_steps(25)) == (4 if steps else 7)
+
+
+@pytest.mark.parametrize(("objects", "asked", "steps"), [(3, None, 12), (4, None, 0), (4, 0.5, 12)])
+def test_many_objects_are_bound_only_if_the_schedule_says_so(objects, asked, steps):
+    run = Steering(row_scene(objects), CentroidLoss(), SteeringSchedule(bound=asked))
+    assert run.for_network(NETWORK, spreads=True, binds=True).bound_steps(25) == steps
 
 
 NETWORK = [AttentionLayer("down", 0, 0, 2), AttentionLayer("up", 0, 1, 2), AttentionLayer("up", 1, 0, 2)]

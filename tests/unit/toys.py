@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from itertools import pairwise
 
 import torch
 from torch.overrides import TorchFunctionMode
@@ -23,6 +24,14 @@ def pair_scene(*relations: Relation) -> GroundedScene:
     a, b = Span("a", 0, 1), Span("b", 2, 3)
     scene = Scene("a b", tuple(SpatialRelation(a, relation, b) for relation in relations))
     return ground(scene, [Token(0, ""), Token(1, "a"), Token(2, "b")])
+
+
+def row_scene(objects: int) -> GroundedScene:
+    """So many objects of one letter each, from left to right."""
+    ends = [Span(chr(ord("a") + at), 2 * at, 2 * at + 1) for at in range(objects)]
+    relations = tuple(SpatialRelation(one, Relation.LEFT_OF, other) for one, other in pairwise(ends))
+    tokens = [Token(0, ""), *(Token(1 + at, end.text) for at, end in enumerate(ends))]
+    return ground(Scene(" ".join(end.text for end in ends), relations), tokens)
 
 
 def toy_probe(latent: torch.Tensor) -> TokenMaps:
