@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, is_dataclass, replace
+from dataclasses import asdict, dataclass, is_dataclass
 from functools import partial
 from pathlib import Path
 from time import process_time
@@ -18,6 +18,7 @@ from benchmarks.excite import exciting
 from benchmarks.measuring import Sampling, pipeline
 from benchmarks.named_losses import named_loss
 from benchmarks.separation import SeparationLoss
+from benchmarks.ways import published_schedule
 from steering_core.backends.diffusers import ground_prompt
 from steering_core.backends.diffusers.arms import drawn_with
 from steering_core.backends.diffusers.families import readable_network
@@ -38,8 +39,6 @@ from steering_core.tokens import GroundedScene
 Draw = Callable[[DiffusionPipeline, ScenePrompt, Sampling, Sequence[int]], Drawn]
 #: What all others are held against, and ours as it comes.
 UNSTEERED, DEFAULT = "unsteered", "default"
-#: What methods have in common that are tried as they were published.
-_PUBLISHED = SteeringSchedule(step_size=1.0, normalize=False, bound=0.0, rest=0)
 #: Of InfSplign's gradient, on Stable Diffusion 1.4 and at 500 steps; by the miniature's shape what served best of
 #: others on other prompts, since 1,000 leaves no object in the first one's pictures.
 _INFSPLIGN_WEIGHT = {"miniature": 100.0, "flux_miniature": 1000.0}
@@ -105,14 +104,14 @@ def ways_of(model: DiffusionPipeline) -> dict[str, ComparedWay]:
             "noise guidance by its settings, its weight fitted to the model",
             by_loss(
                 partial(CentroidLoss, "gelu", orthogonal="l2", standardised=False),
-                replace(_PUBLISHED, update=GUIDANCE, step_size=_INFSPLIGN_WEIGHT[shape], spread=False),
+                published_schedule(update=GUIDANCE, step_size=_INFSPLIGN_WEIGHT[shape], spread=False),
             ),
         ),
         "learn to steer": (
             "the learned loss by its published settings",
             by_loss(
                 partial(named_loss, "learned", classifier),
-                replace(_PUBLISHED, end=0.5, step_size=5.0, refinements=15, target=7e-5),
+                published_schedule(end=0.5, step_size=5.0, refinements=15, target=7e-5),
             ),
         ),
         "bound regions": (

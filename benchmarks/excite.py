@@ -12,9 +12,10 @@ from dataclasses import replace
 
 from torch import Tensor
 
+from benchmarks.ways import published_schedule
 from steering_core.gradient import Probe
 from steering_core.losses import PresenceLoss
-from steering_core.schedule import SamplingStep, SteeringSchedule
+from steering_core.schedule import SamplingStep
 from steering_core.steering import Steering
 from steering_core.tokens import GroundedScene
 
@@ -43,5 +44,4 @@ class ExciteSteering(Steering):
 
 def exciting(scene: GroundedScene) -> ExciteSteering:
     """Steering for one prompt."""
-    schedule = SteeringSchedule(end=0.5, step_size=_STEP_SIZE, normalize=False, bound=0.0, rest=0)
-    return ExciteSteering(scene, PresenceLoss(), schedule)
+    return ExciteSteering(scene, PresenceLoss(), published_schedule(end=0.5, step_size=_STEP_SIZE))

@@ -115,6 +115,11 @@ def learned_schedule(schedule: SteeringSchedule) -> SteeringSchedule:
     return replace(schedule, target=_TARGET)
 
 
+def published_schedule(**settings: Any) -> SteeringSchedule:
+    """A schedule for a method as it was published: the plain gradient, nothing bound, and a look at each step."""
+    return SteeringSchedule(normalize=False, bound=0.0, rest=0, **settings)
+
+
 def rows(measurement: Measurement[Way], numbers: Sequence[int] | None = None) -> list[dict[str, Any]]:
     """A row for each way; see ``Measurement.scores``."""
     scores = measurement.scores(numbers)

@@ -79,7 +79,8 @@ def carried_relations(conditions: Mapping[str, Sequence[Condition]]) -> Grounded
 
 
 def tie(conditions: Mapping[str, Sequence[Condition]], scene: GroundedScene) -> None:
-    """Mark, among the conditionings of a guider, those whose tokens the relations count.
+    """Mark, among the conditionings of a guider, those whose tokens the relations count and that have a part in the
+    picture.
 
     They carry the relations' prompt, or hold its encoded text somewhere (Concat, CLIP Text Encode of the same text).
 
@@ -100,7 +101,8 @@ def tie(conditions: Mapping[str, Sequence[Condition]], scene: GroundedScene) -> 
             first = _first_token(condition, scene)
             if first is not None:
                 tied_to.add(name)
-                condition[_FIRST_TOKEN] = first
+                if _has_weight(condition):  # asked once a run: to look at a mask can wait for a card
+                    condition[_FIRST_TOKEN] = first
     if tied_to <= _NOT_POSITIVE.keys():
         prompt = shortened(scene.scene.as_written, _PROMPT_SHOWN)
         if tied_to:
@@ -180,15 +182,14 @@ def _covers(condition: Condition) -> bool:
 
 
 def tied_conditions(conditions: Mapping[str, Sequence[Condition]]) -> Iterator[tuple[Condition, int]]:
-    """The conditionings that are tied to the relations and have a part in the picture, each with where their tokens
-    begin in it.
+    """The conditionings that are tied to the relations, each with where their tokens begin in it.
 
     Args:
         conditions: of a guider while it samples.
     """
     for name, listed in conditions.items():
         if name not in _NOT_POSITIVE:
-            yield from ((one, one[_FIRST_TOKEN]) for one in listed if _FIRST_TOKEN in one and _has_weight(one))
+            yield from ((one, one[_FIRST_TOKEN]) for one in listed if _FIRST_TOKEN in one)
 
 
 def _has_weight(condition: Condition) -> bool:

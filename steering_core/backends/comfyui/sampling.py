@@ -68,7 +68,7 @@ def steer_model(
     clone.add_wrapper_with_key(wrappers.SAMPLER_SAMPLE, WRAPPER_KEY, steered.sample)
     clone.add_wrapper_with_key(wrappers.PREDICT_NOISE, WRAPPER_KEY, steered.predict_noise)
     clone.add_wrapper_with_key(wrappers.CALC_COND_BATCH, WRAPPER_KEY, steered.calc_cond_batch)
-    if steering.schedule.bound != 0:
+    if steering.schedule.bound != 0:  # where it is not said, each run's network and scene decide
         clone.add_wrapper_with_key(wrappers.APPLY_MODEL, WRAPPER_KEY, steered.apply_model)
     return clone
 
