@@ -200,9 +200,10 @@ def _check_steered(steering: Steering, schedule: SteeringSchedule, steps: int) -
     Args:
         schedule: the steering's, tied to the network.
     """
-    last = SamplingStep(max((entry.step for entry in steering.trace), default=0), steps, 0.0)
-    looks_back = not schedule.uses_guidance and schedule.is_last_of_few(last)
-    moves = steering.trace[:-1] if looks_back else steering.trace
+    *_, before_last = (None, *steering.trace[:-1])
+    # After the last of few moves comes a look, in its own step or in a later one.
+    looks_back = before_last is not None and schedule.is_last_of_few(SamplingStep(before_last.step, steps, 0.0))
+    moves = steering.trace[:-1] if looks_back and not schedule.uses_guidance else steering.trace
     if steering.unsteered or not moves or not all((entry.gradient_norm > 0).all() for entry in moves):
         raise RuntimeError(f"Not every step was steered: {[str(step) for step in steering.unsteered]}.")
 

@@ -10,7 +10,7 @@ Whatever fails while a probe runs costs that step its steering, never the pictur
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from typing import TYPE_CHECKING
@@ -201,25 +201,37 @@ class Steering:
         has_moved = last is not None and last.step == step.number and bool((last.gradient_norm > 0).any())
         return has_moved and self.schedule.is_last_of_few(step)
 
+    def step_that_shows(self, step: SamplingStep) -> int | None:
+        """The step in which the sampler's own forward can show what a step's last move has led to.
+
+        It is the first one from there on in which nothing is bound, as nothing is where a probe looks. None where there
+        is none such, and where a picture may begin again, since it is not known then whose forward it is.
+        """
+        unbound = max(step.number, self.bound_steps(step.steps))
+        return unbound if unbound < step.steps and not self.schedule.restarts else None
+
     def look_after(self, latent: Tensor, probe: Probe, step: SamplingStep) -> None:
         """Take down what the last move has led to. It is only told of, so that it may fail.
 
         Args:
-            latent: as ``descend`` has moved it.
+            latent: as ``descend`` has moved it, or as it has come on from there.
             probe: asked for no gradient, so that it may as well be the sampler's own forward.
+            step: of this latent.
         """
+        moved = self.trace[-1]
+        due = {number: self.scene.relations[number] for number in moved.relations}
+        refinement = moved.refinement + 1 if moved.step == step.number else 0
         try:
             with torch.inference_mode(False), torch.no_grad(), self.caution.care():
                 maps = self._read(probe, latent.detach().float().clone())
-                losses = self._losses(maps, step)
+                losses = self._losses(maps, due, step)
                 still = torch.zeros(len(latent), device=losses.device)
-                refinement = self.trace[-1].refinement + 1
-                entry, _ = self._entry(maps, losses, still, still.isfinite(), step, refinement)
+                entry, _ = self._entry(maps, due, losses, still, still.isfinite(), step, refinement)
                 self.notes.trace.append(entry)
         except self.caution.stops:
             raise
         except Exception as error:
-            _log.warning("Spatial Steering: step %d, nothing was seen after its last move: %s", step.number + 1, error)
+            _log.warning("Spatial Steering: step %d, nothing was seen after the last move: %s", step.number + 1, error)
 
     def noise_shift(
         self, latent: Tensor, probe: Probe, step: SamplingStep, mask: Tensor | None = None
@@ -262,7 +274,8 @@ class Steering:
         self, latent: Tensor, probe: Probe, step: SamplingStep, refinement: int, mask: Tensor | None
     ) -> Tensor | None:
         """The gradient to follow, zero for images that are done or cannot be moved; none if that is so of all."""
-        reading, score = partial(self._read, probe), partial(self._losses, step=step)
+        due = self._due(step)
+        reading, score = partial(self._read, probe), partial(self._losses, due=due, step=step)
         maps, losses, gradient = self.caution.tried(partial(probed, latent, reading, score, self.schedule.target))
         size: float | Tensor = gradient[0].numel() ** 0.5
         if mask is not None:
@@ -272,7 +285,7 @@ class Steering:
         finite = norm.isfinite() & losses.isfinite().all(dim=0)
         gradient = torch.where(_per_image(finite, gradient), gradient, 0.0)
         norm = torch.where(finite, norm, 0.0)
-        entry, followed = self._entry(maps, losses, norm, finite, step, refinement)
+        entry, followed = self._entry(maps, due, losses, norm, finite, step, refinement)
         self.notes.trace.append(entry)
         self._tell_left_alone(entry, followed, masked=mask is not None)
         if entry.met.all():
@@ -285,12 +298,20 @@ class Steering:
         return gradient
 
     def _entry(
-        self, maps: TokenMaps, losses: Tensor, norm: Tensor, finite: Tensor, step: SamplingStep, refinement: int
+        self,
+        maps: TokenMaps,
+        due: Mapping[int, GroundedRelation],
+        losses: Tensor,
+        norm: Tensor,
+        finite: Tensor,
+        step: SamplingStep,
+        refinement: int,
     ) -> tuple[TraceEntry, Tensor]:
         """What was seen, and ``finite``, in main memory.
 
         Args:
-            losses: of the relations that are due, (relations, batch).
+            due: the relations that are scored, by their positions in the scene.
+            losses: of these, (relations, batch).
             norm: of each image's gradient, (batch,).
             finite: of each image, whether its gradient and losses are.
         """
@@ -299,7 +320,7 @@ class Steering:
         loss, centres, norms, objects, strength, followed = _in_main_memory(*seen)
         met = loss <= self.schedule.target
         seen_of = (loss, centres, norms, objects, strength, met)
-        return TraceEntry(step.number, refinement, tuple(self._due(step)), *seen_of), followed.bool()
+        return TraceEntry(step.number, refinement, tuple(due), *seen_of), followed.bool()
 
     def _tell_left_alone(self, entry: TraceEntry, finite: Tensor, *, masked: bool) -> None:
         """Take down which pictures are not moved though a relation misses the target, and why.
@@ -326,9 +347,9 @@ class Steering:
         numbers = {token: number for number, token in enumerate(words)}
         return maps.with_words([[numbers[token] for token in tokens] for tokens in self.scene.tokens])
 
-    def _losses(self, maps: TokenMaps, step: SamplingStep) -> Tensor:
-        """Of each relation that a step works on, (relations, batch)."""
-        return torch.stack([self.loss(maps, relation, step.progress) for relation in self._due(step).values()])
+    def _losses(self, maps: TokenMaps, due: Mapping[int, GroundedRelation], step: SamplingStep) -> Tensor:
+        """Of each relation that is scored, (relations, batch)."""
+        return torch.stack([self.loss(maps, relation, step.progress) for relation in due.values()])
 
     def _due(self, step: SamplingStep) -> dict[int, GroundedRelation]:
         """The relations that a step works on, by their positions in the scene."""

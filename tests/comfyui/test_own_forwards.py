@@ -45,3 +45,22 @@ def test_the_same_is_seen_and_done(result, update, way):
     for entry, apart in zip(seen["entries"], seen["entries apart"]):
         assert entry == pytest.approx(apart, abs=1e-4)
     assert seen["difference"] < 1e-3
+
+
+@pytest.mark.parametrize("sampler", ["euler", "heun", "dpmpp_2m"])
+@pytest.mark.parametrize("share, shown_in", [(0.5, 2), (0.75, 3)])
+def test_where_objects_are_bound_the_first_step_without_it_serves_the_look(result, sampler, share, shown_in):
+    seen = result["bound"][f"{sampler}, {share}"]
+    assert seen["runs apart"] - seen["runs"] == 1
+    (*moves, look), (*moves_apart, apart) = seen["entries"], seen["entries apart"]
+    assert look[:2] == [shown_in, 0] and apart[0] == moves[-1][0] == 1
+    for entry, other in zip(moves, moves_apart, strict=True):
+        assert entry == pytest.approx(other, abs=1e-4)
+    assert seen["difference"] < 1e-3
+
+
+@pytest.mark.parametrize("sampler", ["euler", "heun", "dpmpp_2m"])
+def test_where_all_steps_are_bound_the_look_is_run_apart(result, sampler):
+    seen = result["bound"][f"{sampler}, 1.0"]
+    assert seen["runs apart"] == seen["runs"]
+    assert [entry[:2] for entry in seen["entries"]] == [entry[:2] for entry in seen["entries apart"]]

@@ -351,23 +351,35 @@ def test_without_other_parts_one_forward_serves_the_look_and_the_prediction(made
 
 
 @KINDS
-def test_without_other_parts_the_forward_after_the_last_move_tells_what_it_has_led_to(made, name):
+@pytest.mark.parametrize("bound, first_free", [(0.0, 0), (0.5, 2), (0.75, 3)])
+def test_without_other_parts_a_forward_after_the_last_move_tells_what_it_has_led_to(made, name, bound, first_free):
     pipeline = made(name)
     plain, forwards = first_blocks_run(pipeline, guidance=0.0, steps=4)
-    steering = make_steering(pipeline, target=-9.0, refinements=None, bound=0.0)
+    steering = make_steering(pipeline, target=-9.0, refinements=None, bound=bound)
     steered, runs = first_blocks_run(pipeline, steering, guidance=0.0, steps=4)
     *moves, last = steering.trace
     assert len(forwards) == 4 and len(runs) == 4 + len(moves) and sum(runs) == len(moves)
-    assert last.refinement == moves[-1].refinement + 1 and not last.gradient_norm.any()
+    same_step = moves[-1].step >= first_free
+    assert last.step == (moves[-1].step if same_step else first_free)
+    assert last.refinement == (moves[-1].refinement + 1 if same_step else 0) and not last.gradient_norm.any()
     assert not torch.equal(steered, plain)
-    apart = make_steering(pipeline, target=-9.0, refinements=None, bound=0.0)
+    apart = make_steering(pipeline, target=-9.0, refinements=None, bound=bound)
     with pytest.MonkeyPatch.context() as patch:
         # As where it is compiled: then its own forward is cheaper.
         patch.setattr(sampling, "uncompiled", lambda network: type(network).__new__(type(network)))
         expected, runs = first_blocks_run(pipeline, apart, guidance=0.0, steps=4)
-    assert len(runs) == 4 + len(moves) + 1
+    assert len(runs) == 4 + len(moves) + 1 and apart.trace[-1].step == moves[-1].step
     torch.testing.assert_close(steered, expected)
-    torch.testing.assert_close(last.loss, apart.trace[-1].loss)
+    if same_step:
+        torch.testing.assert_close(last.loss, apart.trace[-1].loss)
+
+
+def test_where_every_step_is_bound_the_last_move_is_looked_at_apart(made):
+    pipeline = made("FLUX.1")
+    steering = make_steering(pipeline, target=-9.0, refinements=None, bound=1.0)
+    _, runs = first_blocks_run(pipeline, steering, guidance=0.0, steps=4)
+    *moves, last = steering.trace
+    assert len(runs) == 4 + len(moves) + 1 and last.step == moves[-1].step
 
 
 def test_where_the_look_of_both_fails_the_prediction_is_the_networks_own(made):

@@ -191,7 +191,22 @@ def test_a_look_after_the_last_move_that_fails_costs_nothing(caplog):
     moved = descended(run, latents(), SamplingStep(0, 2, 0.0), fails_at_last)
     assert torch.equal(moved, steering(step_size=1e-4).descend(latents(), toy_probe, 1.0, SamplingStep(0, 2, 0.0)))
     assert len(run.trace) == 4 and run.unsteered == []
-    assert "nothing was seen after its last move: no memory left" in caplog.text
+    assert "nothing was seen after the last move: no memory left" in caplog.text
+
+
+def test_the_last_move_is_shown_by_the_first_step_in_which_nothing_is_bound():
+    cases = (({"bound": 0.0}, 3), ({"bound": 0.5}, 4), ({"bound": 0.75}, 6), ({"bound": 1.0}, None))
+    for settings, shown_in in (*cases, ({"bound": 0.5, "restarts": 1}, None)):
+        assert steering(**settings).step_that_shows(SamplingStep(3, 8, 0.0)) == shown_in
+
+
+def test_a_look_in_a_later_step_is_at_the_relations_of_the_last_move():
+    run = steering(Relation.LEFT_OF, Relation.ABOVE, order=IN_TURN, refinements=1)
+    moved = run.descend(latents(), toy_probe, 1.0, SamplingStep(1, 8, 0.0))
+    run.look_after(moved, toy_probe, SamplingStep(4, 8, 0.0))
+    move, look = run.trace
+    assert move.relations == look.relations == (1,)
+    assert (look.step, look.refinement) == (4, 0) and (look.loss < move.loss).all()
 
 
 def test_a_user_can_stop_in_the_look_after_the_last_move():

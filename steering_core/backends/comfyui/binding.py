@@ -46,6 +46,10 @@ class BoundForwards:
         """What comes next is sampled from this step on, counted from 0."""
         self._followed.go_on_from(step)
 
+    def is_binding(self, sigma: float) -> bool:
+        """Whether objects are bound in a forward of this noise level; of forwards in their order."""
+        return self._followed.at(sigma) < self._steps
+
     @contextmanager
     def paused(self) -> Iterator[None]:
         """In this context nothing is bound."""

@@ -16,7 +16,7 @@ from torch import Tensor
 from ...random_state import keeping_random_state
 from ...schedule import SamplingStep
 from ...steering import Steering, SteeringError
-from .conditions import Condition
+from .conditions import Condition, acting
 from .intervals import Intervals, StateCallback, changes_size, resizing
 from .noise import input_scale, mask_at, noise_level, progress, with_kept_region
 from .own_forwards import OwnForwards
@@ -117,7 +117,7 @@ class Descent:
         """See ``Intervals.sampled``."""
         if self.view.forwards:
             self.view.forwards.go_on_from(first)
-        with self._looking_after(x, first):
+        with self._looking_after(x, first, last):
             return self.intervals.sampled(x, first, last, callback, self.attempt)
 
     def _moved(self, x: Tensor, number: int) -> Tensor:
@@ -135,7 +135,7 @@ class Descent:
         level = noise_level(guider.inner_model.model_sampling, sigma) * scale
         with keeping_random_state(x.device):
             moved = self._steering.descend(latent, probe, level, step, mask)
-            if self._steering.is_to_look_after(step) and not self._is_served(step, tied):
+            if self._steering.is_to_look_after(step) and self._shown_in(step) is None:
                 self._steering.look_after(moved, probe, step)
         return x + (moved - latent) / scale
 
@@ -145,24 +145,35 @@ class Descent:
         mask = mask_at(guider, self.intervals.extra_args["denoise_mask"], x, sigma, model.sigmas, self._options)
         return (x if mask is None else with_kept_region(guider, model, x, sigma, mask)), mask
 
-    def _looking_after(self, x: Tensor, number: int) -> AbstractContextManager[None]:
-        """In this context the first forward tells what the last of few moves has led to, unless it is told."""
-        step = self._step(number)
-        if not self._steering.is_to_look_after(step):
+    def _looking_after(self, x: Tensor, first: int, last: int) -> AbstractContextManager[None]:
+        """In this context, of the steps from ``first`` to before ``last``, a forward of the sampler's tells what the
+        last of few moves has led to, if one of these can.
+        """
+        moved = self._step(self._active[-1])
+        shown = self._shown_in(moved) if self._steering.is_to_look_after(moved) else None
+        if shown is None or not first <= shown[0] < last:
             return nullcontext()
+        number, tied = shown
+        look = partial(self._steering.look_after, step=self._step(number))
+        return self.own_forwards.looking(look, x.shape, tied, partial(self._look_apart, x, first))
+
+    def _look_apart(self, x: Tensor, number: int) -> None:
+        """Look at the latent before a step, by a forward of its own."""
         sigma = float(self.intervals.sigmas[number])
         tied = self.view.acting(sigma, number)
-        if tied is None or not self._is_served(step, tied):
-            return nullcontext()
-        look, (visible, _) = partial(self._steering.look_after, step=step), self._visible(x, sigma)
-        return self.own_forwards.looking(look, visible, sigma, tied, self._options)
+        if tied is not None:
+            look, (visible, _) = partial(self._steering.look_after, step=self._step(number)), self._visible(x, sigma)
+            self.own_forwards.look_apart(look, visible, sigma, tied, self._options)
 
-    def _is_served(self, step: SamplingStep, tied: tuple[Condition, int]) -> bool:
-        """Whether a sampler's forward serves the look after a move; where a picture may begin again it is not known
-        whose forward it is.
+    def _shown_in(self, step: SamplingStep) -> tuple[int, tuple[Condition, int]] | None:
+        """The step whose forward, of the sampler's own, serves the look after a step's last move, and what acts there;
+        none where a forward is run for that alone.
         """
-        condition, _ = tied
-        return not self._steering.schedule.restarts and self.own_forwards.can_serve(step, condition, self._options)
+        number = self._steering.step_that_shows(step)
+        tied = None if number is None else acting(self.view.guider.conds, float(self.intervals.sigmas[number]))
+        if number is None or tied is None or not self.own_forwards.can_serve(step, tied[0], self._options):
+            return None
+        return number, tied
 
     def _step(self, number: int) -> SamplingStep:
         sampling, sigma = self.view.guider.inner_model.model_sampling, float(self.intervals.sigmas[number])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import comfy.samplers
@@ -73,13 +74,14 @@ class Guidance:
         def look(latent: Tensor, probe: Probe) -> None:
             shifts.append(self._view.steering.noise_shift(latent, probe, step, mask))
 
-        serves = self._own_forwards.can_serve(step, tied[0], self._model_options)
-        if serves:
-            with self._own_forwards.looking(look, x, sigma, tied, self._model_options):
+        look_apart = partial(self._own_forwards.look_apart, look, x, sigma, tied, self._model_options)
+        is_bound = number < self._view.steering.bound_steps(self._steps)
+        if not is_bound and self._own_forwards.can_serve(step, tied[0], self._model_options):
+            with self._own_forwards.looking(look, x.shape, tied, look_apart):
                 denoised = predict()
         else:
             denoised = predict()
-            self._own_forwards.look_apart(look, x, sigma, tied, self._model_options)
+            look_apart()
         (shift,) = shifts
         if shift is None:
             return denoised

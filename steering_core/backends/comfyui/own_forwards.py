@@ -34,7 +34,7 @@ Look = Callable[[Tensor, Probe], None]
 
 
 class _Pending(NamedTuple):
-    """A look that the next forward is to serve.
+    """A look that the next forward in which nothing is bound is to serve.
 
     Attributes:
         look: takes it.
@@ -59,14 +59,18 @@ class OwnForwards:
         self._pending: _Pending | None = None
 
     def can_serve(self, step: SamplingStep, condition: Condition, model_options: Mapping[str, Any]) -> bool:
-        """Whether the sampler's forward is what a probe's is, as far as that is known before it.
+        """Whether the sampler's forward is what a probe's is, as far as that is known before it, and nothing is bound.
 
         So it is where nothing of others has to do with it, who may give the network a part of the latent at a time,
         leave layers out, or draw random numbers, and where attention is no rougher than PyTorch's, as a probe's is.
+
+        Args:
+            step: the steered one.
+            condition: that acts in the forward.
+            model_options: of the run.
         """
         # With a gradient the same kernels can round otherwise: a step of length zero must not change a bit.
-        steering = self._view.steering
-        if step.number < steering.bound_steps(step.steps) or not steering.schedule.size_at(step) > 0:
+        if not self._view.steering.schedule.size_at(step) > 0:
             return False
         if condition.get("control") is not None or "area" in condition or sage_attention_enabled():
             return False
@@ -82,9 +86,28 @@ class OwnForwards:
 
     @contextmanager
     def looking(
-        self, look: Look, x: Tensor, sigma: float, tied: tuple[Condition, int], options: dict[str, Any]
+        self, look: Look, shape: Size, tied: tuple[Condition, int], otherwise: Callable[[], None]
     ) -> Iterator[None]:
-        """In this context the first forward of a latent is looked at; where there was none, the latent is afterwards.
+        """In this context the first forward in which nothing is bound is looked at.
+
+        Args:
+            look: takes the look.
+            shape: of the latent as a sampler holds it.
+            tied: what acts in that forward; see ``NetworkView.acting``.
+            otherwise: what to do afterwards where there was no such forward.
+        """
+        self._pending = _Pending(look, shape, tied)
+        try:
+            yield
+        finally:
+            missed, self._pending = self._pending, None
+        if missed:
+            otherwise()
+
+    def look_apart(
+        self, look: Look, x: Tensor, sigma: float, tied: tuple[Condition, int], options: dict[str, Any]
+    ) -> None:
+        """Look by a forward that is run for that alone.
 
         Args:
             look: takes the look.
@@ -93,18 +116,6 @@ class OwnForwards:
             tied: see ``NetworkView.acting``.
             options: of the run's model.
         """
-        self._pending = _Pending(look, x.shape, tied)
-        try:
-            yield
-        finally:
-            missed, self._pending = self._pending, None
-        if missed:
-            self.look_apart(look, x, sigma, tied, options)
-
-    def look_apart(
-        self, look: Look, x: Tensor, sigma: float, tied: tuple[Condition, int], options: dict[str, Any]
-    ) -> None:
-        """Look by a forward that is run for that alone. The arguments are those of ``looking``."""
         with keeping_random_state(x.device):
             look(*self._view.of(x, sigma, options, tied))
 
@@ -121,8 +132,11 @@ class OwnForwards:
         plain = partial(executor, model, conds)
         if self._pending is None or self._pending.shape != x.shape:
             return plain(x, timestep, model_options)
+        sigma, forwards = float(timestep[0]), self._view.forwards
+        if forwards is not None and forwards.is_binding(sigma):
+            return plain(x, timestep, model_options)
         (look, _, tied), self._pending = self._pending, None
-        condition, sigma = tied[0], float(timestep[0])
+        condition = tied[0]
         predicted: list[Tensor] = []
 
         def own(latent: Tensor, options: dict[str, Any]) -> None:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, replace
 from functools import partial, wraps
 from math import prod
 from typing import Any
@@ -27,6 +27,7 @@ from .families import readable_network
 from .pipelines import PipelineKind, keeps_a_part, kind_of
 from .probe import native_attention, predicted_and_probed, probe_network
 from .schedulers import (
+    StepLevel,
     check_scheduler,
     keeps_every_moved_latent,
     keeps_moved_latent,
@@ -117,6 +118,22 @@ def _is_of_run(method: Any) -> bool:
     return isinstance(getattr(own, "__self__", None), SteeredRun)
 
 
+@dataclass(frozen=True)
+class _View:
+    """What is seen in the first call of a step.
+
+    Attributes:
+        latent: of the prompt's part, as the network receives it, (batch, …).
+        probe: of such a latent; with ``serves_both`` its forward is the call's own as well.
+        can_serve_both: whether the call's forward is what a probe's is, as long as nothing is bound in it: it has no
+            other part than the prompt's, and the network is not compiled.
+    """
+
+    latent: Tensor
+    probe: Callable[..., TokenMaps]
+    can_serve_both: bool
+
+
 class SteeredRun:
     """Stands between the pipeline and its network and scheduler.
 
@@ -167,6 +184,8 @@ class SteeredRun:
         self._move: Tensor | None = None
         self._bend: Tensor | None = None
         self._prediction: Any = None
+        #: The step whose own forward is to show what the last of few moves has led to.
+        self._shown_in: int | None = None
 
     def set_timesteps(self, *args: Any, **kwargs: Any) -> None:
         """A new call of the pipeline begins."""
@@ -233,7 +252,7 @@ class SteeredRun:
         return predicted
 
     def _look(self, given: dict[str, Any]) -> None:
-        """Find out where this step is to be moved.
+        """Find out where this step is to be moved, or what the last move has led to.
 
         Args:
             given: the network's arguments in the first call of the step.
@@ -242,40 +261,58 @@ class SteeredRun:
             self._check_prompt(given)
         level = noise_level(self._scheduler, given.get("timestep", 0))
         step = SamplingStep(self._number, self._steps(), level.progress)
-        if not self._steering.is_active(step.number, step.steps):
+        if step.number == self._shown_in:
+            view = self._view(given)
+            self._look_after(view, view.latent, step, serves_both=view.can_serve_both)
+        elif not self._steering.is_active(step.number, step.steps):
             return
+        elif self._steering.schedule.uses_guidance:
+            self._bend = self._bent(self._view(given), level, step, given)
+        elif keeps_moved_latent(self._scheduler):
+            self._move = self._moved(self._view(given), level, step)
+
+    def _bent(self, view: _View, level: StepLevel, step: SamplingStep, given: Mapping[str, Any]) -> Tensor | None:
+        """What to add to the prediction of a step, if anything."""
+        is_bound = step.number < self._steering.bound_steps(step.steps)
+        probe = partial(view.probe, serves_both=self._can_serve_both(view, step) and not is_bound)
+        removes = removed_share(self._scheduler, given.get("timestep", 0))
+        shift = self._steering.noise_shift(view.latent, probe, replace(step, removes=removes))
+        return None if shift is None else shift * prediction_per_noise(self._scheduler, level)
+
+    def _moved(self, view: _View, level: StepLevel, step: SamplingStep) -> Tensor | None:
+        """How far to move the latent before a step, if at all; the last of few moves is looked at."""
+        moved = self._steering.descend(view.latent, view.probe, level.sigma, step)
+        if self._steering.is_to_look_after(step):
+            shown_in = self._steering.step_that_shows(step) if self._can_serve_both(view, step) else None
+            if shown_in is None or shown_in == step.number:
+                self._look_after(view, moved, step, serves_both=shown_in is not None)
+            else:
+                self._shown_in = shown_in
+        # Some schedulers forget their last steps where the latent is moved.
+        return None if torch.equal(moved, view.latent) else moved - view.latent
+
+    def _can_serve_both(self, view: _View, step: SamplingStep) -> bool:
+        """Whether one forward serves a steered step's look and its call, as long as nothing is bound in it."""
+        # With a gradient the same kernels can round otherwise: a step of length zero must not change a bit.
+        return view.can_serve_both and self._steering.schedule.size_at(step) > 0
+
+    def _look_after(self, view: _View, latent: Tensor, step: SamplingStep, serves_both: bool) -> None:
+        """See ``Steering.look_after``."""
+        self._steering.look_after(latent, partial(view.probe, serves_both=serves_both), step)
+
+    def _view(self, given: dict[str, Any]) -> _View:
+        """What is seen in the first call of a step."""
         whole = self._latent(given)
         parts, which = self._prompted_part(whole)
         latent = whole.chunk(parts)[which]
 
-        moves = self._steering.schedule.size_at(step) > 0
-        is_bound = step.number < self._steering.bound_steps(step.steps)
-        # With a gradient the same kernels can round otherwise: a step of length zero must not change a bit.
-        serves_both = parts == 1 and uncompiled(self._network) is self._network and moves and not is_bound
-
         def probe(moved: Tensor, serves_both: bool = False) -> TokenMaps:
             part = part_of(given, parts, which, len(whole), self._kind.listed)
-            return self._probe(self._with_latent(part, moved.to(whole.dtype)), serves_both)
+            # What a forward draws that is the call's own as well is not to be drawn again.
+            with nullcontext() if serves_both else keeping_random_state(latent.device):
+                return self._probe(self._with_latent(part, moved.to(whole.dtype)), serves_both)
 
-        def keeping(serves_both: bool = False) -> AbstractContextManager[None]:
-            """What a forward draws that is the call's own as well is not to be drawn again."""
-            return nullcontext() if serves_both else keeping_random_state(latent.device)
-
-        if self._steering.schedule.uses_guidance:
-            step = replace(step, removes=removed_share(self._scheduler, given.get("timestep", 0)))
-            with keeping(serves_both):
-                shift = self._steering.noise_shift(latent, partial(probe, serves_both=serves_both), step)
-            self._bend = None if shift is None else shift * prediction_per_noise(self._scheduler, level)
-        elif keeps_moved_latent(self._scheduler):
-            with keeping():
-                moved = self._steering.descend(latent, probe, level.sigma, step)
-            # Some schedulers forget their last steps where the latent is moved.
-            self._move = None if torch.equal(moved, latent) else moved - latent
-            if self._steering.is_to_look_after(step):
-                # Where a picture may begin again, this forward may be of one that does.
-                serves_both = serves_both and not self._steering.schedule.restarts
-                with keeping(serves_both):
-                    self._steering.look_after(moved, partial(probe, serves_both=serves_both), step)
+        return _View(latent, probe, parts == 1 and uncompiled(self._network) is self._network)
 
     def _probe(self, given: dict[str, Any], serves_both: bool) -> TokenMaps:
         """Of the part of what the network is given that holds the prompt.

@@ -122,4 +122,9 @@ with torch.inference_mode():
             "meeting": told(positive=meeting, **ways),
             "fails": told(fails=1, **ways),
         }
+    result["bound"] = {
+        f"{sampler}, {share}": told(sampler=sampler, end=0.5, target=-9.0, bound=share)
+        for sampler in ("euler", "heun", "dpmpp_2m")
+        for share in (0.5, 0.75, 1.0)
+    }
 report(result)
