@@ -72,8 +72,14 @@ class CentroidLossNode(io.ComfyNode):
         cls, function: dict, orthogonal: dict, presence_weight: float, balance_weight: float, softmax_over: str = TEXT
     ) -> io.NodeOutput:
         """Build the loss; ``function`` and ``orthogonal`` carry their own inputs."""
-        weights = {"presence_weight": presence_weight, "balance_weight": balance_weight}
-        return io.NodeOutput(CentroidLoss(**function, **orthogonal, **weights, over_all_keys=softmax_over == ALL))
+        loss = CentroidLoss(
+            **function,
+            **orthogonal,
+            presence_weight=presence_weight,
+            balance_weight=balance_weight,
+            over_all_keys=softmax_over == ALL,
+        )
+        return io.NodeOutput(loss)
 
 
 def _orthogonal_input() -> io.DynamicCombo.Input:

@@ -9,11 +9,12 @@ show less.
 from __future__ import annotations
 
 import io
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from PIL import Image
-from playwright.sync_api import Page
+from playwright.sync_api import FloatRect, Page
 
 from tools.command import command_line
 from tools.front_end import OWN, RUN, SETTLE_MILLISECONDS, front_end
@@ -332,11 +333,19 @@ def _take(page: Page, graph: _Graph) -> Image.Image:
         page.wait_for_timeout(SETTLE_MILLISECONDS)
     frame = page.evaluate(_ARRANGE, [columns, behind])
     page.wait_for_timeout(SETTLE_MILLISECONDS)
-    clip = {"x": frame["x"] - _MARGIN, "y": frame["y"] - _MARGIN}
-    clip |= {side: frame[side] + 2 * _MARGIN for side in ("width", "height")}
-    picture = Image.open(io.BytesIO(page.screenshot(clip=clip))).convert("RGB")
+    picture = Image.open(io.BytesIO(page.screenshot(clip=_with_margin(frame)))).convert("RGB")
     picture.thumbnail((_WIDTH, picture.height), Image.Resampling.LANCZOS)
     return picture
+
+
+def _with_margin(frame: Mapping[str, float]) -> FloatRect:
+    """A rectangle on the page, with room around it."""
+    return {
+        "x": frame["x"] - _MARGIN,
+        "y": frame["y"] - _MARGIN,
+        "width": frame["width"] + 2 * _MARGIN,
+        "height": frame["height"] + 2 * _MARGIN,
+    }
 
 
 def main(url: str, nodes: list[str]) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import NamedTuple, TypeVar
 
 from steering_core.parser.network import KINDS, KINDS_OF_TWO
+from steering_core.relations.place import Place
 from steering_core.relations.scene import Scene
 from steering_core.relations.statement import Statement
 
@@ -34,7 +35,7 @@ class Fact(NamedTuple):
     def is_said_by(self, read: Statement) -> bool:
         """Whether it is what was read; a relation says the same of both objects the other way round."""
         ways = [(read.subject, read.relation, read.object)]
-        if read.object:
+        if read.object and not isinstance(read.relation, Place):
             ways.append((read.object, read.relation.inverse, read.subject))
         return any(
             kind == self.kind

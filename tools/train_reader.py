@@ -132,7 +132,7 @@ def trained(prompts: Sequence[tuple[str, list[Fact]]], start: Path, keep: Path |
     rates = torch.optim.lr_scheduler.LambdaLR(
         optimizer, lambda step: min(1.0, step / (_WARM_UP * total)) * max(0.0, 1 - step / total)
     )
-    parts = {"network": network, "optimizer": optimizer, "rates": rates}
+    parts: dict[str, Any] = {"network": network, "optimizer": optimizer, "rates": rates}
     run_hash = hashlib.sha256(repr((prompts, SIMPLE, SEED, EPOCHS, PIECES, ENCODER_RATE, RATE)).encode()).hexdigest()
     first = _restored(keep, run_hash, parts, order) if keep and keep.exists() else 0
     for epoch in range(first, EPOCHS):

@@ -30,7 +30,7 @@ WEIGHTS_FILE, TOKENIZER_FILE = "network.safetensors", "tokenizer.json"
 Kind = Relation | Place | Depth
 #: What can be stated of one thing, and of two.
 KINDS_OF_ONE: tuple[Kind, ...] = (*Place, Depth.IN_FOREGROUND, Depth.IN_BACKGROUND)
-KINDS_OF_TWO: tuple[Kind, ...] = (*Relation, Depth.IN_FRONT_OF, Depth.BEHIND)
+KINDS_OF_TWO: tuple[Relation | Depth, ...] = (*Relation, Depth.IN_FRONT_OF, Depth.BEHIND)
 KINDS = (*KINDS_OF_ONE, *KINDS_OF_TWO)
 
 #: Of the encoder: pieces that it has positions for, with one that begins and one that ends them, and its sizes.

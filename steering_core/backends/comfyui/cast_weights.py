@@ -10,7 +10,7 @@ from typing import Any
 import comfy.ops
 import torch
 from torch import Tensor, nn
-from torch.autograd.function import FunctionCtx, once_differentiable
+from torch.autograd.function import once_differentiable
 from torch.nn.modules.conv import _ConvNd
 
 from ...care import ordinary_alias
@@ -96,13 +96,13 @@ class _LinearCastAgain(torch.autograd.Function):
     """A linear layer that keeps its module for backward, and nothing else."""
 
     @staticmethod
-    def forward(ctx: FunctionCtx, input: Tensor, layer: Any, forward: Callable[[Tensor], Tensor]) -> Tensor:
+    def forward(ctx: Any, input: Tensor, layer: Any, forward: Callable[[Tensor], Tensor]) -> Tensor:
         ctx.layer = layer
         return ordinary_alias(forward(input.detach()))  # no view, of which none may be changed in place later
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: FunctionCtx, gradient: Tensor) -> tuple[Tensor, None, None]:
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
         weight, bias, lent = comfy.ops.cast_bias_weight(ctx.layer, gradient, offloadable=True)
         try:
             plain = weight.dequantize() if parts_of(weight) else weight
@@ -115,13 +115,13 @@ class _ConvolutionCastAgain(torch.autograd.Function):
     """A convolution that keeps its module for backward, and nothing else: its gradient is the same at every input."""
 
     @staticmethod
-    def forward(ctx: FunctionCtx, input: Tensor, forward: Callable[[Tensor], Tensor]) -> Tensor:
+    def forward(ctx: Any, input: Tensor, forward: Callable[[Tensor], Tensor]) -> Tensor:
         ctx.forward, ctx.like = forward, (input.shape, input.dtype)
         return ordinary_alias(forward(input.detach()))
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: FunctionCtx, gradient: Tensor) -> tuple[Tensor, None]:
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
         shape, dtype = ctx.like
         return _product(ctx.forward, gradient.new_zeros(shape, dtype=dtype), gradient), None
 

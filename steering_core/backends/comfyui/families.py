@@ -7,7 +7,7 @@ rows say was read in ComfyUI 0.33.0 and is held against it by tests/comfyui/test
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -256,7 +256,8 @@ def unet_of(unet: UNetModel) -> UNet:
         ("up", "output", unet.output_blocks),
     )
     levels = _levels(unet)
-    layers, projections, blocks, text_width = [], {}, {}, None
+    layers, text_width = list[AttentionLayer](), None
+    projections, blocks = dict[str, Projections](), dict[nn.Module, int]()
     for stage, part, modules in parts:
         number = 0
         for index, module in enumerate(modules):
@@ -283,5 +284,5 @@ def _levels(unet: UNetModel) -> dict[str, list[int]]:
     return {"input": down, "middle": down[-1:], "output": down[::-1]}
 
 
-def _halves(module: nn.Module) -> bool:
+def _halves(module: Iterable[nn.Module]) -> bool:
     return any(isinstance(child, Downsample) for child in module)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import comfy.model_management
 import comfy.samplers
@@ -70,9 +71,10 @@ def _ordinary(tensor: Tensor) -> Tensor:
     """A tensor on the same memory, with the attributes that ComfyUI has put on it; outside inference mode."""
     with torch.inference_mode(False):
         if parts := parts_of(tensor):
-            _, described = tensor.__tensor_flatten__()
+            wrapper: Any = tensor
+            _, described = wrapper.__tensor_flatten__()
             aliases = {name: ordinary_alias(part) for name, part in parts.items()}
-            alias = type(tensor).__tensor_unflatten__(aliases, described, tensor.size(), tensor.stride())
+            alias = type(wrapper).__tensor_unflatten__(aliases, described, tensor.size(), tensor.stride())
         else:
             alias = ordinary_alias(tensor)
             if type(tensor) not in (Tensor, nn.Parameter):  # GGUF's, which says how its bytes are meant when it moves

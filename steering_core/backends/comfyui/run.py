@@ -54,10 +54,15 @@ class SteeredRun:
     def ended(self, latent: Tensor) -> SteeringRun:
         """What there is to tell of it, with its result."""
         steering = self._steering
-        trace, unsteered, restarts = (tuple(seen) for seen in (steering.trace, steering.unsteered, steering.restarts))
-        binding = steering.binding(self._steps)
         return SteeringRun(
-            steering.scene, self._steps, trace, self._predictions, latent.cpu(), unsteered, binding, restarts
+            steering.scene,
+            self._steps,
+            tuple(steering.trace),
+            self._predictions,
+            latent.cpu(),
+            tuple(steering.unsteered),
+            steering.binding(self._steps),
+            tuple(steering.restarts),
         )
 
     @contextmanager
