@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from PIL import Image, ImageDraw, ImageFont
 
-from steering_core.viz import DARK, LIGHT, MISSING, RIGHT
+from steering_core.report.viz import DARK, LIGHT, MISSING, RIGHT
 
 _WIDTH, _MARGIN, _NAMES, _VALUES = 640, 14, 90, 60
 _TEXT, _LINE = 14, 22

@@ -26,7 +26,7 @@ from steering_core.backends.diffusers.pipelines import kind_of
 from steering_core.classifier import CLASSIFIERS_DIR
 from steering_core.evaluation.arms import Arm, Drawn
 from steering_core.evaluation.suites import ScenePrompt
-from steering_core.files import sha256_of
+from steering_core.files.whole import sha256_of
 from steering_core.losses import CentroidLoss, CombinedLoss, SteeringLoss
 from steering_core.miniature.score import sampled
 from steering_core.regions import regions_of

@@ -32,7 +32,7 @@ from steering_core.cli.options import check_place, number, whole
 from steering_core.evaluation.arms import Arm
 from steering_core.evaluation.folder import EvaluationFolder
 from steering_core.evaluation.suites import CHAINS, ScenePrompt, Suite
-from steering_core.files import save_text
+from steering_core.files.whole import save_text
 from steering_core.miniature.folder import SHIPPED
 from steering_core.miniature.look import MiniatureDetector
 from steering_core.miniature.prompts import chained_prompts, seen_pair_prompts, unseen_pair_prompts

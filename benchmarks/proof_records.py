@@ -22,7 +22,7 @@ from steering_core.evaluation.figures import PromptCounts
 from steering_core.evaluation.folder import EvaluationFolder
 from steering_core.evaluation.results import verdicts
 from steering_core.evaluation.rules import RULES, VISOR
-from steering_core.files import save_text
+from steering_core.files.whole import save_text
 
 _HEAD = "number,way,present,right,seconds,settings"
 _LINE = re.compile(r"(\d+),(\w+),([01]+),([01]+),(\d+\.\d+),([0-9a-f]+)")

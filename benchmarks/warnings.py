@@ -23,18 +23,18 @@ from benchmarks.tables import share_cell
 from steering_core.backends.diffusers import generate, ground_prompt
 from steering_core.backends.diffusers.arms import drawn_with, steered_arm
 from steering_core.cli.options import positive
-from steering_core.described import described, read_json
 from steering_core.evaluation.arms import Arm, Drawn
 from steering_core.evaluation.results import verdicts
 from steering_core.evaluation.rules import RULES, VISOR
 from steering_core.evaluation.statistics import share
 from steering_core.evaluation.suites import ScenePrompt
 from steering_core.evaluation.tables import markdown_table
-from steering_core.files import save_text
+from steering_core.files.described import described, read_json
+from steering_core.files.whole import save_text
 from steering_core.losses import CentroidLoss
+from steering_core.report.trace import TraceEntry
 from steering_core.schedule import SteeringSchedule
 from steering_core.steering import Steering
-from steering_core.trace import TraceEntry
 from tools.command import command_line
 
 _PROMPTS, _QUICK_PROMPTS = 24, 2

@@ -13,13 +13,13 @@ from comfy_execution.utils import ExecutionContext, get_executing_context
 from server import PromptServer
 from torch import Tensor
 
-from ..steering_core.how_far import best_how_far
 from ..steering_core.parser import objects
 from ..steering_core.plan import plan
 from ..steering_core.relations.named import NamedObject, numbered
+from ..steering_core.report.how_far import best_how_far
+from ..steering_core.report.trace import TraceEntry
+from ..steering_core.report.viz import mark_path, object_colour
 from ..steering_core.steering import Steering
-from ..steering_core.trace import TraceEntry
-from ..steering_core.viz import mark_path, object_colour
 
 _api = ComfyAPISync()
 #: The event that tells a front end, while a sampler runs, where attention last saw the objects: {"node", "run" (the

@@ -8,12 +8,12 @@ from comfy_api.latest import io, ui
 from PIL import Image
 from torch import Tensor
 
-from ..steering_core.curves import note_picture, run_curves
 from ..steering_core.detection.bounding_boxes import read_boxes
 from ..steering_core.detection.look import Look
-from ..steering_core.run_log import RunLog
-from ..steering_core.run_report import SteeringRun
-from ..steering_core.viz import map_sheet
+from ..steering_core.report.curves import note_picture, run_curves
+from ..steering_core.report.log import RunLog
+from ..steering_core.report.run import SteeringRun
+from ..steering_core.report.viz import map_sheet
 from .types import CATEGORY, Trace, boxes_input, image_of
 
 

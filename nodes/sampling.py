@@ -12,7 +12,7 @@ from ..steering_core.backends.comfyui.miniature import is_miniature
 from ..steering_core.backends.comfyui.sampling import steer_model
 from ..steering_core.losses import CentroidLoss, SteeringLoss
 from ..steering_core.miniature.look import look_at
-from ..steering_core.run_log import RunLog
+from ..steering_core.report.log import RunLog
 from ..steering_core.schedule import SteeringSchedule
 from ..steering_core.steering import Steering
 from ..steering_core.tokens import GroundedScene

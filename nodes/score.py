@@ -14,8 +14,8 @@ from ..steering_core.detection.look import PlacedRelation, label_of, placed_rela
 from ..steering_core.evaluation.ranking import ScoredPictures, score_pictures
 from ..steering_core.miniature.look import look_at
 from ..steering_core.pictures import to_image
+from ..steering_core.report.viz import mark_boxes, mark_relations, object_colour
 from ..steering_core.tokens import GroundedScene
-from ..steering_core.viz import mark_boxes, mark_relations, object_colour
 from .types import CATEGORY, Relations, Scores, boxes_input, image_of
 
 

@@ -16,8 +16,8 @@ from comfy_api.latest import io
 
 from ..steering_core.backends.comfyui.recording import RecordableComfyModel
 from ..steering_core.classifier import ClassifierSettings, save_classifier
+from ..steering_core.files.paths import check_name, named_path, path_within
 from ..steering_core.layers import layers_on_the_way
-from ..steering_core.paths import check_name, named_path, path_within
 from ..steering_core.pictures import to_image
 from ..steering_core.training.checkpoint import METRICS, Progress
 from ..steering_core.training.dataset import check_alike, read_manifest, read_records, write_dataset

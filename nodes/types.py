@@ -9,7 +9,7 @@ import torch
 from comfy_api.latest import io
 from PIL import Image
 
-from ..steering_core.described import parse_json
+from ..steering_core.files.described import parse_json
 from ..steering_core.pictures import from_image
 
 CATEGORY = "Spatial Steering"

@@ -9,9 +9,9 @@ from typing import Any
 
 from .detection.boxes import Box, Point
 from .editing import distinct
+from .files.parts import Part
 from .object_names import find_phrase
 from .parser import objects
-from .parts import Part
 from .relations.place import CENTER_DISTANCE, MIDDLE, Place
 from .relations.scene import Scene
 from .relations.statement import SpatialRelation

@@ -7,9 +7,9 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any, NamedTuple
 
+from .files.parts import Part
 from .object_names import find_phrase
 from .parser import objects
-from .parts import Part
 from .relations.names import PLACE_NAMES, RELATION_NAMES, STEERED_NAMES, relation_named
 from .relations.place import Place
 from .relations.relation import Relation

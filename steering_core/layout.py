@@ -9,9 +9,9 @@ from typing import Any, NamedTuple
 
 from .detection.boxes import Point
 from .editing import between, distinct
+from .files.parts import Part
 from .object_names import by_noun, find_phrases
 from .parser import objects
-from .parts import Part
 from .relations.named import NamedObject, numbered
 from .relations.names import RELATION_NAMES, STEERED_NAMES, relation_named
 from .relations.place import Place

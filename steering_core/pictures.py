@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from .files import written_whole
+from .files.whole import written_whole
 from .out_of_memory import is_out_of_memory
 from .wording import one_line
 

@@ -17,9 +17,9 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor
 
-from .outcomes import Restart, Restarts
+from .report.outcomes import Restart, Restarts
+from .report.trace import TraceEntry
 from .steering import Steering
-from .trace import TraceEntry
 from .wording import fault
 
 T = TypeVar("T")

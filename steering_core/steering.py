@@ -22,15 +22,15 @@ from .bends import bend_of_move
 from .care import Caution, mutable, plain
 from .gradient import Probe, probed
 from .layers import AttentionLayer, check_layers
-from .outcomes import BoundSteps, Restarts, UnsteeredStep
 from .probe import MapRequest
 from .regions import Regions, regions_of
+from .report.notes import RunNotes
+from .report.outcomes import BoundSteps, Restarts, UnsteeredStep
+from .report.trace import TraceEntry
 from .resting import Resting
-from .run_notes import RunNotes
 from .schedule import MOST_BOUND, SamplingStep, SteeringSchedule
 from .token_maps import TokenMaps, centroids, threshold_at_mean
 from .tokens import GroundedRelation, GroundedScene
-from .trace import TraceEntry
 from .wording import brief, fault
 
 if TYPE_CHECKING:

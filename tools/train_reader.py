@@ -27,7 +27,7 @@ from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer
 from torch import Tensor, nn
 
-from steering_core.files import save_text, written_whole
+from steering_core.files.whole import save_text, written_whole
 from steering_core.out_of_memory import is_out_of_memory
 from steering_core.parser.judged import Thresholds, judged
 from steering_core.parser.likelihood import words_of

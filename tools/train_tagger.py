@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from steering_core.files import save_text
+from steering_core.files.whole import save_text
 from steering_core.parser.sentences import split_into_sentences, written
 from steering_core.parser.tagger import (
     BEGINS,

@@ -12,9 +12,9 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from ..described import described, parse_json
-from ..files import written_whole
-from ..shipped import MODELS_DIR
+from ..files.described import described, parse_json
+from ..files.shipped import MODELS_DIR
+from ..files.whole import written_whole
 from ..wording import brief, one_line
 from .network import NEAREST, ClassifierDescription, RelationClassifier
 from .published import read_published

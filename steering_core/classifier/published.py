@@ -10,9 +10,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..described import described
+from ..files.described import described
+from ..files.pickled import read_pickled
 from ..layers import PUBLISHED_NETWORKS, published_order
-from ..pickled import read_pickled
 from ..relations.relation import Relation
 from ..wording import brief, sentence
 from .layout import MapLayout

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..evaluation.suites import CHAINS
 from ..evaluation.visor import LEAST_SCORE
-from ..files import save_text
+from ..files.whole import save_text
 from .models import (
     add_detector_option,
     add_model_options,

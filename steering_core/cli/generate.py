@@ -7,10 +7,10 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from ..files import save_text
+from ..files.whole import save_text
 from ..parser import parse
 from ..pictures import check_finite, save_picture, to_image
-from ..run_report import trace_as_json
+from ..report.run import trace_as_json
 from ..steering import Steering
 from ..wording import brief
 from .models import add_model_options, add_sampling_options, load_model, scale_of, size_of
@@ -51,7 +51,7 @@ def add_generate_command(commands: argparse._SubParsersAction) -> None:
 
 def _generate(options: argparse.Namespace) -> None:
     from ..backends.diffusers import generate, ground_prompt
-    from ..viz import map_sheet
+    from ..report.viz import map_sheet
 
     files = _picture_files(options)
     _check_files(options, files)

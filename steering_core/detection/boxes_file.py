@@ -6,8 +6,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..described import described, parse_json
-from ..files import sha256_of
+from ..files.described import described, parse_json
+from ..files.whole import sha256_of
 from ..wording import brief
 from .boxes import Box, Found
 from .detectors import names_for

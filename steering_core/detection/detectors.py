@@ -7,9 +7,9 @@ from typing import Any, Protocol
 
 from PIL import Image
 
-from ..hub import HERE, loading_from, local_folder
+from ..files.hub import HERE, loading_from, local_folder
+from ..files.weights import weights_hash
 from ..relations.wording import with_article
-from ..weights import weights_hash
 from .boxes import Box, Found
 from .names import canonical
 from .segmenter import MASK2FORMER, Segmenter

@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from ..hub import HERE
+from ..files.hub import HERE
 
 #: The kind of model, as its configuration names it.
 MASK2FORMER = "mask2former"

@@ -9,8 +9,8 @@ from dataclasses import asdict, astuple, dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from ..described import described, read_json
-from ..files import save_text
+from ..files.described import described, read_json
+from ..files.whole import save_text
 
 
 @dataclass(frozen=True)

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 
-from ..claims import Claim
 from ..detection.boxes import Found
 from ..detection.boxes_file import BoxesFile
 from ..detection.detectors import ObjectDetector
+from ..files.claims import Claim
 from .findings import save_findings
 from .folder import EvaluationFolder
 

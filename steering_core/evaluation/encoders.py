@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
-from ..hub import HERE, loading_from, local_folder
+from ..files.hub import HERE, loading_from, local_folder
 from ..pictures import from_image
 from .folder import EvaluationFolder
 

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..described import described, read_json
 from ..detection.boxes import Box, Found
-from ..files import save_text
+from ..files.described import described, read_json
+from ..files.whole import save_text
 
 
 @dataclass(frozen=True)

@@ -22,10 +22,10 @@ from typing import Any
 
 from PIL import Image
 
-from ..claims import Claim
 from ..detection.boxes import Found
 from ..detection.boxes_file import BoxesFile
 from ..detection.detectors import ObjectDetector
+from ..files.claims import Claim
 from ..pictures import opened_picture
 from .arms import Arm
 from .cost import Cost, read_times

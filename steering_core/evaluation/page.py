@@ -9,7 +9,7 @@ from html import escape
 
 from PIL import Image
 
-from ..viz import VERDICT_COLOURS
+from ..report.viz import VERDICT_COLOURS
 from .folder import EvaluationFolder
 from .results import ArmResult, verdicts
 from .rules import Rule

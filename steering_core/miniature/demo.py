@@ -13,7 +13,7 @@ from ..backends.diffusers import load_pipeline
 from ..evaluation.figures import Figures, PromptCounts, figures
 from ..evaluation.suites import ScenePrompt
 from ..relations.relation import Relation
-from ..viz import VERDICT_COLOURS, SheetRow, contact_sheet
+from ..report.viz import VERDICT_COLOURS, SheetRow, contact_sheet
 from .detector import GlyphDetector
 from .prompts import unseen_pair_prompts
 from .score import SEEDS, MakeSteering, draw, unsteered

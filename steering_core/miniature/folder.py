@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from ..described import read_json
-from ..shipped import MODELS_DIR
+from ..files.described import read_json
+from ..files.shipped import MODELS_DIR
 
 #: The first miniature that ships with the pack: a folder that ``StableDiffusionPipeline`` loads.
 MINIATURE_DIR = MODELS_DIR / "miniature"

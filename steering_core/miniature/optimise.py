@@ -18,7 +18,7 @@ from torch.optim.lr_scheduler import LambdaLR, LRScheduler, OneCycleLR
 from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
-from ..files import written_whole
+from ..files.whole import written_whole
 from ..out_of_memory import is_out_of_memory
 from ..process_wide import differentiable_attention
 from ..wording import one_line

@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
-from ..files import written_whole
+from ..files.whole import written_whole
 from ..wording import one_line
 from .captions import caption
 from .networks import LATENT_SIZE

@@ -12,9 +12,9 @@ import torch
 from diffusers import DiffusionPipeline
 
 from ..backends.diffusers import load_pipeline, pipeline_hash
-from ..claims import differences
-from ..described import read_json
-from ..files import only_writer, save_text
+from ..files.claims import differences
+from ..files.described import read_json
+from ..files.whole import only_writer, save_text
 from .optimise import WRITER
 
 

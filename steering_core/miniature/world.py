@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from ..shipped import MODELS_DIR
+from ..files.shipped import MODELS_DIR
 from ..wording import one_line
 
 #: Side of a picture, in pixels.

@@ -17,10 +17,10 @@ from safetensors.torch import load_file
 from tokenizers import Tokenizer
 from torch import Tensor, nn
 
+from ..files.shipped import MODELS_DIR
 from ..relations.depth import Depth
 from ..relations.place import Place
 from ..relations.relation import Relation
-from ..shipped import MODELS_DIR
 from ..wording import one_line
 
 #: Where it ships: weights, and the tokenizer that divides words.

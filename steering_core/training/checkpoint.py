@@ -15,11 +15,11 @@ import torch
 from torch import Tensor
 from torch.nn import Module
 
-from ..claims import differences
 from ..classifier import ClassifierSettings
-from ..described import described, parse_json
-from ..files import written_whole
-from ..pickled import read_pickled
+from ..files.claims import differences
+from ..files.described import described, parse_json
+from ..files.pickled import read_pickled
+from ..files.whole import written_whole
 from ..wording import sentence
 from .dataset import Records
 from .settings import TrainingSettings

@@ -17,7 +17,7 @@ from PIL import Image
 from torch import Tensor
 
 from ..classifier import RelationClassifier
-from ..files import save_text, written_whole
+from ..files.whole import save_text, written_whole
 from ..relations.relation import CARDINAL_RELATIONS
 from .checkpoint import METRICS
 from .dataset import Records

@@ -22,7 +22,7 @@ from torch.nn import Module
 from torch.utils.data import DataLoader, Dataset
 
 from ..classifier import ClassifierSettings, MapLayout, RelationClassifier
-from ..files import only_writer
+from ..files.whole import only_writer
 from ..process_wide import differentiable_attention
 from ..relations.relation import CARDINAL_RELATIONS
 from .augmentation import augmented

@@ -22,7 +22,7 @@ from test_classifier import published, small
 from test_sources import BOXED, LEFT, coco, gqa
 
 from steering_core.classifier import load_classifier, save_classifier
-from steering_core.files import save_text
+from steering_core.files.whole import save_text
 from steering_core.training.sources import coco_pictures, gqa_pictures
 
 _GIGABYTE = 2**30

@@ -15,7 +15,7 @@ from steering_core.backends.diffusers import load_pipeline
 from steering_core.detection.detectors import TransformersDetector
 from steering_core.detection.segmenter import Segmenter
 from steering_core.evaluation.encoders import TransformersEncoder
-from steering_core.hub import loading_from
+from steering_core.files.hub import loading_from
 from steering_core.miniature.folder import MINIATURE_DIR
 
 #: Of a kind that transformers does not have …

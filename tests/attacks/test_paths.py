@@ -11,7 +11,7 @@ from graphs import core_node, pack_node
 from PIL import Image
 from toy_recording import content, record_toy
 
-from steering_core.paths import check_name, named_path, path_within
+from steering_core.files.paths import check_name, named_path, path_within
 
 GOOD = ["training", "my set-2_b", "v1.5", "数据集", "हिन्दी", "Зоопарк 3", "École", "a" * 150, "console", "COM", "-a"]
 BAD = [

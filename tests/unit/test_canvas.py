@@ -16,7 +16,7 @@ from steering_core.layout import MOST_PLACED, TOUCHING_DISTANCE, laid_out, read_
 from steering_core.object_names import LONGEST_PHRASE, UNSPACED
 from steering_core.parser import objects, parse
 from steering_core.relations.named import numbered
-from steering_core.viz import object_colour
+from steering_core.report.viz import object_colour
 
 _SCRIPT = Path(__file__).with_name("canvas.mjs")
 _NAMES = ("cat", "dog", "bird", "red car", "tree", "Lamp", "lamp", "dog house", "car", "house")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from steering_core.claims import differences
+from steering_core.files.claims import differences
 
 LONG = "blurry, " * 40
 

@@ -12,8 +12,8 @@ from PIL import Image
 from test_classifier import NETWORK
 
 from steering_core.classifier import ClassifierSettings, MapLayout, RelationClassifier, TransformerSettings
-from steering_core.described import parse_json
-from steering_core.files import only_writer
+from steering_core.files.described import parse_json
+from steering_core.files.whole import only_writer
 from steering_core.relations.relation import CARDINAL_RELATIONS
 from steering_core.training.augmentation import augmented
 from steering_core.training.checkpoint import METRICS

@@ -12,8 +12,8 @@ from test_classifier import published
 
 from steering_core.backends.diffusers import verification
 from steering_core.cli.main import main
-from steering_core.described import parse_json
 from steering_core.evaluation.figures import PromptCounts, figures
+from steering_core.files.described import parse_json
 from steering_core.miniature import demo as miniature_demo
 from steering_core.miniature import score
 from steering_core.miniature.folder import SHIPPED
@@ -169,9 +169,9 @@ def test_a_package_that_is_missing_is_told_with_the_clones_install(capsys, monke
 
 
 def test_an_import_that_is_broken_names_no_package_to_install(monkeypatch):
-    monkeypatch.setitem(sys.modules, "steering_core.viz", None)
+    monkeypatch.setitem(sys.modules, "steering_core.report.viz", None)
 
-    with pytest.raises(ModuleNotFoundError, match=r"steering_core\.viz"):
+    with pytest.raises(ModuleNotFoundError, match=r"steering_core\.report\.viz"):
         main(["generate", "a cup above a banana", "--out", "x.png"])
 
 

@@ -7,7 +7,7 @@ import os
 
 import pytest
 
-from steering_core.files import save_text, written_whole
+from steering_core.files.whole import save_text, written_whole
 
 
 def test_where_nothing_can_be_written_the_file_is_named_that_was_to_be(tmp_path, monkeypatch):

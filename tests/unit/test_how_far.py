@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from steering_core.how_far import best_how_far, how_far
+from steering_core.report.how_far import best_how_far, how_far
 
 
 @pytest.mark.parametrize(

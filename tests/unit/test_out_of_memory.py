@@ -12,10 +12,10 @@ from torch.utils.data import TensorDataset
 
 from steering_core.cli import parse
 from steering_core.cli.main import main
-from steering_core.hub import loading_from
+from steering_core.files.hub import loading_from
+from steering_core.files.pickled import read_pickled
 from steering_core.miniature.optimise import Course, optimise
 from steering_core.out_of_memory import is_out_of_memory
-from steering_core.pickled import read_pickled
 from steering_core.pictures import opened_picture
 
 ERRORS = {

@@ -12,8 +12,8 @@ from steering_core.care import Caution
 from steering_core.losses import CentroidLoss
 from steering_core.plan import plan
 from steering_core.relations.relation import Relation
+from steering_core.report.run import SteeringRun
 from steering_core.restarts import begin_again, derived_seed, is_crowded, new_noise
-from steering_core.run_report import SteeringRun
 from steering_core.schedule import GUIDANCE, SamplingStep, SteeringSchedule
 from steering_core.steering import Steering
 

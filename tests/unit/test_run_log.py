@@ -6,8 +6,8 @@ import pytest
 import torch
 from toys import pair_scene
 
-from steering_core.run_log import RunLog
-from steering_core.run_report import SteeringRun
+from steering_core.report.log import RunLog
+from steering_core.report.run import SteeringRun
 
 
 def test_a_log_finds_the_run_of_a_latent_and_forgets_old_ones():

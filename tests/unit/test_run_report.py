@@ -7,21 +7,21 @@ import pytest
 import torch
 from toys import descended, pair_scene, toy_probe
 
-from steering_core.curves import note_picture, run_curves
 from steering_core.detection.boxes import Box, Found
 from steering_core.detection.look import Look
 from steering_core.losses import CentroidLoss
-from steering_core.outcomes import UnsteeredStep
 from steering_core.relations.depth import Depth
 from steering_core.relations.place import Place
 from steering_core.relations.relation import Relation
 from steering_core.relations.scene import Scene
 from steering_core.relations.statement import DepthRelation, Span, SpatialRelation
-from steering_core.run_report import SteeringRun, trace_as_json
+from steering_core.report.curves import note_picture, run_curves
+from steering_core.report.outcomes import UnsteeredStep
+from steering_core.report.run import SteeringRun, trace_as_json
+from steering_core.report.viz import map_sheet
 from steering_core.schedule import IN_TURN, SamplingStep, SteeringSchedule
 from steering_core.steering import Steering
 from steering_core.tokens import Token, ground
-from steering_core.viz import map_sheet
 
 STEPS = 16
 TICK, CROSS = "\N{CHECK MARK}", "\N{BALLOT X}"

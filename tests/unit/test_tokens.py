@@ -13,13 +13,13 @@ from tokenizers.pre_tokenizers import Metaspace
 from tokenizers.trainers import UnigramTrainer
 from transformers import PreTrainedTokenizerFast
 
-from steering_core.outcomes import BoundSteps
 from steering_core.parser import parse
 from steering_core.regions import regions_of
 from steering_core.relations.place import Place
 from steering_core.relations.relation import Relation
 from steering_core.relations.scene import Scene
 from steering_core.relations.statement import Span, SpatialRelation
+from steering_core.report.outcomes import BoundSteps
 from steering_core.tokens import PhraseNotFoundError, Token, ground, token_texts
 
 CHUNK = 77

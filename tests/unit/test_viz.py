@@ -5,16 +5,13 @@ import torch
 from PIL import Image
 from toys import pair_scene, toy_probe
 
-from steering_core.curves import run_curves
 from steering_core.detection.look import PlacedRelation
 from steering_core.losses import CentroidLoss
 from steering_core.relations.relation import Relation
 from steering_core.relations.scene import Scene
-from steering_core.run_report import SteeringRun
-from steering_core.schedule import SamplingStep
-from steering_core.steering import Steering
-from steering_core.tokens import ground
-from steering_core.viz import (
+from steering_core.report.curves import run_curves
+from steering_core.report.run import SteeringRun
+from steering_core.report.viz import (
     RIGHT,
     WRONG,
     SheetRow,
@@ -24,6 +21,9 @@ from steering_core.viz import (
     mark_relations,
     object_colour,
 )
+from steering_core.schedule import SamplingStep
+from steering_core.steering import Steering
+from steering_core.tokens import ground
 
 
 def test_pictures_are_framed_in_their_colours_under_their_label():

@@ -11,7 +11,7 @@ from comfy.weight_adapter import WeightAdapterBase
 from torch import Tensor, nn
 from torch.utils._python_dispatch import is_traceable_wrapper_subclass
 
-from ...weights import weight_bytes
+from ...files.weights import weight_bytes
 
 #: Of a text encoder's pooled output, which no token's attention sees. Not every file has it; without, ComfyUI leaves
 #: in its place what the memory happens to hold.

@@ -13,7 +13,7 @@ import comfy.hooks
 import comfy.samplers
 from torch import Tensor
 
-from ...outcomes import Restarts
+from ...report.outcomes import Restarts
 from ...restarts import Attempt, begin_again, new_noise
 from ...steering import Steering
 from .conditions import control_hints

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from ...attributes import replaced
 from ...networks import ReadableNetwork
-from ...run_report import SteeringRun
+from ...report.run import SteeringRun
 from ...steering import Steering
 from .binding import BoundForwards
 from .conditions import Condition

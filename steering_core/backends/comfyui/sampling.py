@@ -14,7 +14,7 @@ from comfy.model_patcher import ModelPatcher
 from torch import Tensor
 
 from ...networks import ReadableNetwork
-from ...run_log import RunLog
+from ...report.log import RunLog
 from ...steering import Steering
 from .conditions import CARRIED, carried_relations, check_width, tie
 from .families import readable_network

@@ -13,10 +13,10 @@ from torch import Tensor
 
 from ...evaluation.arms import Arm, Drawn
 from ...evaluation.suites import ScenePrompt
+from ...files.weights import weights_hash
 from ...losses import CentroidLoss, CombinedLoss, LearnedLoss, PresenceLoss, SteeringLoss
 from ...schedule import SteeringSchedule
 from ...steering import Steering
-from ...weights import weights_hash
 from .generation import generate
 from .loading import pipeline_hash
 from .pipelines import kind_of

@@ -17,9 +17,9 @@ from safetensors import SafetensorError, safe_open
 from torch import nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from ...described import described, read_json
-from ...hub import HERE, loading_from, local_folder
-from ...weights import weights_hash
+from ...files.described import described, read_json
+from ...files.hub import HERE, loading_from, local_folder
+from ...files.weights import weights_hash
 from ...wording import brief, one_line
 from .pipelines import PIPELINES, PipelineKind, kind_named
 

@@ -20,12 +20,12 @@ from diffusers.pipelines.flux.pipeline_flux import calculate_shift
 from PIL import Image
 from torch import Tensor, nn
 
+from ...files.weights import weights_hash
 from ...layers import AttentionLayer
 from ...probe import MapRequest
 from ...token_maps import TokenMaps
 from ...tokens import Token
 from ...training.recording import NoiseLevel, Outcome, PromptedModel
-from ...weights import weights_hash
 from .families import readable_network
 from .pipelines import kind_of
 from .probe import probe_network

@@ -18,10 +18,10 @@ from ...evaluation.suites import ScenePrompt
 from ...evaluation.visor import Trial, judge
 from ...losses import SteeringLoss
 from ...pictures import check_finite, to_image
+from ...report.settled import settled
+from ...report.viz import VERDICT_COLOURS, SheetRow, contact_sheet
 from ...schedule import SteeringSchedule
-from ...settled import settled
 from ...steering import Steering
-from ...viz import VERDICT_COLOURS, SheetRow, contact_sheet
 from .families import readable_network
 from .generation import generate
 from .pipelines import kind_of

@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from ...described import described, parse_json
 from ...detection.names import COCO_NAMES
+from ...files.described import described, parse_json
 from ...relations.relation import CARDINAL_RELATIONS, Relation
 from ...relations.wording import with_article
 from ...wording import brief, unencodable

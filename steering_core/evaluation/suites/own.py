@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from ...described import described, parse_json
+from ...files.described import described, parse_json
 from ...parser import parse
 from ...relations.place import Place
 from ...relations.relation import Relation

@@ -10,10 +10,10 @@ from typing import Any
 
 from filelock import FileLock
 
-from ...claims import differences
 from ...classifier import MapLayout
-from ...described import described, read_json
-from ...files import save_text
+from ...files.claims import differences
+from ...files.described import described, read_json
+from ...files.whole import save_text
 from ...wording import brief
 from ..recording import RecordingSettings
 

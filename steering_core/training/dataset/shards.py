@@ -15,8 +15,8 @@ from typing import BinaryIO
 
 import numpy as np
 
-from ...described import described, parse_json
-from ...files import sha256_of, written_whole
+from ...files.described import described, parse_json
+from ...files.whole import sha256_of, written_whole
 from ...relations.relation import CARDINAL_RELATIONS, Relation
 from ...wording import brief, one_line
 from ..recording import Record

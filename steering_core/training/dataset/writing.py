@@ -6,8 +6,8 @@ import json
 from collections.abc import Generator, Iterator
 from pathlib import Path
 
-from ...described import parse_json
-from ...files import only_writer
+from ...files.described import parse_json
+from ...files.whole import only_writer
 from ..recording import Record, RecordableModel, RecordingSettings, record
 from ..sources import Source
 from .manifest import Manifest, claim, shard_file

@@ -6,8 +6,8 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
-from ...described import described, read_json
 from ...detection.boxes import Box
+from ...files.described import described, read_json
 from ...wording import brief
 from .photographs import (
     AnnotatedPictures,

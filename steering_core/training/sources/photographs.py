@@ -14,8 +14,8 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from ...detection.boxes import Box
-from ...files import sha256_of
-from ...paths import path_within
+from ...files.paths import path_within
+from ...files.whole import sha256_of
 from ...pictures import opened_picture
 from ...relations.relation import Relation
 from ...wording import brief

@@ -19,7 +19,7 @@ from setting import (
 from spatial_steering.steering_core import binding
 from spatial_steering.steering_core.backends.comfyui.conditions import CARRIED
 from spatial_steering.steering_core.losses import CentroidLoss
-from spatial_steering.steering_core.run_log import RunLog
+from spatial_steering.steering_core.report.log import RunLog
 from spatial_steering.steering_core.schedule import GUIDANCE, SteeringSchedule
 from spatial_steering.steering_core.steering import Steering
 

@@ -10,7 +10,7 @@ from family_models import OBJECTS, ROWS, scene_of
 from setting import arguments, report
 from spatial_steering.steering_core.backends.comfyui.sampling import steer_model
 from spatial_steering.steering_core.losses import CentroidLoss
-from spatial_steering.steering_core.run_log import RunLog
+from spatial_steering.steering_core.report.log import RunLog
 from spatial_steering.steering_core.schedule import SteeringSchedule
 from spatial_steering.steering_core.steering import Steering
 

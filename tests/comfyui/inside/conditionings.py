@@ -23,7 +23,7 @@ from spatial_steering.steering_core.losses import CentroidLoss
 from spatial_steering.steering_core.miniature.detector import GlyphDetector
 from spatial_steering.steering_core.relations.place import Place
 from spatial_steering.steering_core.relations.relation import Relation
-from spatial_steering.steering_core.run_log import RunLog
+from spatial_steering.steering_core.report.log import RunLog
 from spatial_steering.steering_core.schedule import GUIDANCE, SteeringSchedule
 from spatial_steering.steering_core.steering import Steering, SteeringError
 

@@ -5,7 +5,7 @@ import logging
 
 import torch
 from setting import FailingLoss, Scene, backend, model_management, report
-from spatial_steering.steering_core.run_log import RunLog
+from spatial_steering.steering_core.report.log import RunLog
 from spatial_steering.steering_core.schedule import DESCENT, GUIDANCE, SteeringSchedule
 from spatial_steering.steering_core.steering import Steering
 

@@ -15,7 +15,7 @@ from spatial_steering.steering_core.editing import with_relation
 from spatial_steering.steering_core.losses import CentroidLoss
 from spatial_steering.steering_core.plan import plan
 from spatial_steering.steering_core.relations.relation import Relation
-from spatial_steering.steering_core.run_log import RunLog
+from spatial_steering.steering_core.report.log import RunLog
 from spatial_steering.steering_core.schedule import DESCENT, GUIDANCE, SteeringSchedule
 from spatial_steering.steering_core.steering import Steering
 

@@ -25,7 +25,7 @@ from spatial_steering.nodes.report import _decoded
 from spatial_steering.steering_core.backends.comfyui.inference_weights import ordinary_weights
 from spatial_steering.steering_core.losses import CentroidLoss
 from spatial_steering.steering_core.miniature.folder import FLUX_MINIATURE_DIR, MINIATURE_DIR
-from spatial_steering.steering_core.run_log import RunLog
+from spatial_steering.steering_core.report.log import RunLog
 from spatial_steering.steering_core.schedule import DESCENT, GUIDANCE, SteeringSchedule
 from spatial_steering.steering_core.steering import Steering
 from torch import nn

@@ -6,7 +6,7 @@ from setting import PROMPT, EasyCacheNode, Scene, arguments, backend, report, sa
 from spatial_steering.steering_core.backends.comfyui.conditions import CARRIED
 from spatial_steering.steering_core.backends.comfyui.own_forwards import OwnForwards
 from spatial_steering.steering_core.losses import CentroidLoss
-from spatial_steering.steering_core.run_log import RunLog
+from spatial_steering.steering_core.report.log import RunLog
 from spatial_steering.steering_core.schedule import DESCENT, GUIDANCE, SteeringSchedule
 from spatial_steering.steering_core.steering import Steering
 

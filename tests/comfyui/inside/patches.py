@@ -8,7 +8,7 @@ from quantising import quantised_weights
 from setting import FreeU_V2, Scene, backend, comfy, followed_gradients, model_management, report, samplers
 from spatial_steering.steering_core.backends.comfyui.quantised import check_differentiable
 from spatial_steering.steering_core.losses import CentroidLoss
-from spatial_steering.steering_core.run_log import RunLog
+from spatial_steering.steering_core.report.log import RunLog
 from spatial_steering.steering_core.schedule import DESCENT, GUIDANCE, SteeringSchedule
 from spatial_steering.steering_core.steering import Steering
 from torch.nn.attention import SDPBackend

@@ -80,7 +80,7 @@ from spatial_steering.steering_core.backends.comfyui import text
 from spatial_steering.steering_core.backends.comfyui.miniature import load_miniature
 from spatial_steering.steering_core.losses import CentroidLoss
 from spatial_steering.steering_core.miniature.folder import MINIATURE_DIR
-from spatial_steering.steering_core.run_log import RunLog
+from spatial_steering.steering_core.report.log import RunLog
 from spatial_steering.steering_core.schedule import SteeringSchedule
 from spatial_steering.steering_core.steering import Steering
 

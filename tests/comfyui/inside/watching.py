@@ -3,7 +3,7 @@
 import torch
 from setting import Scene, arguments, backend, report, samplers
 from spatial_steering.steering_core.losses import CentroidLoss
-from spatial_steering.steering_core.run_log import RunLog
+from spatial_steering.steering_core.report.log import RunLog
 from spatial_steering.steering_core.schedule import DESCENT, GUIDANCE, SteeringSchedule
 from spatial_steering.steering_core.steering import Steering
 

@@ -10,8 +10,8 @@ from spatial_steering.steering_core.backends.comfyui.noise import noise_shares
 from spatial_steering.steering_core.backends.comfyui.sampling import steer_model
 from spatial_steering.steering_core.losses import CentroidLoss
 from spatial_steering.steering_core.plan import plan
-from spatial_steering.steering_core.run_log import RunLog
-from spatial_steering.steering_core.run_notes import RunNotes
+from spatial_steering.steering_core.report.log import RunLog
+from spatial_steering.steering_core.report.notes import RunNotes
 from spatial_steering.steering_core.schedule import DESCENT, GUIDANCE, SteeringSchedule
 from spatial_steering.steering_core.steering import Steering
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, NoReturn, TypeVar, Union, get_args, get_origin, get_type_hints
 
-from .wording import brief, one_line
+from ..wording import brief, one_line
 
 T = TypeVar("T")
 

@@ -9,9 +9,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..relations.wording import clause
+from ..tokens import GroundedScene
 from .how_far import how_far
-from .relations.wording import clause
-from .tokens import GroundedScene
 from .trace import TraceEntry, as_numbers, scoring
 
 

@@ -9,13 +9,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .detection.look import Look, SeenRelation, seen_relations
+from ..detection.look import Look, SeenRelation, seen_relations
+from ..relations.relation import Relation
+from ..tokens import GroundedScene
+from ..wording import several
 from .outcomes import BoundSteps, Restarts, UnsteeredStep
-from .relations.relation import Relation
 from .settled import Settled, settled
-from .tokens import GroundedScene
 from .trace import TraceEntry, as_numbers, scoring
-from .wording import several
 
 #: Where a steered picture is not as it was to be: what helped most on the miniatures (``benchmarks.second_try``).
 _NEXT = "to try next: another seed, which put a third of such pictures of the miniatures right"

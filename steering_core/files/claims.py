@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ..wording import brief, shortened
 from .described import read_json
-from .files import save_text
-from .wording import brief, shortened
+from .whole import save_text
 
 #: So many settings that differ are told.
 _MOST_DIFFERENCES = 6

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from .regions import Regions
-from .wording import several
+from ..regions import Regions
+from ..wording import several
 
 
 @dataclass(frozen=True)

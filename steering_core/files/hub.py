@@ -7,9 +7,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from threading import RLock
 
-from .attributes import replaced
-from .out_of_memory import is_out_of_memory
-from .wording import brief, one_line
+from ..attributes import replaced
+from ..out_of_memory import is_out_of_memory
+from ..wording import brief, one_line
 
 #: For what loads a model by its folder: nothing is downloaded, and no code of the folder is run.
 HERE = {"local_files_only": True, "trust_remote_code": False}

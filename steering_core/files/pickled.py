@@ -10,8 +10,8 @@ from typing import Any
 
 import torch
 
-from .out_of_memory import is_out_of_memory
-from .wording import brief, one_line
+from ..out_of_memory import is_out_of_memory
+from ..wording import brief, one_line
 
 #: Names that torch.save needs for a dict of plain values and tensors.
 _NAMES = re.compile(r"collections OrderedDict|torch \w+Storage|torch Size|torch\._utils _rebuild_(tensor_v2|parameter)")

@@ -7,8 +7,8 @@ from collections.abc import Callable
 
 from torch import Tensor
 
-from .detection.look import Look
-from .run_report import SteeringRun
+from ..detection.look import Look
+from .run import SteeringRun
 
 
 class RunLog:

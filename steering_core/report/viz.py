@@ -10,10 +10,10 @@ import torch
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
-from .detection.look import VERDICTS, PlacedRelation
-from .pictures import to_image
-from .token_maps import resize
-from .tokens import GroundedScene
+from ..detection.look import VERDICTS, PlacedRelation
+from ..pictures import to_image
+from ..token_maps import resize
+from ..tokens import GroundedScene
 from .trace import TraceEntry
 
 Colour = tuple[int, int, int]

@@ -10,8 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .presence import Presence
-from .tokens import GroundedRelation
+from ..presence import Presence
+from ..tokens import GroundedRelation
 
 
 @dataclass(frozen=True)

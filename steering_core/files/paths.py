@@ -9,7 +9,7 @@ import os
 import unicodedata
 from pathlib import Path
 
-from .wording import brief
+from ..wording import brief
 
 #: Bytes of a name in UTF-8, so that file systems take it with what is put around it.
 LONGEST_FILE_NAME = 150

@@ -12,8 +12,8 @@ import torch
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
-from .detection.look import Look
-from .run_report import SteeringRun
+from ..detection.look import Look
+from .run import SteeringRun
 from .trace import TraceEntry
 from .viz import DARK, LIGHT, WRONG, Colour, object_colour
 

@@ -1,0 +1,1 @@
+"""Files, and what others wrote into them: read with care, written whole or not at all."""
