@@ -8,6 +8,7 @@ from ..steering_core.areas import areas, as_elements, placed_by_boxes, read_elem
 from ..steering_core.detection.bounding_boxes import as_bounding_boxes
 from ..steering_core.detection.boxes import Found
 from ..steering_core.tokens import GroundedScene
+from .ranges import in_ranges
 from .relations import relation_outputs, with_scene
 from .types import CATEGORY, Elements, Relations
 
@@ -71,6 +72,7 @@ class AreasOfObjects(io.ComfyNode):
         )
 
     @classmethod
+    @in_ranges
     def execute(cls, relations: GroundedScene, width: int, height: int) -> io.NodeOutput:
         """Box the places."""
         boxes = areas(relations.scene)

@@ -11,6 +11,7 @@ from comfy_api.latest import io
 from ..steering_core.classifier import CLASSIFIERS_DIR, MINIATURE_CLASSIFIER, RelationClassifier, load_classifier
 from ..steering_core.losses import LearnedLoss
 from .losses import weight_input, weighted
+from .ranges import in_ranges
 from .types import CATEGORY, Classifier, loss_output
 
 FOLDER = "relation_classifiers"
@@ -89,6 +90,7 @@ class LearnedRelationLoss(io.ComfyNode):
         )
 
     @classmethod
+    @in_ranges
     def execute(cls, classifier: RelationClassifier, weight: float) -> io.NodeOutput:
         """Build the loss."""
         return io.NodeOutput(weighted(LearnedLoss(classifier), weight))

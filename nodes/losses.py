@@ -6,6 +6,7 @@ from comfy_api.latest import io
 
 from ..steering_core.losses import CentroidLoss, CombinedLoss, PresenceLoss, SteeringLoss
 from ..steering_core.losses.centroid import FUNCTIONS, ORTHOGONAL_NORMS, PAPER_SETTINGS
+from .ranges import in_ranges
 from .types import CATEGORY, Loss, advanced, loss_output
 
 #: Keys that the softmax of a map runs over.
@@ -68,6 +69,7 @@ class CentroidLossNode(io.ComfyNode):
         return True
 
     @classmethod
+    @in_ranges
     def execute(
         cls, function: dict, orthogonal: dict, presence_weight: float, balance_weight: float, softmax_over: str = TEXT
     ) -> io.NodeOutput:
@@ -186,6 +188,7 @@ class PresenceLossNode(io.ComfyNode):
         )
 
     @classmethod
+    @in_ranges
     def execute(cls, weight: float, softmax_over: str = TEXT) -> io.NodeOutput:
         """Build the loss."""
         return io.NodeOutput(weighted(PresenceLoss(over_all_keys=softmax_over == ALL), weight))

@@ -9,6 +9,7 @@ from ..steering_core.backends.comfyui.text import encode_prompt
 from ..steering_core.layout import laid_out
 from ..steering_core.losses import CentroidLoss
 from ..steering_core.schedule import SteeringSchedule
+from .ranges import in_ranges
 from .relations import layout_of
 from .sampling import steered
 from .schedule import UPDATES, strength_input
@@ -103,6 +104,7 @@ class SpatialPrompt(io.ComfyNode):
         return True if layout is None else complaint(lambda: layout_of(layout))
 
     @classmethod
+    @in_ranges
     def execute(
         cls,
         model,

@@ -17,7 +17,8 @@ from ..steering_core.schedule import SteeringSchedule
 from ..steering_core.steering import Steering
 from ..steering_core.tokens import GroundedScene
 from .live import LiveView
-from .schedule import UPDATES, order_input, read_update, update_input, window_inputs
+from .ranges import in_ranges
+from .schedule import UPDATES, check_window, order_input, read_update, update_input, window_inputs
 from .types import CATEGORY, Loss, Relations, Schedule, Trace, complaint
 
 
@@ -154,9 +155,10 @@ class SteeredKSampler(io.ComfyNode):
             return f"update must be one of {', '.join(UPDATES)}."
         if start_percent is None or end_percent is None:  # linked: known only when it runs
             return True
-        return complaint(lambda: SteeringSchedule(start=float(start_percent), end=float(end_percent)))
+        return complaint(lambda: check_window(float(start_percent), float(end_percent)))
 
     @classmethod
+    @in_ranges
     def execute(
         cls,
         model,
@@ -177,6 +179,7 @@ class SteeredKSampler(io.ComfyNode):
         steering_loss: SteeringLoss | None = None,
     ) -> io.NodeOutput:
         """Sample with a steered clone of the model."""
+        check_window(start_percent, end_percent)
         schedule = SteeringSchedule(start=start_percent, end=end_percent, order=order, **read_update(update))
         steered_model, log = steered(model, relations, steering_loss, schedule)
         (samples,) = common_ksampler(

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 from comfy_api.latest import io
 
 from ..steering_core.schedule import BOUND, DESCENT, GUIDANCE, IN_TURN, MOST_BOUND, MOVE, TOGETHER, SteeringSchedule
+from .ranges import in_ranges, out_of_range, with_values
 from .types import CATEGORY, Schedule, advanced, complaint
 
 #: The update rules by the names that nodes give them.
@@ -85,33 +84,19 @@ class SteeringScheduleNode(io.ComfyNode):
         update = preset.get("update")
         if update is None:
             return f"update must be one of {', '.join(UPDATES)}."
-        values = [
-            *_with_values(_inputs(_PRESETS[preset["preset"]]), preset),
-            *_with_values(_optional_inputs(), optional),
-        ]
-        for one, value in values:
-            if not isinstance(one, (io.Float.Input, io.Int.Input)) or value is None:
-                continue
-            if not isinstance(value, (int, float)) or not one.min <= value <= one.max:
-                return f"{one.id} must be from {one.min} to {one.max}, not {value}."
+        inputs_of_preset = _inputs(_PRESETS[preset["preset"]])
+        values = [*with_values(inputs_of_preset, preset), *with_values(_optional_inputs(), optional)]
+        if told := out_of_range(inputs_of_preset, preset) or out_of_range(_optional_inputs(), optional):
+            return told
         if order is None or any(value is None for _, value in values):
             return True  # linked, so known only when it runs; or missing, which ComfyUI says itself
         return complaint(lambda: _schedule(preset, order, optional))
 
     @classmethod
+    @in_ranges
     def execute(cls, preset: dict, order: str, **optional) -> io.NodeOutput:
         """Build the schedule."""
         return io.NodeOutput(_schedule(preset, order, _optional(optional)))
-
-
-def _with_values(inputs: list[io.Input], values: dict) -> Iterator[tuple[io.Input, Any]]:
-    """Each input with its value, those behind the choices made included; with none where it is not known."""
-    for one in inputs:
-        value = values.get(one.id)
-        yield one, value
-        if isinstance(one, io.DynamicCombo.Input) and value is not None:
-            chosen = next(option for option in one.options if option.key == value[one.id])
-            yield from _with_values(chosen.inputs, value)
 
 
 def _optional(inputs: dict) -> dict:
@@ -121,12 +106,13 @@ def _optional(inputs: dict) -> dict:
 
 def _schedule(preset: dict, order: str, optional: dict) -> SteeringSchedule:
     """From the choice of a preset with its inputs, which are read whatever its name is."""
+    check_window(preset["start_percent"], preset["end_percent"])
     return SteeringSchedule(
         start=preset["start_percent"],
         end=preset["end_percent"],
         decay=preset["decay"],
         order=order,
-        bound=None if optional["bound_percent"] == _AS_SUITS else optional["bound_percent"],
+        bound=None if optional["bound_percent"] < 0 else optional["bound_percent"],
         restarts=optional["restarts"],
         restart_overlap=optional["restart_overlap"],
         **read_update(preset["update"]),
@@ -148,6 +134,19 @@ def _inputs(preset: _Preset) -> list[io.Input]:
         *window_inputs(preset.end),
         advanced(decay),
     ]
+
+
+def check_window(start_percent: float, end_percent: float) -> None:
+    """Refuse a window that holds nothing.
+
+    Raises:
+        ValueError: names both inputs.
+    """
+    if not start_percent < end_percent:
+        raise ValueError(
+            f"end_percent must be greater than start_percent, {start_percent}, not {end_percent}: steering ends after "
+            f"it begins."
+        )
 
 
 def window_inputs(end: float = SteeringSchedule.end) -> list[io.Input]:

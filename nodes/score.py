@@ -16,6 +16,7 @@ from ..steering_core.miniature.look import look_at
 from ..steering_core.pictures import to_image
 from ..steering_core.report.viz import mark_boxes, mark_relations, object_colour
 from ..steering_core.tokens import GroundedScene
+from .ranges import in_ranges
 from .types import CATEGORY, Relations, Scores, boxes_input, image_of
 
 
@@ -151,6 +152,7 @@ class KeepBest(io.ComfyNode):
         )
 
     @classmethod
+    @in_ranges
     def execute(cls, images: Tensor, scores: ScoredPictures, count: int, latent: dict | None = None) -> io.NodeOutput:
         """Sort and keep."""
         for name, number in (("images", len(images)), ("latent", None if latent is None else len(latent["samples"]))):

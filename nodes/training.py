@@ -26,6 +26,7 @@ from ..steering_core.training.settings import TrainingSettings
 from ..steering_core.training.sources import Example, LabelledPictures, MiniatureScenes, Source, coco_pictures
 from .learned import FOLDER
 from .live import show_text
+from .ranges import in_ranges
 from .types import CATEGORY, Classifier, Dataset, complaint, image_of
 
 _OUTPUT_FOLDER = "relation_maps"
@@ -105,6 +106,7 @@ class RecordRelationMaps(io.ComfyNode):
         return _name_verdict(name)
 
     @classmethod
+    @in_ranges
     def execute(
         cls, model, clip, vae, name: str, source: dict, size: int, steps: int, method: str, false_prompts: int
     ) -> io.NodeOutput:
@@ -291,6 +293,7 @@ class TrainRelationClassifier(io.ComfyNode):
         return _name_verdict(name)
 
     @classmethod
+    @in_ranges
     def execute(
         cls, training: Path, validation: Path, name: str, epochs: int, rate: float, width: int, seed: int
     ) -> io.NodeOutput:

@@ -54,7 +54,11 @@ def probed(latent: Tensor, probe: Probe, score: Callable[[TokenMaps], Tensor], t
                 given = " × ".join(map(str, losses.shape[1:])) or "one number for all"
                 raise RuntimeError(f"the loss is to be a number for each of {len(latent)} pictures, not {given}")
             if not losses.requires_grad:
-                raise RuntimeError("a patch or a wrapper of the model keeps every gradient from the latent")
+                raise RuntimeError(
+                    "the loss has no gradient to the maps that it is given"
+                    if maps.requires_grad
+                    else "a patch or a wrapper of the model keeps every gradient from the latent"
+                )
             missed = ~(losses <= target)  # what is not a number has not met it
             if not missed.any():
                 return Probed(maps.detach(), losses.detach(), torch.zeros_like(leaf))

@@ -101,7 +101,8 @@ class SteeringSchedule:
             itself the one above which the report warns.
         rest: where all that a step works on meets the target in every picture, so many further steps that would work on
             the same are not looked at; those that ``every_other`` leaves out count. The last of the window always is.
-        chosen: the steered steps of one run, ascending, in place of those that begin in the window (``along``).
+        chosen: the steered steps, ascending from 0, in place of those that begin in the window. When none is given, a
+            run may choose its own (``along``). ``every_other`` leaves out some of these too.
 
     Raises:
         ValueError: a setting is outside its range.
@@ -154,6 +155,8 @@ class SteeringSchedule:
             raise ValueError(f"restarts: pictures begin again by {DESCENT} only, not by {GUIDANCE}: set them to 0.")
         if not 0 <= self.restart_overlap < 1:
             raise ValueError(f"restart_overlap must be at least 0 and less than 1, not {self.restart_overlap}.")
+        if list(self.chosen) != sorted({step for step in self.chosen if is_integral(step) and step >= 0}):
+            raise ValueError(f"chosen must be numbers of steps from 0 on, ascending, not {self.chosen}.")
         if self.rest < 0:
             raise ValueError(f"rest must be 0 or more, not {self.rest}.")
 
@@ -212,7 +215,7 @@ class SteeringSchedule:
             noise: share of noise in the network's input before each step of the run, in [0, 1].
         """
         if self.chosen:
-            return replace(self, chosen=()).along(noise)
+            return self
         evenly = self._window(len(noise))
         if not (self.spread and evenly and noise[0] > 0):
             return self
@@ -238,7 +241,7 @@ class SteeringSchedule:
         if self.strength == 0 or steps == 0:
             return []
         if self.chosen:
-            return list(self.chosen)
+            return [step for step in self.chosen if step < steps]
         begin, end = self.start * steps, self.end_in(steps)
         if math.ceil(begin) / steps >= end:
             return [int(begin)]

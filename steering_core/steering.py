@@ -98,6 +98,11 @@ class Steering:
         if isinstance(self.loss, type) or not hasattr(self.loss, "for_network"):
             raise TypeError(f'loss: a loss such as CentroidLoss("gelu") was expected, not {brief(self.loss)}.')
         loss = self.loss.for_network(network, [relation.relation for relation in self.scene.relations])
+        if not hasattr(loss, "reads"):
+            raise TypeError(
+                f"loss: {type(self.loss).__name__}.for_network is to return a loss that says in reads which maps it "
+                f"reads, not {brief(loss)}."
+            )
         check_layers(loss.reads.all_layers, network)
         every_other = len(self.scene.relations) == 1 and keeps_moves and not loss.reads.each_step
         binds = binds and 0 < self.regions.count <= MOST_BOUND

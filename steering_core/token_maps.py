@@ -92,6 +92,12 @@ class TokenMaps:
         """How much attention each object gets: the mean over cells, heads and layers, (batch, objects), in [0, 1]."""
         return torch.stack([maps.mean(dim=(-3, -2, -1)) for maps in self.layers.values()]).mean(dim=0)
 
+    @property
+    def requires_grad(self) -> bool:
+        """Whether any of the maps are in an autograd graph."""
+        each = (self.layers, self.standardised or {}, self.words.layers if self.words else {})
+        return any(maps.requires_grad for layers in each for maps in layers.values())
+
     def detach(self) -> TokenMaps:
         """The maps of the objects by the network's own logits, outside the autograd graph."""
         return TokenMaps({name: maps.detach() for name, maps in self.layers.items()})

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from ..evaluation.suites import CHAINS
 from ..evaluation.visor import LEAST_SCORE
 from ..files.whole import save_text
+from ..wording import brief
 from .models import (
     add_detector_option,
     add_model_options,
@@ -322,6 +323,8 @@ def _folder_and_arms(
     from ..backends.diffusers import check_steering, ground_prompt
     from ..backends.diffusers.arms import sampling_of, steered_arm, unsteered_arm
     from ..evaluation.folder import EvaluationFolder
+    from ..relations.place import Place
+    from ..relations.relation import Relation
     from ..steering import Steering
 
     settings: dict[str, Any] = {
@@ -333,9 +336,15 @@ def _folder_and_arms(
     losses = {name: _loss(name, options) for name in options.loss if name != NONE}
     schedule = schedule_of(options)
     if losses:  # what cannot be steered is told before anything is drawn
-        scenes = [ground_prompt(pipeline, prompt.text, prompt.scene) for prompt in suite.prompts]
-        for loss in losses.values():
-            check_steering(pipeline, Steering(scenes[0], loss, schedule))
+        kinds = set[Relation | Place]()
+        for prompt in suite.prompts:
+            scene = ground_prompt(pipeline, prompt.text, prompt.scene)
+            of_scene = {relation.relation for relation in scene.relations}
+            if not kinds or of_scene - kinds:  # one prompt of each kind of relation tells of all
+                with naming(f"prompt {brief(prompt.text)}"):
+                    for loss in losses.values():
+                        check_steering(pipeline, Steering(scene, loss, schedule))
+            kinds |= of_scene
     folder = EvaluationFolder(options.out, suite, sampling_of(pipeline, settings))
     arms = [
         steered_arm(name, pipeline, settings, losses[name], schedule)

@@ -31,7 +31,10 @@ def detect_objects(
 
     def look(number: int, seed: int) -> _Finding:
         picture = folder.read_picture(arm, number, seed)
-        return picture.size, detector.find(picture, folder.suite.prompts[number].objects)
+        try:
+            return picture.size, detector.find(picture, folder.suite.prompts[number].objects)
+        except ValueError as error:
+            raise ValueError(f"{folder.picture(arm, number, seed)}: {error}") from error
 
     return _write_down(folder, folder.detector_claim(arm, detector), arm, numbers, look)
 

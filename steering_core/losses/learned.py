@@ -76,8 +76,8 @@ class LearnedLoss:
         if isinstance(relation, Place):
             raise ValueError(
                 f'The relation classifier does not know "{relation.phrase}", a place in the picture, only relations '
-                f"between objects. Combine it with the centroid loss, which then scores the place, or switch the place "
-                f"off with Edit Relations."
+                f"between objects. Combine it with the centroid loss, which then scores the place, or leave the "
+                f"place out."
             )
         names = self._names(relation)
         if not names:

@@ -75,9 +75,8 @@ def test_a_prompt_that_is_connected_as_negative_is_told(result):
 
 def test_the_empty_prompt_of_perp_neg_is_not_the_positive_one(result):
     assert result["Perp-Neg"]["positive"] == [[0, 1, 2], [0, 1, 2]]
-    tied, carried = result["Perp-Neg"]["empty"]
-    assert "is connected as the empty conditioning. Swap" in tied
-    assert "it carries no relations" in carried
+    for told in result["Perp-Neg"]["empty"]:  # with relations of its own, and with those that are carried
+        assert "is connected as the empty conditioning. Swap" in told
 
 
 @pytest.mark.parametrize("guider", ["basic", "dual, regular", "dual, nested"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import time
 
@@ -151,10 +152,12 @@ def test_neither_relations_nor_a_conditioning_with_them_is_said_before_sampling(
 
 
 def test_positive_and_negative_swapped_are_an_error_before_sampling(server):
-    swapped = sampler_node(["steer", 0], positive=["negative", 0], negative=["parser", 0])
-    entry = server.run(graph(sampler=swapped))
-    (error,) = _events(entry, "execution_error")
-    assert "Swap the two" in error["exception_message"]
+    swapped = graph(sampler=sampler_node(["steer", 0], positive=["negative", 0], negative=["parser", 0]))
+    carried = copy.deepcopy(swapped)
+    del carried["steer"]["inputs"]["relations"]
+    for each in (swapped, carried):
+        (error,) = _events(server.run(each), "execution_error")
+        assert "Swap the two" in error["exception_message"]
 
 
 def _custom(guider: dict, **more) -> dict:
@@ -276,6 +279,11 @@ def _bound(share: float) -> dict:
     """A schedule that moves nothing and binds objects in this share of the steps: its kind and its inputs."""
     schedule = schedule_node("automatic", **{"update.strength": 0.0})
     return {"kind": schedule["class_type"], **schedule["inputs"], "bound_percent": share}
+
+
+def test_below_0_it_is_left_to_the_network_how_long_objects_are_bound(server, plain):
+    entry = server.run(graph(schedule=core_node(**_bound(-0.95))))
+    assert np.array_equal(server.pictures(entry, "shown"), plain)
 
 
 def test_objects_are_bound_where_nothing_is_moved(server, plain):
@@ -432,7 +440,7 @@ def test_pictures_begin_again_by_the_schedule_and_the_report_says_so(server, ste
             "edits is no JSON that can be read",
         ),
         (_spatial_prompt(strength=-1.0)["prompt"], "smaller than min"),
-        (schedule_node(start_percent=0.5), "start < end"),
+        (schedule_node(start_percent=0.5), "end_percent must be greater than start_percent, 0.5, not 0.25"),
         (schedule_node(decay=2.0), "decay must be from 0.0 to 1.0"),
         (schedule_node(decay="slow"), "decay must be from 0.0 to 1.0, not slow"),
         (schedule_node(**{"update.refinements": 1000}), "refinements must be from 0 to 50"),

@@ -24,6 +24,7 @@ from steering_core.backends.diffusers.families import unet_of
 from steering_core.backends.diffusers.text import prompt_tokens
 from steering_core.layers import default_layers
 from steering_core.losses import CentroidLoss
+from steering_core.miniature.folder import SHIPPED
 from steering_core.miniature.networks import build_unet
 from steering_core.schedule import DESCENT, GUIDANCE, SteeringSchedule
 from steering_core.steering import Steering, SteeringError
@@ -370,6 +371,20 @@ def test_nothing_to_draw_is_refused(pipeline, asked, told):
 def test_relations_of_another_prompt_are_refused(pipeline):
     with pytest.raises(SteeringError, match="'a dog and a cat' is to be drawn, and the steering is of 'a photo of"):
         generate(pipeline, "a dog and a cat", [0], make_steering(pipeline), steps=2, guidance_scale=5.0)
+
+
+def test_a_steering_that_was_made_with_another_pipeline_is_refused(pipeline):
+    other = load_pipeline(SHIPPED["flux_miniature"], "cpu")
+    steering = make_steering(other)
+    with pytest.raises(SteeringError, match="the tokens of another pipeline than this StableDiffusionPipeline"):
+        generate(pipeline, steering.scene.scene.prompt, [0], steering, steps=2, guidance_scale=5.0)
+    with pytest.raises(SteeringError, match="the tokens of another pipeline"), steered(pipeline, steering):
+        pytest.fail("sampling began")
+
+
+def test_the_miniature_of_fluxs_shape_draws_pictures_of_its_own_size():
+    pipeline = load_pipeline(SHIPPED["flux_miniature"], "cpu")
+    assert generate(pipeline, PROMPT, [0], None, steps=1, guidance_scale=1.0).shape == (1, 3, 128, 128)
 
 
 def test_a_prompt_that_is_cut_off_is_refused(pipeline):

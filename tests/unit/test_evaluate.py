@@ -29,6 +29,7 @@ from steering_core.evaluation.rules import RULES, VISOR
 from steering_core.evaluation.suites import ScenePrompt, Suite
 from steering_core.evaluation.tables import markdown
 from steering_core.miniature.folder import MINIATURE_DIR
+from steering_core.miniature.look import MiniatureDetector
 from steering_core.pictures import from_image
 from steering_core.relations.place import Place
 from steering_core.relations.relation import Relation
@@ -203,6 +204,17 @@ def test_a_damaged_picture_is_named(tmp_path, kept):
     assert str(file) in str(told.value)
 
 
+def test_a_picture_that_the_detector_cannot_look_at_is_named(tmp_path):
+    folder, detector = EvaluationFolder(tmp_path, Suite("mine", (DOG_ABOVE_CAT,), (0,)), {}), MiniatureDetector()
+    file = folder.picture("none", 0, 0)
+    file.parent.mkdir(parents=True)
+    Image.effect_noise((16, 16), 50).save(file)
+    folder.detector_claim("none", detector).write()
+    with pytest.raises(ValueError, match=r"128, 128\)") as told:
+        list(detect_objects(folder, "none", detector, [0]))
+    assert str(told.value).startswith(f"{file}: ")
+
+
 def test_two_processes_make_the_same_pictures_as_one(evaluated, tmp_path):
     command = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
     threads = str(torch.get_num_threads())  # torchrun gives each process one, which rounds otherwise than several
@@ -257,11 +269,16 @@ def test_two_processes_make_the_same_pictures_as_one(evaluated, tmp_path):
             "--margin belongs to --loss centroid, not to none pres",
         ),
         (["--features", "nowhere"], "--features: 'nowhere'"),
+        (
+            ["--suite", "own", "--file", "mixed.txt", "--loss", "none,learned"],
+            "prompt 'a dog next to a cat': The relation classifier does not know \"next to\"",
+        ),
     ],
 )
 def test_what_does_not_fit_is_told_before_anything_is_drawn(tmp_path, capsys, monkeypatch, options, told):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "mine.txt").write_text("a dog next to a cat\n")
+    (tmp_path / "mixed.txt").write_text("a dog above a cat\na dog next to a cat\n")
     (tmp_path / "empty.txt").write_text("\n")
     again = "a dog above a cat"
     (tmp_path / "twice.txt").write_text(f"{again}\n\n{again}\na cat above a dog\n {again}\n")

@@ -173,8 +173,18 @@ def test_moves_that_are_not_spread_and_a_run_without_noise_keep_their_steps():
 
 def test_the_next_run_is_laid_out_anew():
     schedule = SteeringSchedule(spread=True)
-    assert schedule.along(shifted(25, 3.0)).along(shifted(8, 3.0)) == schedule.along(shifted(8, 3.0))
-    assert schedule.along(shifted(25, 3.0)).along(shifted(25, 1.0)) == schedule
+    assert schedule.along(shifted(25, 3.0)) != schedule.along(shifted(8, 3.0))
+    assert schedule.along(shifted(25, 1.0)) == schedule
+
+
+def test_steps_that_were_chosen_stay_whatever_the_noise_is():
+    schedule = SteeringSchedule(chosen=(0, 3, 7), spread=True)
+    for levels in (shifted(8, 3.0), shifted(25, 1.0)):
+        assert schedule.along(levels).steered_steps(len(levels)) == [0, 3, 7]
+    assert schedule.steered_steps(4) == [0, 3]
+    for wrong in ((3, 0), (-1,), (1, 1), (0.5,)):
+        with pytest.raises(ValueError, match="chosen must be numbers of steps from 0 on, ascending"):
+            SteeringSchedule(chosen=wrong)
 
 
 def test_chosen_steps_take_turns_and_fade_one_after_the_other():

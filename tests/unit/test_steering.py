@@ -379,6 +379,30 @@ def test_a_loss_of_another_shape_costs_the_step_and_is_told(shaped, told):
     assert f"a number for each of 3 pictures, not {told}" in left_out.reason and run.trace == []
 
 
+def test_a_loss_without_a_gradient_is_told_from_a_network_without_one():
+    class Detached(CentroidLoss):
+        def __call__(self, maps, relation, progress):
+            return super().__call__(maps, relation, progress).detach()
+
+    cases = (
+        (Detached(), toy_probe, "the loss has no gradient to the maps that it is given"),
+        (None, lambda latent: toy_probe(latent.detach()), "a patch or a wrapper of the model keeps every gradient"),
+    )
+    for loss, probe, told in cases:
+        run = steering(loss=loss)
+        run.descend(latents(), probe, 1.0, at(0))
+        assert told in run.unsteered[0].reason
+
+
+def test_a_loss_that_is_none_for_a_network_is_told():
+    class Forgetful(CentroidLoss):
+        def for_network(self, network, relations):
+            super().for_network(network, relations)
+
+    with pytest.raises(TypeError, match=r"loss: Forgetful.for_network is to return a loss that says .* not None"):
+        steering(loss=Forgetful()).for_network(NETWORK)
+
+
 def test_what_ends_a_run_is_not_swallowed():
     class Cancelled(Exception):
         pass

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -53,14 +53,11 @@ def carried_relations(conditions: Mapping[str, Sequence[Condition]]) -> Grounded
     Raises:
         SteeringError: none carries any, or several carry relations that differ.
     """
-    found = [
-        condition[RELATIONS_ENTRY]
-        for name, listed in conditions.items()
-        if name not in _NOT_POSITIVE
-        for condition in listed
-        if RELATIONS_ENTRY in condition
-    ]
+    carrying = {name: [one for one in listed if RELATIONS_ENTRY in one] for name, listed in conditions.items()}
+    found = [one[RELATIONS_ENTRY] for name, listed in carrying.items() if name not in _NOT_POSITIVE for one in listed]
     if not found:
+        if swapped := [one for listed in carrying.values() for one in listed]:
+            raise _connected_elsewhere(swapped[0][RELATIONS_ENTRY], [name for name in carrying if carrying[name]])
         raise SteeringError(
             "positive: it carries no relations. Connect the conditioning of Spatial Relation Parser or Spatial Prompt "
             "to the sampler's positive input, or the relations to the node that steers. If it is connected already, a "
@@ -104,13 +101,9 @@ def tie(conditions: Mapping[str, Sequence[Condition]], scene: GroundedScene) -> 
                 if _has_weight(condition):  # asked once a run: to look at a mask can wait for a card
                     condition[_FIRST_TOKEN] = first
     if tied_to <= _NOT_POSITIVE.keys():
-        prompt = shortened(scene.scene.as_written, _PROMPT_SHOWN)
         if tied_to:
-            where = " and ".join(named for name, named in _NOT_POSITIVE.items() if name in tied_to)
-            raise SteeringError(
-                f'positive: the prompt of the relations, "{prompt}", is connected as the {where} conditioning. Swap '
-                f"the two."
-            )
+            raise _connected_elsewhere(scene, tied_to)
+        prompt = shortened(scene.scene.as_written, _PROMPT_SHOWN)
         raise SteeringError(
             f'positive: it was not encoded from the prompt of the relations, "{prompt}". Connect the conditioning of '
             f"the Spatial Relation Parser or Spatial Prompt that the relations come from, or a CLIP Text Encode of the "
@@ -118,6 +111,15 @@ def tie(conditions: Mapping[str, Sequence[Condition]], scene: GroundedScene) -> 
             f"CLIPTextEncodeSDXL, must have that prompt in all of them. A sampler that is to have another prompt, as "
             f"in a second pass, takes the model from before the node that steers."
         )
+
+
+def _connected_elsewhere(scene: GroundedScene, lists: Collection[str]) -> SteeringError:
+    """What to say where the prompt of the relations is in lists alone that no picture is to show."""
+    prompt = shortened(scene.scene.as_written, _PROMPT_SHOWN)
+    where = " and ".join(named for name, named in _NOT_POSITIVE.items() if name in lists)
+    return SteeringError(
+        f'positive: the prompt of the relations, "{prompt}", is connected as the {where} conditioning. Swap the two.'
+    )
 
 
 def check_width(conditions: Mapping[str, Sequence[Condition]], width: int | None) -> None:

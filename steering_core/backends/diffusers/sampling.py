@@ -37,6 +37,7 @@ from .schedulers import (
     prediction_per_noise,
     removed_share,
 )
+from .text import check_tokens
 
 
 @contextmanager
@@ -55,9 +56,12 @@ def steered(pipeline: DiffusionPipeline, steering: Steering) -> Iterator[Steerin
         ValueError: the pipeline or the prediction type is of another kind, the scheduler does not tell its noise
             levels, the network keeps parts of earlier steps, the loss cannot read it, or cannot score one of the
             relations; or the schedule has restarts, for which the pipeline has to be called by ``generate``.
-        SteeringError: by a call, before its first step, when its prompt is shorter than the steering's, or it has
-            several; or when another network or scheduler has come into the pipeline since the context was entered.
+        SteeringError: the steering was made with another pipeline. By a call, before its first step, when its prompt is
+            shorter than the steering's, or it has several; or when another network or scheduler has come into the
+            pipeline since the context was entered.
     """
+    if steering.scene.relations:
+        check_tokens(pipeline, steering.scene)
     if steering.schedule.restarts and steering.scene.relations:
         raise ValueError(
             "restarts: a picture begins again only where its noise is made here. Draw it with generate, or set "
@@ -149,7 +153,8 @@ class SteeredRun:
     def __init__(
         self, pipeline: DiffusionPipeline, kind: PipelineKind, readable: ReadableNetwork, steering: Steering
     ) -> None:
-        self._pipeline, self._kind, self._readable, self._steering = pipeline, kind, readable, steering
+        self._pipeline, self._kind, self._readable = pipeline, kind, readable
+        self._given = self._steering = steering
         self._network, self._scheduler = kind.network_of(pipeline), pipeline.scheduler
         # A compiler would otherwise take the steering for a part of the network.
         self._steered_forward = torch.compiler.disable(self.forward)
@@ -230,7 +235,7 @@ class SteeredRun:
 
     def _lay_window(self) -> None:
         """Before the first step, when the noise of all is known: in an image to image pipeline no sooner."""
-        self._steering = self._steering.along(noise_shares(self._scheduler, self._steps()))
+        self._steering = self._given.along(noise_shares(self._scheduler, self._steps()))
 
     def _bound_forward(self, given: dict[str, Any], is_first: bool) -> Any:
         """The network's forward, with the objects of the prompt bound to their regions.

@@ -9,6 +9,7 @@ from transformers import PreTrainedTokenizerBase
 
 from ...parser import parse
 from ...relations.scene import Scene
+from ...steering import SteeringError
 from ...tokens import GroundedScene, Token, ground, token_texts
 from ...wording import brief
 from .pipelines import Segment, has_segment, kind_of, text_tokenizer
@@ -50,6 +51,20 @@ def prompt_tokens(pipeline: DiffusionPipeline, prompt: str) -> list[Token]:
             tokens += _tokens(pipeline, prompt, segment, number, first)
         first += segment.keys
     return tokens
+
+
+def check_tokens(pipeline: DiffusionPipeline, scene: GroundedScene) -> None:
+    """Refuse a scene that is tied to the tokens of another pipeline; of one without tokenizers nothing is known.
+
+    Raises:
+        SteeringError: says so.
+    """
+    own = tuple(prompt_tokens(pipeline, scene.scene.prompt))
+    if own and own != scene.sequence:
+        raise SteeringError(
+            f"steering: its relations are tied to the tokens of another pipeline than this {type(pipeline).__name__}. "
+            f"Make it with ground_prompt and the pipeline that draws."
+        )
 
 
 def _tokens(pipeline: DiffusionPipeline, prompt: str, segment: Segment, number: int, first: int) -> Iterator[Token]:
