@@ -77,7 +77,11 @@ def add_record_command(commands: argparse._SubParsersAction) -> None:
     how.add_argument("--map-size", type=whole(1, 256), help="side that maps are resized to")
     how.add_argument("--steps", type=steps, help="of the inversion")
     how.add_argument(
-        "--recorded", type=whole(0, MOST_STEPS - 1), nargs="+", metavar="N", help="steps to record, 0 the noisiest"
+        "--recorded",
+        type=whole(0, MOST_STEPS - 1),
+        nargs="+",
+        metavar="N",
+        help="steps to record, 0 the noisiest (default: the first half)",
     )
     how.add_argument("--method", choices=("inversion", "noise"), help="invert the picture, or put noise in it")
     how.add_argument("--refinements", type=whole(0, 100), help="of the inversion's fixed-point iteration")
@@ -105,6 +109,8 @@ def _record(options: argparse.Namespace) -> None:
     check_folder(options.out)
     given = {field.name: getattr(options, field.name) for field in fields(RecordingSettings)}
     given = {name: tuple(value) if isinstance(value, list) else value for name, value in given.items()}
+    if options.steps and not options.recorded:
+        given["recorded"] = tuple(range(max(1, options.steps // 2)))
     settings = RecordingSettings(
         **{"layers": (), **{name: value for name, value in given.items() if value is not None}}
     )

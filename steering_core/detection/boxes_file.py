@@ -75,15 +75,15 @@ class BoxesFile:
             pictures: by their places in the evaluation's folder.
 
         Raises:
-            ValueError: a picture is not in it, or no label stands for any of the names; says which.
+            ValueError: a picture is not in it, or there are labels and none stands for any of the names; says which.
         """
         if missing := [picture for picture in pictures if picture not in self._starts]:
             raise ValueError(
                 f"{self._file}: a line for each picture was expected; {len(missing)} have none, such as {missing[0]}. "
                 f"Draw the pictures first, and look at all of them."
             )
-        if not any(names_for(label, names) for label in self._labels):
-            labels = ", ".join(sorted(self._labels)[:20]) or "none"
+        if self._labels and not any(names_for(label, names) for label in self._labels):
+            labels = ", ".join(sorted(self._labels)[:20])
             raise ValueError(
                 f"{self._file}: labels that stand for the objects of the prompts were expected, such as {names[0]}. "
                 f"Those in it are: {labels}."

@@ -77,6 +77,12 @@ def test_a_file_of_other_pictures_or_names_is_refused(tmp_path):
         boxes.find("a.png", (4, 4), ["dog"])
 
 
+def test_a_file_may_say_that_nothing_was_found_in_any_picture(tmp_path):
+    boxes = BoxesFile(written(tmp_path, {"picture": "a.png", "found": []}))
+    boxes.check(["dog"], ["a.png"])
+    assert boxes.find("a.png", (4, 4), ["dog"]) == []
+
+
 def test_pictures_are_judged_by_the_boxes_of_a_file(tmp_path):
     folder = EvaluationFolder(tmp_path / "out", Suite("mine", (DOG_ABOVE_SOFA,), (0, 1)), {})
     arm = Arm("none", {}, lambda prompt, seeds: Drawn(torch.zeros(len(seeds), 3, 16, 32)))

@@ -25,6 +25,12 @@ def train(data, validation, out, *more):
     return main(["train", "--data", str(data), "--validation", str(validation), "--out", str(out), *SMALL, *more])
 
 
+def test_of_few_steps_the_first_half_is_recorded(tmp_path):
+    how = ["--steps", "4", "--method", "noise", "--map-size", "8", "--count", "4"]
+    assert main(["record", "--out", str(tmp_path), *how]) == 0
+    assert read_manifest(tmp_path).settings.recorded == (0, 1)
+
+
 def test_from_pictures_to_a_classifier_that_steers(tmp_path, capsys):
     assert record(tmp_path / "a") == 0 and record(tmp_path / "b", 4, 1) == 0
     assert train(tmp_path / "a", tmp_path / "b", tmp_path / "out") == 0
