@@ -287,4 +287,4 @@ def test_an_empty_window_is_refused_before_anything_runs(server):
             "2": {"class_type": "PreviewAny", "inputs": {"source": ["1", 0]}},
         }
     )
-    assert "start < end" in json.dumps(answer)
+    assert "end_percent must be greater than start_percent, 0.5, not 0.25" in json.dumps(answer)
