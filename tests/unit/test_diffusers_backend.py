@@ -382,6 +382,15 @@ def test_a_steering_that_was_made_with_another_pipeline_is_refused(pipeline):
         pytest.fail("sampling began")
 
 
+def test_of_a_pipeline_that_is_given_encoded_texts_no_tokens_are_asked(pipeline):
+    steering, encoded = make_steering(pipeline), pipeline.encode_prompt(PROMPT, "cpu", 1, False)[0]
+    bare = type(pipeline)(**{**pipeline.components, "tokenizer": None, "text_encoder": None})
+    bare.set_progress_bar_config(disable=True)
+    with steered(bare, steering):
+        bare(prompt_embeds=encoded, num_inference_steps=2, guidance_scale=1.0, height=32, width=32)
+    assert steering.trace and steering.unsteered == []
+
+
 def test_the_miniature_of_fluxs_shape_draws_pictures_of_its_own_size():
     pipeline = load_pipeline(SHIPPED["flux_miniature"], "cpu")
     assert generate(pipeline, PROMPT, [0], None, steps=1, guidance_scale=1.0).shape == (1, 3, 128, 128)

@@ -54,13 +54,16 @@ def prompt_tokens(pipeline: DiffusionPipeline, prompt: str) -> list[Token]:
 
 
 def check_tokens(pipeline: DiffusionPipeline, scene: GroundedScene) -> None:
-    """Refuse a scene that is tied to the tokens of another pipeline; of one without tokenizers nothing is known.
+    """Refuse a scene that is tied to the tokens of another pipeline.
+
+    One that lacks an encoder or a tokenizer is given texts that were encoded elsewhere: of these nothing is known.
 
     Raises:
         SteeringError: says so.
     """
-    own = tuple(prompt_tokens(pipeline, scene.scene.prompt))
-    if own and own != scene.sequence:
+    segments = kind_of(pipeline).text
+    encodes = all(has_segment(pipeline, one) and getattr(pipeline, one.tokenizer) is not None for one in segments)
+    if encodes and tuple(prompt_tokens(pipeline, scene.scene.prompt)) != scene.sequence:
         raise SteeringError(
             f"steering: its relations are tied to the tokens of another pipeline than this {type(pipeline).__name__}. "
             f"Make it with ground_prompt and the pipeline that draws."
