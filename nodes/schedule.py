@@ -84,11 +84,10 @@ class SteeringScheduleNode(io.ComfyNode):
         update = preset.get("update")
         if update is None:
             return f"update must be one of {', '.join(UPDATES)}."
-        inputs_of_preset = _inputs(_PRESETS[preset["preset"]])
-        values = [*with_values(inputs_of_preset, preset), *with_values(_optional_inputs(), optional)]
-        if told := out_of_range(inputs_of_preset, preset) or out_of_range(_optional_inputs(), optional):
+        all_inputs, values = [*_inputs(_PRESETS[preset["preset"]]), *_optional_inputs()], {**preset, **optional}
+        if told := out_of_range(all_inputs, values):
             return told
-        if order is None or any(value is None for _, value in values):
+        if order is None or any(value is None for _, value in with_values(all_inputs, values)):
             return True  # linked, so known only when it runs; or missing, which ComfyUI says itself
         return complaint(lambda: _schedule(preset, order, optional))
 

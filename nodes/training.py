@@ -21,7 +21,7 @@ from ..steering_core.layers import layers_on_the_way
 from ..steering_core.pictures import to_image
 from ..steering_core.training.checkpoint import METRICS, Progress
 from ..steering_core.training.dataset import check_alike, read_manifest, read_records, write_dataset
-from ..steering_core.training.recording import INVERSION, NOISE, RecordingSettings
+from ..steering_core.training.recording import INVERSION, NOISE, RecordingSettings, first_half
 from ..steering_core.training.settings import TrainingSettings
 from ..steering_core.training.sources import Example, LabelledPictures, MiniatureScenes, Source, coco_pictures
 from .learned import FOLDER
@@ -117,7 +117,7 @@ class RecordRelationMaps(io.ComfyNode):
         settings = RecordingSettings(
             layers_on_the_way(recordable.network),
             steps=steps,
-            recorded=tuple(range(steps // 2)),
+            recorded=first_half(steps),
             method=method,
             false_prompts=false_prompts,
         )

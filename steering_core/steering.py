@@ -169,6 +169,10 @@ class Steering:
         """In how many first steps of a run objects are bound to their regions; in none where none has one."""
         return self.schedule.bound_steps(steps) if self.regions.any else 0
 
+    def is_bound(self, step: int, steps: int) -> bool:
+        """Whether objects are bound in this step."""
+        return step < self.bound_steps(steps)
+
     def binding(self, steps: int) -> BoundSteps | None:
         """What became of the binding in a run of so many steps; none where none was asked for."""
         bound, unbound = tuple(self.notes.bound), tuple(self.notes.unbound)

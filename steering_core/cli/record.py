@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..miniature.folder import SHIPPED
 from ..pictures import check_finite, to_image
-from ..training.recording import MOST_STEPS, RecordingSettings
+from ..training.recording import MOST_STEPS, RecordingSettings, first_half
 from .models import (
     add_detector_option,
     add_model_options,
@@ -110,7 +110,7 @@ def _record(options: argparse.Namespace) -> None:
     given = {field.name: getattr(options, field.name) for field in fields(RecordingSettings)}
     given = {name: tuple(value) if isinstance(value, list) else value for name, value in given.items()}
     if options.steps and not options.recorded:
-        given["recorded"] = tuple(range(max(1, options.steps // 2)))
+        given["recorded"] = first_half(options.steps)
     settings = RecordingSettings(
         **{"layers": (), **{name: value for name, value in given.items() if value is not None}}
     )

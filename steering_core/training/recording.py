@@ -94,6 +94,11 @@ class RecordableModel(Protocol):
         """
 
 
+def first_half(steps: int) -> tuple[int, ...]:
+    """Of so many steps those that are recorded where none are named: one at least."""
+    return tuple(range(max(1, steps // 2)))
+
+
 @dataclass(frozen=True)
 class RecordingSettings:
     """How pictures become records.
@@ -118,7 +123,7 @@ class RecordingSettings:
     layers: tuple[str, ...]
     map_size: int = 16
     steps: int = 25
-    recorded: tuple[int, ...] = tuple(range(12))
+    recorded: tuple[int, ...] = first_half(steps)
     method: str = INVERSION
     refinements: int = 1
     least_psnr: float = 20.0

@@ -75,7 +75,7 @@ class Guidance:
             shifts.append(self._view.steering.noise_shift(latent, probe, step, mask))
 
         look_apart = partial(self._own_forwards.look_apart, look, x, sigma, tied, self._model_options)
-        is_bound = number < self._view.steering.bound_steps(self._steps)
+        is_bound = self._view.steering.is_bound(number, self._steps)
         if not is_bound and self._own_forwards.can_serve(step, tied[0], self._model_options):
             with self._own_forwards.looking(look, x.shape, tied, look_apart):
                 denoised = predict()

@@ -21,9 +21,6 @@ from .sampling import steered
 from .schedulers import check_steps
 from .text import check_tokens, prompt_tokens
 
-#: What diffusers puts for an autoencoder whose file says no size.
-_UNKNOWN_SIZE = 32
-
 
 def generate(
     pipeline: DiffusionPipeline,
@@ -62,7 +59,7 @@ def generate(
     elif negative_prompt:
         raise ValueError(f"negative prompt: the guidance of {kind.name} does not lead away from one. Leave it out.")
     check_steps(pipeline.scheduler, steps)
-    if (size := size or _own_size(pipeline)) is not None:
+    if (size := size or kind.size_of(pipeline)) is not None:
         options["width"], options["height"] = size
 
     def call(seeds: Sequence[int]) -> Tensor:
@@ -103,20 +100,9 @@ def _check_own(pipeline: DiffusionPipeline, prompt: str, scene: GroundedScene) -
     Raises:
         SteeringError: names both.
     """
-    check_tokens(pipeline, scene)
     if tuple(prompt_tokens(pipeline, prompt)) != scene.sequence:
+        check_tokens(pipeline, scene)
         raise SteeringError(
             f"prompt: {brief(prompt)} is to be drawn, and the steering is of {brief(scene.scene.prompt)}. Make it with "
             f"ground_prompt and the prompt that is drawn."
         )
-
-
-def _own_size(pipeline: DiffusionPipeline) -> tuple[int, int] | None:
-    """(width, height) of the pictures that its autoencoder was made for, if the pipeline knows no size of its own.
-
-    FLUX's pipelines draw 1024 pixels unless they are told, the miniature of its shape too.
-    """
-    if not type(pipeline).__name__.startswith("Flux"):
-        return None
-    side = pipeline.vae.config.get("sample_size", _UNKNOWN_SIZE)
-    return None if side == _UNKNOWN_SIZE else (side, side)

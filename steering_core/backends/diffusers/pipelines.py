@@ -61,6 +61,8 @@ class Guidance:
     nothing: str | None = ""
 
 
+#: What diffusers puts for an autoencoder whose file says no size.
+_UNKNOWN_SIZE = 32
 #: A number that the network is given, and the prompt stands alone.
 _EMBEDDED = Guidance(nothing=None)
 
@@ -82,6 +84,7 @@ class PipelineKind:
         guidance: how a call is told to guide.
         guidance_without_embedding: likewise, where the network is given no guidance scale; the same when not given.
         dtype: in which its models are made to run on a GPU.
+        size_by_autoencoder: the pipelines draw one size unless they are told, whatever their models were made for.
     """
 
     name: str
@@ -96,6 +99,7 @@ class PipelineKind:
     guidance: Guidance = Guidance()
     guidance_without_embedding: Guidance | None = None
     dtype: torch.dtype = torch.bfloat16
+    size_by_autoencoder: bool = False
 
     def network_of(self, pipeline: DiffusionPipeline) -> torch.nn.Module:
         """The network that is steered."""
@@ -111,6 +115,11 @@ class PipelineKind:
         if other is None or config.guidance_embeds:
             return self.guidance
         return other
+
+    def size_of(self, pipeline: DiffusionPipeline) -> tuple[int, int] | None:
+        """(width, height) of pictures that a call is to be told; none where the pipeline knows it, or nobody does."""
+        side = pipeline.vae.config.get("sample_size", _UNKNOWN_SIZE) if self.size_by_autoencoder else _UNKNOWN_SIZE
+        return None if side == _UNKNOWN_SIZE else (side, side)
 
     def text_options(self, pipeline: DiffusionPipeline) -> dict[str, int]:
         """What a call is given where it would bring a text to more tokens than the tokenizer allows."""
@@ -227,9 +236,15 @@ PIPELINES = (
         channels="transformer.out_channels",
         guidance=_EMBEDDED,
         guidance_without_embedding=Guidance("true_cfg_scale"),
+        size_by_autoencoder=True,
     ),
     PipelineKind(
-        "FLUX.2 dev", ("Flux2Pipeline",), (Segment(template=_mistral_chat, most=512),), FIRST_CALL, guidance=_EMBEDDED
+        "FLUX.2 dev",
+        ("Flux2Pipeline",),
+        (Segment(template=_mistral_chat, most=512),),
+        FIRST_CALL,
+        guidance=_EMBEDDED,
+        size_by_autoencoder=True,
     ),
     PipelineKind(
         "FLUX.2 klein",
@@ -237,6 +252,7 @@ PIPELINES = (
         (Segment(template=_chat(thinking=False), most=512),),
         FIRST_CALL,
         guidance=_EMBEDDED,
+        size_by_autoencoder=True,
     ),
     PipelineKind(
         "Z-Image",

@@ -62,11 +62,11 @@ def steered(pipeline: DiffusionPipeline, steering: Steering) -> Iterator[Steerin
     """
     if steering.scene.relations:
         check_tokens(pipeline, steering.scene)
-    if steering.schedule.restarts and steering.scene.relations:
-        raise ValueError(
-            "restarts: a picture begins again only where its noise is made here. Draw it with generate, or set "
-            "restarts to 0."
-        )
+        if steering.schedule.restarts:
+            raise ValueError(
+                "restarts: a picture begins again only where its noise is made here. Draw it with generate, or set "
+                "restarts to 0."
+            )
     with steered_by(pipeline, steering, SteeredRun):
         yield steering
 
@@ -218,7 +218,7 @@ class SteeredRun:
             latent = self._latent(given)
             moved = latent + torch.cat([self._move] * (len(latent) // len(self._move)))
             args, kwargs = (), self._with_latent(given, moved)
-        if self._number >= self._steering.bound_steps(self._steps()):
+        if not self._steering.is_bound(self._number, self._steps()):
             return self._network_forward(*args, **kwargs)
         return self._bound_forward(self._named(args, kwargs), is_first)
 
@@ -278,7 +278,7 @@ class SteeredRun:
 
     def _bent(self, view: _View, level: StepLevel, step: SamplingStep, given: Mapping[str, Any]) -> Tensor | None:
         """What to add to the prediction of a step, if anything."""
-        is_bound = step.number < self._steering.bound_steps(step.steps)
+        is_bound = self._steering.is_bound(step.number, step.steps)
         probe = partial(view.probe, serves_both=self._can_serve_both(view, step) and not is_bound)
         removes = removed_share(self._scheduler, given.get("timestep", 0))
         shift = self._steering.noise_shift(view.latent, probe, replace(step, removes=removes))
