@@ -16,6 +16,7 @@ from ..steering_core.miniature.look import look_at
 from ..steering_core.pictures import to_image
 from ..steering_core.report.viz import mark_boxes, mark_relations, object_colour
 from ..steering_core.tokens import GroundedScene
+from .live import show_text
 from .ranges import in_ranges
 from .types import CATEGORY, Relations, Scores, boxes_input, image_of
 
@@ -99,6 +100,8 @@ class SpatialScore(io.ComfyNode):
         numbers = {label_of(phrase, look.labels): number for number, phrase in enumerate(relations.phrases)}
         stood = placed_relations(relations, look, scored.relations)
         marked = image_of(_marked(*one, numbers) for one in zip(images, look.found, stood))
+        if scored.unjudged:
+            show_text(scored.unjudged)
         mean = sum(score.share for score in scored.scores) / len(scored.scores)
         return io.NodeOutput(marked, scored, mean, scored.summary, ui=ui.PreviewImage(marked, cls=cls))
 

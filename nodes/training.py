@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from contextlib import closing
 from importlib.util import find_spec
@@ -20,7 +21,7 @@ from ..steering_core.files.paths import check_name, named_path, path_within
 from ..steering_core.layers import layers_on_the_way
 from ..steering_core.pictures import to_image
 from ..steering_core.training.checkpoint import METRICS, Progress
-from ..steering_core.training.dataset import check_alike, read_manifest, read_records, write_dataset
+from ..steering_core.training.dataset import MANIFEST, check_alike, read_manifest, read_records, write_dataset
 from ..steering_core.training.recording import INVERSION, NOISE, RecordingSettings, first_half
 from ..steering_core.training.settings import TrainingSettings
 from ..steering_core.training.sources import Example, LabelledPictures, MiniatureScenes, Source, coco_pictures
@@ -106,6 +107,11 @@ class RecordRelationMaps(io.ComfyNode):
         return _name_verdict(name)
 
     @classmethod
+    def fingerprint_inputs(cls, name: str | None = None, **others: Any) -> int:
+        """Another one than before where a dataset that was recorded here is gone: then it is recorded anew."""
+        return 0 if name is None else _times_gone(_datasets_folder() / name / MANIFEST)
+
+    @classmethod
     @in_ranges
     def execute(
         cls, model, clip, vae, name: str, source: dict, size: int, steps: int, method: str, false_prompts: int
@@ -128,6 +134,7 @@ class RecordRelationMaps(io.ComfyNode):
                 comfy.model_management.throw_exception_if_processing_interrupted()
                 bar.update_absolute(done, preview=("JPEG", pictures[done - 1].picture, _PREVIEW_SIDE))
         show_text(f"{len(pictures)} pictures. {read_manifest(folder).left_out_message}")
+        _gone.setdefault(folder / MANIFEST, 0)
         return io.NodeOutput(folder, str(folder))
 
 
@@ -150,6 +157,17 @@ class _WithLast:
         if self._last is None or self._last[0] != index:
             self._last = index, self._source[index]
         return self._last[1]
+
+
+#: Of each file that a node here has made, how often it was found to be gone since.
+_gone: dict[Path, int] = {}
+
+
+def _times_gone(file: Path) -> int:
+    """How often a file that was made here has been gone when a workflow with its node was run."""
+    if file in _gone and not file.exists():
+        _gone[file] += 1
+    return _gone.get(file, 0)
 
 
 def _name_verdict(name: str | None) -> bool | str:
@@ -293,6 +311,11 @@ class TrainRelationClassifier(io.ComfyNode):
         return _name_verdict(name)
 
     @classmethod
+    def fingerprint_inputs(cls, name: str | None = None, **others: Any) -> int:
+        """Another one than before where a classifier that was trained here is gone: then it is written anew."""
+        return 0 if name is None else _times_gone(_classifier_file(name))
+
+    @classmethod
     @in_ranges
     def execute(
         cls, training: Path, validation: Path, name: str, epochs: int, rate: float, width: int, seed: int
@@ -302,10 +325,9 @@ class TrainRelationClassifier(io.ComfyNode):
         from ..steering_core.training.report import as_image, confusion_plot, curves_plot, make_report
         from ..steering_core.training.train import train_classifier
 
-        file = named_path(Path(folder_paths.get_folder_paths(FOLDER)[0]), name, ".safetensors")
+        file = named_path(_classifiers_folder(), name, ".safetensors")
         # Any node may hand over a path.
         training, validation = (path_within(_datasets_folder(), str(folder)) for folder in (training, validation))
-        work = path_within(training, f"training_{name}")
         manifest, other = read_manifest(training), read_manifest(validation)
         check_alike(training, manifest, validation, other)
         sizes = ClassifierSettings(manifest.layout.map_size, width, manifest.settings.steps)
@@ -319,14 +341,26 @@ class TrainRelationClassifier(io.ComfyNode):
         # Nodes run in inference mode, where nothing can be learned.
         with torch.inference_mode(False), torch.enable_grad():
             data, held_out = read_records(training, manifest), read_records(validation, other)
+            # With other settings or data it is another training, which begins anew.
+            run = repr((settings, sizes, data.digest, held_out.digest))
+            work = path_within(training, f"training_{name}_{hashlib.sha256(run.encode()).hexdigest()[:8]}")
             recorded = manifest.settings.recorded
             classifier = train_classifier(data, held_out, manifest.layout, recorded, sizes, settings, work, show)
             report = make_report(classifier, held_out, recorded, training=data)
         file.parent.mkdir(parents=True, exist_ok=True)
         save_classifier(classifier, file)
+        _gone.setdefault(_classifier_file(name), 0)
         plots = [image_of([as_image(plot)]) for plot in (curves_plot(work / METRICS), confusion_plot(report))]
         damaged = [f"left out, damaged: {shard}" for shard in (*data.damaged, *held_out.damaged)]
         return io.NodeOutput(classifier, *plots, "\n".join([str(file), *damaged, str(report)]))
+
+
+def _classifiers_folder() -> Path:
+    return Path(folder_paths.get_folder_paths(FOLDER)[0])
+
+
+def _classifier_file(name: str) -> Path:
+    return _classifiers_folder() / f"{name}.safetensors"
 
 
 def _check_packages() -> None:

@@ -2,6 +2,7 @@
 
 import io
 import os
+import signal
 import sys
 
 
@@ -21,9 +22,14 @@ def main() -> int:
     if isinstance(sys.stdout, io.TextIOWrapper):
         # What the terminal's encoding lacks is told by its number: no command fails, its work done, at a printed sign.
         sys.stdout.reconfigure(errors="backslashreplace")
-    try:
-        from .cli.main import main as run
+    # Libraries that are interrupted while they are imported tell it in ways of their own: then the process just ends.
+    interrupted = signal.getsignal(signal.SIGINT)
+    if interrupted is signal.default_int_handler:  # and not ignored, as in a script's background
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+    from .cli.main import main as run
 
+    signal.signal(signal.SIGINT, interrupted)
+    try:
         return run()
     except KeyboardInterrupt:
         print("steer: interrupted", file=sys.stderr)

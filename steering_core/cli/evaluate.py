@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..evaluation.suites import CHAINS
 from ..evaluation.visor import LEAST_SCORE
-from ..files.whole import save_text
+from ..files.whole import remove_abandoned, save_text
 from ..wording import brief
 from .models import (
     add_detector_option,
@@ -156,6 +156,8 @@ def _evaluate(options: argparse.Namespace) -> None:
         with naming("--detector or --only-draw"):
             check_boxes(folder, names, detector)
     folder.claim(arms, detector)
+    if state.is_main_process:
+        remove_abandoned(options.out)
     numbers = range(state.process_index, len(suite.prompts), state.num_processes)
     for arm in arms:
         _draw_and_look(folder, arm, numbers, options.batch, detector, state.is_main_process)
@@ -322,6 +324,7 @@ def _folder_and_arms(
 ) -> tuple[EvaluationFolder, list[Arm]]:
     from ..backends.diffusers import check_steering, ground_prompt
     from ..backends.diffusers.arms import sampling_of, steered_arm, unsteered_arm
+    from ..backends.diffusers.sampling import layers_of
     from ..evaluation.folder import EvaluationFolder
     from ..relations.place import Place
     from ..relations.relation import Relation
@@ -335,6 +338,8 @@ def _folder_and_arms(
     }
     losses = {name: _loss(name, options) for name in options.loss if name != NONE}
     schedule = schedule_of(options)
+    for loss in losses.values():  # one that cannot read this network at all is no prompt's fault
+        loss.for_network(layers_of(pipeline), ())
     if losses:  # what cannot be steered is told before anything is drawn
         kinds = set[Relation | Place]()
         for prompt in suite.prompts:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from ..detection.detectors import ObjectDetector
 
 _MINIATURE = "miniature"
+#: Of processes that share the work for one another: torch's own minutes are less than their parts differ by.
+_LONGEST_WAIT = timedelta(days=30)
 #: Of a picture to try things with, where the pipeline alone knows the size.
 _TRIED_SIZE = (64, 64)
 
@@ -82,7 +85,7 @@ def own_process(options: argparse.Namespace) -> PartialState:
     from ..backends.diffusers import check_device
 
     check_device(options.device)
-    state = PartialState(cpu=options.device == "cpu")
+    state = PartialState(cpu=options.device == "cpu", timeout=_LONGEST_WAIT)
     device = torch.device(options.device)
     if device.type == state.device.type and device.index is None:
         options.device = str(state.device)
@@ -100,9 +103,10 @@ def load_model(options: argparse.Namespace) -> DiffusionPipeline:
     """What ``--model`` names.
 
     Raises:
-        ValueError: it cannot be loaded, or the device not be used.
+        ValueError: it cannot be loaded, wants a picture besides the prompt, or the device cannot be used.
     """
     from ..backends.diffusers import check_device, load_pipeline
+    from ..backends.diffusers.pipelines import check_draws_from_text
 
     check_device(options.device)
     hide_loading_bars()
@@ -110,7 +114,9 @@ def load_model(options: argparse.Namespace) -> DiffusionPipeline:
     components = getattr(options, "components", None)
     has_both = components is not None or ("components" in options and Path(source).is_file())
     with naming("--model or --components" if has_both else "--model"):
-        return load_pipeline(source, options.device, components)
+        pipeline = load_pipeline(source, options.device, components)
+        check_draws_from_text(pipeline)
+    return pipeline
 
 
 def scale_of(options: argparse.Namespace, pipeline: DiffusionPipeline) -> float:

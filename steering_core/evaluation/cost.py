@@ -43,7 +43,10 @@ def read_times(file: Path) -> Times:
     """
     if not file.exists():
         return Times(0, 0.0, 0, 0)
-    return described(Times, read_json(file), str(file), strict=False)
+    try:
+        return described(Times, read_json(file), str(file), strict=False)
+    except ValueError as error:
+        raise ValueError(f"{error} Remove it: what these pictures took is not counted then.") from error
 
 
 def add_times(more: Times, file: Path) -> None:

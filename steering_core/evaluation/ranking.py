@@ -31,15 +31,19 @@ class ScoredPictures:
 
     Attributes:
         relations: what became of each.
-        scores: of each picture.
+        scores: of each picture; all alike where none can be judged.
+        unjudged: why none can be; empty where some are.
     """
 
     relations: tuple[SeenRelation, ...]
     scores: tuple[PictureScore, ...]
+    unjudged: str = ""
 
     @property
     def summary(self) -> str:
         """In words: each relation, then each picture's score."""
+        if self.unjudged:
+            return self.unjudged
         lines = [str(relation) for relation in self.relations]
         return "\n".join(lines + [f"picture {at}: {score.share:.0%}" for at, score in enumerate(self.scores, 1)])
 
@@ -49,20 +53,16 @@ class ScoredPictures:
 
 
 def score_pictures(scene: GroundedScene, look: Look) -> ScoredPictures:
-    """Judge every picture by every relation that can be judged.
-
-    Raises:
-        ValueError: no relation can be; says why.
-    """
+    """Judge every picture by every relation that can be judged; they are drawn already, so that none is refused."""
     relations = seen_relations(scene, look)
     judged = [one for one, seen in zip(scene.relations, relations) if seen.seen is not None]
-    if not relations:
-        raise ValueError(
-            f'relations: no picture can be scored, for none is stated in "{shortened(scene.scene.as_written)}". State '
-            f'one in the prompt, such as "a dog to the left of a cat", or add one with Spatial Relation.'
-        )
     if not judged:
-        raise ValueError(f"No picture can be scored: {'; '.join(map(str, relations))}.")
+        why = "; ".join(map(str, relations)) or (
+            f'"{shortened(scene.scene.as_written)}" states no relation. State one in the prompt, such as "a dog to the '
+            f'left of a cat", or add one with Spatial Relation'
+        )
+        unjudged = f"No picture can be scored: {why}."
+        return ScoredPictures(tuple(relations), (PictureScore(0.0, -1.0),) * len(look.found), unjudged)
     seen = [relation.seen for relation in relations if relation.seen is not None]
     labels = [label_of(phrase, look.labels) for phrase in scene.phrases]
     clearness = [_clearness(judged, labels, picture) for picture in look.found]

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from errno import EIO
 from pathlib import Path
 from stat import S_IMODE
@@ -12,6 +13,8 @@ from uuid import uuid4
 
 #: Bytes that are read at once.
 _PIECE = 2**20
+#: How the names of files end that are not yet in place, and the seconds after which nobody writes one any more.
+_PARTIAL, _ABANDONED = ".partial", 3600
 
 
 def sha256_of(file: Path) -> str:
@@ -43,7 +46,7 @@ def written_whole(file: Path, writer: str | None = None) -> Iterator[Path]:
         OSError: the file cannot be written, or not be put in place; names it. One that is raised in the context for
             another file names that one.
     """
-    partial = file.with_name(f"{file.name}.{writer or uuid4().hex}.partial")
+    partial = file.with_name(f"{file.name}.{writer or uuid4().hex}{_PARTIAL}")
     try:
         try:
             partial.touch()
@@ -64,8 +67,8 @@ def written_whole(file: Path, writer: str | None = None) -> Iterator[Path]:
 def only_writer(folder: Path, writer: str, what: str) -> Iterator[None]:
     """In this context a folder, which is made, is written by nobody else of this name.
 
-    What a writer of the name has left unfinished when it was killed is removed. The system gives a lock up when its
-    process ends, however it ends.
+    What a writer of the name has left unfinished when it was killed is removed, and what others have abandoned. The
+    system gives a lock up when its process ends, however it ends.
 
     Args:
         writer: of ``written_whole``.
@@ -86,11 +89,26 @@ def only_writer(folder: Path, writer: str, what: str) -> Iterator[None]:
             f"Another {what} is writing into {folder}. Wait until it has ended, or give another folder."
         ) from None
     try:
-        for partial in folder.glob(f"*.{writer}.partial"):
+        for partial in folder.glob(f"*.{writer}{_PARTIAL}"):
             partial.unlink(missing_ok=True)
+        remove_abandoned(folder)
         yield
     finally:
         lock.release()
+
+
+def remove_abandoned(folder: Path) -> None:
+    """Remove what writers that were killed have left of unfinished files in a folder and below it.
+
+    Nobody has written into these for an hour: others may be at work here.
+
+    Raises:
+        OSError: one cannot be removed; names it.
+    """
+    for partial in folder.rglob(f"*{_PARTIAL}"):
+        with suppress(FileNotFoundError):  # its writer has put it in place
+            if time.time() - partial.stat().st_mtime > _ABANDONED:
+                partial.unlink()
 
 
 def save_text(content: str, file: Path, writer: str | None = None) -> None:

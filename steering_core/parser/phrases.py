@@ -135,7 +135,12 @@ def _is_lettering(prompt: str, words: Sequence[Word]) -> bool:
     """Whether words right after a phrase say more of it: 'a sign "HELLO"', "words GOOD LUCK", "a robot (chrome)"."""
     bracketed = prompt[words[0].start - 1 : words[0].start] in _BRACKETS
     is_capital = prompt[words[0].start : words[-1].end].isupper()
-    return _is_quoted(prompt, words[0]) or is_capital or (bracketed and qualifies(words[-1].text))
+    return _is_quoted(prompt, words[0]) or is_capital or (bracketed and _says_how(words[-1].text))
+
+
+def _says_how(word: str) -> bool:
+    """Whether a word in brackets says how something is, or how much it weighs: "a robot (chrome)", "the moon (1.4)"."""
+    return qualifies(word) or word.replace(".", "", 1).isdigit()
 
 
 def _is_quoted(prompt: str, word: Word) -> bool:
@@ -146,7 +151,7 @@ def _is_quoted(prompt: str, word: Word) -> bool:
 def _unqualified(prompt: str, words: list[Word]) -> list[Word]:
     """The words of a phrase without what stands in brackets after it to say how it is: "a robot (chrome:1.3)"."""
     first = len(words)
-    while first and qualifies(words[first - 1].text):
+    while first and _says_how(words[first - 1].text):
         first -= 1
     bracketed = 0 < first < len(words) and not _BRACKETS.isdisjoint(prompt[words[first - 1].end : words[first].start])
     return words[:first] if bracketed else words

@@ -373,6 +373,35 @@ def test_relations_of_another_prompt_are_refused(pipeline):
         generate(pipeline, "a dog and a cat", [0], make_steering(pipeline), steps=2, guidance_scale=5.0)
 
 
+@pytest.mark.parametrize("prompt", ["a dog and a cat", ["a dog and a cat"] * 2])
+def test_another_prompt_in_a_call_is_refused(pipeline, prompt):
+    with steered(pipeline, make_steering(pipeline)):
+        with pytest.raises(SteeringError, match="'a dog and a cat' is to be drawn, and the steering is of 'a photo of"):
+            sample(pipeline, prompt=prompt)
+        sample(pipeline, negative_prompt="a dog and a cat")
+    assert "encode_prompt" not in vars(pipeline)
+
+
+def test_a_latent_that_is_no_number_costs_the_steering_alone(pipeline):
+    steering = make_steering(pipeline)
+    latents = torch.full((2, 4, 8, 8), float("nan"))
+    assert sample(pipeline, steering, latents=latents).isnan().all()
+    assert "not finite" in str(steering.unsteered[0])
+    assert {entry.loss.shape[1] for entry in steering.trace} <= {2}
+
+
+@pytest.mark.parametrize("seed", [1.0, True])
+def test_a_seed_is_a_whole_number_of_any_kind(pipeline, seed):
+    drawn = [generate(pipeline, PROMPT, [one], None, steps=1, guidance_scale=1.0) for one in (1, seed)]
+    assert torch.equal(*drawn)
+
+
+@pytest.mark.parametrize("seed", [1.5, "1", torch.tensor(3), 2**64, None])
+def test_another_seed_is_refused(pipeline, seed):
+    with pytest.raises(ValueError, match="seeds: whole numbers of 64 bits were expected, not"):
+        generate(pipeline, PROMPT, [seed], None, steps=1, guidance_scale=1.0)
+
+
 def test_a_steering_that_was_made_with_another_pipeline_is_refused(pipeline):
     other = load_pipeline(SHIPPED["flux_miniature"], "cpu")
     steering = make_steering(other)
@@ -423,6 +452,18 @@ def test_a_network_that_lacks_weights_is_refused(pipeline, tmp_path, part, lacks
     del weights[next(name for name in weights if lacks.endswith(name))]
     save_file(weights, file, metadata={"format": "pt"})
     with pytest.raises(ValueError, match=rf"{part} lacks 1 of its network's weights, .*{lacks.split('.')[-2]}"):
+        load_pipeline(tmp_path, "cpu")
+
+
+@pytest.mark.parametrize("part", ["text_encoder", "unet", "vae"])
+def test_a_network_that_is_missing_is_named(pipeline, tmp_path, part):
+    pipeline.save_pretrained(tmp_path)
+    (weights,) = (tmp_path / part).glob("*.safetensors")
+    weights.unlink()
+    with pytest.raises(ValueError, match=rf"{part} has no \*.safetensors"):
+        load_pipeline(tmp_path, "cpu")
+    shutil.rmtree(tmp_path / part)
+    with pytest.raises(ValueError, match=rf"{part} has no config.json"):
         load_pipeline(tmp_path, "cpu")
 
 

@@ -30,6 +30,7 @@ from steering_core.miniature.networks import build_scheduler
 from steering_core.networks import UNet
 from steering_core.probe import MapRequest
 from steering_core.schedule import DESCENT, GUIDANCE
+from steering_core.steering import SteeringError
 from steering_core.tokens import PhraseNotFoundError
 
 KINDS = pytest.mark.parametrize("name", TINY)
@@ -581,6 +582,38 @@ def test_a_saved_pipeline_is_loaded_and_draws_the_same(made, name, tmp_path):
     assert main(["generate", PROMPT, *options, "--refinements", "1", "--out", str(file)]) == 0
     drawn = torch.from_numpy(np.array(Image.open(file))).permute(2, 0, 1) / 255
     torch.testing.assert_close(drawn, pictures[1][0], rtol=0, atol=0.01)
+
+
+@pytest.mark.parametrize(
+    ("name", "other"),
+    [
+        *((name, {"prompt": "a dog and a cat"}) for name in TINY),
+        *((name, {"prompt_2": "a dog"}) for name in ("SDXL", "SD 3", "FLUX.1")),
+        ("SD 3", {"prompt_3": "a dog"}),
+    ],
+)
+def test_another_text_than_the_steerings_is_refused_where_the_network_attends_to_it(made, name, other):
+    pipeline = made(name)
+    with pytest.raises(SteeringError, match=r"'a dog.*' is to be drawn, and the steering is of"):
+        sample(pipeline, make_steering(pipeline), **other)
+
+
+def test_what_flux_gives_clip_alone_may_be_another_text(made):
+    pipeline = made("FLUX.1")
+    steering = make_steering(pipeline)
+    sample(pipeline, steering, prompt="a dog", prompt_2=PROMPT)
+    assert steering.trace and not steering.unsteered
+
+
+def test_equal_latents_in_a_step_that_is_not_guided_are_pictures(made):
+    """Z-Image leaves guidance out in later steps: two pictures of one seed are no prompt and a negative one."""
+    pipeline = made("Z-Image")
+    steering = make_steering(pipeline, end=1.0)
+    latents = torch.randn(1, 4, HEIGHT // 4, WIDTH // 4, generator=torch.Generator().manual_seed(5)).repeat(2, 1, 1, 1)
+    drawn = sample(pipeline, steering, steps=4, guidance=4.0, cfg_truncation=0.0, latents=latents)
+    assert torch.equal(*drawn) and not steering.unsteered
+    assert {entry.loss.shape[1] for entry in steering.trace} == {2}
+    assert len({entry.step for entry in steering.trace}) > 1
 
 
 def test_every_row_is_held_against_its_pipeline():

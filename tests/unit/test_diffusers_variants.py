@@ -18,7 +18,8 @@ from PIL import Image
 from pipelines import make_steering
 from tiny_pipelines import HEIGHT, TINY, WIDTH, flux_transformer, sample, tiny
 
-from steering_core.backends.diffusers.pipelines import PIPELINES, kind_of
+from steering_core.backends.diffusers import generate
+from steering_core.backends.diffusers.pipelines import PIPELINES, check_draws_from_text, kind_of
 from steering_core.schedule import DESCENT, GUIDANCE
 
 UPDATES = pytest.mark.parametrize("update", [DESCENT, GUIDANCE])
@@ -151,6 +152,22 @@ def test_a_variant_is_steered(tokenizer, name, base):
         whole_is_sampled = {"mask_image", "control_mask"}.isdisjoint(options)
         is_joint = not isinstance(kind_of(pipeline).network_of(pipeline), diffusers.UNet2DConditionModel)
         assert bool(steering.notes.bound) is (whole_is_sampled and is_joint)
+
+
+@pytest.mark.parametrize(("name", "base"), [*VARIANTS, *((kind.pipelines[0], "") for kind in PIPELINES)])
+def test_generate_refuses_what_wants_a_picture(name, base):
+    pipeline = getattr(diffusers, name).__new__(getattr(diffusers, name))
+    if base and name != "FluxKontextPipeline":
+        with pytest.raises(ValueError, match=f"{name} draws from a picture as well.* or call the pipeline yourself"):
+            generate(pipeline, "a cat", [0], None, steps=1, guidance_scale=1.0)
+    else:
+        check_draws_from_text(pipeline)
+
+
+def test_a_pipeline_that_scales_what_it_is_asked_draws_the_size(tokenizer):
+    pipeline = build("FluxKontextPipeline", "FLUX.1", tokenizer)
+    drawn = generate(pipeline, "a cat above a dog", [0], None, steps=1, guidance_scale=1.0, size=(WIDTH, HEIGHT))
+    assert drawn.shape[-1] * drawn.shape[-2] == pytest.approx(WIDTH * HEIGHT, rel=0.35)
 
 
 def with_ip_adapter(pipeline, name: str):

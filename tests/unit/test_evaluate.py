@@ -15,10 +15,11 @@ from PIL import Image
 from tiny_pipelines import autoencoder, qwen_autoencoder
 from transformers import BitImageProcessor, CLIPConfig, CLIPImageProcessor, CLIPModel, Dinov2Config, Dinov2Model
 
+from steering_core.classifier import CLASSIFIERS_DIR
 from steering_core.cli.main import main
 from steering_core.detection.boxes import Box, Found
 from steering_core.evaluation.arms import Arm, Drawn
-from steering_core.evaluation.cost import Cost
+from steering_core.evaluation.cost import Cost, read_times
 from steering_core.evaluation.detecting import detect_objects
 from steering_core.evaluation.drawing import draw_pictures
 from steering_core.evaluation.encoders import AutoencoderEncoder, TransformersEncoder
@@ -273,6 +274,10 @@ def test_two_processes_make_the_same_pictures_as_one(evaluated, tmp_path):
             ["--suite", "own", "--file", "mixed.txt", "--loss", "none,learned"],
             "prompt 'a dog next to a cat': The relation classifier does not know \"next to\"",
         ),
+        (
+            ["--loss", "learned", "--classifier", str(CLASSIFIERS_DIR / "flux_miniature.safetensors")],
+            "steer: error: The relation classifier reads",
+        ),
     ],
 )
 def test_what_does_not_fit_is_told_before_anything_is_drawn(tmp_path, capsys, monkeypatch, options, told):
@@ -392,6 +397,12 @@ def test_what_was_not_counted_then_is_told_as_unknown_and_the_time_goes_on(tmp_p
         cost = folder.cost("one", [0])
         assert cost.seconds == 2.0 / pictures and math.isnan(cost.looks) and math.isnan(cost.gradient_passes)
         assert list(draw_pictures(folder, arm, [0], batch=1)) == [0]
+
+
+def test_a_damaged_file_of_times_is_named_and_what_to_do(tmp_path):
+    (tmp_path / "000000.json").write_text("{")
+    with pytest.raises(ValueError, match=r"000000.json is no JSON .* Remove it"):
+        read_times(tmp_path / "000000.json")
 
 
 def test_variety_is_that_of_what_was_found(tmp_path):

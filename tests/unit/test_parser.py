@@ -264,6 +264,7 @@ SENTENCES = [
     ("<lora:style:0.8> a dog, embedding:good.pt a cat above a bird", "cat above bird"),
     ("a dog (to the left of:1.4) a cat", "dog left_of cat"),
     ("a robot (chrome:1.3) above a small (red:1.1) (cat:1.2)", "robot above cat"),
+    ("the moon (1.4) above the lake [2]", "moon above lake"),
     ("foreground: a dog above a cat", "dog above cat; dog in_foreground"),
     ("[a dog:0.7] above a __pet__, a bird", ""),
     # on

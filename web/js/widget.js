@@ -2,7 +2,7 @@
 
 import { app } from "../../../scripts/app.js"
 import { DamagedValue, parsed } from "./damage.js"
-import { after, keyOf } from "./graph.js"
+import { after, isOff, keyOf } from "./graph.js"
 import { followFor } from "./runs.js"
 import { read, upstream } from "./scene.js"
 import "./style.js"
@@ -49,9 +49,9 @@ export function addSceneWidget(node, name, type, { minHeight, makeView }) {
   let value = {}
   let scene = null
   followScene(node, words.noParser, (next, missing) => {
-    scene = next
+    scene = isOff(node) ? null : next
     if (scene) hold(value)
-    else say(missing[0])
+    else say(isOff(node) ? words.off : missing[0])
   })
 
   const widget = node.addDOMWidget(name, type, element, {

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 from collections.abc import Sequence
 from contextlib import nullcontext
+from numbers import Real
 from typing import Any
 
 import torch
@@ -12,14 +14,13 @@ from diffusers import DiffusionPipeline
 from torch import Tensor
 
 from ...schedule import is_integral
-from ...steering import Steering, SteeringError
-from ...tokens import GroundedScene
+from ...steering import Steering
 from ...wording import brief
-from .pipelines import kind_of
+from .pipelines import check_draws_from_text, kind_of
 from .restarting import called_with_restarts
 from .sampling import steered
 from .schedulers import check_steps
-from .text import check_tokens, prompt_tokens
+from .text import check_prompt
 
 
 def generate(
@@ -40,17 +41,18 @@ def generate(
 
     Raises:
         ValueError: there is no seed, or one that is no whole number of 64 bits; the guidance scale is no finite
-            number; the size is not of two whole numbers above 0; the pipeline's guidance knows no negative prompt, or
-            its scheduler not so many steps.
+            number; the size is not of two whole numbers above 0; the pipeline wants a picture as well, its guidance
+            knows no negative prompt, or its scheduler not so many steps.
         TypeError: the steering is none.
         SteeringError: the steering is of another prompt.
         See ``steered``; restarts are no fault here.
     """
     _check_numbers(seeds, guidance_scale, size)
+    check_draws_from_text(pipeline)
     if steering is not None and not isinstance(steering, Steering):
         raise TypeError(f"steering: a Steering, made with a scene and a loss, was expected, not {brief(steering)}.")
     if steering is not None and steering.scene.relations:
-        _check_own(pipeline, prompt, steering.scene)
+        check_prompt(pipeline, steering.scene, prompt)
     kind = kind_of(pipeline)
     guidance = kind.guidance_of(pipeline)
     options: dict[str, Any] = {guidance.argument: guidance_scale, **kind.text_options(pipeline)}
@@ -61,6 +63,8 @@ def generate(
     check_steps(pipeline.scheduler, steps)
     if (size := size or kind.size_of(pipeline)) is not None:
         options["width"], options["height"] = size
+        if "max_area" in inspect.signature(type(pipeline).__call__).parameters:  # by which it scales them otherwise
+            options["max_area"] = size[0] * size[1]
 
     def call(seeds: Sequence[int]) -> Tensor:
         return pipeline(
@@ -68,7 +72,7 @@ def generate(
             num_inference_steps=steps,
             num_images_per_prompt=len(seeds),
             output_type="pt",
-            generator=[torch.Generator().manual_seed(seed) for seed in seeds],
+            generator=[torch.Generator().manual_seed(int(seed)) for seed in seeds],
             **options,
         ).images.cpu()
 
@@ -86,23 +90,10 @@ def _check_numbers(seeds: Sequence[int], guidance_scale: float, size: tuple[int,
     """
     if not seeds:
         raise ValueError("seeds: one or more were expected, one for each picture.")
-    if wrong := [seed for seed in seeds if not is_integral(seed) or not -(2**63) <= seed < 2**64]:
-        raise ValueError(f"seeds: whole numbers of 64 bits were expected, not {wrong[0]}.")
+    wrong = [one for one in seeds if not (isinstance(one, Real) and is_integral(one) and -(2**63) <= one < 2**64)]
+    if wrong:
+        raise ValueError(f"seeds: whole numbers of 64 bits were expected, not {brief(wrong[0])}.")
     if not math.isfinite(guidance_scale):
         raise ValueError(f"guidance_scale: a finite number was expected, not {guidance_scale}.")
     if size is not None and not (len(size) == 2 and all(is_integral(side) and side > 0 for side in size)):
         raise ValueError(f"size: width and height in whole pixels were expected, not {size}.")
-
-
-def _check_own(pipeline: DiffusionPipeline, prompt: str, scene: GroundedScene) -> None:
-    """Refuse relations of another prompt, whose tokens stand for other words here.
-
-    Raises:
-        SteeringError: names both.
-    """
-    if tuple(prompt_tokens(pipeline, prompt)) != scene.sequence:
-        check_tokens(pipeline, scene)
-        raise SteeringError(
-            f"prompt: {brief(prompt)} is to be drawn, and the steering is of {brief(scene.scene.prompt)}. Make it with "
-            f"ground_prompt and the prompt that is drawn."
-        )

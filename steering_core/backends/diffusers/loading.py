@@ -111,8 +111,12 @@ def _networks(folder: Path, index: Mapping[str, Any], given: Mapping[str, Any]) 
         of = getattr(_LIBRARIES.get(str(library)), str(kind), None)
         if name in given or not (isinstance(of, type) and issubclass(of, (ModelMixin, PreTrainedModel))):
             continue
+        for needed in ("config.json", "*.safetensors"):
+            if not any((folder / name).glob(needed)):
+                raise ValueError(f"{folder / name} has no {needed}, which a network is made of")
         options = HERE if issubclass(of, PreTrainedModel) else {"low_cpu_mem_usage": is_accelerate_available()}
-        options = {**options, "local_files_only": True, "dtype": given["dtype"], "output_loading_info": True}
+        options = {**options, "local_files_only": True, "use_safetensors": True, "output_loading_info": True}
+        options["dtype"] = given["dtype"]
         networks[name], loading = cast(Any, of).from_pretrained(folder / name, **options)
         if missing := sorted(loading["missing_keys"]):
             raise ValueError(f"{folder / name} lacks {len(missing)} of its network's weights, {missing[0]} first")

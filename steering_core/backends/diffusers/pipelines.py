@@ -37,6 +37,7 @@ class Segment:
         keys: how many keys the segment takes; needed where another follows.
         encoder: the pipeline's attribute without which the segment is missing; always there when empty.
         padded: the text is brought to its full length, before or after it as the tokenizer is set.
+        texts: arguments of a call that each hold a text of these tokens; where one is not given, ``prompt`` does.
     """
 
     tokenizer: str = "tokenizer"
@@ -46,6 +47,7 @@ class Segment:
     keys: int = 0
     encoder: str = ""
     padded: bool = True
+    texts: tuple[str, ...] = ("prompt",)
 
 
 @dataclass(frozen=True)
@@ -85,6 +87,7 @@ class PipelineKind:
         guidance_without_embedding: likewise, where the network is given no guidance scale; the same when not given.
         dtype: in which its models are made to run on a GPU.
         size_by_autoencoder: the pipelines draw one size unless they are told, whatever their models were made for.
+        from_text: names of further classes than the first that draw from a text alone.
     """
 
     name: str
@@ -100,6 +103,7 @@ class PipelineKind:
     guidance_without_embedding: Guidance | None = None
     dtype: torch.dtype = torch.bfloat16
     size_by_autoencoder: bool = False
+    from_text: tuple[str, ...] = ()
 
     def network_of(self, pipeline: DiffusionPipeline) -> torch.nn.Module:
         """The network that is steered."""
@@ -131,22 +135,33 @@ class PipelineKind:
                 return {"max_sequence_length": allowed}
         return {}
 
-    def parts(self, pipeline: DiffusionPipeline, latent: Tensor) -> int:
-        """In how many parts of a batch the network is given the same latent (batch, …): 2 while it is guided so."""
-        if self.prompted == FIRST_CALL or not pipeline.do_classifier_free_guidance or len(latent) % 2:
-            return 1
-        return 2 if torch.equal(*latent.chunk(2)) else 1
+    def parts(self, pipeline: DiffusionPipeline, latent: Tensor, pictures: int | None = None) -> int:
+        """In how many parts of a batch the network is given the same latent (batch, …): 2 while it is guided so.
 
-    def prompted_parts(self, pipeline: DiffusionPipeline, latent: Tensor, is_first: bool) -> tuple[bool, ...]:
+        Args:
+            pictures: that the call draws, if that is known; else two halves that are alike are taken for two parts.
+        """
+        if self.prompted == FIRST_CALL or not pipeline.do_classifier_free_guidance:
+            return 1
+        if pictures is not None:
+            return len(latent) // pictures
+        if len(latent) % 2:
+            return 1
+        return 2 if torch.equal(*latent.nan_to_num().chunk(2)) else 1
+
+    def prompted_parts(
+        self, pipeline: DiffusionPipeline, latent: Tensor, is_first: bool, pictures: int | None = None
+    ) -> tuple[bool, ...]:
         """For each of a call's ``parts`` whether it holds the prompt, or what guidance leads away from.
 
         Args:
             latent: (batch, …), as the network is given it.
             is_first: whether it is the first call of its step.
+            pictures: see ``parts``.
         """
         if self.prompted == FIRST_CALL:
             return (is_first,)
-        if self.parts(pipeline, latent) == 1:
+        if self.parts(pipeline, latent, pictures) == 1:
             return (True,)
         return (True, False) if self.prompted == FIRST_HALF else (False, True)
 
@@ -214,13 +229,16 @@ PIPELINES = (
         _with("StableDiffusionXL", "Img2Img", "Inpaint", *_CONTROL, "Adapter"),
         # Both encoders cut a text into the same tokens, and stand side by side in the width of each; the refiner has
         # the second alone.
-        (Segment("tokenizer_2"),),
+        (Segment("tokenizer_2", texts=("prompt", "prompt_2")),),
         **_UNET,
     ),
     PipelineKind(
         "SD 3, SD 3.5",
         _with("StableDiffusion3", "Img2Img", "Inpaint", "ControlNet", "ControlNetInpainting"),
-        (Segment(keys=77), Segment("tokenizer_3", most=256, encoder="text_encoder_3")),
+        (
+            Segment(keys=77, texts=("prompt", "prompt_2")),
+            Segment("tokenizer_3", most=256, encoder="text_encoder_3", texts=("prompt_3",)),
+        ),
         LAST_HALF,
         channels="transformer.config.out_channels",
         dtype=torch.float16,
@@ -231,12 +249,13 @@ PIPELINES = (
             *_with("Flux", "Img2Img", "Inpaint", *_CONTROL, "Kontext", "KontextInpaint"),
             *("FluxFillPipeline", "FluxControlPipeline", "FluxControlImg2ImgPipeline", "FluxControlInpaintPipeline"),
         ),
-        (Segment("tokenizer_2", most=512),),
+        (Segment("tokenizer_2", most=512, texts=("prompt_2",)),),
         FIRST_CALL,
         channels="transformer.out_channels",
         guidance=_EMBEDDED,
         guidance_without_embedding=Guidance("true_cfg_scale"),
         size_by_autoencoder=True,
+        from_text=("FluxKontextPipeline",),
     ),
     PipelineKind(
         "FLUX.2 dev",
@@ -288,6 +307,21 @@ _ROWS = {name: kind for kind in PIPELINES for name in kind.pipelines}
 def kind_named(name: str) -> PipelineKind | None:
     """The row of a class name."""
     return _ROWS.get(name)
+
+
+def check_draws_from_text(pipeline: DiffusionPipeline) -> None:
+    """Refuse a pipeline that wants a picture besides the prompt.
+
+    Raises:
+        ValueError: it does, or is of another kind.
+    """
+    kind = kind_of(pipeline)
+    names = (kind.pipelines[0], *kind.from_text)
+    if row_of(type(pipeline), {name: name in names for name in kind.pipelines}, lambda of: of.__name__) is False:
+        raise ValueError(
+            f"{type(pipeline).__name__} draws from a picture as well, and there is only a prompt here. Take a "
+            f"{kind.pipelines[0]}, or call the pipeline yourself within steered(…)."
+        )
 
 
 def keeps_a_part(pipeline: DiffusionPipeline) -> bool:

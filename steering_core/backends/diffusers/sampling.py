@@ -16,6 +16,7 @@ from torch import Tensor
 
 from ...attributes import replaced
 from ...binding import Binding, BoundText
+from ...layers import AttentionLayer
 from ...networks import ReadableNetwork, Transformer, uncompiled
 from ...process_wide import uncompiled_forwards
 from ...random_state import keeping_random_state
@@ -37,17 +38,18 @@ from .schedulers import (
     prediction_per_noise,
     removed_share,
 )
-from .text import check_tokens
+from .text import check_texts, check_tokens
 
 
 @contextmanager
 def steered(pipeline: DiffusionPipeline, steering: Steering) -> Iterator[Steering]:
     """Within this context, calls of the pipeline are steered; afterwards it is as it was.
 
-    Works with any prompt arguments of the pipeline and any scheduler that tells its noise levels, and with what is
-    hung on the network: LoRAs, IP-Adapters, ControlNets, T2I-Adapters, FreeU. All images of a call belong to the
-    steering's one prompt. Each call begins the steering's trace anew. Another pipeline of the same network, as
-    ``from_pipe`` makes, is not to be called within.
+    Works with any scheduler that tells its noise levels, and with what is hung on the network: LoRAs, IP-Adapters,
+    ControlNets, T2I-Adapters, FreeU. All images of a call belong to the steering's one prompt, in every argument whose
+    tokens the network attends to; it can be given encoded as well, of which the length alone is checked. Each call
+    begins the steering's trace anew. Another pipeline of the same network, as ``from_pipe`` makes, is not to be called
+    within.
 
     Args:
         pipeline: of one of the kinds in ``pipelines.PIPELINES``.
@@ -57,7 +59,7 @@ def steered(pipeline: DiffusionPipeline, steering: Steering) -> Iterator[Steerin
             levels, the network keeps parts of earlier steps, the loss cannot read it, or cannot score one of the
             relations; or the schedule has restarts, for which the pipeline has to be called by ``generate``.
         SteeringError: the steering was made with another pipeline. By a call, before its first step, when its prompt is
-            shorter than the steering's, or it has several; or when another network or scheduler has come into the
+            another than the steering's, or it has several; or when another network or scheduler has come into the
             pipeline since the context was entered.
     """
     if steering.scene.relations:
@@ -69,6 +71,15 @@ def steered(pipeline: DiffusionPipeline, steering: Steering) -> Iterator[Steerin
             )
     with steered_by(pipeline, steering, SteeredRun):
         yield steering
+
+
+def layers_of(pipeline: DiffusionPipeline) -> tuple[AttentionLayer, ...]:
+    """Whose attention can be read, in running order.
+
+    Raises:
+        ValueError: the pipeline or its network is of no kind that can be steered.
+    """
+    return readable_network(kind_of(pipeline).network_of(pipeline)).layers
 
 
 def check_steering(pipeline: DiffusionPipeline, steering: Steering) -> None:
@@ -112,7 +123,12 @@ def steered_by(pipeline: DiffusionPipeline, steering: Steering, make_run: Callab
     # The pipeline reads from their signatures what it may pass on, such as the generator.
     step = wraps(scheduler.step)(partial(run.scheduler_step))
     set_timesteps = wraps(scheduler.set_timesteps)(partial(run.set_timesteps))
-    with run.in_place(), replaced(scheduler, step=step, set_timesteps=set_timesteps):
+    encode_prompt = wraps(pipeline.encode_prompt)(partial(run.encode_prompt))
+    with (
+        run.in_place(),
+        replaced(scheduler, step=step, set_timesteps=set_timesteps),
+        replaced(pipeline, encode_prompt=encode_prompt),
+    ):
         yield
 
 
@@ -160,6 +176,7 @@ class SteeredRun:
         self._steered_forward = torch.compiler.disable(self.forward)
         self._signature = inspect.signature(type(uncompiled(self._network)).forward)
         self._step, self._set_timesteps = self._scheduler.step, self._scheduler.set_timesteps
+        self._encode_prompt = pipeline.encode_prompt
         self._begin()
 
     @contextmanager
@@ -184,6 +201,9 @@ class SteeredRun:
 
     def _begin(self) -> None:
         self._number = 0
+        self._is_prompt_encoded = False
+        #: That the call draws, once its first step has told.
+        self._pictures: int | None = None
         self._binding = Binding(self._readable, self._steering.regions.of_objects)
         self._is_looked_at = False
         self._move: Tensor | None = None
@@ -191,6 +211,14 @@ class SteeredRun:
         self._prediction: Any = None
         #: The step whose own forward is to show what the last of few moves has led to.
         self._shown_in: int | None = None
+
+    def encode_prompt(self, *args: Any, **kwargs: Any) -> Any:
+        """The pipeline's own; of a call the first is of the prompt, and others are of what guidance leads away from."""
+        if not self._is_prompt_encoded:
+            given = inspect.signature(self._encode_prompt).bind(*args, **kwargs).arguments
+            check_texts(self._pipeline, self._given.scene, given)
+            self._is_prompt_encoded = True
+        return self._encode_prompt(*args, **kwargs)
 
     def set_timesteps(self, *args: Any, **kwargs: Any) -> None:
         """A new call of the pipeline begins."""
@@ -231,6 +259,7 @@ class SteeredRun:
         self._move = self._bend = None
         self._is_looked_at = False
         self._number += 1
+        self._pictures = len(sample)
         return self._step(model_output, timestep, sample, *args, **kwargs)
 
     def _lay_window(self) -> None:
@@ -244,7 +273,7 @@ class SteeredRun:
             is_first: of the step's calls.
         """
         prompt = BoundText(self._steering.scene.tokens)
-        prompted = self._kind.prompted_parts(self._pipeline, self._latent(given), is_first)
+        prompted = self._kind.prompted_parts(self._pipeline, self._latent(given), is_first, self._pictures)
         if not any(prompted):
             return self._network_forward(**given)
         with (
@@ -366,7 +395,7 @@ class SteeredRun:
 
     def _prompted_part(self, whole: Tensor) -> tuple[int, int]:
         """How many parts the batch of a step's first call has, and which of them is the prompt's."""
-        prompted = self._kind.prompted_parts(self._pipeline, whole, is_first=True)
+        prompted = self._kind.prompted_parts(self._pipeline, whole, True, self._pictures)
         return len(prompted), prompted.index(True)
 
     def _check_parts(self) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 from diffusers import DiffusionPipeline
 from transformers import PreTrainedTokenizerBase
@@ -21,6 +22,8 @@ _PLACE = "\ue000"
 
 def ground_prompt(pipeline: DiffusionPipeline, prompt: str, scene: Scene | None = None) -> GroundedScene:
     """The prompt's relations, tied to tokens of the pipeline's text encoders.
+
+    A pipeline that is to be given encoded prompts, and has no tokenizers, draws what is grounded with one that has.
 
     Args:
         scene: relations made by other means than reading the prompt.
@@ -68,6 +71,37 @@ def check_tokens(pipeline: DiffusionPipeline, scene: GroundedScene) -> None:
             f"steering: its relations are tied to the tokens of another pipeline than this {type(pipeline).__name__}. "
             f"Make it with ground_prompt and the pipeline that draws."
         )
+
+
+def check_prompt(pipeline: DiffusionPipeline, scene: GroundedScene, prompt: str) -> None:
+    """Refuse a scene of another prompt, whose tokens stand for other words here.
+
+    Raises:
+        SteeringError: names both.
+    """
+    if tuple(prompt_tokens(pipeline, prompt)) != scene.sequence:
+        check_tokens(pipeline, scene)
+        raise SteeringError(
+            f"prompt: {brief(prompt)} is to be drawn, and the steering is of {brief(scene.scene.prompt)}. Make it with "
+            f"ground_prompt and the prompt that is drawn."
+        )
+
+
+def check_texts(pipeline: DiffusionPipeline, scene: GroundedScene, given: Mapping[str, Any]) -> None:
+    """Refuse other texts than the scene's prompt, as far as the network attends to their tokens.
+
+    Args:
+        given: arguments of the pipeline's ``encode_prompt``; what is given encoded has no text.
+
+    Raises:
+        SteeringError: names both.
+    """
+    for segment in kind_of(pipeline).text:
+        for name in segment.texts if has_segment(pipeline, segment) else ():
+            texts = given.get(name) or given.get("prompt") or ()
+            texts = {texts} if isinstance(texts, str) else set(texts)
+            if len(texts) == 1:  # of several prompts the call's first step tells
+                check_prompt(pipeline, scene, *texts)
 
 
 def _tokens(pipeline: DiffusionPipeline, prompt: str, segment: Segment, number: int, first: int) -> Iterator[Token]:

@@ -22,9 +22,9 @@ from ...report.settled import settled
 from ...report.viz import VERDICT_COLOURS, SheetRow, contact_sheet
 from ...schedule import SteeringSchedule
 from ...steering import Steering
-from .families import readable_network
 from .generation import generate
 from .pipelines import kind_of
+from .sampling import layers_of
 from .text import ground_prompt
 
 _WAYS = ("unsteered", "steered")
@@ -150,8 +150,7 @@ def _on_card(pipeline: DiffusionPipeline) -> bool:
 
 def _read(pipeline: DiffusionPipeline, tried: Sequence[Tried]) -> Iterator[Row]:
     """Layers, and tokens of the first prompts' objects."""
-    layers = readable_network(kind_of(pipeline).network_of(pipeline)).layers
-    yield "layers read", " ".join(tried[0].steering.for_network(layers).request.layers)
+    yield "layers read", " ".join(tried[0].steering.for_network(layers_of(pipeline)).request.layers)
     yield "tokens", "; ".join(_tokens(one) for one in tried[:2])
 
 

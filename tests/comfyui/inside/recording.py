@@ -50,7 +50,20 @@ with torch.inference_mode():
     ).result
     result["report"] = told
     result["plots"] = [list(curves.shape), list(confusion.shape)]
-    result["saved"] = (folder / "classifiers" / "mine.safetensors").exists()
+    saved = folder / "classifiers" / "mine.safetensors"
+    result["saved"] = saved.exists()
+    *_, wider = TrainRelationClassifier.execute(made["training"], made["validation"], "mine", 1, 1e-3, 32, 0).result
+    result["wider"] = wider
+
+    def fingerprints() -> list[int]:
+        source = {"source": "miniature_scenes"}
+        recorded = [RecordRelationMaps.fingerprint_inputs(name=name, source=source) for name in (*made, None, "other")]
+        return [*recorded, TrainRelationClassifier.fingerprint_inputs(name="mine", epochs=2)]
+
+    result["fingerprints"] = [fingerprints(), fingerprints()]
+    saved.unlink()
+    (made["validation"] / "manifest.json").unlink()
+    result["fingerprints"].append(fingerprints())
     steering = Steering(scene.grounded, LearnedLoss(classifier))
     steered = backend.steer_model(scene.model, steering)
     try:
