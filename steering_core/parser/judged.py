@@ -38,7 +38,7 @@ class Thresholds(NamedTuple):
 
 
 #: Chosen on prompts that the network was not trained on (``python -m tools.train_reader``).
-THRESHOLDS = Thresholds(least=0.5, sure=0.995)
+THRESHOLDS = Thresholds(least=0.85, sure=0.96)
 #: How a word ends that owns what follows it.
 _OWNED = ("'s", "\u2019s")
 #: From here on a guess tells the names of what rules read.

@@ -1,13 +1,13 @@
-"""A small network that has learned from prompts what they state of which words.
+"""The network that has learned from prompts what they state of which words.
 
-An encoder of MiniLM's shape (W. Wang et al. 2020, "MiniLM", six layers of width 384), which reads a prompt in pieces of
-words. What it makes of a word tells what is stated of it, and a bilinear form of two words which of them is the other's
-object (after T. Dozat and C. Manning 2017, "Deep biaffine attention for neural dependency parsing", equation 6).
+An encoder reads a prompt in pieces of words (``encoder.py``). What it makes of a word tells what is stated of it, and a
+bilinear form of two words which of them is the other's object (after T. Dozat and C. Manning 2017, "Deep biaffine
+attention for neural dependency parsing", equation 6).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -22,6 +22,8 @@ from ..relations.depth import Depth
 from ..relations.place import Place
 from ..relations.relation import Relation
 from ..wording import one_line
+from .encoder import MOST_PIECES, WIDTH, Encoder
+from .rounding import restored
 
 #: Where it ships: weights, and the tokenizer that divides words.
 NETWORK_DIR = MODELS_DIR / "prompt_reader"
@@ -33,10 +35,6 @@ KINDS_OF_ONE: tuple[Kind, ...] = (*Place, Depth.IN_FOREGROUND, Depth.IN_BACKGROU
 KINDS_OF_TWO: tuple[Relation | Depth, ...] = (*Relation, Depth.IN_FRONT_OF, Depth.BEHIND)
 KINDS = (*KINDS_OF_ONE, *KINDS_OF_TWO)
 
-#: Of the encoder: pieces that it has positions for, with one that begins and one that ends them, and its sizes.
-MOST_PIECES = 512
-LAYERS, WIDTH, HEADS = 6, 384, 12
-_EPSILON = 1e-12
 #: Of a prompt as many pieces are read as nearly all had that the network was trained on: in longer ones it errs.
 READ_PIECES = 128
 #: Of what tells statements.
@@ -44,8 +42,6 @@ _HIDDEN, _ENDS = 256, 128
 #: Words further apart than this are as far apart as this.
 _FARTHEST = 16
 _DROPOUT = 0.2
-#: Integers of a weight, and how the name of what they are multiplied by ends.
-_LARGEST, _SCALE = 127, ".scale"
 
 
 class Pieces(NamedTuple):
@@ -81,13 +77,7 @@ class PromptNetwork(nn.Module):
 
     def __init__(self, pieces: int):
         super().__init__()
-        self.pieces = nn.Embedding(pieces, WIDTH)
-        self.positions = nn.Embedding(MOST_PIECES, WIDTH)
-        self.norm = nn.LayerNorm(WIDTH, eps=_EPSILON)
-        layer = nn.TransformerEncoderLayer(
-            WIDTH, HEADS, 4 * WIDTH, activation="gelu", layer_norm_eps=_EPSILON, batch_first=True
-        )
-        self.encoder = nn.TransformerEncoder(layer, LAYERS, enable_nested_tensor=False)
+        self.encoder = Encoder(pieces)
         last = nn.Linear(_HIDDEN, len(KINDS))
         nn.init.constant_(last.bias, -4.0)  # few words have anything stated of them
         self.stated = nn.Sequential(nn.Dropout(_DROPOUT), nn.Linear(WIDTH, _HIDDEN), nn.GELU(), last)
@@ -105,8 +95,7 @@ class PromptNetwork(nn.Module):
         Returns:
             (B, kinds, W), and (B, kinds of two, W, W) from subjects to objects.
         """
-        hidden = self.norm(self.pieces(batch.ids) + self.positions.weight[: batch.ids.shape[1]])
-        hidden = self.encoder(hidden, src_key_padding_mask=batch.padding if batch.padding.any() else None)
+        hidden = self.encoder(batch.ids, batch.padding)
         ends = [hidden.gather(1, at[..., None].expand(-1, -1, WIDTH)) for at in (batch.first, batch.last)]
         words = (ends[0] + ends[1]) / 2
         subject, object = (
@@ -181,24 +170,3 @@ def load_reader(folder: Path = NETWORK_DIR) -> PromptReader:
     except (SafetensorError, RuntimeError) as error:
         raise ValueError(f"{folder / WEIGHTS_FILE} is spoiled ({error}). Install the pack again.") from error
     return PromptReader(network.eval().requires_grad_(False), tokenizer, READ_PIECES)
-
-
-def rounded(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Weights as they are stored: matrices as 8-bit integers, and what each of their rows is multiplied by."""
-    stored = {}
-    for name, weight in weights.items():
-        if weight.dim() < 2:
-            stored[name] = weight.contiguous()
-            continue
-        scale = weight.abs().amax(-1, keepdim=True).clamp_min(1e-12) / _LARGEST
-        stored[name], stored[name + _SCALE] = (weight / scale).round().to(torch.int8), scale
-    return stored
-
-
-def restored(stored: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The weights that ``rounded`` stored."""
-    return {
-        name: weight * stored[name + _SCALE] if name + _SCALE in stored else weight
-        for name, weight in stored.items()
-        if not name.endswith(_SCALE)
-    }

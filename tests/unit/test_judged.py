@@ -122,9 +122,9 @@ def test_a_thing_keeps_the_name_that_rules_gave_it(read) -> None:
 def test_a_phrase_ends_with_what_the_network_takes_for_its_noun(read) -> None:
     prompt = "superhero lands on top of a taxi, a bird"
     assert str(read_by_rules(prompt).scene.relations[0]) == "superhero lands above taxi"
-    found = (Relation.ABOVE, "superhero", "taxi", 0.6)
+    found = (Relation.ABOVE, "superhero", "taxi", 0.9)
     assert read(prompt, found) == "superhero above taxi"
-    assert read(prompt, (Relation.BELOW, "taxi", "superhero", 0.6)) == "superhero above taxi"
+    assert read(prompt, (Relation.BELOW, "taxi", "superhero", 0.9)) == "superhero above taxi"
     assert [span.text for span in objects(prompt)] == ["superhero", "taxi", "bird"]
     assert read(prompt, found, (Relation.NEAR, "bird", "lands", 0.95)).endswith("; bird next to superhero")
     assert read(prompt, (Relation.ABOVE, "superhero", "taxi", 0.4)) == "superhero lands above taxi"
