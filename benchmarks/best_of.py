@@ -36,5 +36,7 @@ def best_picture(scene: GroundedScene, candidates: Tensor) -> Tensor:
     Args:
         candidates: (count, 3, 128, 128) in [0, 1].
     """
-    (best,) = score_pictures(scene, look_at(candidates)).best(1)
+    scored = score_pictures(scene, look_at(candidates))
+    assert not scored.unjudged, scored.unjudged
+    (best,) = scored.best(1)
     return candidates[best]

@@ -109,7 +109,7 @@ class RecordRelationMaps(io.ComfyNode):
     @classmethod
     def fingerprint_inputs(cls, name: str | None = None, **others: Any) -> int:
         """Another one than before where a dataset that was recorded here is gone: then it is recorded anew."""
-        return 0 if name is None else _times_gone(_datasets_folder() / name / MANIFEST)
+        return 0 if name is None else _times_gone(_manifest_file(name))
 
     @classmethod
     @in_ranges
@@ -134,7 +134,7 @@ class RecordRelationMaps(io.ComfyNode):
                 comfy.model_management.throw_exception_if_processing_interrupted()
                 bar.update_absolute(done, preview=("JPEG", pictures[done - 1].picture, _PREVIEW_SIDE))
         show_text(f"{len(pictures)} pictures. {read_manifest(folder).left_out_message}")
-        _gone.setdefault(folder / MANIFEST, 0)
+        _note_made(_manifest_file(name))
         return io.NodeOutput(folder, str(folder))
 
 
@@ -159,15 +159,23 @@ class _WithLast:
         return self._last[1]
 
 
-#: Of each file that a node here has made, how often it was found to be gone since.
-_gone: dict[Path, int] = {}
+#: Of each file that a node here has made, how often it was found to be gone since, and which of them are gone now.
+_times: dict[Path, int] = {}
+_gone: set[Path] = set()
+
+
+def _note_made(file: Path) -> None:
+    """Keep in mind that a file was made here."""
+    _times.setdefault(file, 0)
+    _gone.discard(file)
 
 
 def _times_gone(file: Path) -> int:
-    """How often a file that was made here has been gone when a workflow with its node was run."""
-    if file in _gone and not file.exists():
-        _gone[file] += 1
-    return _gone.get(file, 0)
+    """How often a file that was made here was found to be gone, and was not made again before."""
+    if file in _times and file not in _gone and not file.exists():
+        _times[file] += 1
+        _gone.add(file)
+    return _times.get(file, 0)
 
 
 def _name_verdict(name: str | None) -> bool | str:
@@ -177,6 +185,10 @@ def _name_verdict(name: str | None) -> bool | str:
 
 def _datasets_folder() -> Path:
     return Path(folder_paths.get_output_directory()) / _OUTPUT_FOLDER
+
+
+def _manifest_file(name: str) -> Path:
+    return _datasets_folder() / name / MANIFEST
 
 
 #: Of the picture just recorded, at most, in pixels.
@@ -349,7 +361,7 @@ class TrainRelationClassifier(io.ComfyNode):
             report = make_report(classifier, held_out, recorded, training=data)
         file.parent.mkdir(parents=True, exist_ok=True)
         save_classifier(classifier, file)
-        _gone.setdefault(_classifier_file(name), 0)
+        _note_made(_classifier_file(name))
         plots = [image_of([as_image(plot)]) for plot in (curves_plot(work / METRICS), confusion_plot(report))]
         damaged = [f"left out, damaged: {shard}" for shard in (*data.damaged, *held_out.damaged)]
         return io.NodeOutput(classifier, *plots, "\n".join([str(file), *damaged, str(report)]))

@@ -24,11 +24,13 @@ def main() -> int:
         sys.stdout.reconfigure(errors="backslashreplace")
     # Libraries that are interrupted while they are imported tell it in ways of their own: then the process just ends.
     interrupted = signal.getsignal(signal.SIGINT)
-    if interrupted is signal.default_int_handler:  # and not ignored, as in a script's background
+    is_told = interrupted is signal.default_int_handler  # and not ignored, as in a script's background
+    if is_told:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
     from .cli.main import main as run
 
-    signal.signal(signal.SIGINT, interrupted)
+    if is_told:
+        signal.signal(signal.SIGINT, interrupted)
     try:
         return run()
     except KeyboardInterrupt:

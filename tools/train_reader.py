@@ -109,7 +109,7 @@ def divided(files: Mapping[Path, int]) -> tuple[list[Labelled], list[Labelled]]:
     """The prompts that are learned from, and those that are held out.
 
     Args:
-        files: for each, the how manyth prompts are held out.
+        files: for each a number n; every n-th prompt is held out.
     """
     learned, held_out = list[Labelled](), list[Labelled]()
     for file, every in files.items():

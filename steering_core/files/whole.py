@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -15,6 +16,8 @@ from uuid import uuid4
 _PIECE = 2**20
 #: How the names of files end that are not yet in place, and the seconds after which nobody writes one any more.
 _PARTIAL, _ABANDONED = ".partial", 3600
+#: How they end where their writer has no name.
+_UNNAMED = re.compile(r"\.[0-9a-f]{32}\.partial$")
 
 
 def sha256_of(file: Path) -> str:
@@ -67,8 +70,8 @@ def written_whole(file: Path, writer: str | None = None) -> Iterator[Path]:
 def only_writer(folder: Path, writer: str, what: str) -> Iterator[None]:
     """In this context a folder, which is made, is written by nobody else of this name.
 
-    What a writer of the name has left unfinished when it was killed is removed, and what others have abandoned. The
-    system gives a lock up when its process ends, however it ends.
+    What a writer of the name has left unfinished when it was killed is removed. The system gives a lock up when its
+    process ends, however it ends.
 
     Args:
         writer: of ``written_whole``.
@@ -91,23 +94,19 @@ def only_writer(folder: Path, writer: str, what: str) -> Iterator[None]:
     try:
         for partial in folder.glob(f"*.{writer}{_PARTIAL}"):
             partial.unlink(missing_ok=True)
-        remove_abandoned(folder)
         yield
     finally:
         lock.release()
 
 
 def remove_abandoned(folder: Path) -> None:
-    """Remove what writers that were killed have left of unfinished files in a folder and below it.
+    """Remove what writers without a name that were killed have left in a folder and below it.
 
-    Nobody has written into these for an hour: others may be at work here.
-
-    Raises:
-        OSError: one cannot be removed; names it.
+    Nobody has written into these for an hour: others may be at work here. What cannot be removed stays.
     """
     for partial in folder.rglob(f"*{_PARTIAL}"):
-        with suppress(FileNotFoundError):  # its writer has put it in place
-            if time.time() - partial.stat().st_mtime > _ABANDONED:
+        with suppress(OSError):  # its writer has put it in place, or it is somebody else's
+            if _UNNAMED.search(partial.name) and time.time() - partial.stat().st_mtime > _ABANDONED:
                 partial.unlink()
 
 

@@ -17,6 +17,9 @@ def rounded(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Matrices whose rows divide into groups of 32 as 4-bit integers, two in a byte, and a factor for each group.
 
     The weight of a group that is largest in size is -8 times the factor. All others are as they were.
+
+    Raises:
+        ValueError: a weight is no number, or larger than a factor of half precision allows.
     """
     stored = {}
     for name, weight in weights.items():
@@ -26,6 +29,8 @@ def rounded(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
         groups = weight.float().unflatten(-1, (-1, _GROUP))
         largest = groups.gather(-1, groups.abs().argmax(-1, keepdim=True))
         scale = (largest / _LEAST).half()
+        if not scale.isfinite().all():
+            raise ValueError(f"{name}: weights of a size that can be stored were expected. The training went astray.")
         divisor = torch.where(scale == 0, 1, scale).float()
         integers = (groups / divisor).round().clamp(_LEAST, -_LEAST - 1).sub(_LEAST).to(torch.uint8).flatten(-2)
         stored[name], stored[name + _SCALE] = integers[:, ::2] | integers[:, 1::2] << 4, scale.squeeze(-1)

@@ -30,7 +30,7 @@ from .segments import Segment, heads_of, marks_of, segments_of
 from .sentences import sentences
 from .statements import neighbours, ordered, placed, related, without_contradictions
 from .tagged import Word
-from .words import FRAMES, LINKS, OWNERS, PERCHES, REFERRING
+from .words import FRAMES, LINKS, OWNERS, PERCHES, REFERRING, X
 
 #: Words between the phrases of a plain prompt: "a photo of a cat above a dog, and a bird".
 _PLAIN = LINKS | {",", "of", "with", "is", "are"}
@@ -58,12 +58,17 @@ class ReadByRules(NamedTuple):
 
     @property
     def is_plain(self) -> bool:
-        """Whether the prompt is nothing but things, all of which are related, and what relates them."""
+        """Whether the prompt is nothing but things, all of which are related, and what relates them.
+
+        "On the left dog" is not plain: that can be a place, and a dog after it.
+        """
         related = {end for stated in self.found for end in stated.ends}
         return bool(related) and all(
             _PLAIN.issuperset(segment.tail)
             and all(
-                _PLAIN.issuperset(phrase.joints) and (phrase.span in related or phrase.noun in FRAMES)
+                _PLAIN.issuperset(phrase.joints)
+                and (phrase.span in related or phrase.noun in FRAMES)
+                and phrase.span.text.split()[0].casefold() not in X
                 for phrase in segment.phrases
             )
             for segment in self.segments

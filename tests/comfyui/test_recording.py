@@ -27,12 +27,13 @@ def test_pictures_become_a_dataset_and_a_classifier_that_steers(result):
 
 def test_a_training_with_other_settings_begins_anew_under_the_same_name(result):
     assert "mine.safetensors" in result["wider"] and "on true prompts" in result["wider"]
+    assert result["epochs"] == [2, 1]
 
 
 def test_what_was_made_here_and_is_gone_is_made_anew(result):
     """Training, validation, a name that is linked, one that was not recorded, the classifier."""
-    there, still_there, gone = result["fingerprints"]
-    assert there == still_there == [0, 0, 0, 0, 0] and gone == [0, 1, 0, 0, 1]
+    there, still_there, gone, still_gone = result["fingerprints"]
+    assert there == still_there == [0, 0, 0, 0, 0] and gone == still_gone == [0, 1, 0, 0, 1]
 
 
 def test_a_steered_model_is_refused_with_what_to_connect(result):

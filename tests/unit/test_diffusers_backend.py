@@ -373,10 +373,14 @@ def test_relations_of_another_prompt_are_refused(pipeline):
         generate(pipeline, "a dog and a cat", [0], make_steering(pipeline), steps=2, guidance_scale=5.0)
 
 
-@pytest.mark.parametrize("prompt", ["a dog and a cat", ["a dog and a cat"] * 2])
+@pytest.mark.parametrize("prompt", ["a dog and a cat", ["a dog and a cat"] * 2, "", [""]])
 def test_another_prompt_in_a_call_is_refused(pipeline, prompt):
     with steered(pipeline, make_steering(pipeline)):
-        with pytest.raises(SteeringError, match="'a dog and a cat' is to be drawn, and the steering is of 'a photo of"):
+        with pytest.raises(SteeringError, match="is to be drawn, and the steering is of 'a photo of"):
+            sample(pipeline, prompt=prompt)
+        with pytest.raises(ValueError, match="timesteps"):
+            sample(pipeline, timesteps=[500, 100], sigmas=[1.0, 0.5])
+        with pytest.raises(SteeringError, match="is to be drawn"):
             sample(pipeline, prompt=prompt)
         sample(pipeline, negative_prompt="a dog and a cat")
     assert "encode_prompt" not in vars(pipeline)
@@ -387,7 +391,7 @@ def test_a_latent_that_is_no_number_costs_the_steering_alone(pipeline):
     latents = torch.full((2, 4, 8, 8), float("nan"))
     assert sample(pipeline, steering, latents=latents).isnan().all()
     assert "not finite" in str(steering.unsteered[0])
-    assert {entry.loss.shape[1] for entry in steering.trace} <= {2}
+    assert {entry.loss.shape[1] for entry in steering.trace} == {2}
 
 
 @pytest.mark.parametrize("seed", [1.0, True])

@@ -167,7 +167,7 @@ def test_generate_refuses_what_wants_a_picture(name, base):
 def test_a_pipeline_that_scales_what_it_is_asked_draws_the_size(tokenizer):
     pipeline = build("FluxKontextPipeline", "FLUX.1", tokenizer)
     drawn = generate(pipeline, "a cat above a dog", [0], None, steps=1, guidance_scale=1.0, size=(WIDTH, HEIGHT))
-    assert drawn.shape[-1] * drawn.shape[-2] == pytest.approx(WIDTH * HEIGHT, rel=0.35)
+    assert drawn.shape[-2:] == (HEIGHT, WIDTH)
 
 
 def with_ip_adapter(pipeline, name: str):

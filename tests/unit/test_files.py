@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from steering_core.files.whole import only_writer, remove_abandoned, save_text, written_whole
+from steering_core.files.whole import remove_abandoned, save_text, written_whole
 
 
 def test_where_nothing_can_be_written_the_file_is_named_that_was_to_be(tmp_path, monkeypatch):
@@ -33,18 +33,14 @@ def test_another_file_that_fails_meanwhile_is_named_itself(tmp_path):
 
 
 def test_what_a_killed_writer_left_is_removed_once_nobody_writes_it(tmp_path):
-    left, begun = (tmp_path / "found" / f"{name}.json.0a.partial" for name in ("left", "begun"))
-    left.parent.mkdir()
-    for file in (left, begun):
+    (tmp_path / "found").mkdir()
+    ending = f"{'0a' * 16}.partial"
+    left, begun = (tmp_path / "found" / f"{name}.json.{ending}" for name in ("left", "begun"))
+    others = [tmp_path / "film.mp4.partial", tmp_path / "000000.tar.writer1.partial", tmp_path / f"folder.{ending}"]
+    for file in (left, begun, *others[:2]):
         file.touch()
-    os.utime(left, (time.time() - 4000,) * 2)
+    others[2].mkdir()
+    for file in (left, *others):
+        os.utime(file, (time.time() - 4000,) * 2)
     remove_abandoned(tmp_path)
-    assert not left.exists() and begun.exists()
-
-
-def test_a_recording_removes_what_another_writer_has_abandoned(tmp_path):
-    left = tmp_path / "000000.tar.writer1.partial"
-    left.touch()
-    os.utime(left, (time.time() - 4000,) * 2)
-    with only_writer(tmp_path, "writer0", "recording"):
-        assert not left.exists()
+    assert not left.exists() and begun.exists() and all(other.exists() for other in others)

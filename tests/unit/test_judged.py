@@ -55,6 +55,11 @@ def test_what_the_network_finds_unlikely_is_dropped(read) -> None:
     assert read("a cat behind a dog, a key", (Depth.BEHIND, "cat", "dog", 0.05)) == ""
 
 
+def test_a_side_before_a_thing_can_be_the_place_of_the_thing_before() -> None:
+    places = [str(one) for one in parse("cat on the left dog on the right").relations]
+    assert places == ["cat on the left", "left dog on the right"]
+
+
 @pytest.mark.parametrize(
     "prompt",
     ["a photo of a cat above a dog", "a cat above a dog and a bird left of a key", "a cat on the left behind a dog"],

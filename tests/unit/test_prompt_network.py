@@ -81,6 +81,12 @@ def test_rounded_weights_are_off_by_a_step_at_most() -> None:
     assert (again["a"] - weights["a"]).abs().mean() < 0.3 * step.mean()
 
 
+@pytest.mark.parametrize("weight", [float("nan"), 1e6])
+def test_weights_that_cannot_be_stored_are_refused(weight) -> None:
+    with pytest.raises(ValueError, match="a: weights of a size that can be stored"):
+        rounded({"a": torch.full((2, 32), weight)})
+
+
 def test_it_tells_left_from_right() -> None:
     likely = likelihoods("a wooden chair to the left of a lamp")
     chair, lamp = 2, 8

@@ -115,10 +115,12 @@ function colourOf(index) {
  * @param height of the higher name and of a pixel, in percent
  */
 function lineOf([x1, y1], [x2, y2], name, words, height) {
-  const line = svg("line", { x1: `${x1}%`, y1: `${y1}%`, x2: `${x2}%`, y2: `${y2}%` }, name)
+  const ends = { x1: `${x1}%`, y1: `${y1}%`, x2: `${x2}%`, y2: `${y2}%` }
+  // A wider one beneath tells it from a picture.
+  const line = [svg("line", ends, "under"), svg("line", ends, name)]
   const hasRoom = Math.abs(y2 - y1) >= height.name + WORDS_HEIGHT * height.pixel
   const y = hasRoom ? (y1 + y2) / 2 + BELOW_LINE * height.pixel : above(Math.min(y1, y2), height)
-  return [line, word([(x1 + x2) / 2, y], words, "relation")]
+  return [...line, word([(x1 + x2) / 2, y], words, "relation")]
 }
 
 /** Where words stand above a name. */

@@ -26,10 +26,8 @@ sheet.replaceSync(`
 .spatial-steering .stage.of-picture { margin: auto; }
 .spatial-steering .stage svg { position: absolute; width: 100%; height: 100%; overflow: visible; }
 .spatial-steering .stage .picture { position: absolute; width: 100%; height: 100%; opacity: 0.6; }
-.spatial-steering .stage line {
-  stroke: var(--input-text); stroke-width: 1.5;
-  filter: drop-shadow(0 0 1px var(--comfy-input-bg)) drop-shadow(0 0 1px var(--comfy-input-bg));
-}
+.spatial-steering .stage line { stroke: var(--input-text); stroke-width: 1.5; }
+.spatial-steering .stage line.under { stroke: var(--comfy-input-bg); stroke-width: 4; }
 .spatial-steering .stage line.near { stroke-dasharray: 2 4; }
 .spatial-steering .stage text {
   text-anchor: middle; font-size: 10px; fill: var(--input-text); paint-order: stroke;
@@ -37,6 +35,7 @@ sheet.replaceSync(`
 }
 @media (forced-colors: active) {
   .spatial-steering .stage line { stroke: CanvasText; }
+  .spatial-steering .stage line.under { stroke: Canvas; }
   .spatial-steering .stage text { fill: CanvasText; stroke: Canvas; }
 }
 .spatial-steering .stage text.place { transform: translateY(24px); }

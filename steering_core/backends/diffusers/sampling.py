@@ -123,11 +123,13 @@ def steered_by(pipeline: DiffusionPipeline, steering: Steering, make_run: Callab
     # The pipeline reads from their signatures what it may pass on, such as the generator.
     step = wraps(scheduler.step)(partial(run.scheduler_step))
     set_timesteps = wraps(scheduler.set_timesteps)(partial(run.set_timesteps))
-    encode_prompt = wraps(pipeline.encode_prompt)(partial(run.encode_prompt))
+    own = {"encode_prompt": wraps(pipeline.encode_prompt)(partial(run.encode_prompt))}
+    if hasattr(pipeline, "check_inputs"):
+        own["check_inputs"] = wraps(pipeline.check_inputs)(partial(run.check_inputs))
     with (
         run.in_place(),
         replaced(scheduler, step=step, set_timesteps=set_timesteps),
-        replaced(pipeline, encode_prompt=encode_prompt),
+        replaced(pipeline, **own),
     ):
         yield
 
@@ -176,7 +178,7 @@ class SteeredRun:
         self._steered_forward = torch.compiler.disable(self.forward)
         self._signature = inspect.signature(type(uncompiled(self._network)).forward)
         self._step, self._set_timesteps = self._scheduler.step, self._scheduler.set_timesteps
-        self._encode_prompt = pipeline.encode_prompt
+        self._encode_prompt, self._check_inputs = pipeline.encode_prompt, getattr(pipeline, "check_inputs", None)
         self._begin()
 
     @contextmanager
@@ -212,13 +214,20 @@ class SteeredRun:
         #: The step whose own forward is to show what the last of few moves has led to.
         self._shown_in: int | None = None
 
+    def check_inputs(self, *args: Any, **kwargs: Any) -> None:
+        """The pipeline's own, by which its calls begin; Z-Image has none."""
+        self._is_prompt_encoded = False  # the call before may have ended in an error
+        assert self._check_inputs is not None
+        self._check_inputs(*args, **kwargs)
+
     def encode_prompt(self, *args: Any, **kwargs: Any) -> Any:
         """The pipeline's own; of a call the first is of the prompt, and others are of what guidance leads away from."""
         if not self._is_prompt_encoded:
             given = inspect.signature(self._encode_prompt).bind(*args, **kwargs).arguments
             check_texts(self._pipeline, self._given.scene, given)
-            self._is_prompt_encoded = True
-        return self._encode_prompt(*args, **kwargs)
+        encoded = self._encode_prompt(*args, **kwargs)
+        self._is_prompt_encoded = True
+        return encoded
 
     def set_timesteps(self, *args: Any, **kwargs: Any) -> None:
         """A new call of the pipeline begins."""

@@ -98,10 +98,10 @@ def check_texts(pipeline: DiffusionPipeline, scene: GroundedScene, given: Mappin
     """
     for segment in kind_of(pipeline).text:
         for name in segment.texts if has_segment(pipeline, segment) else ():
-            texts = given.get(name) or given.get("prompt") or ()
-            texts = {texts} if isinstance(texts, str) else set(texts)
-            if len(texts) == 1:  # of several prompts the call's first step tells
-                check_prompt(pipeline, scene, *texts)
+            texts = given.get("prompt") if given.get(name) is None else given[name]
+            several = {texts} if isinstance(texts, str) else set(texts or ())
+            if len(several) == 1:  # several prompts are refused in the call's first step
+                check_prompt(pipeline, scene, *several)
 
 
 def _tokens(pipeline: DiffusionPipeline, prompt: str, segment: Segment, number: int, first: int) -> Iterator[Token]:

@@ -54,6 +54,8 @@ with torch.inference_mode():
     result["saved"] = saved.exists()
     *_, wider = TrainRelationClassifier.execute(made["training"], made["validation"], "mine", 1, 1e-3, 32, 0).result
     result["wider"] = wider
+    metrics = sorted(made["training"].glob("training_mine_*/metrics.csv"), key=lambda file: file.stat().st_mtime)
+    result["epochs"] = [len(file.read_text().splitlines()) - 1 for file in metrics]
 
     def fingerprints() -> list[int]:
         source = {"source": "miniature_scenes"}
@@ -63,7 +65,7 @@ with torch.inference_mode():
     result["fingerprints"] = [fingerprints(), fingerprints()]
     saved.unlink()
     (made["validation"] / "manifest.json").unlink()
-    result["fingerprints"].append(fingerprints())
+    result["fingerprints"] += [fingerprints(), fingerprints()]
     steering = Steering(scene.grounded, LearnedLoss(classifier))
     steered = backend.steer_model(scene.model, steering)
     try:
