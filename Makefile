@@ -15,10 +15,12 @@ demo: $(VENV)/.demo
 test: $(VENV)/.test
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
-# On a bare machine with a CUDA card, about ten minutes: the tests that need one, and what a probe costs there.
+# On a bare machine with a CUDA card, about ten minutes: the tests that need one, with what those that passed measured,
+# what a probe costs there, and a few pictures by every way.
 gpu: $(VENV)/.test
-	$(BIN)/python -m pytest -m gpu -rs tests/gpu
+	$(BIN)/python -m pytest -m gpu -rsP tests/gpu
 	$(BIN)/python -m benchmarks.cost --plot cost.png
+	$(BIN)/python -m benchmarks.accuracy_vs_cost --device cuda --quick
 
 check: $(VENV)/.test
 	$(BIN)/ruff check .

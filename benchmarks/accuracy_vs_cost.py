@@ -5,15 +5,17 @@ python -m benchmarks.accuracy_vs_cost --steps 8 --guidance 1   few steps without
 python -m benchmarks.accuracy_vs_cost --quick                  two prompts and 8 steps, in two minutes on 2 cores
 python -m benchmarks.accuracy_vs_cost --json                   one object with all rows
 python -m benchmarks.accuracy_vs_cost --plot FILE              and a picture with the front
+python -m benchmarks.accuracy_vs_cost --device cuda            on a card
 
 On prompts of two objects that training never showed together and on which nothing was tuned, all ways draw with the
 same seeds. Times are the processor's for the one thread of each process, so that what runs beside it counts for
-nothing; detection counts where it chooses among pictures. What each way is, and how much of it is ours, is told where
-it is written: ``benchmarks.compared`` names them all.
+nothing (on a card those of the wall, of one process); detection counts where it chooses among pictures. What each way
+is, and how much of it is ours, is told where it is written: ``benchmarks.compared`` names them all.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -33,7 +35,7 @@ from benchmarks.compared import DEFAULT, UNSTEERED, ComparedWay, ways_of
 from benchmarks.front import Point, front, front_chart
 from benchmarks.measuring import Measurement, Sampling, draw_all, pairs_suite
 from benchmarks.tables import share_cell
-from steering_core.backends.diffusers import load_pipeline
+from steering_core.backends.diffusers import check_device, load_pipeline
 from steering_core.cli.options import check_picture, positive
 from steering_core.evaluation.tables import markdown_table
 from steering_core.miniature.folder import SHIPPED
@@ -67,6 +69,7 @@ def main() -> None:
     parser.add_argument(
         "--ways", nargs="+", metavar="WAY", help=f"beside {UNSTEERED} and {DEFAULT}, by their names in the table"
     )
+    parser.add_argument("--device", default="cpu", help="such as cuda (default: %(default)s)")
     add_quick_option(parser, "few prompts and steps")
     add_json_option(parser)
     parser.add_argument("--plot", type=Path, metavar="FILE", help="picture to write")
@@ -74,14 +77,15 @@ def main() -> None:
     options = parser.parse_args()
     count = options.prompts or (_QUICK_PROMPTS if options.quick else _PROMPTS)
     steps = options.steps or (_QUICK_STEPS if options.quick else STEPS)
-    with drawing(options) as (out, pool):
+    with drawing(options, options.device) as (out, pool):
         with refusing(parser):
+            check_device(options.device)
             if options.plot:
                 check_picture(options.plot)
             suite, measurements = pairs_suite(seeds=options.seeds), {}
             for name in options.model:
                 model = load_pipeline(SHIPPED.get(name, name), "cpu")
-                ways, sampling = _chosen(ways_of(model), options.ways), _sampling(name, model, steps, options.guidance)
+                ways, sampling = _chosen(ways_of(model), options.ways), _sampling(name, model, steps, options)
                 measurements[name] = Measurement.of(out, suite, range(count), ways, sampling)
         draw_all(measurements.values(), pool)
         tables = {name: _rows(name, measurement) for name, measurement in measurements.items()}
@@ -95,10 +99,10 @@ def main() -> None:
         print(f"{_title(rows)}\n\n{_table(rows)}\n")
 
 
-def _sampling(name: str, model: DiffusionPipeline, steps: int, guidance: float | None) -> Sampling:
+def _sampling(name: str, model: DiffusionPipeline, steps: int, options: argparse.Namespace) -> Sampling:
     """Of a model and its name or folder."""
-    scale = guidance_scale_of(model) if guidance is None else guidance
-    return Sampling(SHIPPED.get(name, name), steps, scale)
+    scale = guidance_scale_of(model) if options.guidance is None else options.guidance
+    return Sampling(SHIPPED.get(name, name), steps, scale, device=options.device)
 
 
 def _chosen(ways: dict[str, ComparedWay], names: Sequence[str] | None) -> list[ComparedWay]:

@@ -49,9 +49,9 @@ def add_drawing_options(parser: argparse.ArgumentParser) -> None:
 
 
 @contextmanager
-def drawing(options: argparse.Namespace) -> Iterator[tuple[Path, Executor]]:
+def drawing(options: argparse.Namespace, device: str = "cpu") -> Iterator[tuple[Path, Executor]]:
     """The folder of ``--keep``, without it one that is there only meanwhile, and the processes of ``--jobs``."""
-    with TemporaryDirectory() as meanwhile, drawing_processes(options.jobs) as pool:
+    with TemporaryDirectory() as meanwhile, drawing_processes(options.jobs, device) as pool:
         yield options.keep or Path(meanwhile), pool
 
 

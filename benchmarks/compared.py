@@ -7,13 +7,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, is_dataclass
 from functools import partial
 from pathlib import Path
-from time import process_time
 from typing import Any
 
 from diffusers import DiffusionPipeline, FluxPipeline
 
 from benchmarks.areas import Area, area_conditioned
 from benchmarks.best_of import best_of
+from benchmarks.clock import clock_of
 from benchmarks.excite import exciting
 from benchmarks.measuring import Sampling, pipeline
 from benchmarks.named_losses import named_loss
@@ -64,12 +64,12 @@ class ComparedWay:
 
     def arm(self, sampling: Sampling) -> Arm:
         """See ``MeasuredWay``."""
-        model = pipeline(sampling.model)
+        model, clock = pipeline(sampling.model, sampling.device), clock_of(sampling.device)
 
         def draw(prompt: ScenePrompt, seeds: Sequence[int]) -> Drawn:
             return self.draw(model, prompt, sampling, seeds)
 
-        return Arm(self.name, {"draw": json.loads(json.dumps(self.draw, default=_plain))}, draw, process_time)
+        return Arm(self.name, {"draw": json.loads(json.dumps(self.draw, default=_plain))}, draw, clock)
 
 
 def _plain(value: Any) -> Any:

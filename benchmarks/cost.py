@@ -23,7 +23,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from time import perf_counter, process_time
 from typing import Any
 
 import torch
@@ -31,6 +30,7 @@ from tqdm import tqdm
 
 from benchmarks import research
 from benchmarks.bars import Bars, bar_chart
+from benchmarks.clock import clock_of
 from benchmarks.command import add_json_option, add_quick_option, refusing
 from benchmarks.measuring import drawing_processes
 from benchmarks.memory import peak_memory
@@ -89,7 +89,7 @@ def main() -> None:
             check_picture(options.plot)
     measure = partial(_measured_if_it_fits, device=device, repetitions=1 if options.quick else _REPETITIONS)
     # A card is measured by one process, and a CPU by one a core.
-    with drawing_processes(None if device == "cpu" else 1) as pool:
+    with drawing_processes(None, device) as pool:
         rows = list(tqdm(pool.map(measure, SHAPES), total=len(SHAPES), unit="shape", file=sys.stderr))
     measured = [row for row in rows if row is not None]
     left_out = [shape.name for shape, row in zip(SHAPES, rows) if row is None]
@@ -214,15 +214,10 @@ def _least_seconds(runs: Sequence[Callable[[], object]], device: str, repetition
 
 
 def _seconds(run: Callable[[], object], device: str) -> float:
-    """On the CPU of its one thread's work, so that what else runs there counts for nothing."""
-    if device == "cpu":
-        begin = process_time()
-        run()
-        return process_time() - begin
-    begin = perf_counter()
+    clock = clock_of(device)
+    begin = clock()
     run()
-    torch.cuda.synchronize(device)
-    return perf_counter() - begin
+    return clock() - begin
 
 
 def _table(rows: Sequence[dict[str, Any]]) -> str:

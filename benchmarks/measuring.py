@@ -2,7 +2,8 @@
 
 Every prompt is drawn in all ways, one after the other and with one thread, the prompts shared among processes, so that
 ``time_ratio`` (time of a way over that of the first one) compares like with like. Times are the processor's, so that
-what runs beside it counts for nothing. Pictures and what was found in them are kept as ``steer evaluate`` keeps them.
+what runs beside it counts for nothing (on a card those of the wall). Pictures and what was found in them are kept as
+``steer evaluate`` keeps them.
 """
 
 from __future__ import annotations
@@ -76,29 +77,32 @@ class Sampling:
         steps: of the sampling.
         guidance_scale: the one that suits the miniature when not given.
         alone: each picture is drawn by itself, not all of a prompt in one batch.
+        device: as PyTorch names it.
     """
 
     model: str | Path = MINIATURE_DIR
     steps: int = STEPS
     guidance_scale: float | None = None
     alone: bool = False
+    device: str = "cpu"
 
     @property
     def settings(self) -> dict[str, Any]:
         """For ``sampling_of``."""
-        return miniature_settings(pipeline(self.model), self.steps, self.guidance_scale)
+        return miniature_settings(pipeline(self.model, self.device), self.steps, self.guidance_scale)
 
     @property
     def description(self) -> dict[str, Any]:
         """All that a picture depends on, as plain values."""
-        settings = sampling_of(pipeline(self.model), self.settings)
+        settings = sampling_of(pipeline(self.model, self.device), self.settings)
         return {**settings, "alone": True} if self.alone else settings
 
     @property
     def name(self) -> str:
         """Of a folder."""
         name = f"{Path(self.model).name}_{self.steps}_steps_guidance_{self.settings['guidance_scale']:g}"
-        return f"{name}_alone" if self.alone else name
+        name = f"{name}_alone" if self.alone else name
+        return name if self.device == "cpu" else f"{name}_on_{torch.device(self.device).type}"
 
 
 #: The first miniature, as it draws best.
@@ -118,9 +122,9 @@ def miniature_settings(
 
 
 @cache
-def pipeline(model: str | Path) -> DiffusionPipeline:
+def pipeline(model: str | Path, device: str = "cpu") -> DiffusionPipeline:
     """A miniature, once in a process."""
-    pipeline = load_pipeline(model, "cpu")
+    pipeline = load_pipeline(model, device)
     # The first call is slower than all others, of the model and of the detector: it would count for the first way.
     look_at(sampled(pipeline, unseen_pair_prompts(1, PROMPT_SEED)[0].text, SEEDS, steps=2))
     return pipeline
@@ -251,9 +255,10 @@ def _draw(folder: EvaluationFolder, ways: Sequence[MeasuredWay], sampling: Sampl
 
 
 @contextmanager
-def drawing_processes(jobs: int | None) -> Iterator[Executor]:
-    """So many processes with one thread each; one a core if not said."""
+def drawing_processes(jobs: int | None, device: str = "cpu") -> Iterator[Executor]:
+    """So many processes with one thread each; if not said, one a core, and one for a card, which they would share."""
+    count = jobs or (os.cpu_count() if device == "cpu" else 1)
     with ProcessPoolExecutor(
-        jobs or os.cpu_count(), mp_context=get_context("spawn"), initializer=torch.set_num_threads, initargs=(1,)
+        count, mp_context=get_context("spawn"), initializer=torch.set_num_threads, initargs=(1,)
     ) as pool:
         yield pool

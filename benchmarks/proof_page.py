@@ -48,7 +48,7 @@ by resampling prompts.
   of the presence loss.
 - *ComfyUI, areas*: core's KSampler in a real ComfyUI, of the whole prompt together with each object alone in its half
   of the canvas, by Conditioning (Set Area with Percentage). A seed has the same noise there as in diffusers: without
-  areas the pictures are nearly those of *unsteered*.
+  areas the pictures are nearly those of *unsteered*. Several relations were not drawn so.
 - *rendered*: scenes drawn by the renderer of the miniatures' world, right as they are: what the detector makes of them
   is the most that a way can reach.
 - *time*: of the processor, over unsteered. *Best of N in its time*: N seeds that take as long as the steered picture,

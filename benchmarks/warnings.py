@@ -81,7 +81,7 @@ class WatchedWay:
 
     def arm(self, sampling: Sampling) -> Arm:
         """See ``MeasuredWay``."""
-        model, settings = pipeline(sampling.model), sampling.settings
+        model, settings = pipeline(sampling.model, sampling.device), sampling.settings
         loss, schedule = CentroidLoss(), SteeringSchedule()
 
         def draw(prompt: ScenePrompt, seeds: Sequence[int]) -> Drawn:

@@ -7,11 +7,11 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from hashlib import sha256
 from pathlib import Path
-from time import process_time
 from typing import Any
 
 from diffusers import DiffusionPipeline
 
+from benchmarks.clock import clock_of
 from benchmarks.logits import scaled_logits
 from benchmarks.measuring import Measurement, Sampling, pipeline
 from benchmarks.named_losses import named_loss
@@ -63,12 +63,12 @@ class Way:
 
     def arm(self, sampling: Sampling) -> Arm:
         """See ``MeasuredWay``."""
-        model, settings = pipeline(sampling.model), sampling.settings
+        model, settings = pipeline(sampling.model, sampling.device), sampling.settings
         if self.make_loss is None:
             arm = unsteered_arm(self.name, model, settings)
         else:
             arm = steered_arm(self.name, model, settings, self.make_loss(), self.schedule)
-        arm = replace(arm, clock=process_time)
+        arm = replace(arm, clock=clock_of(sampling.device))
         if self.logit_scale == 1:
             return arm
         description = {**arm.description, "logit_scale": self.logit_scale}

@@ -25,8 +25,9 @@ _api = ComfyAPISync()
 #: The event that tells a front end, while a sampler runs, where attention last saw the objects: {"node", "run" (the
 #: prompt's id), "objects": [{"name", "occurrence", "x", "y"}, …]}, x and y in [0, 1], y downward.
 LOOKED = "spatial_steering.looked"
-#: The event that tells a front end a line to show under a node that runs: {"node", "run", "text"}. ComfyUI's own event
-#: for that names no run, and so the line would go to the node of that id in whichever workflow is open.
+#: The event that tells a front end a line to show under a node that runs: {"node", "run", "text", "under_way"}, the
+#: last of them whether another is to come. ComfyUI's own event for that names no run, and so the line would go to the
+#: node of that id in whichever workflow is open.
 SAID = "spatial_steering.said"
 #: Longest side of a marked preview at least, in pixels.
 _PREVIEW_SIDE = 256
@@ -87,7 +88,7 @@ class LiveView:
         self._verdicts |= verdicts
         lines = [*verdicts.values()]
         lines += [f"not steered, {left_out.reason}" for left_out in steering.unsteered if left_out.step == step]
-        show_text(f"step {step + 1} of {steps} · {', '.join(lines)}")
+        show_text(f"step {step + 1} of {steps} · {', '.join(lines)}", under_way=True)
         if last is None:
             return
         self._show_looks(last, node)
@@ -120,10 +121,14 @@ class LiveView:
         _tell(LOOKED, node, objects=seen)
 
 
-def show_text(text: str) -> None:
-    """A line under the node that is being executed, for the client that runs it; nothing outside a graph."""
+def show_text(text: str, under_way: bool = False) -> None:
+    """A line under the node that is being executed, for the client that runs it; nothing outside a graph.
+
+    Args:
+        under_way: more is to come.
+    """
     if node := get_executing_context():
-        _tell(SAID, node, text=text.translate(_LOOK_ALIKES))
+        _tell(SAID, node, text=text.translate(_LOOK_ALIKES), under_way=under_way)
 
 
 def _tell(event: str, node: ExecutionContext, **told: Any) -> None:

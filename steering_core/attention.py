@@ -15,6 +15,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from .indices import rows_of
+
 #: Root mean square variation over the image to which the objects' logits are scaled. It is about that of FLUX's
 #: miniature, and twice as much spoils its pictures. The first miniature's own is 2 to 3, and a quarter of that steers
 #: it as well.
@@ -77,7 +79,7 @@ def logit_variance(
         (batch,), in float32.
     """
     q, k = q.float(), k.float()
-    chosen = k[..., [index for indices in tokens for index in indices], :]
+    chosen = rows_of(k, -2, [index for indices in tokens for index in indices])
     logits = q @ (chosen - _mean_key(k, bias)).transpose(-1, -2)
     # Centred are the few logits and not the queries, of which a gradient would keep a copy.
     logits = (logits - logits.mean(dim=-2, keepdim=True)) * (k.shape[-1] ** -0.5 if scale is None else scale)

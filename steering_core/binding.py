@@ -8,6 +8,7 @@ position either. No gradient is asked for.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -26,6 +27,9 @@ from .wording import fault
 #: Added to the logit of a hidden key, whose weight it rounds to 0 in every precision. Where all keys of a query are
 #: hidden it cancels, and attention is as without it.
 _HIDDEN = -1e4
+#: Added to the logits of an object's words where they are seen: its region heeds them twice as much, and fewer objects
+#: are missing. More made no difference that could be told.
+_HEEDED = math.log(2)
 
 
 @dataclass(frozen=True)
@@ -87,7 +91,8 @@ class Binding:
 
 
 def region_bias(spans: Spans, text: BoundText | None, regions: Sequence[Region | None]) -> Tensor:
-    """What hides objects outside of their regions, (queries, keys) of one call: 0 where all is as it was.
+    """What hides objects outside of their regions, and makes these heed them, (queries, keys) of one call: 0 where all
+    is as it was.
 
     Args:
         text: of the prompt; none where nothing is bound.
@@ -99,11 +104,11 @@ def region_bias(spans: Spans, text: BoundText | None, regions: Sequence[Region |
     frames, height, width = spans.size
     image = slice(spans.image, spans.image + frames * height * width)
     for token, inside in _insides(text, regions, height, width).items():
-        hidden = torch.where(inside.flatten().repeat(frames), 0.0, _HIDDEN)
+        seen = inside.flatten().repeat(frames)
         key = spans.text + spans.first + token
-        bias[image, key] = hidden
+        bias[image, key] = torch.where(seen, _HEEDED, _HIDDEN)
         if spans.is_joint:
-            bias[key, image] = hidden
+            bias[key, image] = torch.where(seen, 0.0, _HIDDEN)
     return bias
 
 

@@ -17,8 +17,8 @@ _LONGEST_UNSPACED = 6
 
 
 def prompt_as_json(prompt: str, scene: Scene | None = None) -> dict[str, Any]:
-    """What a front end needs of a prompt, as JSON: its objects but what is rather a clause, its ``described_names``,
-    its relations by the objects' positions, and what was read and is not steered, in words.
+    """What a front end needs of a prompt, as JSON: its objects but what is rather a clause, where these stand in it,
+    its ``described_names``, its relations by the objects' positions, and what was read and is not steered, in words.
 
     The object of a place is null.
 
@@ -36,6 +36,7 @@ def prompt_as_json(prompt: str, scene: Scene | None = None) -> dict[str, Any]:
     positions = {span: position for position, span in enumerate(named)}
     return {
         "objects": [one._asdict() for one in named.values()],
+        "stands": [[_letters(prompt[: span.start]), _letters(prompt[: span.end])] for span in named],
         "described": sorted(described_names(prompt, named)),
         "unsteered": [*map(str, scene.depth), *scene.left_out],
         "relations": [
@@ -47,6 +48,11 @@ def prompt_as_json(prompt: str, scene: Scene | None = None) -> dict[str, Any]:
             for relation in scene.relations
         ],
     }
+
+
+def _letters(text: str) -> int:
+    """How many a browser counts, which takes those beyond 16 bits for two."""
+    return len(text.encode("utf-16-le", "surrogatepass")) // 2
 
 
 def _is_clause(name: str) -> bool:

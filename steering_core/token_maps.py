@@ -10,6 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from .indices import rows_of
+
 
 @dataclass(frozen=True)
 class WordMaps:
@@ -76,7 +78,7 @@ class TokenMaps:
         Returns:
             (batch, objects, H, W), the values being attention probabilities.
         """
-        return _mean_of_layers([layer[:, list(objects)].mean(dim=2) for layer in self.of(names)])
+        return _mean_of_layers([rows_of(layer, 1, objects).mean(dim=2) for layer in self.of(names)])
 
     def with_words(self, objects: Sequence[Sequence[int]]) -> TokenMaps:
         """The maps of the objects, and apart from them those of the words, which follow on them here.

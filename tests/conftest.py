@@ -273,28 +273,34 @@ _PAGE_READY = "() => window.app?.extensionManager?.workflow?.activeWorkflow"
 
 
 @pytest.fixture(scope="module")
-def page(server: Server) -> Iterator[Any]:
-    """The front end, ready; ``page.errors`` gathers exceptions, and what the pack's own files complain of."""
+def browser() -> Iterator[Any]:
+    """Headless Chromium."""
     api = pytest.importorskip("playwright.sync_api", reason="no playwright: pip install playwright")
     chromium = shutil.which("chromium") or shutil.which("chromium-browser")
     if chromium is None:
         pytest.skip("no Chromium on the PATH")
     with api.sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium, args=_BROWSER_ARGUMENTS)
-        page = browser.new_page(viewport={"width": 1600, "height": 1000})
-        page.set_default_timeout(_PAGE_MILLISECONDS)
-        page.errors = []
-        page.on("pageerror", lambda error: page.errors.append(str(error)))
-        page.on(
-            "console",
-            lambda said: said.type == "error" and _SERVED_AS in said.location["url"] and page.errors.append(said.text),
-        )
-        # A first visit would be shown templates, in a dialog that comes late and takes the keys.
-        page.request.post(f"http://127.0.0.1:{server.port}/settings/Comfy.TutorialCompleted", data="true")
-        page.goto(f"http://127.0.0.1:{server.port}/", wait_until="domcontentloaded")
-        page.wait_for_function(_PAGE_READY)
-        yield page
+        yield browser
         browser.close()
+
+
+@pytest.fixture(scope="module")
+def page(browser: Any, server: Server) -> Any:
+    """The front end, ready; ``page.errors`` gathers exceptions, and what the pack's own files complain of."""
+    page = browser.new_page(viewport={"width": 1600, "height": 1000})
+    page.set_default_timeout(_PAGE_MILLISECONDS)
+    page.errors = []
+    page.on("pageerror", lambda error: page.errors.append(str(error)))
+    page.on(
+        "console",
+        lambda said: said.type == "error" and _SERVED_AS in said.location["url"] and page.errors.append(said.text),
+    )
+    # A first visit would be shown templates, in a dialog that comes late and takes the keys.
+    page.request.post(f"http://127.0.0.1:{server.port}/settings/Comfy.TutorialCompleted", data="true")
+    page.goto(f"http://127.0.0.1:{server.port}/", wait_until="domcontentloaded")
+    page.wait_for_function(_PAGE_READY)
+    return page
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from ..indices import rows_of
 from ..layers import AttentionLayer, describe_network
 from ..token_maps import TokenMaps, resize
 from ..wording import brief
@@ -66,7 +67,7 @@ class MapLayout:
     def stack(self, maps: TokenMaps, objects: Sequence[int]) -> Tensor:
         """What the classifier reads: (batch, objects, maps, map_size, map_size)."""
         size = (self.map_size, self.map_size)
-        chosen = [resize(maps.layers[name][:, list(objects)], size) for name in self.layers]
+        chosen = [resize(rows_of(maps.layers[name], 1, objects), size) for name in self.layers]
         stacked = torch.cat(chosen, dim=2)
         if self.total is None:
             return stacked

@@ -30,7 +30,8 @@ class ReadConfig(argparse.Action):
         for name, value in content.items():
             flag = name.replace("_", "-")
             # Of argparse an unambiguous beginning would do, help and this very option among what it might mean.
-            if f"--{flag}" not in parser._option_string_actions:
+            action = None if flag.startswith("no-") else parser._option_string_actions.get(f"--{flag}")
+            if action is None:
                 parser.error(f"argument --config: {values}: there is no option {brief(name)}")
             if flag in ("config", "help"):
                 parser.error(f"argument --config: {values}: {flag} is for the command line alone")
@@ -40,6 +41,8 @@ class ReadConfig(argparse.Action):
                     parser.error(f"argument --config: {values}: {flag}: true or false was expected, not {brief(value)}")
                 arguments.append(f"--{flag}" if switched else f"--no-{flag}")
             elif isinstance(value, list):
+                if action.nargs is None:
+                    parser.error(f"argument --config: {values}: {flag}: one value was expected, not {brief(value)}")
                 arguments += [f"--{flag}", *value]
             else:
                 arguments.append(f"--{flag}={value}")

@@ -196,7 +196,7 @@ def _draw_and_look(
 def _write_results(
     folder: EvaluationFolder, arms: Sequence[str], rule: str, encoder: Encoder | None, gallery: int
 ) -> None:
-    """Judge the pictures, and write the results into the folder: JSON, a table, a page.
+    """Judge the pictures, and write the results into the folder: JSON, tables, a page.
 
     Args:
         gallery: so many pictures of each arm are on the page.
@@ -204,12 +204,12 @@ def _write_results(
     from ..evaluation.page import html_page
     from ..evaluation.results import arm_results
     from ..evaluation.rules import RULES
-    from ..evaluation.tables import markdown
+    from ..evaluation.tables import markdown, tables_of
 
     results = arm_results(folder, arms, RULES[rule])
     distances = {} if encoder is None else _distances(folder, arms, encoder)
-    is_scored = rule == _T2I
-    table = markdown(results, is_scored, distances)
+    tables = tables_of(results, rule == _T2I, distances)
+    text = markdown(tables)
     summary = {
         "suite": folder.suite.name,
         "rule": rule,
@@ -217,9 +217,9 @@ def _write_results(
         "frechet_distance": distances or None,
     }
     save_text(json.dumps(summary, indent=1) + "\n", folder.folder / "results.json")
-    save_text(table, folder.folder / "results.md")
-    save_text(html_page(folder, results, RULES[rule], is_scored, gallery), folder.folder / "index.html")
-    print(table)
+    save_text(text, folder.folder / "results.md")
+    save_text(html_page(folder, results, tables, RULES[rule], gallery), folder.folder / "index.html")
+    print(text)
     print(printable(folder.folder / "index.html"))
 
 

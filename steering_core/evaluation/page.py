@@ -1,4 +1,4 @@
-"""Results as one HTML page that needs nothing beside it: table, plot, and pictures to be filtered."""
+"""Results as one HTML page that needs nothing beside it: tables, plot, and pictures to be filtered."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .folder import EvaluationFolder
 from .results import ArmResult, verdicts
 from .rules import Rule
 from .statistics import Estimate
-from .tables import decimal, percent, points
+from .tables import Table
 
 #: Longest side of a picture on the page, in pixels, and how well it is kept.
 _SIDE, _QUALITY = 192, 80
@@ -44,11 +44,13 @@ show();
 """
 
 
-def html_page(folder: EvaluationFolder, results: Sequence[ArmResult], rule: Rule, scored: bool, pictures: int) -> str:
+def html_page(
+    folder: EvaluationFolder, results: Sequence[ArmResult], tables: Sequence[Table], rule: Rule, pictures: int
+) -> str:
     """The page.
 
     Args:
-        scored: whether the rule has a score of its own, which gets a column.
+        tables: of the results, the first of which is not folded.
         pictures: at most so many of each arm, the same of all, spread over the prompts.
 
     Raises:
@@ -63,8 +65,9 @@ def html_page(folder: EvaluationFolder, results: Sequence[ArmResult], rule: Rule
         (
             f'<!doctype html>\n<html lang="en">\n<meta charset="utf-8">\n<title>{name}</title>',
             f"<style>{_STYLE}</style>\n<h1>{name}</h1>",
-            _table(results, scored),
+            _table(tables[0]),
             _plot(results),
+            *map(_folded, tables[1:]),
             "<h2>Pictures</h2>",
             f'<div class="filters">{"".join(_filter(*one) for one in filters.items())}<span><b id="shown"></b> '
             f"shown</span></div>",
@@ -74,16 +77,14 @@ def html_page(folder: EvaluationFolder, results: Sequence[ArmResult], rule: Rule
     )
 
 
-def _table(results: Sequence[ArmResult], scored: bool) -> str:
-    head = ["arm", "pictures", *_SHARES, *["score"] * scored, "more right than the first"]
-    rows = [f"<tr>{''.join(f'<th>{cell}' for cell in head)}"]
-    for result in results:
-        shares = (percent(getattr(result.all, name)) for name in _SHARES.values())
-        gain = "" if result.gain is None else points(result.gain)
-        score = [decimal(result.all.score)] * scored
-        cells = (escape(result.name), str(result.all.pictures), *shares, *score, gain)
-        rows.append(f"<tr>{''.join(f'<td>{cell}' for cell in cells)}")
-    return f"<table>{''.join(rows)}</table>"
+def _table(table: Table) -> str:
+    rows = [("th", table.head), *(("td", row) for row in table.rows)]
+    lines = (f"<tr>{''.join(f'<{tag}>{escape(cell)}' for cell in cells)}" for tag, cells in rows)
+    return f"<table>{''.join(lines)}</table>"
+
+
+def _folded(table: Table) -> str:
+    return f"<details><summary>{escape(table.title)}</summary>{_table(table)}</details>"
 
 
 def _plot(results: Sequence[ArmResult]) -> str:

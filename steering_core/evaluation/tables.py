@@ -1,22 +1,46 @@
-"""Results as Markdown: a row for each arm, shares in percent with their 95 % intervals."""
+"""Results in tables: a row for each arm, shares in percent with their 95 % intervals."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 from .figures import Figures
 from .results import ArmResult
 from .statistics import Estimate
 
 
-def markdown(results: Sequence[ArmResult], scored: bool, distances: Mapping[str, float]) -> str:
-    """The table of all prompts, one of variety and cost, one by relation and one by object.
+class Table(NamedTuple):
+    """Cells as they are shown."""
+
+    title: str
+    head: Sequence[str]
+    rows: Sequence[Sequence[str]]
+
+
+def tables_of(results: Sequence[ArmResult], scored: bool, distances: Mapping[str, float]) -> list[Table]:
+    """That of all prompts, one of variety and cost, one by relation and one by object.
 
     Args:
         scored: whether the rule has a score of its own, which gets a column.
         distances: of each arm's pictures from the first arm's, if they were measured (``frechet_distance``).
     """
+    tables = [_all_prompts(results, scored), _variety_and_cost(results, distances)]
+    for title, groups in (("relation", "by_relation"), ("object", "by_object")):
+        of_arms = [getattr(result, groups) for result in results]
+        head = [title, "pictures", *(f"{result.name}: VISOR-uncond" for result in results)]
+        rows = [_row(name, [of_arm[name] for of_arm in of_arms]) for name in of_arms[0]]
+        tables.append(Table(f"By {title}", head, rows))
+    return tables
+
+
+def markdown(tables: Sequence[Table]) -> str:
+    """All tables, one after the other."""
+    return "\n\n".join(markdown_table(table.head, table.rows) for table in tables) + "\n"
+
+
+def _all_prompts(results: Sequence[ArmResult], scored: bool) -> Table:
     count = len(results[0].all.visor_n)
     head = ["arm", "pictures", "OA", "VISOR-cond", "VISOR-uncond", *(f"VISOR-{n}" for n in range(1, count + 1))]
     head += ["score"] * scored + ["more than the first"]
@@ -25,19 +49,18 @@ def markdown(results: Sequence[ArmResult], scored: bool, distances: Mapping[str,
         shares = (result.all.oa, result.all.visor_cond, result.all.visor_uncond, *result.all.visor_n)
         rows.append([result.name, str(result.all.pictures), *map(percent, shares)])
         rows[-1] += [decimal(result.all.score)] * scored + ["" if result.gain is None else points(result.gain)]
-    variety = [[one.name, _number(one.spread_of_places), _number(one.spread_of_sizes)] for one in results]
-    head_of_variety = ["arm", "spread of places", "spread of sizes"]
-    if distances:
-        variety = [[*row, _number(distances[row[0]])] for row in variety]
-        head_of_variety.append("Fréchet distance")
-    variety = [[*row, *map(_number, vars(one.cost).values())] for row, one in zip(variety, results)]
-    head_of_variety += ["seconds a picture", "looks", "gradient passes"]
-    parts = [markdown_table(head, rows), markdown_table(head_of_variety, variety)]
-    for title, groups in (("relation", "by_relation"), ("object", "by_object")):
-        of_arms = [getattr(result, groups) for result in results]
-        head = [title, "pictures", *(f"{result.name}: VISOR-uncond" for result in results)]
-        parts.append(markdown_table(head, [_row(name, [of_arm[name] for of_arm in of_arms]) for name in of_arms[0]]))
-    return "\n\n".join(parts) + "\n"
+    return Table("All prompts", head, rows)
+
+
+def _variety_and_cost(results: Sequence[ArmResult], distances: Mapping[str, float]) -> Table:
+    head = ["arm", "spread of places", "spread of sizes", *["Fréchet distance"] * bool(distances)]
+    head += ["seconds a picture", "looks", "gradient passes"]
+    rows = []
+    for one in results:
+        distance = [distances[one.name]] if distances else []
+        values = (one.spread_of_places, one.spread_of_sizes, *distance, *vars(one.cost).values())
+        rows.append([one.name, *map(_number, values)])
+    return Table("Variety and cost", head, rows)
 
 
 def percent(one: Estimate) -> str:

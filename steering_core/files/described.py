@@ -93,7 +93,7 @@ def _reader(kind: Any, strict: bool) -> _Reader:
         if NoneType in parts:
             given: Any = Union[tuple(part for part in parts if part is not NoneType)]  # noqa: UP007, not known before
             return _optional(_reader(given, strict))
-        return _union([_reader(part, strict) for part in parts], " or ".join(part.__name__ for part in parts))
+        return _union([_reader(part, strict) for part in parts], _names_of(parts))
     if get_origin(kind) is tuple:
         several = parts[-1] is Ellipsis
         return _tuple([_reader(part, strict) for part in parts if part is not Ellipsis], several)
@@ -104,6 +104,13 @@ def _reader(kind: Any, strict: bool) -> _Reader:
     if isinstance(kind, type) and issubclass(kind, Enum):
         return _enum(kind)
     raise TypeError(f"{kind} is none of the types that can be described.")
+
+
+def _names_of(kinds: tuple[Any, ...]) -> str:
+    """Of several kinds what a person is to write for one of them."""
+    if all(issubclass(kind, Enum) for kind in kinds):
+        return f"one of {', '.join(str(member.value) for kind in kinds for member in kind)}"
+    return " or ".join(kind.__name__ for kind in kinds)
 
 
 def _expected(what: str, value: Any) -> NoReturn:

@@ -16,6 +16,8 @@ from uuid import uuid4
 _PIECE = 2**20
 #: How the names of files end that are not yet in place, and the seconds after which nobody writes one any more.
 _PARTIAL, _ABANDONED = ".partial", 3600
+#: Seconds that a writer who begins takes to remove what others have left.
+_CLEARING = 2
 #: How they end where their writer has no name.
 _UNNAMED = re.compile(r"\.[0-9a-f]{32}\.partial$")
 
@@ -70,8 +72,8 @@ def written_whole(file: Path, writer: str | None = None) -> Iterator[Path]:
 def only_writer(folder: Path, writer: str, what: str) -> Iterator[None]:
     """In this context a folder, which is made, is written by nobody else of this name.
 
-    What a writer of the name has left unfinished when it was killed is removed. The system gives a lock up when its
-    process ends, however it ends.
+    What a writer of the name has left unfinished when it was killed is removed, and so is what others have that are not
+    at work. The system gives a lock up when its process ends, however it ends.
 
     Args:
         writer: of ``written_whole``.
@@ -86,17 +88,29 @@ def only_writer(folder: Path, writer: str, what: str) -> Iterator[None]:
     # A generator may be closed by another thread than the one that it ran in.
     lock = FileLock(str(folder / f".{writer}.lock"), thread_local=False)
     try:
-        lock.acquire(timeout=0)
+        lock.acquire(timeout=_CLEARING)  # another that begins may be looking whether this one has ended
     except Timeout:
         raise ValueError(
             f"Another {what} is writing into {folder}. Wait until it has ended, or give another folder."
         ) from None
     try:
-        for partial in folder.glob(f"*.{writer}{_PARTIAL}"):
-            partial.unlink(missing_ok=True)
+        for name in (writer, *_ended_writers(folder, writer)):
+            for partial in folder.glob(f"*.{name}{_PARTIAL}"):
+                partial.unlink(missing_ok=True)
         yield
     finally:
         lock.release()
+
+
+def _ended_writers(folder: Path, writer: str) -> Iterator[str]:
+    """Others that have written into a folder, one after the other, each kept from beginning again meanwhile."""
+    from filelock import FileLock, Timeout
+
+    for file in folder.glob(".*.lock"):
+        name = file.name.removeprefix(".").removesuffix(".lock")
+        if name != writer:
+            with suppress(Timeout, OSError), FileLock(str(file), timeout=0):
+                yield name
 
 
 def remove_abandoned(folder: Path) -> None:

@@ -17,6 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ..indices import rows_of
 from ..layers import AttentionLayer, check_layers, default_layers
 from ..relations.place import MIDDLE, Place
 from ..relations.relation import Relation
@@ -123,7 +124,7 @@ class CentroidLoss:
         several_sizes = any(layer.shape[-2] * layer.shape[-1] > coarsest for layer in layers)
         terms = []
         for layer in layers:
-            objects = threshold_at_mean(layer[:, list(relation.ends)].mean(dim=2))
+            objects = threshold_at_mean(rows_of(layer, 1, relation.ends).mean(dim=2))
             terms.append(self._placement(objects, relation.relation))
             is_coarsest = layer.shape[-2] * layer.shape[-1] == coarsest
             if self.presence_weight and is_coarsest:
@@ -137,7 +138,10 @@ class CentroidLoss:
         """Spatial and orthogonal term, eq. 9 and 11, of thresholded maps (batch, 1 or 2, H, W)."""
         is_place = isinstance(relation, Place)
         centres = centroids(objects)
-        difference = centres[:, 0] - (centres.new_tensor(MIDDLE) if is_place else centres[:, 1])
+        if is_place:
+            difference = torch.stack([centres[:, 0, axis] - middle for axis, middle in enumerate(MIDDLE)], dim=-1)
+        else:
+            difference = centres[:, 0] - centres[:, 1]
         signs = relation.direction
         if relation is Place.AT_CENTER:
             squared = difference.square().sum(dim=-1) + variances(objects)[:, 0]

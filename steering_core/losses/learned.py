@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from ..classifier import RelationClassifier
+from ..indices import rows_of
 from ..layers import AttentionLayer, describe_network
 from ..relations.place import Place
 from ..relations.relation import Relation
@@ -56,7 +57,7 @@ class LearnedLoss:
         classifier = self.classifier.to(stack.device)
         steps = torch.full((len(stack),), step, device=stack.device)
         wanted = self._wanted(relation.relation)
-        probabilities = classifier(stack, steps).log_softmax(dim=1)[:, wanted]
+        probabilities = rows_of(classifier(stack, steps).log_softmax(dim=1), 1, wanted)
         return -probabilities.mean(dim=1) - math.log(len(wanted))
 
     def knows(self, relation: Relation | Place) -> bool:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 
 from torch import Tensor
 
+from ..indices import rows_of
 from ..layers import AttentionLayer, check_layers, presence_layers
 from ..relations.place import Place
 from ..relations.relation import Relation
@@ -53,4 +54,4 @@ class PresenceLoss:
         assert maps.words is not None
         sharpened = (_SHARPNESS * maps.words.mean_of(self.layers)).softmax(dim=1)
         peaks = smoothed(sharpened, _SMOOTHING_SIGMA).amax(dim=(-2, -1))
-        return 1 - peaks[:, [word for words in maps.words.objects for word in words]].amin(dim=1)
+        return 1 - rows_of(peaks, 1, [word for words in maps.words.objects for word in words]).amin(dim=1)

@@ -19,8 +19,8 @@ from .marks import NOT
 from .network import Kind
 from .phrases import Phrase
 from .rules import ReadByRules
-from .sentences import unwanted
-from .words import REFERRING
+from .sentences import lettering, unwanted
+from .words import REFERRING, X, Y
 
 Stated = TypeVar("Stated", bound=Statement)
 
@@ -47,8 +47,12 @@ _LIKELY = 0.5
 _NAMELESS = (REFERRING - {"she", "he"}) | listed(
     "a an the i me you we us former latter something anything everything nothing none nobody space"
 )
+#: What a quotation can say of its own words alone: 'write "SUMMER" at the top' says it of the writing.
+_OF_PLACES = {*X, *Y, "foreground", "background"}
 #: Says of what stands around it that it is not so.
 _DENIED = re.compile(rf"\b(?:{NOT}|cannot)\b", re.IGNORECASE)
+#: Leaves open what stands around it: "to the left or the right of".
+_LEFT_OPEN = re.compile(rf"\b(?:{'|'.join((*X, *Y))}) or (?:to )?(?:the )?(?:{'|'.join((*X, *Y))})\b", re.IGNORECASE)
 
 
 def judged(read: ReadByRules, thresholds: Thresholds = THRESHOLDS) -> Scene:
@@ -92,7 +96,7 @@ class _Names:
 
     def __init__(self, read: ReadByRules, likely: Likelihoods):
         self._prompt, self._likely = read.scene.prompt, likely
-        self._unwanted = list(unwanted(self._prompt))
+        self._unwanted, self._lettering = list(unwanted(self._prompt)), list(lettering(self._prompt))
         self._thing_of = list(range(len(likely.words)))  #: of each word the number of its thing
         self._phrases: dict[int, Phrase] = {}  #: of each word its phrase
         for segment in read.segments:
@@ -202,7 +206,7 @@ class _Names:
             guess.kind, things[0]
         ):
             return None
-        if self._is_denied(guess):
+        if self._is_denied(guess) or self._is_written(guess):
             return None
         self._note(guess.kind, things)
         self._settle(things[0], subject)
@@ -211,12 +215,23 @@ class _Names:
         return statement_of(subject, guess.kind, object)
 
     def _is_denied(self, guess: Guess) -> bool:
-        """Whether "not" stands between two things, or after one thing in what is left of its clause."""
+        """Whether "not" or "left or right" stands between two things, or after one in what is left of its clause."""
         start, end = self._likely.words[guess.subject]
         if guess.object is None:
-            return bool(_DENIED.search(re.split(r"[,.;:\n]", self._prompt[end:], maxsplit=1)[0]))
-        other_start, other_end = self._likely.words[guess.object]
-        return bool(_DENIED.search(self._prompt[min(end, other_end) : max(start, other_start)]))
+            around = re.split(r"[,.;:\n]", self._prompt[end:], maxsplit=1)[0]
+        else:
+            other_start, other_end = self._likely.words[guess.object]
+            around = self._prompt[min(end, other_end) : max(start, other_start)]
+        return bool(_DENIED.search(around) or _LEFT_OPEN.search(around))
+
+    def _is_written(self, guess: Guess) -> bool:
+        """Whether it is said by what is written in the picture: a sign that says "cat above dog"."""
+        words = [self._likely.words[word][0] for word in (guess.subject, guess.object) if word is not None]
+        for start, end in self._lettering:
+            if all(start <= first < end for first in words):
+                quoted = set(re.findall(r"\w+", self._prompt[start:end].lower()))
+                return len(words) > 1 or not quoted.isdisjoint(_OF_PLACES)
+        return False
 
     def _has_object(self, kind: Kind, subject: int) -> bool:
         """Whether something was said of a subject and an object."""

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from ..relations.depth import Depth
 from .tagged import Word
 from .verbs import ATTENDING
-from .words import BREAKS, LANDMARKS, SCENES, X, Y
+from .words import BODY, BREAKS, LANDMARKS, SCENES, WIDE_SCENES, X, Y
 
 _DEGREES = (
     "close|directly|just|immediately|slightly|somewhat|diagonally|exactly|closely|"
@@ -49,9 +49,14 @@ _WORDINGS = (
 )
 #: Says of what it stands before that it is not so.
 NOT = r"(?:not|never|no longer|\w+n['’]t)"
+#: What is worn, and has sides of its own as a body has.
+_WORN = {"chest", "throat", "jacket", "shirt", "coat", "dress", "helmet"}
 _IDIOMS = (
     rf"{NOT} {_SOFTLY}(?:{'|'.join(_WORDINGS)}|{_BEFORE}|on)",
     r"(?:from )?(?:left to right|right to left|top to bottom|bottom to top)",
+    # Either is, and which is not said.
+    rf"(?:to {_THE})?{_SIDE} or (?:to )?{_THE}{_SIDE}(?: side)? of|(?:{_UPRIGHT}|on) or (?:{_UPRIGHT}|on)",
+    r"(?:all that is|what is|what['’]s) left of",
     r"over (?:twenty|thirty|forty|fifty|sixty|seventy|eighty|ninety)",
     r"from behind(?! (?:an?|the|his|her|its|their|it|him|them)(?!\S))|left behind",
     r"behind (?:bars|(?:the )?(?:scenes|times|schedule|curve|wheel))",
@@ -66,7 +71,8 @@ _IDIOMS = (
     rf"{_SOFTLY}(?:in|on|across|over) {_THE}(?:{_HIGH} )?{_SIDE}(?: hand)? "
     rf"(?:edge|part|half|third|corner|quadrant)(?!{_IMAGE}) of",
     r"(?:fight|argu|quarrel|talk|gossip|pore|watch|look|gaz)(?:s|es|ed|ing)? over|"
-    rf"{_SIDE} (?:side|half|part) of (?:the|his|her|its|their) (?:face|body|head)|"
+    rf"(?:(?:on|at|to|in|over|across) )?(?:the )?{_SIDE}(?: hand)? (?:side|half|part) of (?:the|an?|his|her|its|their) "
+    rf"(?:\w+['’]s )?(?:{'|'.join(sorted(BODY | _WORN))})(?!\S)|"
     r"(?:under|below|beneath|behind) (?:his|her|their|its) (?:arms?|backs?|legs?|chin|feet|ears?)|"
     r"over (?:his|her|their|its) (?:\w+ )?(?:eyes?|ears?|face|mouth|arms?|knees)|"
     r"(?:at|on) the bottom of (?:the|an?) (?:\w+ )?"
@@ -84,6 +90,10 @@ _CENTERED = (
 PLACES = _CENTERED.replace(" ", r"[\ -]")
 #: In the middle of what the whole picture shows; anything else may stand anywhere in it, and its middle with it.
 _AMID = rf"(?:in|at) the (?:very )?{_CENTER} of the (?:{'|'.join(sorted(SCENES))})"
+_ASIDE_IN = (
+    rf"(?:in|at|on|to) {_THE}{_SIDE}(?: hand)?(?: side| part| half| end)? of the "
+    rf"(?:{'|'.join(sorted(WIDE_SCENES))})(?!\S)"
+)
 #: A place in the image stands alone: "in the left hand" and "on top form" are none. Nor is "her" in "her cat".
 _AFTER_VERB = r"(?:an?|the|his|her|its|over|on|in|at|into|with|to|and|up|down|back|out)"
 _ALONE = rf"(?=$| (?:{'|'.join(map(re.escape, sorted(BREAKS)))}|\w+ing|\w+s {_AFTER_VERB})(?!\S))"
@@ -112,9 +122,9 @@ _SHOWN = rf"(?:the )?(?:{_SIDE}|{_HIGH}) (?:half|part|side|third|panel) {_SHOWS}
 _BARE = rf"(?<=\w )(?:far )?{_SIDE}(?: side)?(?=$| (?:,|and)(?!\S))"
 _EACH_OTHER = r"(?:next to|beside|near|close to) (?:each other|one another)|side by side(?! with)"
 _MARK = re.compile(
-    rf"(?<!\S)(?:(?P<idiom>{'|'.join(_IDIOMS)})"
+    rf"(?<!\S)(?:(?P<idiom>{_SOFTLY}(?:{'|'.join(_IDIOMS)}))"
     rf"|(?P<framed>{_SOFTLY}(?:to {_THE})?{_SIDE} of (?:the )?(?:frame|image)"
-    rf"|(?:(?:on|at|in|across|along) )?{_THE}{_CENTERED}{_IMAGE}|{_AMID})"
+    rf"|(?:(?:on|at|in|across|along) )?{_THE}{_CENTERED}{_IMAGE}|{_AMID}|{_ASIDE_IN})"
     rf"|(?P<each_other>{_EACH_OTHER})|(?P<upon>(?<=\w ){_UPON})"
     rf"|{_SOFTLY}(?:(?P<sided>{_SIDED})|(?P<relation>{'|'.join(_WORDINGS)})(?:{_PRONOUN.format('pronoun')})?"
     rf"|(?P<between>(?:in )?between|flanked (?:on (?:both|either) sides? )?by)(?: (?P<both>them|which|whom))?"

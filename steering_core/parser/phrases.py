@@ -15,7 +15,7 @@ from .words import COORDINATORS, COUNTS, CREATURES, DETERMINERS, PREPOSITIONS, P
 #: Characters of a phrase that are looked at for a creature.
 _LONGEST_NAME = 80
 #: What names nothing, whatever its tag.
-_NAMELESS = (PREPOSITIONS | COORDINATORS | BEING) - {"up"}
+_NAMELESS = ((PREPOSITIONS | COORDINATORS | BEING) - {"up"}) | {"instead", "rather", "null"}
 #: The noun of a phrase that names what is not there.
 NOTHING = "nothing"
 #: How many of several: "one of the dogs".

@@ -35,8 +35,12 @@ _PAUSES = ("pause", "line")
 _ABREAST = re.compile(r"\b(back|face|shoulder|hand|arm|nose|eye|cheek) (?:by|to|in) \1\b(?! with)", re.IGNORECASE)
 #: What is written on something states nothing of the picture.
 _LETTERING = re.compile(
-    r"\b(?:says|saying|reads|reading|titled|called|named|labell?ed|words?|text|title|caption|headline|heading|slogan|sign"
-    r"|logo|masthead|lettering|name):?\s{1,3}([\"\u201c][^\"\u201c\u201d\n]{0,200}[\"\u201d])",
+    r"(?:\b(?:says|saying|reads?|reading|titled|called|named|labell?ed|words?|text|title|caption|headline|heading|slogan"
+    r"|sign|logo|masthead|lettering|name):?\s{1,3}"
+    r"|\b(?:written|painted with|engraved|inscribed|advertising|message|phrase|quote|banner|poster|billboard|book|film"
+    r"|movie|album|song|shirt|graffiti|bubble|note|plaque|tombstone|newspaper|cover|with(?: the)?):?\s"
+    r"|\b(?:text|title|headline|slogan|lettering)[\"']:\s{0,3})"
+    r"([\"\u201c][^\"\u201c\u201d\n]{0,200}[\"\u201d])",
     re.IGNORECASE,
 )
 _DOING = r"(?:add|draw|give|have|include|keep|leave|let|make|place|put|show|use)"
@@ -49,6 +53,17 @@ _UNWANTED = re.compile(
     rf"(?:(?:avoid|exclude|omit)\b(?!-)|never (?={_DOING}\b|an?\b|any\b|the\b)|(?:do not|don['’]t) (?={_DOING}\b))"
     rf"(?:(?!{_NEXT_CLAUSE}).)*"
     rf"|leav(?:e|ing) (?:{_FREE} )*(?:space|room)\b(?:(?!{_NEXT_CLAUSE}|\b(?:and|with)\b).)*)",
+    re.IGNORECASE,
+)
+_OPENING = r"(?:^|[.;,:!?\n({|/#\"*])[^\S\n]*"
+_NEGATIVE_PROMPT = r"[\"*]{0,4}negative(?:[ _]?prompts?)?"
+#: The same under a heading: to the string's end in JSON, else to "positive" or an empty line; of a short heading to the
+#: end of its sentence; and by Midjourney's switch, to the next one.
+_HEADED_UNWANTED = re.compile(
+    rf"{_OPENING}(?:{_NEGATIVE_PROMPT}|\"(?:avoid|exclude))\"\s{{0,3}}:\s{{0,3}}(?P<json>\"[^\"]*\")"
+    rf"|{_OPENING}{_NEGATIVE_PROMPT}\*{{0,4}}\s?[:=](?P<rest>(?:(?!\bpositive\b|\n[^\S\n]*\n)[\s\S])*)"
+    rf"|{_OPENING}(?:avoid|exclude|do not include|don['\u2019]t include|no|without)\s?:(?P<line>[^.\n]*)"
+    r"|(?<!\S)--no\s(?P<switch>(?:(?!\s--\w)[^\n])*)",
     re.IGNORECASE,
 )
 #: Of "{a|b}" all but the last: one of them will stand there, and only one is read.
@@ -79,22 +94,24 @@ def last_alternatives(prompt: str) -> str:
 def unwanted(prompt: str) -> Iterator[tuple[int, int]]:
     """From where to where a prompt says what is not to be drawn: "avoid text at the bottom"."""
     yield from (match.span(1) for match in _UNWANTED.finditer(prompt))
+    yield from (match.span(match.lastgroup) for match in _HEADED_UNWANTED.finditer(prompt) if match.lastgroup)
+
+
+def lettering(prompt: str) -> Iterator[tuple[int, int]]:
+    """From where to where a prompt quotes what is written in the picture."""
+    yield from (match.span(1) for match in _LETTERING.finditer(prompt))
 
 
 def _blank(match: re.Match[str]) -> str:
     return " " * len(match.group())
 
 
-def _with_blank_end(match: re.Match[str]) -> str:
-    """Of a match that ends with its group, blanks for this."""
-    return match.group()[: -len(match[1])] + " " * len(match[1])
-
-
 def split_into_sentences(prompt: str) -> Iterator[list[Word]]:
     """``sentences``, without tags."""
     words: list[Word] = []
     prompt = _ABREAST.sub(_blank, last_alternatives(prompt))
-    prompt = _UNWANTED.sub(_with_blank_end, _LETTERING.sub(_with_blank_end, prompt))
+    for start, end in (*unwanted(prompt), *lettering(prompt)):
+        prompt = prompt[:start] + " " * (end - start) + prompt[end:]
     for match in _TOKEN.finditer(prompt):
         kind = match.lastgroup
         if kind in _ENDS:

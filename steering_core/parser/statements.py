@@ -72,14 +72,14 @@ def neighbours(*both: tuple[Phrase, Mark]) -> Iterator[Statement]:
 
 
 def without_contradictions(relations: Sequence[SpatialRelation]) -> Iterator[SpatialRelation]:
-    """All but the places of what would be at opposite sides at once: "two dogs, one on the left, one on the right"."""
-    places = defaultdict[Span, list[Place]](list)
+    """All but what says opposites: "two dogs, one on the left, one on the right", "above or below" of the same two."""
+    said = defaultdict[tuple[Span, Span | None], list[Place | Relation]](list)
     for relation in relations:
-        if isinstance(relation.relation, Place):
-            places[relation.subject].append(relation.relation)
+        said[relation.subject, relation.object].append(relation.relation)
+        if relation.object and isinstance(relation.relation, Relation):
+            said[relation.object, relation.subject].append(relation.relation.inverse)
     for relation in relations:
-        others = places[relation.subject] if isinstance(relation.relation, Place) else []
-        if not any(are_opposite(other, relation.relation) for other in others):
+        if not any(are_opposite(other, relation.relation) for other in said[relation.subject, relation.object]):
             yield relation
 
 

@@ -64,7 +64,7 @@ FRAMES = listed("""photo photograph picture image painting drawing illustration 
     courtyard plaza alley hall library cafe café bar shop studio workshop bay canyon desert town cityscape seascape
     vista interior selfie polaroid fresco tintype daguerreotype icon sticker mosaic doodle linocut lithograph
     clipart caricature postcard comic panel footage life infographic invitation flyer cover banner diptych triptych
-    thumbnail wallpaper card capture visualization frame mockup""")
+    thumbnail wallpaper card capture visualization frame mockup lay flatlay knolling""")
 #: By what one can be: "a cabin by the lake".
 LANDMARKS = listed("""river riverbank lake lakeside sea seaside ocean shore pond pool stream creek brook canal
     waterfall fountain well window door doorway gate fence wall fire fireplace campfire hearth stove bonfire road
@@ -73,6 +73,8 @@ LANDMARKS = listed("""river riverbank lake lakeside sea seaside ocean shore pond
 #: What a picture shows as a whole: "in the middle of the square".
 SCENES = listed("""room kitchen bathroom bedroom street park garden plaza square courtyard hall stage arena
     landscape clearing""")
+#: And whose sides are the picture's: "on the left side of the room".
+WIDE_SCENES = (SCENES | listed("field meadow lake yard office classroom")) - {"street"}
 SHOWING = listed("""captures capturing portrays portraying presents illustrates illustrating reveals displays of
     with where which showing shows featuring features depicting depicts containing""")
 
@@ -83,7 +85,7 @@ ABSTRACT = listed("""spell all nothing none everything anything other others way
     sedation poverty budget expectations expectation completion extinction perfection bankruptcy madness limit
     limits radar surface odds competition everyone anyone someone fashion worlds times eras cultures dimensions
     dreams realities notice siege scrutiny oath review debate debt end myself yourself himself herself itself
-    themselves oneself history""")
+    themselves oneself history contract management rule reproach anesthesia""")
 #: How further nouns of that kind end, and things that end so.
 ABSTRACT_ENDINGS = ("tion", "ness", "osis", "ance", "ence", "ism")
 CONCRETE = listed("""station constellation plantation vegetation decoration installation illustration carnation

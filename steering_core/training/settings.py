@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
+
+#: Of the optimiser's numbers, which are of 32 bits.
+_LARGEST = 3e38
 
 
 @dataclass(frozen=True)
@@ -38,8 +40,8 @@ class TrainingSettings:
         for name in ("epochs", "batch", "rate_patience", "patience"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be 1 or more, not {getattr(self, name)}.")
-        if not 0 < self.rate < math.inf or not 0 <= self.weight_decay < math.inf or not 0 < self.rate_factor < 1:
+        if not 0 < self.rate <= _LARGEST or not 0 <= self.weight_decay <= _LARGEST or not 0 < self.rate_factor < 1:
             raise ValueError(
-                f"rate must be greater than 0, weight_decay 0 or more, both finite, and rate_factor between 0 and 1, "
-                f"not {self.rate}, {self.weight_decay} and {self.rate_factor}."
+                f"rate must be greater than 0, weight_decay 0 or more, both at most {_LARGEST:.0e}, and rate_factor "
+                f"between 0 and 1, not {self.rate}, {self.weight_decay} and {self.rate_factor}."
             )

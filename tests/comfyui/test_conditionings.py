@@ -122,3 +122,10 @@ def test_a_strength_of_zero_asks_nothing_of_what_is_connected(result):
 def test_a_prompt_of_which_zeroing_has_left_nothing_is_told(result):
     assert ["it was not encoded from the prompt of the relations" in told for told in result["zeroed"]] == [True] * 3
     assert sorted(set(result["after zeros"])) == [0, 1, 2]
+
+
+@pytest.mark.parametrize("cfg", ["3.0", "1.0"])
+def test_a_negative_conditioning_for_a_model_of_its_own_can_have_another_width(comfyui, cfg):
+    told = comfyui.run("dual_model.py")[cfg]
+    assert told["moved"] and told["same again"] and told["unsteered"] == []
+    assert told["loss"][-1] < told["loss"][0]

@@ -181,6 +181,20 @@ def test_drag_by_touch(page):
     assert page.evaluate("() => Array.from(app.canvas.ds.offset)") == view
 
 
+def test_a_second_finger_takes_the_chip_from_the_first(page):
+    canvas.show(page, canvas.CAT_DOG)
+    page.mouse.move(*chips.centre(page, "cat"))
+    page.mouse.down()
+    page.mouse.move(*chips.at(page, 0.9, 0.9), steps=5)
+    press = "new PointerEvent('pointerdown', { pointerId: 77, bubbles: true })"
+    page.evaluate(f"() => document.querySelector('.spatial-steering .field').dispatchEvent({press})")
+    page.mouse.move(*chips.at(page, 0.5, 0.9), steps=5)
+    page.mouse.up()
+    assert canvas.value(page) == {}
+    chips.drag(page, "cat", 0.9, 0.1)
+    assert canvas.relations(page) == [("cat", "above_right", "dog")]
+
+
 def test_a_click_that_trembles_places_nothing(page):
     canvas.show(page, canvas.CAT_DOG)
     x, y = chips.centre(page, "cat")

@@ -32,6 +32,24 @@ def test_objects_are_added_by_words_of_the_prompt_in_any_language(page, server):
     assert canvas.run(page, server) == "\u732b on the left"
 
 
+def test_the_same_word_is_added_once_for_each_time_that_it_stands_there_and_not_over_another_object(page, server):
+    canvas.build(
+        page,
+        "\u5de6\u8fb9\u6709\u4e00\u53ea\u732b\u5728\u7761\u89c9\uff0c\u53f3\u8fb9\u6709\u4e00\u53ea\u732b\u5728\u8df3\u821e",
+    )
+    page.locator(".spatial-steering .field").wait_for()
+    for label in ("\u732b", "\u732b 2"):
+        chips.tool(page, "+").click()
+        chips.name(page, "\u732b")
+        chips.chip(page, label).wait_for()
+    chips.drag(page, "\u732b", 0.1, 0.5)
+    chips.drag(page, "\u732b 2", 0.9, 0.5)
+    assert canvas.run(page, server).splitlines() == ["\u732b on the left", "\u732b 2 on the right"]
+    chips.tool(page, "+").click()
+    chips.name(page, "\u4e00\u53ea\u732b")
+    assert "\u201c\u732b\u201d is here already" in page.locator(".spatial-steering .wrong").inner_text()
+
+
 def test_an_object_is_taken_off_and_comes_back(page, server):
     canvas.show(page, "a cat to the left of a dog, and a bird above a tree")
     chips.chip(page, "dog").click()

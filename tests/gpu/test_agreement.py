@@ -13,15 +13,15 @@ from steering_core.backends.diffusers import ground_prompt, load_pipeline
 from steering_core.backends.diffusers.pipelines import kind_of
 from steering_core.backends.diffusers.probe import probe_network
 from steering_core.losses import CentroidLoss
-from steering_core.miniature.folder import MINIATURE_DIR
+from steering_core.miniature.folder import SHIPPED
 from steering_core.probe import MapRequest
 
 pytestmark = pytest.mark.gpu
-NAMES = pytest.mark.parametrize("name", ["miniature", "SDXL", "FLUX.1", "Z-Image"])
+NAMES = pytest.mark.parametrize("name", [*SHIPPED, "SDXL", "FLUX.1", "Z-Image"])
 
 
 def made(name, clip_tokenizer):
-    return load_pipeline(MINIATURE_DIR, "cpu") if name == "miniature" else tiny(name, clip_tokenizer)
+    return load_pipeline(SHIPPED[name], "cpu") if name in SHIPPED else tiny(name, clip_tokenizer)
 
 
 def maps_and_gradient(pipeline, inputs, device, dtype=torch.float32):

@@ -1,4 +1,4 @@
-"""The miniature is steered on the card, in the precision that it is loaded in there."""
+"""The miniatures are steered on the card, in the precision that they are loaded in there."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from toys import PROMPT
 
 from steering_core.backends.diffusers import generate, ground_prompt, load_pipeline
 from steering_core.losses import CentroidLoss
-from steering_core.miniature.folder import MINIATURE_DIR
+from steering_core.miniature.folder import SHIPPED
 from steering_core.schedule import DESCENT, GUIDANCE, SteeringSchedule
 from steering_core.steering import Steering
 
@@ -15,9 +15,9 @@ pytestmark = pytest.mark.gpu
 STEPS, GUIDANCE_SCALE, SEEDS = 16, 5.0, [0, 1]
 
 
-@pytest.fixture(scope="module")
-def miniature(device):
-    return load_pipeline(MINIATURE_DIR, device)
+@pytest.fixture(scope="module", params=SHIPPED)
+def miniature(device, request):
+    return load_pipeline(SHIPPED[request.param], device)
 
 
 def draw(pipeline, steering=None):
@@ -29,8 +29,9 @@ def test_steering_lowers_the_loss(miniature, update):
     steering = Steering(ground_prompt(miniature, PROMPT), CentroidLoss(), SteeringSchedule(update))
     pictures = draw(miniature, steering)
     assert pictures.isfinite().all() and not steering.unsteered
-    # In so few steps what descent's last move led to is looked at, too.
-    assert [entry.step for entry in steering.trace] == [0, 1, 2, 3, *([3] if update == DESCENT else [])]
+    # In so few steps what descent's last move led to is looked at, too; of a transformer in a step that is not bound.
+    looked_at = [entry.step for entry in steering.trace]
+    assert looked_at[:4] == [0, 1, 2, 3] and len(looked_at) == (5 if update == DESCENT else 4)
     assert steering.trace[-1].loss.sum() < steering.trace[0].loss.sum()
 
 

@@ -12,8 +12,9 @@ from steering_core.cli.main import main
 pytestmark = pytest.mark.gpu
 
 
-def test_a_miniature_is_trained(device, tmp_path):
-    few = ["--autoencoder-steps", "2", "--pictures", "8", "--denoiser-steps", "2", "--denoiser-batch", "2"]
+@pytest.mark.parametrize("shape", [["--shape", "flux"], ["--autoencoder-steps", "2"]], ids=["flux", "unet"])
+def test_a_miniature_is_trained(device, tmp_path, shape):
+    few = [*shape, "--pictures", "8", "--denoiser-steps", "2", "--denoiser-batch", "2"]
     assert main(["miniature", "train", "--out", str(tmp_path / "out"), "--device", device, *few]) == 0
     assert load_pipeline(tmp_path / "out", device).device.type == device
 

@@ -232,7 +232,7 @@ def test_a_way_is_known_by_what_it_depends_on():
 
 def test_the_time_of_a_choice_counts_and_that_of_the_verdict_does_not(monkeypatch, tmp_path):
     clock, model = [0.0], pipeline(SHIPPED["miniature"])
-    monkeypatch.setattr("benchmarks.compared.process_time", lambda: clock[0])
+    monkeypatch.setattr("benchmarks.compared.clock_of", lambda device: lambda: clock[0])
 
     def detect(self, pictures):
         clock[0] += len(pictures)

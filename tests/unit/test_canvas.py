@@ -19,6 +19,7 @@ from steering_core.relations.named import numbered
 from steering_core.report.viz import object_colour
 
 _SCRIPT = Path(__file__).with_name("canvas.mjs")
+_WRITTEN = _SCRIPT.with_name("written.mjs")
 _NAMES = ("cat", "dog", "bird", "red car", "tree", "Lamp", "lamp", "dog house", "car", "house")
 _RELATIONS = ("to the left of", "above", "below", "next to", "above and to the right of")
 _PLACES = ("on the left", "in the center", "at the top", "in the lower right corner")
@@ -69,11 +70,11 @@ def test_the_server_asks_what_the_canvas_says(node):
     assert [case for case, line in zip(cases, _told(node, cases), strict=True) if not _agree(case, line)] == []
 
 
-def _told(node: str, cases: list[dict]) -> list[str]:
+def _told(node: str, cases: list[dict], script: Path = _SCRIPT) -> list[str]:
     """What the canvas says of cases, a line each."""
     lines = "\n".join(map(json.dumps, cases))
     return subprocess.run(
-        [node, str(_SCRIPT)], input=lines, capture_output=True, text=True, check=True
+        [node, str(script)], input=lines, capture_output=True, text=True, check=True
     ).stdout.splitlines()
 
 
@@ -88,6 +89,63 @@ def test_an_object_that_gets_fewer_of_its_own_words_is_those_words(node, prompt,
     (line,) = _told(node, [case])
     (said,) = json.loads(line)["said"]
     assert words in said and _agree(case, line)
+
+
+_GNOME = "a red giraffe above a small airplane, next to a garden gnome"
+_TWO_CATS = (
+    "\u5de6\u8fb9\u6709\u4e00\u53ea\u732b\u5728\u7761\u89c9\uff0c\u53f3\u8fb9\u6709\u4e00\u53ea\u732b\u5728\u8df3\u821e"
+)
+_CAT, _ONE_CAT = "\u732b", "\u4e00\u53ea\u732b"
+
+
+def _written(node: str, prompt: str, *written: str, asked: tuple[int, ...] = ()) -> dict:
+    """What comes of adding objects by these words to a canvas, one after the other."""
+    (line,) = _told(node, [{"scene": _scene(prompt), "asked": asked, "written": written}], _WRITTEN)
+    return json.loads(line)
+
+
+@pytest.mark.parametrize(
+    ("prompt", "written", "there"),
+    [
+        ("a giraffe above an airplane", "a giraffe", "giraffe"),
+        ("\U0001f992 a giraffe above an airplane", "a giraffe", "giraffe"),
+        (_GNOME, "red", "red giraffe"),
+        (_GNOME, "red giraffe above", "red giraffe"),
+        (_GNOME, "garden", "garden gnome"),
+        (_GNOME, "gnome", "gnome"),
+        ("a cat above another cat", "another cat", "cat 2"),
+    ],
+)
+def test_the_words_of_an_object_are_no_other_objects(node, prompt, written, there):
+    assert _written(node, prompt, written)["told"] == [{"there": there}]
+
+
+def test_each_of_two_same_words_can_be_added_in_any_language(node):
+    done = _written(node, _TWO_CATS, _CAT, _CAT, _CAT)
+    assert done["told"] == [{"name": _CAT, "occurrence": 0}, {"name": _CAT, "occurrence": 1}, {"there": _CAT}]
+    assert done["absent"] == []
+    assert [str(one) for one in laid_out(parse(_TWO_CATS), read_layout(done["value"])).relations] == []
+    assert _written(node, _TWO_CATS, _ONE_CAT, _CAT)["told"][1] == {"name": _CAT, "occurrence": 1}
+    assert _written(node, "el perro y el otro perro", "perro", "perro")["told"][1] == {"name": "perro", "occurrence": 1}
+
+
+def test_words_of_what_is_read_as_one_in_another_language_can_be_added_unless_it_is_asked_something(node):
+    prompt = "un chat \u00e0 gauche d'un chien"
+    names = [one["name"] for one in prompt_as_json(prompt)["objects"]]
+    (clause,) = (at for at, name in enumerate(names) if "chien" in name)
+    assert _written(node, prompt, "chien")["told"] == [{"name": "chien", "occurrence": 0}]
+    assert _written(node, prompt, "chien", asked=(clause,))["told"] == [{"there": names[clause]}]
+
+
+def test_objects_that_are_added_stand_apart(node):
+    words = ["cup", "banana", "fork", "spoon", "plate", "knife", "candle", "vase"]
+    done = _written(
+        node, f"a table with {', '.join(words)} in warm light, oil, evening", "warm", "light", "oil", "evening"
+    )
+    points = done["points"]
+    assert len(points) >= 8
+    apart = [max(abs(a[0] - b[0]) / 0.3, abs(a[1] - b[1]) / 0.1) for b in points[-4:] for a in points if a is not b]
+    assert min(apart) >= 0.5
 
 
 def _constant(module: str, name: str) -> str:

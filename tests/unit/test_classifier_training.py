@@ -140,6 +140,16 @@ def test_a_folder_has_one_training_at_a_time_which_clears_away_what_a_killed_one
     assert not left.exists()
 
 
+def test_what_a_killed_writer_of_another_name_left_is_cleared_away_and_what_one_at_work_has_is_not(tmp_path):
+    ended, at_work = (tmp_path / f"000001.tar.{name}.partial" for name in ("writer1", "writer2"))
+    with only_writer(tmp_path, "writer1", "recording"):
+        ended.write_bytes(b"half")
+    with only_writer(tmp_path, "writer2", "recording"):
+        at_work.write_bytes(b"half")
+        with only_writer(tmp_path, "writer0", "recording"):
+            assert not ended.exists() and at_work.exists()
+
+
 def test_a_damaged_checkpoint_is_named(tmp_path):
     (tmp_path / "checkpoint.pt").write_bytes(b"nothing")
     with pytest.raises(ValueError, match=r"checkpoint\.pt is damaged"):

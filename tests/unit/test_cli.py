@@ -308,3 +308,12 @@ def test_objects_are_bound_alone_and_that_is_printed_and_reported(capsys, tmp_pa
     assert out.read_bytes() != bound
     with pytest.raises(SystemExit):
         main([*arguments, "--bound", "2"])
+
+
+@pytest.mark.parametrize("value", ["-1e-3", "-.5", "-inf"])
+def test_a_negative_number_is_no_option_however_it_is_written(capsys, value):
+    with pytest.raises(SystemExit):
+        main(["generate", "a dog above a cat", "--target", value, "--steps", "0"])
+    error = capsys.readouterr().err
+    assert "--target" not in error or "one argument" not in error
+    assert "argument --steps" in error or "argument --target: a" in error

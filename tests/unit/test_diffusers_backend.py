@@ -334,6 +334,15 @@ def test_tokens_are_where_the_text_encoder_finds_them(pipeline):
     assert "".join(token.text for token in tokens) == PROMPT.replace(" ", "")
 
 
+@pytest.mark.parametrize("prompt", ["xylophone above a wolf", "a wolf above a xylophone"])
+def test_a_blank_before_a_word_in_pieces_is_no_part_of_the_object(prompt):
+    pipeline = load_pipeline(SHIPPED["flux_miniature"], "cpu")
+    pieces = pipeline.tokenizer_2.tokenize(prompt)
+    of_objects = [[pieces[index] for index in indices] for indices in ground_prompt(pipeline, prompt).tokens]
+    assert sorted(of_objects) == [list("wolf"), list("xylophone")]
+    assert pieces.count("▁") == 2
+
+
 @pytest.mark.parametrize("scale", [5.0, 1.0])
 def test_a_call_with_several_prompts_is_refused(pipeline, scale):
     with pytest.raises(SteeringError, match="several prompts"):

@@ -562,6 +562,38 @@ def test_a_network_that_keeps_parts_of_earlier_steps_is_refused(tokenizer):
         pytest.fail("sampling began")
 
 
+@pytest.mark.parametrize(
+    ("hang_on", "told"),
+    [
+        (lambda pipeline: pipeline.enable_model_cpu_offload(device="cpu"), "was hung on FluxTransformer2DModel"),
+        (
+            lambda pipeline: pipeline.transformer.enable_cache(diffusers.FirstBlockCacheConfig(threshold=0.1)),
+            "disable_cache",
+        ),
+    ],
+    ids=["offload", "cache"],
+)
+def test_what_is_hung_on_the_network_while_it_is_steered_is_refused_and_steers_nothing_afterwards(
+    tokenizer, hang_on, told
+):
+    pipeline = tiny("FLUX.1", tokenizer)
+    plain = sample(pipeline)
+    with steered(pipeline, make_steering(pipeline)):
+        hang_on(pipeline)
+        with pytest.raises(SteeringError, match=told):
+            sample(pipeline)
+    if told == "disable_cache":
+        pipeline.transformer.disable_cache()
+    assert torch.equal(sample(pipeline), plain)
+
+
+def test_a_scheduler_whose_noise_grows_is_refused(tokenizer):
+    pipeline = tiny("FLUX.1", tokenizer)
+    pipeline.scheduler = type(pipeline.scheduler).from_config(pipeline.scheduler.config, invert_sigmas=True)
+    with pytest.raises(ValueError, match="invert_sigmas"), steered(pipeline, make_steering(pipeline)):
+        pytest.fail("sampling began")
+
+
 # Loading and drawing.
 
 
@@ -596,6 +628,29 @@ def test_another_text_than_the_steerings_is_refused_where_the_network_attends_to
     pipeline = made(name)
     with pytest.raises(SteeringError, match=r"'a dog.*' is to be drawn, and the steering is of"):
         sample(pipeline, make_steering(pipeline), **other)
+
+
+@pytest.mark.parametrize(("name", "argument"), [("SDXL", "prompt_2"), ("SD 3", "prompt_3"), ("FLUX.1", "prompt_2")])
+def test_an_empty_further_text_is_the_prompt(made, name, argument):
+    pipeline = made(name)
+    steering = make_steering(pipeline)
+    sample(pipeline, steering, **{argument: ""})
+    assert steering.trace and not steering.unsteered
+
+
+def test_another_text_is_refused_also_after_the_prompt_was_encoded_by_hand(made):
+    pipeline = made("Z-Image")
+    with steered(pipeline, make_steering(pipeline)):
+        pipeline.encode_prompt(PROMPT, "cpu")
+        with pytest.raises(SteeringError, match="'a dog and a cat' is to be drawn"):
+            sample(pipeline, prompt="a dog and a cat")
+
+
+def test_a_size_that_the_pipeline_would_change_is_refused(made):
+    pipeline = made("FLUX.1")
+    multiple = pipeline.image_processor.config.vae_scale_factor
+    with pytest.raises(ValueError, match=f"size: multiples of {multiple} were expected, .* not {3 * multiple} and 5"):
+        generate(pipeline, PROMPT, [0], None, steps=1, guidance_scale=1.0, size=(3 * multiple, 5))
 
 
 def test_what_flux_gives_clip_alone_may_be_another_text(made):

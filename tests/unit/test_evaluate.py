@@ -8,7 +8,10 @@ import os
 import re
 import subprocess
 import sys
+import tracemalloc
+from collections import deque
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image
@@ -28,7 +31,7 @@ from steering_core.evaluation.page import html_page
 from steering_core.evaluation.results import arm_results
 from steering_core.evaluation.rules import RULES, VISOR
 from steering_core.evaluation.suites import ScenePrompt, Suite
-from steering_core.evaluation.tables import markdown
+from steering_core.evaluation.tables import markdown, tables_of
 from steering_core.miniature.folder import MINIATURE_DIR
 from steering_core.miniature.look import MiniatureDetector
 from steering_core.pictures import from_image
@@ -73,6 +76,32 @@ def test_the_page_needs_nothing_beside_it(evaluated):
     page = (evaluated / "index.html").read_text()
     assert page.count("<figure") == 2 * 3 == page.count("data:image/jpeg;base64,")
     assert not re.search(r"https?://|src=\"(?!data:)|href", page)
+    lines = (evaluated / "results.md").read_text().splitlines()
+    of_markdown = [
+        [cell.strip() for cell in line.strip("|").split("|")] for line in lines if line and "---" not in line
+    ]
+    of_page = [re.split(r"<t[hd]>", row)[1:] for row in re.findall(r"<tr>(.*?)(?=<tr>|</table>)", page)]
+    assert of_page == of_markdown and page.count("<details>") == 3
+
+
+def test_pictures_are_filtered_in_a_browser(evaluated, browser):
+    page, said = browser.new_page(), []
+    page.on("console", lambda message: said.append(message.text))
+    page.on("pageerror", lambda error: said.append(str(error)))
+    page.goto((evaluated / "index.html").as_uri())
+    figures = page.locator("figure:visible")
+    assert figures.count() == 6 == int(page.locator("#shown").inner_text())
+    page.select_option("select[name=arm]", "centroid")
+    assert figures.count() == 3 and page.locator("figure:visible[data-arm=none]").count() == 0
+    for verdict in page.locator("select[name=verdict] option").all_inner_texts()[1:]:
+        page.select_option("select[name=verdict]", verdict)
+        shown = page.locator(f"figure:visible[data-arm=centroid][data-verdict='{verdict}']").count()
+        assert figures.count() == shown == int(page.locator("#shown").inner_text())
+    assert page.evaluate("[...document.images].every((image) => image.naturalWidth > 0)")
+    assert page.locator("table:visible").count() == 1
+    page.locator("summary").first.click()
+    assert page.locator("table:visible").count() == 2 and said == []
+    page.close()
 
 
 def test_nothing_is_made_again(evaluated, monkeypatch, capsys):
@@ -347,8 +376,43 @@ def test_figures_are_those_of_the_pictures(tmp_path):
         "dog": 0.25,
     }
     assert set(first.by_relation) == {"above", "left_of"} and first.by_relation["above"].pictures == 2
-    table = markdown([first, second], False, {})
+    table = markdown(tables_of([first, second], False, {}))
     assert "| first | 4 | 75.0% (50% to 100%) | 33.3%" in table and "+75.0 points" in table
+
+
+def peak_memory_of(evaluate) -> int:
+    """Bytes of Python objects, arrays of pictures among them."""
+    tracemalloc.start()
+    evaluate()
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    return peak
+
+
+def test_many_pictures_need_hardly_more_memory_than_few(tmp_path):
+    pictures, side = (40, 400), 64
+
+    def evaluated_in(count: int) -> int:
+        prompts = [ScenePrompt(((f"dog {number}", Relation.ABOVE, "cat"),)) for number in range(count // 4)]
+        suite = Suite("mine", tuple(prompts), (0, 1, 2, 3))
+        folder = EvaluationFolder(tmp_path / str(count), suite, {})
+        one = Arm("one", {}, lambda prompt, seeds: Drawn(torch.from_numpy(np.zeros((len(seeds), 3, side, side), "f"))))
+        folder.claim([one], Seeing())
+        numbers = range(count // 4)
+
+        def evaluate():
+            deque(draw_pictures(folder, one, numbers, batch=4), 0)
+            deque(detect_objects(folder, one.name, Seeing(), numbers), 0)
+            results = arm_results(folder, ("one",), RULES[VISOR])
+            html_page(folder, results, tables_of(results, False, {}), RULES[VISOR], 8)
+
+        return peak_memory_of(evaluate)
+
+    evaluated_in(4)  # what is imported and kept the first time
+    few, many = map(evaluated_in, pictures)
+    of_pixels = 3 * side * side * 4
+    assert few > 4 * of_pixels  # what is measured has the pictures in it
+    assert (many - few) / (pictures[1] - pictures[0]) < of_pixels / 25
 
 
 def test_places_are_told_by_relation_and_can_be_filtered(tmp_path):
@@ -363,8 +427,9 @@ def test_places_are_told_by_relation_and_can_be_filtered(tmp_path):
     )
     results = arm_results(folder, ("one",), RULES[VISOR])
     assert {name: told.pictures for name, told in results[0].by_relation.items()} == {"above": 2, "at_left": 1}
-    assert "| at_left |" in markdown(results, False, {})
-    page = html_page(folder, results, RULES[VISOR], False, 2)
+    tables = tables_of(results, False, {})
+    assert "| at_left |" in markdown(tables)
+    page = html_page(folder, results, tables, RULES[VISOR], 2)
     assert "<option>at_left</option>" in page and 'data-relation="at_left above"' in page
 
 
@@ -417,7 +482,7 @@ def test_variety_is_that_of_what_was_found(tmp_path):
     narrow, wide = arm_results(folder, tuple(places), RULES[VISOR])
     assert (narrow.spread_of_places, narrow.spread_of_sizes) == (0.0, 0.0)
     assert wide.spread_of_places == pytest.approx(0.1)  # 0.2 of the dog, 0 of the cat
-    told = markdown([narrow, wide], False, {"narrow": 0.0, "wide": 1.5})
+    told = markdown(tables_of([narrow, wide], False, {"narrow": 0.0, "wide": 1.5}))
     assert "| wide | 0.100 | 0.000 | 1.500 |" in told
 
 

@@ -302,6 +302,21 @@ SENTENCES = [
     ("a dog left of a cat, a bird above it", "dog left_of cat; bird above cat"),
     ("a table and a lamp above it", "lamp above table"),
     ("a dog next to a cat, and above the cat is a bird", "dog near cat; bird above cat"),
+    ("flat lay of a knife on the left of a plate", "knife left_of plate"),
+    # Sides of what the picture shows as a whole are its own.
+    ("a bookshelf on the right side of the room", "bookshelf at_right"),
+    ("bed on the left of the bedroom, desk on the right", "bed at_left; desk at_right"),
+    ("a tree on the left of the house", "tree left_of house"),
+    # What is not to be drawn, under a heading of its own.
+    ("a cat on a chair\nNegative prompt: dog on the left, text at top", "cat above chair"),
+    ("**Negative prompt:** dog on the left\n\na cat on the right", "cat at_right"),
+    ("Positive: a moose left of a lake / Negative: a moose above a lake", "moose left_of lake"),
+    ('{"prompt": "a cat left of a dog", "negative_prompt": "a cat right of a dog"}', "cat left_of dog"),
+    ('{"avoid": "text on the left", "prompt": "a cat above a dog"}', "cat above dog"),
+    ("a cat on a chair --no dog on the left --ar 3:2", "cat above chair"),
+    ("Avoid: text on the left. A dog on the right", "dog at_right"),
+    ("negative space on the left, a dog on the right", "dog at_right"),
+    ("a photo negative: a dog above a cat", "dog above cat"),
 ]
 
 NO_RELATION = [
@@ -327,6 +342,11 @@ NO_RELATION = [
     "an above average dog", "a dog on the right side of history",
     "a hero below himself", "leftover pizza",
     "a man over 30 years old", "a spider far up in the left corner of a window",
+    'movie poster "Girl on the Left"', 'headline: "Man found below bridge"', '{"title": "The Fox Under the Hill"}',
+    'a banner with "moon over town"', "a scar on the left side of his face", "a logo on the left side of a jacket",
+    "a man right behind the wheel", "directly in front of the camera", "high over the moon",
+    "flowers to the left or right of a dog", "a bird above or below a tree", "all that is left of the ship",
+    "perhaps a fox under the porch, or on top of it", "{null: on the left}",
 ]  # fmt: skip
 
 
@@ -473,3 +493,17 @@ def test_a_prompt_is_read_once(monkeypatch):
     assert read == [prompt]
     with pytest.raises(TypeError, match="list"):
         parse([prompt])
+
+
+@pytest.mark.parametrize(
+    "prompt",
+    [
+        'a t-shirt with the text "Cats above dogs"',
+        'a poster that says "cat above dog"',
+        "flowers to the left or the right of a dog",
+        "a bird above or below a tree",
+        "Negative prompt: a dog on the left",
+    ],
+)
+def test_the_network_adds_nothing_of_what_is_written_left_open_or_unwanted(prompt: str) -> None:
+    assert parsed(prompt) == ""

@@ -111,6 +111,8 @@ def test_several_datasets_are_learned_from_together(tmp_path):
     [
         ("epochs: many", "epochs"),
         ("unheard_of: 1", "no option 'unheard_of'"),
+        ("no-leakage-test: true", "no option 'no-leakage-test'"),
+        ("epochs: [1, 2]", "epochs: one value was expected, not ['1', '2']"),
         ("- a", "epochs: 50"),
         ("a: [", "a.yaml"),
     ],

@@ -50,8 +50,22 @@ export function arranged(scene, put) {
   return fixed.size ? points : centred(points)
 }
 
+/** Where one more object begins: as far from all others as it can, and of places as far the one nearest to the middle. */
+export function freePoint(points) {
+  const along = [0.1, 0.3, 0.5, 0.7, 0.9]
+  const places = along.flatMap((x) => along.map((y) => [x, y]))
+  const room = (place) => Math.min(...points.map((point) => between(place, point)))
+  const far = (place) => between(place, [0.5, 0.5])
+  return places.sort((one, other) => room(other) - room(one) || far(one) - far(other))[0]
+}
+
+/** How far two points are from each other, in the gaps that names want, which are wider than high. */
+function between(one, other) {
+  return Math.hypot(...offset(one, other).map((along, axis) => along / GAP[axis]))
+}
+
 /** Where the next object begins of as many: they stand in a circle, the first on the left. */
-export function onCircle(index, count) {
+function onCircle(index, count) {
   const angle = (2 * Math.PI * index) / count
   const radius = count > 1 ? ASIDE : 0
   return [0.5 - radius * Math.cos(angle), 0.5 - radius * Math.sin(angle)]

@@ -13,7 +13,8 @@ const TREMBLING = 3
  * @param {[number, number]} from the point at which the chip stands
  * @param onMove called with each point that the chip is dragged to
  * @param onDrop called when a chip that was dragged is let go
- * @param onCancel called when a chip is let go that was only pressed, or when the browser takes the pointer away
+ * @param onCancel called when a chip is let go that was only pressed, when another finger comes down, or when the
+ *   browser takes the pointer away
  * @returns {boolean} whether the press takes hold of the chip: with the main button, on a stage that is seen
  */
 export function drag(event, stage, [x, y], { onMove, onDrop, onCancel }) {
@@ -36,6 +37,8 @@ export function drag(event, stage, [x, y], { onMove, onDrop, onCancel }) {
     following.abort()
     then()
   }
+  // A second finger zooms the canvas, and then the first drags nothing.
+  window.addEventListener("pointerdown", end(onCancel), { capture: true, signal: following.signal })
   on("pointerup", end(() => (isDragged ? onDrop : onCancel)()))
   on("pointercancel", end(onCancel))
   on("lostpointercapture", end(onCancel))

@@ -13,6 +13,15 @@ export function rootGraph() {
   return app.rootGraph ?? app.graph
 }
 
+/**
+ * Whether a node is in the graph that is open, or in one of its subgraphs. The front end tells a node within a subgraph
+ * nothing when all goes, as by undo.
+ */
+export function isLive({ graph }) {
+  const root = rootGraph()
+  return graph === root || (graph && root.subgraphs?.get(graph.id) === graph)
+}
+
 /** By what a node is known when it is made anew, as by undo. */
 export function keyOf(node) {
   return `${node.graph?.id}:${node.id}`

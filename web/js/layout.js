@@ -8,7 +8,7 @@
  * a scene has them. steering_core/layout.py makes the same of a value.
  */
 
-import { arranged, onCircle, within } from "./arrangement.js"
+import { arranged, freePoint, within } from "./arrangement.js"
 import { isIn, placeAt, relationBetween, relationNamed } from "./vocabulary.js"
 
 /** A scene whose relations are those between objects, and whose places are what it says of one object each. */
@@ -83,8 +83,7 @@ function withRemoved({ removed: before, ...value }, removed) {
 export function withObject(scene, layout, object) {
   const value = valueOf(scene, layout)
   if (scene.removed.includes(object)) return withRemoved(value, without(scene.removed, object))
-  const point = onCircle(scene.objects.length, scene.objects.length + 1)
-  const objects = [...(value.objects ?? []), atPoint(object, point)]
+  const objects = [...(value.objects ?? []), atPoint(object, freePoint(layout.points))]
   return withRemoved({ objects, relations: value.relations ?? [] }, scene.removed)
 }
 

@@ -1,7 +1,5 @@
 /** The line in which a person writes what words of the prompt an object is to have, and which object they mean. */
 
-import { MOST_PLACED } from "./damage.js"
-import { labelOf, namedAs, occurrences } from "./objects.js"
 import { texts } from "./text.js"
 import { make } from "./widget.js"
 
@@ -68,26 +66,4 @@ export function makeNaming(onDone) {
 function wordsOf(prompt) {
   const parts = [...new Intl.Segmenter(undefined, { granularity: "word" }).segment(prompt)]
   return [...new Set(parts.filter(({ isWordLike }) => isWordLike).map(({ segment }) => segment))]
-}
-
-/**
- * The object that written words mean: one that was taken off, else words of the prompt that are no other object's.
- *
- * @param scene as ``peopled`` gives it
- * @param renamed the object that is to have these words; undefined for a new one
- * @returns {{object: object} | {fault: string}}
- */
-export function writtenObject({ objects, removed, prompt, described }, written, renamed) {
-  const words = texts()
-  const isWritten = (name) => name.toLowerCase() === written.toLowerCase()
-  const others = objects.filter((one) => one !== renamed)
-  const isThere = namedAs(others, written, described).length > 0
-  const off =
-    removed.find((one) => isWritten(one.name) || isWritten(labelOf(one))) ??
-    (isThere ? undefined : namedAs(removed, written, described)[0])
-  const [found] = occurrences(prompt, written)
-  if (!off && !found) return { fault: words.notInPrompt(written) }
-  if (!off && isThere) return { fault: words.there(written) }
-  if (!renamed && objects.length >= MOST_PLACED) return { fault: words.noRoom(MOST_PLACED) }
-  return { object: off ?? { name: found, occurrence: 0 } }
 }

@@ -31,14 +31,25 @@ function byNoun(objects, noun, described) {
   return objects.filter(({ name }) => described.includes(name) && name.toLowerCase().endsWith(ending))
 }
 
-/** All places of words in a prompt, as they stand there: of whole words, or of letters where no words are set apart. */
+/**
+ * All places of words in a prompt: of whole words, or of letters where no words are set apart.
+ *
+ * @returns {{name: string, place: [number, number]}[]} the words as they stand there, and where they begin and end
+ */
 export function occurrences(prompt, words) {
   const wanted = words.trim()
   if (!wanted) return []
   const escaped = wanted.replace(/[\\^$.*+?()[\]{}|/]/g, "\\$&")
-  const found = (pattern) => prompt.match(new RegExp(pattern, "giu")) ?? []
+  const found = (pattern) =>
+    [...prompt.matchAll(new RegExp(pattern, "giu"))].map(({ 0: name, index }) => ({ name, place: [index, index + name.length] }))
   const whole = found(`(?<![\\p{L}\\p{N}_])${escaped}(?![\\p{L}\\p{N}_])`)
   return whole.length || !UNSPACED.test(wanted) ? whole : found(escaped)
+}
+
+/** Where an object stands in the prompt, from its first letter to after its last; undefined where it does not. */
+export function placeOf({ prompt, read, stands }, object) {
+  const at = read.findIndex(isSame(object))
+  return at >= 0 ? stands[at] : occurrences(prompt, object.name)[object.occurrence]?.place
 }
 
 /**
@@ -86,7 +97,7 @@ function meantBy({ objects, prompt, described }, { name, occurrence }, removed) 
   const isOther = removed.includes(meant) && !isAlike({ name })(meant)
   if (known.length && !isOther) return meant
   const words = occurrences(prompt, name)[occurrence]
-  return words && { name: words, occurrence }
+  return words && { name: words.name, occurrence }
 }
 
 /** Whether another is the same object: of words of the prompt, the same place in it. */

@@ -6,7 +6,7 @@
 
 import { api } from "../../../scripts/api.js"
 import { app } from "../../../scripts/app.js"
-import { after, instanceById, rootGraph } from "./graph.js"
+import { after, instanceById, isLive, rootGraph } from "./graph.js"
 
 const LOOK_MILLISECONDS = 300
 /** Of what is told of a workflow that is not open, and of runs that were queued, the last so many are kept. */
@@ -44,7 +44,7 @@ listen("executed", ({ display_node, node, output, prompt_id: run }) => {
   return { id: display_node ?? node, run, output, isCached: cached.includes(node) }
 })
 listen("spatial_steering.looked", ({ node: id, run, objects }) => ({ id, run, objects }))
-listen("spatial_steering.said", ({ node: id, run, text }) => ({ id, run, text }))
+listen("spatial_steering.said", ({ node: id, run, text, under_way: isUnderWay }) => ({ id, run, text, isUnderWay }))
 listen("execution_interrupted", broken)
 listen("execution_error", broken)
 for (const ending of ["execution_interrupted", "execution_error", "execution_success"]) {
@@ -138,7 +138,7 @@ function handEarlier(outputs) {
  *   - ``run``: the run's id
  *   - ``output``: what a node shows; ``isCached`` if it is of a run before, ``isEarlier`` if no run tells it
  *   - ``objects``: where attention saw the objects when a sampler looked last
- *   - ``text``: a line on how a node gets on
+ *   - ``text``: a line on how a node gets on; ``isUnderWay`` if more is to come
  *   - ``isBroken``: the run has ended before its end, ``isOpened``: the workflow has come to be open; of no instance
  */
 export function follow(tell) {
@@ -147,6 +147,7 @@ export function follow(tell) {
 
 /** The same, for as long as a node is in its graph. */
 export function followFor(node, tell) {
-  after(node, "onAdded", () => followers.add(tell))
-  after(node, "onRemoved", () => followers.delete(tell))
+  const follower = (...told) => (isLive(node) ? tell(...told) : followers.delete(follower))
+  after(node, "onAdded", () => followers.add(follower))
+  after(node, "onRemoved", () => followers.delete(follower))
 }

@@ -46,8 +46,9 @@ export function upstream(node) {
  * The scene that comes of what is upstream.
  *
  * @returns {Promise<{prompt: string, objects: object[], relations: [number, string, number | null][],
- *   unsteered: string[], described: string[], read: object[], vocabulary: object[]}>} the object of a place is null;
- *   what was read and is not steered; names that can be meant by their ends; the objects of the prompt as it was read
+ *   unsteered: string[], described: string[], read: object[], stands: [number, number][], vocabulary: object[]}>} the
+ *   object of a place is null; what was read and is not steered; names that can be meant by their ends; the objects of
+ *   the prompt as it was read, and where each stands there
  * @throws {DamagedValue} a node between holds what makes no scene
  */
 export async function read({ prompt, steps }) {

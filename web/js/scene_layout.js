@@ -8,11 +8,12 @@ import { makeHistory } from "./history.js"
 import { followRuns } from "./last_run.js"
 import { apart, layoutOf, moved, placesOf, valueOf, withName, withObject, withoutObject } from "./layout.js"
 import { makeLines } from "./lines.js"
-import { makeNaming, writtenObject } from "./naming.js"
+import { makeNaming } from "./naming.js"
 import { isSame, peopled } from "./objects.js"
 import { texts } from "./text.js"
 import { makeTools } from "./tools.js"
 import { addSceneWidget, make } from "./widget.js"
+import { writtenObject } from "./written.js"
 
 /** What a new node is higher than it must be, in pixels; a node of a saved workflow keeps its size. */
 const ROOM = 200
@@ -107,6 +108,7 @@ function layoutView(node, change) {
   }
 
   function grab(event, index) {
+    if (isHeld) return
     const before = layout
     isHeld = drag(event, field.stage, layout.points[index], {
       onMove: (point) => draw(moved(scene, before, index, point)),
@@ -127,8 +129,9 @@ function layoutView(node, change) {
     tools.element.hidden = true
     entry.ask(scene.prompt, renamed?.name ?? "", (written) => {
       if (written && written === renamed?.name) return undefined
-      const { object, fault } = writtenObject(scene, written, renamed)
-      if (!object) return fault
+      const asked = [...placesOf(layout), ...layout.relations].flatMap(([a, , b]) => (b === null ? [a] : [a, b]))
+      const { object, ...fault } = writtenObject(scene, asked, written, renamed)
+      if (!object) return wordsFor(fault, written)
       use(object)
       field.chip(scene.objects.findIndex(isSame(object)))?.focus()
     })
@@ -174,9 +177,16 @@ function pointsOf({ objects }, seen) {
   })
 }
 
+/** Why written words are no object's, as ``writtenObject`` tells it. */
+function wordsFor({ there, isFull }, written) {
+  const words = texts()
+  if (isFull) return words.noRoom(MOST_PLACED)
+  return there === undefined ? words.notInPrompt(written) : words.there(there)
+}
+
 /** What to say of a scene for which the field is not shown. */
 function missing({ objects, prompt }) {
   const words = texts()
   if (objects.length > MOST_PLACED) return words.tooMany(MOST_PLACED)
-  return prompt.trim() ? undefined : words.noObjects
+  return prompt.trim() ? undefined : words.noPromptYet
 }

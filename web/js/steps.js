@@ -44,7 +44,7 @@ function positionOf(phrase, objects, { prompt, read, described }) {
   const added = namedAs(objects.filter((one) => !read.includes(one) && !one.occurrence), phrase)[0]
   const known = namedAs(read, phrase, described)[0] ?? added
   if (known) return objects.includes(known) ? objects.indexOf(known) : objects.push(known) - 1
-  return words ? objects.push({ name: words, occurrence: 0 }) - 1 : -1
+  return words ? objects.push({ name: words.name, occurrence: 0 }) - 1 : -1
 }
 
 function edited(scene, { edits: held }, title) {

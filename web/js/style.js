@@ -50,7 +50,7 @@ sheet.replaceSync(`
 }
 .spatial-steering .chip:active { cursor: grabbing; }
 .spatial-steering .chip.unplaced { border-style: dashed; }
-.spatial-steering .chip.chosen { outline: 1px solid var(--input-text); outline-offset: 1px; }
+.spatial-steering .chip.chosen { z-index: 1; outline: 1px solid var(--input-text); outline-offset: 1px; }
 .spatial-steering .tools, .spatial-steering .naming { display: flex; flex-wrap: wrap; gap: 4px; align-items: center; }
 .spatial-steering .naming .name {
   flex: 1; min-width: 0; padding: 2px 6px; font: inherit; color: var(--input-text); background: var(--comfy-input-bg);

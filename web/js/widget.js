@@ -2,7 +2,7 @@
 
 import { app } from "../../../scripts/app.js"
 import { DamagedValue, parsed } from "./damage.js"
-import { after, isOff, keyOf } from "./graph.js"
+import { after, isLive, isOff, keyOf } from "./graph.js"
 import { followFor } from "./runs.js"
 import { read, upstream } from "./scene.js"
 import "./style.js"
@@ -51,7 +51,7 @@ export function addSceneWidget(node, name, type, { minHeight, makeView }) {
   followScene(node, words.noParser, (next, missing) => {
     scene = isOff(node) ? null : next
     if (scene) hold(value)
-    else say(isOff(node) ? words.off : missing[0])
+    else say(isOff(node) ? wordsForOff(node) : missing[0])
   })
 
   const widget = node.addDOMWidget(name, type, element, {
@@ -149,14 +149,14 @@ export function followScene(node, unconnected, show) {
   }
 
   // Nothing tells a node of what changes further up, so it looks, and follows once the change has come to rest.
-  let seen
+  let seen, timer
   function look() {
+    if (!isLive(node)) return clearInterval(timer)
     const now = found()
     if (now === seen) follow(now)
     seen = now
   }
 
-  let timer
   after(node, "onAdded", () => (timer = setInterval(look, LOOK_MILLISECONDS)))
   after(node, "onRemoved", () => clearInterval(timer))
   // A prompt that comes by a link is known from the last run only, and kept with the node for the next session.
@@ -164,6 +164,12 @@ export function followScene(node, unconnected, show) {
     const isToKeep = instance?.node === node && output?.prompt && upstream(node)?.prompt === undefined
     if (isToKeep) [node.properties.prompt] = output.prompt
   })
+}
+
+/** What to say of a node that is bypassed or muted; one that reads a prompt then hands on none. */
+function wordsForOff({ outputs }) {
+  const words = texts()
+  return outputs.some(({ type }) => type === "CONDITIONING") ? words.offWithPrompt : words.off
 }
 
 /** What to say where no prompt is known. */

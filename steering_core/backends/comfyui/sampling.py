@@ -5,6 +5,7 @@ The model that comes in is never changed: a clone of it carries wrappers around 
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -16,7 +17,7 @@ from torch import Tensor
 from ...networks import ReadableNetwork
 from ...report.log import RunLog
 from ...steering import Steering
-from .conditions import CARRIED, carried_relations, check_width, tie
+from .conditions import CARRIED, Condition, carried_relations, check_width, tie
 from .families import readable_network
 from .own_forwards import WRAPPER_KEY
 from .run import SteeredRun
@@ -117,7 +118,7 @@ class _SteeredModel:
         steering, network = self._for_model(steering, model, keeps_a_part)
         steering.begin()
         if network is not None:
-            check_width(conditions, network.text_width)
+            check_width(_of_the_model(conditions, executor.class_obj), network.text_width)
             tie(conditions, steering.scene)
         self._run = run = SteeredRun(steering, network, self._on_begin, self._on_step)
         latent = executor(noise, latent_image, sampler, sigmas, denoise_mask, *args, **kwargs)
@@ -172,3 +173,11 @@ class _SteeredModel:
             binds=network.is_joint and not keeps_a_part,
         )
         return steering, network
+
+
+def _of_the_model(
+    conditions: Mapping[str, Sequence[Condition]], guider: comfy.samplers.CFGGuider
+) -> dict[str, Sequence[Condition]]:
+    """Those that the guider's own model reads; *Dual Model CFG Guider* has another for the negative ones."""
+    others = {"negative"} if getattr(guider, "uncond_model_patcher", None) is not None else set()
+    return {name: listed for name, listed in conditions.items() if name not in others}

@@ -41,8 +41,8 @@ def generate(
 
     Raises:
         ValueError: there is no seed, or one that is no whole number of 64 bits; the guidance scale is no finite
-            number; the size is not of two whole numbers above 0; the pipeline wants a picture as well, its guidance
-            knows no negative prompt, or its scheduler not so many steps.
+            number; the size is not of two whole numbers above 0, or none that the pipeline can draw; the pipeline wants
+            a picture as well, its guidance knows no negative prompt, or its scheduler not so many steps.
         TypeError: the steering is none.
         SteeringError: the steering is of another prompt.
         See ``steered``; restarts are no fault here.
@@ -61,6 +61,8 @@ def generate(
     elif negative_prompt:
         raise ValueError(f"negative prompt: the guidance of {kind.name} does not lead away from one. Leave it out.")
     check_steps(pipeline.scheduler, steps)
+    if size is not None:
+        _check_size(pipeline, size)
     if (size := size or kind.size_of(pipeline)) is not None:
         options["width"], options["height"] = size
         if "max_area" in inspect.signature(type(pipeline).__call__).parameters:  # by which it scales them otherwise
@@ -97,3 +99,17 @@ def _check_numbers(seeds: Sequence[int], guidance_scale: float, size: tuple[int,
         raise ValueError(f"guidance_scale: a finite number was expected, not {guidance_scale}.")
     if size is not None and not (len(size) == 2 and all(is_integral(side) and side > 0 for side in size)):
         raise ValueError(f"size: width and height in whole pixels were expected, not {size}.")
+
+
+def _check_size(pipeline: DiffusionPipeline, size: tuple[int, int]) -> None:
+    """Refuse a size that the pipeline would change.
+
+    Raises:
+        ValueError: says which it can draw.
+    """
+    multiple = pipeline.image_processor.config.vae_scale_factor
+    if any(side % multiple for side in size):
+        raise ValueError(
+            f"size: multiples of {multiple} were expected, which {type(pipeline).__name__} can draw, not {size[0]} and "
+            f"{size[1]}."
+        )

@@ -60,7 +60,7 @@ def steered(pipeline: DiffusionPipeline, steering: Steering) -> Iterator[Steerin
             relations; or the schedule has restarts, for which the pipeline has to be called by ``generate``.
         SteeringError: the steering was made with another pipeline. By a call, before its first step, when its prompt is
             another than the steering's, or it has several; or when another network or scheduler has come into the
-            pipeline since the context was entered.
+            pipeline since the context was entered, or something was hung on the network that calls its forward.
     """
     if steering.scene.relations:
         check_tokens(pipeline, steering.scene)
@@ -103,11 +103,8 @@ def steered_by(pipeline: DiffusionPipeline, steering: Steering, make_run: Callab
             f"{type(pipeline).__name__} is being steered already, or another pipeline of its network is. Put all "
             f"relations into one scene, and add losses up with CombinedLoss."
         )
-    if getattr(network, "is_cache_enabled", False):
-        raise ValueError(
-            f"{type(network).__name__} leaves out layers whose results it has kept from earlier steps, so that they "
-            f"cannot be read. Call its disable_cache() first."
-        )
+    if fault := _cache_fault(network):
+        raise ValueError(fault)
     if not steering.scene.relations:
         yield
         return
@@ -134,10 +131,27 @@ def steered_by(pipeline: DiffusionPipeline, steering: Steering, make_run: Callab
         yield
 
 
+def _cache_fault(network: torch.nn.Module) -> str:
+    """What is to be said of a network that keeps parts of earlier steps; nothing of another."""
+    if not getattr(network, "is_cache_enabled", False):
+        return ""
+    return (
+        f"{type(network).__name__} leaves out layers whose results it has kept from earlier steps, so that they cannot "
+        f"be read. Call its disable_cache() first."
+    )
+
+
 def _is_of_run(method: Any) -> bool:
     """Whether what stands in the place of a scheduler's step or a network's forward is a run's."""
     own = inspect.unwrap(getattr(method, "func", method))
     return isinstance(getattr(own, "__self__", None), SteeredRun)
+
+
+def _wrapped_in(forward: Any) -> Iterator[Any]:
+    """What a forward goes by in turn, as far as it tells."""
+    while forward is not None:
+        yield forward
+        forward = getattr(forward, "__wrapped__", None)
 
 
 @dataclass(frozen=True)
@@ -179,6 +193,7 @@ class SteeredRun:
         self._signature = inspect.signature(type(uncompiled(self._network)).forward)
         self._step, self._set_timesteps = self._scheduler.step, self._scheduler.set_timesteps
         self._encode_prompt, self._check_inputs = pipeline.encode_prompt, getattr(pipeline, "check_inputs", None)
+        self._is_over = False
         self._begin()
 
     @contextmanager
@@ -189,15 +204,25 @@ class SteeredRun:
         try:
             yield
         finally:
+            self._is_over = True
             if own.get("forward") is self._steered_forward:
                 del own["forward"]
                 if self._before is not None:
                     own["forward"] = self._before
 
     def _take_place(self) -> None:
-        """Stand where the network's forward is, if something else has come there."""
+        """Stand where the network's forward is, if something else has come there.
+
+        Raises:
+            SteeringError: what has come there calls this run's own forward in turn.
+        """
         own = vars(self._network)
         if own.get("forward") is not self._steered_forward:
+            if self._steered_forward in _wrapped_in(own.get("forward")):
+                raise SteeringError(
+                    f"network: something that calls its forward was hung on {type(self._network).__name__} while it is "
+                    f"steered, such as by enable_model_cpu_offload. Do that before steered(…) is entered."
+                )
             self._before, self._network_forward = own.get("forward"), self._network.forward
             own["forward"] = self._steered_forward
 
@@ -221,8 +246,11 @@ class SteeredRun:
         self._check_inputs(*args, **kwargs)
 
     def encode_prompt(self, *args: Any, **kwargs: Any) -> Any:
-        """The pipeline's own; of a call the first is of the prompt, and others are of what guidance leads away from."""
-        if not self._is_prompt_encoded:
+        """The pipeline's own; of a call the first is of the prompt, and others are of what guidance leads away from.
+
+        Z-Image, which does not tell that a call begins, encodes both at once.
+        """
+        if not self._is_prompt_encoded or self._check_inputs is None:
             given = inspect.signature(self._encode_prompt).bind(*args, **kwargs).arguments
             check_texts(self._pipeline, self._given.scene, given)
         encoded = self._encode_prompt(*args, **kwargs)
@@ -240,6 +268,8 @@ class SteeredRun:
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         """The network's forward, from the moved latent, and bound."""
+        if self._is_over:  # something that was hung on the network meanwhile still calls this
+            return self._network_forward(*args, **kwargs)
         self._check_parts()  # another scheduler has not told that the call began
         if self._number == 0:
             self._lay_window()
@@ -408,7 +438,13 @@ class SteeredRun:
         return len(prompted), prompted.index(True)
 
     def _check_parts(self) -> None:
-        """The pipeline still samples by what this run stands in the place of."""
+        """The pipeline still samples by what this run stands in the place of, and by all of the network.
+
+        Raises:
+            SteeringError: it does not.
+        """
+        if fault := _cache_fault(self._network):
+            raise SteeringError(fault)
         parts = (
             ("scheduler", self._pipeline.scheduler, self._scheduler),
             ("network", self._kind.network_of(self._pipeline), self._network),

@@ -63,6 +63,8 @@ def check_scheduler(scheduler: SchedulerMixin) -> None:
             f"{name} is set to the prediction type {predicted}. Set it to one of {', '.join(_PREDICTION_PER_NOISE)}, "
             f"whichever the network was trained for."
         )
+    if scheduler.config.get("invert_sigmas", False):
+        raise ValueError(f"{name} is set to invert_sigmas, so that noise grows from step to step. Set it to False.")
     if scheduler.config.get("timestep_type", "discrete") != "discrete":
         raise ValueError(
             f"{name} is set to the timestep type {scheduler.config.timestep_type}, whose times tell no place in "

@@ -98,7 +98,7 @@ def check_texts(pipeline: DiffusionPipeline, scene: GroundedScene, given: Mappin
     """
     for segment in kind_of(pipeline).text:
         for name in segment.texts if has_segment(pipeline, segment) else ():
-            texts = given.get("prompt") if given.get(name) is None else given[name]
+            texts = given.get(name) or given.get("prompt")  # no text is the prompt to diffusers
             several = {texts} if isinstance(texts, str) else set(texts or ())
             if len(several) == 1:  # several prompts are refused in the call's first step
                 check_prompt(pipeline, scene, *several)
@@ -132,14 +132,19 @@ def _tokens(pipeline: DiffusionPipeline, prompt: str, segment: Segment, number: 
         texts = _texts(tokenizer, ids, is_templated=text != own.text)
         return (Token(first + index, text, segment=number) for index, text in enumerate(texts))
     spans = [
-        (0, 0) if is_special else own.place(start - place, end - place)
-        for is_special, (start, end) in zip(encoding["special_tokens_mask"], encoding["offset_mapping"])
+        (0, 0) if is_special or _is_blank(tokenizer, token) else own.place(start - place, end - place)
+        for is_special, token, (start, end) in zip(encoding["special_tokens_mask"], ids, encoding["offset_mapping"])
     ]
     return (
         Token(first + index, prompt[start:end], (start, end) if start < end else None, number)
         for index, (start, end) in enumerate(spans)
         if index >= cut
     )
+
+
+def _is_blank(tokenizer: PreTrainedTokenizerBase, token: int) -> bool:
+    """Whether a token is a blank alone, as T5's "▁" before a word in pieces: its place is the word's first letter."""
+    return not tokenizer.decode([token]).strip()
 
 
 def _texts(tokenizer: PreTrainedTokenizerBase, ids: list[int], is_templated: bool) -> list[str]:

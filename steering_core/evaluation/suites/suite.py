@@ -104,8 +104,10 @@ def stated(relations: Sequence[Triplet], wording: str, source: str) -> SceneProm
     Raises:
         ValueError: a relation is one of an object to itself, or lacks its object, or the prompt does not have a name.
     """
-    if any(subject == object for subject, _, object in relations):
-        raise ValueError(f"{source}: relations between two objects were expected, not {brief(list(relations))}.")
+    for subject, relation, object in relations:
+        if subject == object:
+            same = f"{subject} {relation.value} {object}"
+            raise ValueError(f"{source}: relations between two objects were expected, not {brief(same)}.")
     try:
         prompt = ScenePrompt(tuple(relations), wording)
         prompt.scene  # noqa: B018, asked for its error

@@ -1,6 +1,6 @@
 """Models at full size with random weights, loaded as ComfyUI loads files, unsteered and steered: FAMILY PRECISION SIDE.
 
-SIDE is the latent's. What is told: seconds of a picture, and gigabytes at the peak, of each.
+SIDE is the latent's. What is told: seconds of a picture, and gigabytes at the peak, of each, and on which card.
 """
 
 import math
@@ -88,7 +88,7 @@ def measured(row, model, conditioning):
     latents = row.sample(model, conditioning, steps=4)
     told = {"seconds": time.perf_counter() - begin}
     if on_card:
-        told["peak"] = torch.cuda.max_memory_allocated() / 1e9
+        told |= {"peak": torch.cuda.max_memory_allocated() / 1e9, "card": torch.cuda.get_device_name()}
     return latents, told
 
 
