@@ -15,6 +15,9 @@ TOGETHER, IN_TURN = "together", "in_turn"
 #: What a move of strength 1 shifts the latent by: root mean square, in units of the noise that is in it. It served both
 #: miniatures by both rules (``python -m benchmarks.tune``); twice as much spoiled pictures of the second.
 MOVE = 0.1
+#: The same where a transformer's objects are bound, and by that stand in their places: larger moves lose objects, and
+#: without any, more of several relations stay undone (``python -m benchmarks.tune --bound 0.5 --step-sizes 0.03 0.1``).
+BOUND_MOVE = 0.03
 #: Share of the steps in which objects are bound by default: on the miniature of FLUX's shape it served better than a
 #: quarter (``python -m benchmarks.tune --model flux_miniature --bound 0 0.25 0.5``).
 BOUND = 0.5
@@ -71,7 +74,7 @@ class SteeringSchedule:
         step_size: s. For a normalised gradient, the root mean square of the shift: in units of
             the noise level for ``descent``, of the predicted noise's scale for ``guidance``.
             When not given, ``strength`` says how far the latent moves.
-        strength: how far the latent moves in each steered step, in units of ``MOVE``: the same for both rules and
+        strength: how far the latent moves in each steered step, in units of ``move``: the same for both rules and
             for every number of steps. Not together with a step size.
         decay: share of the size that is lost from the first steered step to the end of the window, evenly: 0 keeps
             it, 1 fades steering out, which leaves the details of later steps to the model.
@@ -179,6 +182,11 @@ class SteeringSchedule:
         )
 
     @property
+    def move(self) -> float:
+        """What a strength of 1 moves the latent by: less where moves are spread, as a transformer's are, and bound."""
+        return BOUND_MOVE if self.spread and self.bound else MOVE
+
+    @property
     def moves(self) -> bool:
         """Whether it moves the latent, or bends predictions, at all."""
         return 0 not in (self.strength, self.step_size)
@@ -281,7 +289,7 @@ class SteeringSchedule:
 
     def size_at(self, step: SamplingStep) -> float:
         """s at a step of the window; without one the move of the latent, in units of the noise."""
-        size = self.strength * MOVE if self.step_size is None else self.step_size
+        size = self.strength * self.move if self.step_size is None else self.step_size
         if self.chosen:
             done = self.turn(step.number) / len(self.chosen)
         else:

@@ -12,7 +12,7 @@ from ..classifier import CLASSIFIERS_DIR, MINIATURE_CLASSIFIER, UnknownNetworkEr
 from ..losses import CentroidLoss, CombinedLoss, LearnedLoss, PresenceLoss, SteeringLoss
 from ..losses.centroid import FUNCTIONS, ORTHOGONAL_NORMS
 from ..miniature.folder import SHIPPED
-from ..schedule import BOUND, DESCENT, GUIDANCE, IN_TURN, MOST_BOUND, MOVE, TOGETHER, SteeringSchedule
+from ..schedule import BOUND, BOUND_MOVE, DESCENT, GUIDANCE, IN_TURN, MOST_BOUND, MOVE, TOGETHER, SteeringSchedule
 from .options import naming, number, whole
 
 #: What ``--loss`` offers; none only where a single picture is drawn.
@@ -120,8 +120,8 @@ def _add_schedule_options(group: argparse._ArgumentGroup) -> None:
         "--strength",
         type=number(0, 100),
         default=SteeringSchedule.strength,
-        help=f"how far the latent moves in a steered step, from 0 to 100, in units of {MOVE:g} of the noise in it "
-        "(default: %(default)s)",
+        help=f"how far the latent moves in a steered step, from 0 to 100, in units of {MOVE:g} of the noise in it, or "
+        f"of {BOUND_MOVE:g} where a transformer's objects are bound (default: %(default)s)",
     )
     group.add_argument(
         "--step-size",

@@ -1,10 +1,11 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 
-from steering_core.schedule import DESCENT, GUIDANCE, IN_TURN, MOVE, SamplingStep, SteeringSchedule
+from steering_core.schedule import BOUND_MOVE, DESCENT, GUIDANCE, IN_TURN, MOVE, SamplingStep, SteeringSchedule
 
 
 @pytest.mark.parametrize(
@@ -245,3 +246,19 @@ def test_what_a_schedule_leaves_open_is_decided_for_what_is_steered():
     # Many steps of a transformer: each of them, but where its objects are bound.
     assert [suited(spreads=True, binds=given).steered_steps(25) for given in (True, False)] == [every_other, each]
     assert suited(spreads=True, binds=True, bound=0.0).steered_steps(25) == each
+
+
+@pytest.mark.parametrize(
+    ("schedule", "spreads", "binds", "move"),
+    [
+        (SteeringSchedule(), True, True, BOUND_MOVE),
+        (SteeringSchedule(), True, False, MOVE),
+        (SteeringSchedule(bound=0.0), True, True, MOVE),
+        (SteeringSchedule(bound=0.5), True, False, BOUND_MOVE),
+        (SteeringSchedule(bound=0.5), False, False, MOVE),
+    ],
+)
+def test_a_strength_of_1_moves_less_where_a_transformers_objects_are_bound(schedule, spreads, binds, move):
+    suited = schedule.suited_to(spreads=spreads, every_other=True, binds=binds)
+    assert suited.move == move
+    assert replace(suited, strength=2.0).size_at(SamplingStep(0, 25, 0.0)) == pytest.approx(2 * move)
