@@ -21,9 +21,8 @@ BOUND_MOVE = 0.03
 #: Share of the steps in which objects are bound by default: on the miniature of FLUX's shape it served better than a
 #: quarter (``python -m benchmarks.tune --model flux_miniature --bound 0 0.25 0.5``).
 BOUND = 0.5
-#: Of more objects none is bound by default, since their regions are small: on that miniature as many pictures of four
-#: come right bound as unbound, and fewer of five, because more objects are missing (``python -m benchmarks.proof``).
-MOST_BOUND = 3
+#: Of more objects none is bound by default: it was measured with two to five.
+MOST_BOUND = 5
 #: So many moves served best in few steps (``python -m benchmarks.tune --steps 8 --ends 0.25 0.5 --refinements 1 2 4``).
 _MOVES = 4
 #: In fewer steps than these, spread moves have a longer window, which holds as many as it would in so many, at most
