@@ -25,6 +25,9 @@ BOUND = 0.5
 MOST_BOUND = 5
 #: So many moves served best in few steps (``python -m benchmarks.tune --steps 8 --ends 0.25 0.5 --refinements 1 2 4``).
 _MOVES = 4
+#: Of a transformer's bound objects in few steps as many pictures come right by so many (``--bound 0.5 --step-sizes 0.03
+#: --ends 0.25``).
+_BOUND_MOVES = 2
 #: In fewer steps than these, spread moves have a longer window, which holds as many as it would in so many, at most
 #: half of all.
 _FEW_STEPS, _LONGEST_WINDOW = 16, 0.5
@@ -81,13 +84,14 @@ class SteeringSchedule:
             for every model; without it s multiplies the gradient itself, as the papers do.
         refinements: at most so many descents within one step; ``guidance`` needs none. When not given, one, and more
             where one or two steps are steered: four in one; of two, two in the first and, but where relations take
-            turns, one in the second.
+            turns, one in the second. Of a transformer's bound objects two in one step, and one in each of two.
         every_other: where the window holds more than four steps, steer every other one, and four at least, spread
             evenly over it; not where relations take turns. When not given, where one relation is asked for, loss,
             network and sampler are content with it (a centroid loss, a UNet or bound objects, and all but schedulers
             of diffusers that correct a step are), and the number of refinements is not said.
         spread: in fewer than 16 steps, rather move in more of them than more often in each: the window ends later
-            (``end_in``). When not given, as suits the network: transformers lose fewer objects so, UNets more.
+            (``end_in``), unless objects are bound. When not given, as suits the network: transformers lose fewer
+            objects so, UNets more.
         target: a relation whose loss is at most this is left alone. At 0 that is one that holds by the
             margin, a diagonal by the sum of both axes, seen by ReLU, leaky ReLU and GELU without further terms; these
             last two go on below 0 with a negative target.
@@ -182,8 +186,13 @@ class SteeringSchedule:
 
     @property
     def move(self) -> float:
-        """What a strength of 1 moves the latent by: less where moves are spread, as a transformer's are, and bound."""
-        return BOUND_MOVE if self.spread and self.bound else MOVE
+        """What a strength of 1 moves the latent by."""
+        return BOUND_MOVE if self._moves_bound else MOVE
+
+    @property
+    def _moves_bound(self) -> bool:
+        """Whether moves are of a transformer's objects, which would be spread, and these are bound."""
+        return bool(self.spread and self.bound)
 
     @property
     def moves(self) -> bool:
@@ -206,7 +215,7 @@ class SteeringSchedule:
 
     def end_in(self, steps: int) -> float:
         """Where the window ends in a run of ``steps``, as a share of them: later than ``end`` where few are spread."""
-        if not self.spread:
+        if not self.spread or self.bound:
             return self.end
         longer = self.start + (self.end - self.start) * _FEW_STEPS / steps
         return max(self.end, min(_LONGEST_WINDOW, longer))
@@ -266,7 +275,8 @@ class SteeringSchedule:
         # A second move in the second of two steps took time, and gained nothing beyond the noise
         # (``python -m benchmarks.tune --steps 8 --guidance 1``, and ``--refinements 2``).
         before = 0 if self.order == IN_TURN else steered.index(step.number)
-        return max(1, _MOVES // (len(steered) * (1 + before)))
+        moves = _BOUND_MOVES if self._moves_bound else _MOVES
+        return max(1, moves // (len(steered) * (1 + before)))
 
     def is_last_of_few(self, step: SamplingStep) -> bool:
         """Whether this is the last steered step of a run in which so few are that its move matters for what is told."""

@@ -310,9 +310,12 @@ def test_steering_moves_the_picture(made, name, update):
 
 
 @KINDS
-def test_a_transformer_is_steered_in_more_of_few_steps(made, name):
+def test_a_transformer_is_steered_in_more_of_few_steps_unless_objects_are_bound(made, name):
     pipeline = made(name)
-    steering = make_steering(pipeline, rest=0)
+    bound = make_steering(pipeline, rest=0)
+    sample(pipeline, bound, steps=8)
+    assert len({entry.step for entry in bound.trace}) == 2
+    steering = make_steering(pipeline, rest=0, bound=0.0)
     sample(pipeline, steering, steps=8)
     steered = sorted({entry.step for entry in steering.trace})
     if name == "SDXL":

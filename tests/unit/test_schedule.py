@@ -262,3 +262,10 @@ def test_a_strength_of_1_moves_less_where_a_transformers_objects_are_bound(sched
     suited = schedule.suited_to(spreads=spreads, every_other=True, binds=binds)
     assert suited.move == move
     assert replace(suited, strength=2.0).size_at(SamplingStep(0, 25, 0.0)) == pytest.approx(2 * move)
+
+
+@pytest.mark.parametrize(("steps", "moves"), [(1, {0: 2}), (4, {0: 2}), (8, {0: 1, 1: 1}), (12, {0: 1, 1: 1, 2: 1})])
+def test_bound_objects_are_moved_less_often_in_few_steps(steps, moves):
+    suited = SteeringSchedule().suited_to(spreads=True, every_other=True, binds=True)
+    steered = suited.steered_steps(steps)
+    assert {step: suited.refinements_at(SamplingStep(step, steps, 0.0)) for step in steered} == moves

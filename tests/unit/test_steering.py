@@ -525,7 +525,7 @@ def test_a_network_says_whether_objects_are_bound_unless_the_schedule_does(asked
     assert len(run.schedule.steered_steps(25)) == (4 if steps else 7)
 
 
-@pytest.mark.parametrize(("objects", "asked", "steps"), [(3, None, 12), (4, None, 0), (4, 0.5, 12)])
+@pytest.mark.parametrize(("objects", "asked", "steps"), [(5, None, 12), (6, None, 0), (6, 0.5, 12)])
 def test_many_objects_are_bound_only_if_the_schedule_says_so(objects, asked, steps):
     run = Steering(row_scene(objects), CentroidLoss(), SteeringSchedule(bound=asked))
     assert run.for_network(NETWORK, spreads=True, binds=True).bound_steps(25) == steps
