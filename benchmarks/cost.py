@@ -20,7 +20,6 @@ import math
 import platform
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -191,7 +190,9 @@ def _research_probe(case: Case) -> Callable[[], object]:
 def _draw_steered(case: Case, steps: int, guidance: float, schedule: SteeringSchedule) -> None:
     with steered(case.pipeline, Steering(case.scene, CentroidLoss(), schedule)) as steering:
         case.draw(steps, guidance)
-    _check_steered(steering, replace(schedule, spread=readable_network(case.network).spreads), steps)
+    network = readable_network(case.network)
+    suited = schedule.suited_to(spreads=network.spreads, every_other=True, binds=network.is_joint)
+    _check_steered(steering, suited, steps)
 
 
 def _check_steered(steering: Steering, schedule: SteeringSchedule, steps: int) -> None:

@@ -61,7 +61,8 @@ class SpatialPrompt(io.ComfyNode):
                     step=0.01,
                     tooltip="For how much of the sampling they are moved, as a share from its beginning. Places are "
                     "decided in the first quarter, 0.25. In fewer than 16 steps of a transformer (FLUX, Qwen-Image, "
-                    "Z-Image …) it lasts longer, up to half of them. More costs time and can spoil details.",
+                    "Z-Image …) whose objects are not bound to regions, it lasts longer, up to half of them. More "
+                    "costs time and can spoil details.",
                 ),
                 io.Float.Input(
                     "spacing",

@@ -60,10 +60,10 @@ class SteeringScheduleNode(io.ComfyNode):
                     "preset",
                     options=[io.DynamicCombo.Option(name, _inputs(preset)) for name, preset in _PRESETS.items()],
                     tooltip="balanced serves both miniatures, in few steps too: where only one or two are steered, it "
-                    "moves the objects several times in each, and of a transformer it steers up to half. gentle moves "
-                    "less and stops earlier, closer to the unsteered picture. strong moves more and longer: slower, "
-                    "and harder on details. Choosing one sets all inputs but order, bound_percent and those of "
-                    "restarts.",
+                    "moves the objects several times in each, and of a transformer that is not bound it steers up to "
+                    "half. gentle moves less and stops earlier, closer to the unsteered picture. strong moves more and "
+                    "longer: slower, and harder on details. Choosing one sets all inputs but order, bound_percent and "
+                    "those of restarts.",
                 ),
                 order_input(),
                 *_optional_inputs(),
@@ -167,8 +167,8 @@ def window_inputs(end: float = SteeringSchedule.end) -> list[io.Input]:
             max=1.0,
             step=0.01,
             tooltip="Where in the steps steering ends, as a share from 0 to 1. In fewer than 16 steps of a transformer "
-            "(FLUX, Qwen-Image, Z-Image …) it ends later, up to half of them. Later ends cost more time and can spoil "
-            "details.",
+            "(FLUX, Qwen-Image, Z-Image …) whose objects are not bound to regions, it ends later, up to half of them. "
+            "Later ends cost more time and can spoil details.",
         ),
     ]
 
@@ -244,8 +244,8 @@ def update_input(strength: float = 1.0, *, targets: bool = False):
     guided = [_target()] if targets else []
     descended = [advanced(refinements), _target()]
     strength_of_moves = strength_input(
-        "How far the latent moves at once, in tenths of the noise in it: 1 served best on the miniatures; 0 is not at "
-        "all.",
+        "How far the latent moves at once: 1 is a tenth of the noise in it, or 0.03 of it where a transformer's "
+        "objects are bound, and served best on the miniatures; 0 is not at all.",
         strength,
     )
     bent = "How strongly the predicted noise is bent, in units of its own scale"
