@@ -3,7 +3,7 @@
 A simpler version, written from the paper's abstract and summaries of it, without its code. Regions are what relations
 ask for and not a language model's boxes, and the prompt is sampled once as a whole. In every layer an image position
 outside of an object's region does not see the object's text tokens; in a joint attention these do not see that
-position either. No gradient is asked for.
+position either. Within its region they are heeded twice as much, which is not the paper's. No gradient is asked for.
 """
 
 from __future__ import annotations
