@@ -327,7 +327,7 @@ def _described(server, body: bytes) -> tuple[int, dict[str, Any]]:
 )
 def test_any_prompt_is_described(server, prompt):
     status, told = _described(server, json.dumps({"prompt": prompt}).encode())
-    assert status == 200 and {"described", "objects", "relations", "unsteered", "vocabulary"} == set(told)
+    assert status == 200 and {"described", "objects", "relations", "stands", "unsteered", "vocabulary"} == set(told)
 
 
 def test_the_name_of_an_embedding_is_described_as_no_object(server):
