@@ -17,6 +17,8 @@ from steering_core.relations.statement import Statement
 LEARNED = Path(__file__).resolve().parents[1] / "tests" / "unit" / "artists_prompts.txt"
 SINCE = LEARNED.with_name("artists_prompts_since.txt")
 HELD_OUT = LEARNED.with_name("artists_prompts_held_out.txt")
+#: Those that were written to mislead it, by which rules were mended.
+TRAPS = LEARNED.with_name("artists_prompts_traps.txt")
 
 #: By the names of kinds, what relates two said the other way round.
 INVERSES = {kind.value: kind.inverse.value for kind in KINDS_OF_TWO}

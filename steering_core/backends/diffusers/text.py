@@ -143,7 +143,7 @@ def _tokens(pipeline: DiffusionPipeline, prompt: str, segment: Segment, number: 
 
 
 def _is_blank(tokenizer: PreTrainedTokenizerBase, token: int) -> bool:
-    """Whether a token is a blank alone, as T5 has before a word in pieces: it stands where the word's first letter does."""
+    """Whether a token is a blank alone, as T5 has before a word in pieces: it stands where the first letter does."""
     return not tokenizer.decode([token]).strip()
 
 
