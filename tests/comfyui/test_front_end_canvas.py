@@ -197,7 +197,7 @@ def test_hints_say_what_is_missing(page):
 
     canvas.write(page, "")
     hint.wait_for()
-    assert "No objects" in hint.inner_text()
+    assert "Write a prompt that names objects" in hint.inner_text()
 
     page.evaluate(f"() => {canvas.NODE}.disconnectInput(0)")
     page.wait_for_function("() => document.querySelector('.spatial-steering .hint').textContent.includes('Connect')")
