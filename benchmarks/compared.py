@@ -15,7 +15,7 @@ from benchmarks.areas import Area, area_conditioned
 from benchmarks.best_of import best_of
 from benchmarks.clock import clock_of
 from benchmarks.excite import exciting
-from benchmarks.measuring import Sampling, pipeline
+from benchmarks.measuring import Sampling
 from benchmarks.named_losses import named_loss
 from benchmarks.separation import SeparationLoss
 from benchmarks.ways import published_schedule
@@ -64,7 +64,7 @@ class ComparedWay:
 
     def arm(self, sampling: Sampling) -> Arm:
         """See ``MeasuredWay``."""
-        model, clock = pipeline(sampling.model, sampling.device), clock_of(sampling.device)
+        model, clock = sampling.pipeline, clock_of(sampling.device)
 
         def draw(prompt: ScenePrompt, seeds: Sequence[int]) -> Drawn:
             return self.draw(model, prompt, sampling, seeds)

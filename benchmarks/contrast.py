@@ -57,7 +57,7 @@ def directions(model: str, prompts: int) -> _Seen:
     Args:
         model: a shipped miniature's name.
     """
-    drawing = pipeline(SHIPPED[model])
+    drawing = pipeline(SHIPPED[model], "cpu")
     seen: _Seen = {}
     for prompt in unseen_pair_prompts(MEASURED_PROMPTS + prompts, PROMPT_SEED)[MEASURED_PROMPTS:]:
         sampled(

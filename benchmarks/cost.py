@@ -191,8 +191,8 @@ def _draw_steered(case: Case, steps: int, guidance: float, schedule: SteeringSch
     with steered(case.pipeline, Steering(case.scene, CentroidLoss(), schedule)) as steering:
         case.draw(steps, guidance)
     network = readable_network(case.network)
-    suited = schedule.suited_to(spreads=network.spreads, every_other=True, binds=network.is_joint)
-    _check_steered(steering, suited, steps)
+    tied = steering.for_network(network.layers, spreads=network.spreads, binds=network.is_joint)
+    _check_steered(steering, tied.schedule, steps)
 
 
 def _check_steered(steering: Steering, schedule: SteeringSchedule, steps: int) -> None:

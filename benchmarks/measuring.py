@@ -87,14 +87,19 @@ class Sampling:
     device: str = "cpu"
 
     @property
+    def pipeline(self) -> DiffusionPipeline:
+        """The model's, once in a process."""
+        return pipeline(self.model, self.device)
+
+    @property
     def settings(self) -> dict[str, Any]:
         """For ``sampling_of``."""
-        return miniature_settings(pipeline(self.model, self.device), self.steps, self.guidance_scale)
+        return miniature_settings(self.pipeline, self.steps, self.guidance_scale)
 
     @property
     def description(self) -> dict[str, Any]:
         """All that a picture depends on, as plain values."""
-        settings = sampling_of(pipeline(self.model, self.device), self.settings)
+        settings = sampling_of(self.pipeline, self.settings)
         return {**settings, "alone": True} if self.alone else settings
 
     @property
@@ -122,7 +127,7 @@ def miniature_settings(
 
 
 @cache
-def pipeline(model: str | Path, device: str = "cpu") -> DiffusionPipeline:
+def pipeline(model: str | Path, device: str) -> DiffusionPipeline:
     """A miniature, once in a process."""
     pipeline = load_pipeline(model, device)
     # The first call is slower than all others, of the model and of the detector: it would count for the first way.

@@ -18,7 +18,7 @@ from typing import Any
 import torch
 
 from benchmarks.command import add_drawing_options, add_json_option, add_quick_option, drawing, refusing
-from benchmarks.measuring import Measurement, Sampling, chains_suite, draw_all, estimate_as_row, pairs_suite, pipeline
+from benchmarks.measuring import Measurement, Sampling, chains_suite, draw_all, estimate_as_row, pairs_suite
 from benchmarks.tables import share_cell
 from steering_core.backends.diffusers import generate, ground_prompt
 from steering_core.backends.diffusers.arms import drawn_with, steered_arm
@@ -81,7 +81,7 @@ class WatchedWay:
 
     def arm(self, sampling: Sampling) -> Arm:
         """See ``MeasuredWay``."""
-        model, settings = pipeline(sampling.model, sampling.device), sampling.settings
+        model, settings = sampling.pipeline, sampling.settings
         loss, schedule = CentroidLoss(), SteeringSchedule()
 
         def draw(prompt: ScenePrompt, seeds: Sequence[int]) -> Drawn:

@@ -13,7 +13,7 @@ from diffusers import DiffusionPipeline
 
 from benchmarks.clock import clock_of
 from benchmarks.logits import scaled_logits
-from benchmarks.measuring import Measurement, Sampling, pipeline
+from benchmarks.measuring import Measurement, Sampling
 from benchmarks.named_losses import named_loss
 from steering_core.backends.diffusers import check_steering, ground_prompt
 from steering_core.backends.diffusers.arms import steered_arm, unsteered_arm
@@ -63,7 +63,7 @@ class Way:
 
     def arm(self, sampling: Sampling) -> Arm:
         """See ``MeasuredWay``."""
-        model, settings = pipeline(sampling.model, sampling.device), sampling.settings
+        model, settings = sampling.pipeline, sampling.settings
         if self.make_loss is None:
             arm = unsteered_arm(self.name, model, settings)
         else:

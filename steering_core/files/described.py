@@ -202,7 +202,7 @@ def _enum(kind: type[Enum]) -> _Reader:
     def read(value: Any) -> Enum:
         if isinstance(value, str) and value in known:
             return known[value]
-        _expected(f"one of {', '.join(map(str, known))}", value)
+        _expected(_names_of((kind,)), value)
 
     return read
 

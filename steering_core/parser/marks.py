@@ -10,7 +10,7 @@ from typing import NamedTuple
 from ..relations.depth import Depth
 from .tagged import Word
 from .verbs import ATTENDING
-from .words import BODY, BREAKS, LANDMARKS, SCENES, WIDE_SCENES, X, Y
+from .words import BREAKS, LANDMARKS, SCENES, SIDED, WIDE_SCENES, X, Y
 
 _DEGREES = (
     "close|directly|just|immediately|slightly|somewhat|diagonally|exactly|closely|"
@@ -49,8 +49,6 @@ _WORDINGS = (
 )
 #: Says of what it stands before that it is not so.
 NOT = r"(?:not|never|no longer|\w+n['’]t)"
-#: What is worn, and has sides of its own as a body has.
-_WORN = {"chest", "throat", "jacket", "shirt", "coat", "dress", "helmet"}
 _IDIOMS = (
     rf"{NOT} {_SOFTLY}(?:{'|'.join(_WORDINGS)}|{_BEFORE}|on)",
     r"(?:from )?(?:left to right|right to left|top to bottom|bottom to top)",
@@ -67,12 +65,12 @@ _IDIOMS = (
     r"(?:game|class|lungs|charts?|world|league|agenda|list|food chain)",
     r"power behind the throne|mind over matter|head over heels|under fire|on cloud (?:nine|9)",
     r"(?:over|under|above|below) (?:an? |two |three |\d+ )?(?:hundred|thousand|million|dozen)s?",
-    rf"{_SOFTLY}(?:left|right) of cent(?:er|re)|the (?:left|right|top|bottom|middle|upper|lower) ones?",
-    rf"{_SOFTLY}(?:in|on|across|over) {_THE}(?:{_HIGH} )?{_SIDE}(?: hand)? "
+    r"(?:left|right) of cent(?:er|re)|the (?:left|right|top|bottom|middle|upper|lower) ones?",
+    rf"(?:in|on|across|over) {_THE}(?:{_HIGH} )?{_SIDE}(?: hand)? "
     rf"(?:edge|part|half|third|corner|quadrant)(?!{_IMAGE}) of",
     r"(?:fight|argu|quarrel|talk|gossip|pore|watch|look|gaz)(?:s|es|ed|ing)? over|"
     rf"(?:(?:on|at|to|in|over|across) )?(?:the )?{_SIDE}(?: hand)? (?:side|half|part) of (?:the|an?|his|her|its|their) "
-    rf"(?:\w+['’]s )?(?:{'|'.join(sorted(BODY | _WORN))})(?!\S)|"
+    rf"(?:\w+['’]s )?(?:{'|'.join(sorted(SIDED))})(?!\S)|"
     r"(?:under|below|beneath|behind) (?:his|her|their|its) (?:arms?|backs?|legs?|chin|feet|ears?)|"
     r"over (?:his|her|their|its) (?:\w+ )?(?:eyes?|ears?|face|mouth|arms?|knees)|"
     r"(?:at|on) the bottom of (?:the|an?) (?:\w+ )?"

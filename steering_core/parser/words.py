@@ -116,6 +116,8 @@ BONDS = listed("""difference friendship fight battle duel war contrast choice co
 BODY = listed("""head heads hair face faces eye eyes ear ears nose mouth lips cheek cheeks chin neck shoulder
     shoulders arm arms hand hands finger fingers fingertip fingertips wrist breast back belly stomach waist hip hips
     lap leg legs knee knees thigh foot feet toe toes tiptoes skin forehead brow body tail paw paws""")
+#: What has sides of its own: "a scar on the left side of his face".
+SIDED = BODY | listed("chest throat jacket shirt coat dress helmet")
 #: Between what one holds something.
 MOUTH = listed("teeth lips jaws fingers legs knees")
 #: What shows on something's surface rather than lies upon it.

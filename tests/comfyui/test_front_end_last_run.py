@@ -36,7 +36,7 @@ SAMPLE = (
 
 #: In a tab of its own; a graph that is opened has an id of its own from then on.
 _OPEN_AGAIN = "async () => await app.loadGraphData(app.graph.serialize())"
-_AS_UNDO_DOES = """async () => {
+AS_UNDO_DOES = """async () => {
     const { activeWorkflow } = app.extensionManager.workflow
     await app.loadGraphData(app.graph.serialize(), false, false, activeWorkflow)
 }"""
@@ -57,7 +57,7 @@ def test_the_picture_of_the_last_run_lies_under_the_objects_with_where_attention
     chips.tool(page, "\N{WHITE SQUARE CONTAINING BLACK SMALL SQUARE}").click()
     assert picture.is_hidden() and page.locator(".spatial-steering .seen").count() == 0
 
-    page.evaluate(_AS_UNDO_DOES)
+    page.evaluate(AS_UNDO_DOES)
     picture.wait_for()
     canvas.show(page, canvas.CAT_DOG)
     assert picture.is_hidden(), "a new graph, whose nodes have the same ids"

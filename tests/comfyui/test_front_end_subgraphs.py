@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import canvas
 import pytest
-from test_front_end_last_run import SAMPLE
+from test_front_end_last_run import AS_UNDO_DOES, SAMPLE
 
 pytestmark = pytest.mark.usefixtures("no_errors")
 _INTO_SUBGRAPH = """() => {
@@ -45,10 +45,6 @@ _COUNTED = """() => {
     window.setInterval = (...args) => { const id = set(...args); window.alive.add(id); return id }
     window.clearInterval = id => { window.alive.delete(id); clear(id) }
 }"""
-_AS_UNDO_DOES = """async () => {
-    const { activeWorkflow } = app.extensionManager.workflow
-    await app.loadGraphData(app.graph.serialize(), false, false, activeWorkflow)
-}"""
 
 
 def test_undo_leaves_nothing_of_the_nodes_before(page):
@@ -58,7 +54,7 @@ def test_undo_leaves_nothing_of_the_nodes_before(page):
     page.evaluate(_COUNTED)
     alive = []
     for _ in range(3):
-        page.evaluate(_AS_UNDO_DOES)
+        page.evaluate(AS_UNDO_DOES)
         page.wait_for_timeout(1500)
         alive.append(page.evaluate("() => window.alive.size"))
     assert alive[0] > 0 and alive == alive[:1] * 3

@@ -42,7 +42,7 @@ FEW = Sampling(steps=2)
 
 @pytest.fixture(params=SHIPPED)
 def model(request):
-    return pipeline(SHIPPED[request.param])
+    return pipeline(SHIPPED[request.param], "cpu")
 
 
 def pictures(model, sampling, seeds=(0, 1)):
@@ -90,7 +90,7 @@ def seen_calls(model):
 
 
 def test_predictions_of_areas_are_averaged_with_the_whole_prompts():
-    model, dog = pipeline(SHIPPED["miniature"]), "a photo of a dog"
+    model, dog = pipeline(SHIPPED["miniature"], "cpu"), "a photo of a dog"
     ((call, whole),) = seen_calls(model)
     assert call.prompted == (False, True)
     context = call.inputs["encoder_hidden_states"].clone()
@@ -147,13 +147,13 @@ def test_the_best_picture_is_the_one_that_shows_the_relation():
     wrong = rendered(upper("car"), lower("dog"))
     missing = rendered(upper("dog"))
     right = rendered(upper("dog"), lower("car"))
-    scene = ground_prompt(pipeline(SHIPPED["miniature"]), PROMPT.text)
+    scene = ground_prompt(pipeline(SHIPPED["miniature"], "cpu"), PROMPT.text)
     for candidates in ([wrong, missing, right], [right, wrong, missing], [missing, right, wrong]):
         assert torch.equal(best_picture(scene, torch.stack(candidates)), right)
 
 
 def test_the_best_of_one_is_the_seeds_own_picture_and_more_are_drawn_for_each():
-    model = pipeline(SHIPPED["miniature"])
+    model = pipeline(SHIPPED["miniature"], "cpu")
     own = pictures(model, FEW)
     assert torch.equal(best_of(1, model, PROMPT, FEW, (0, 1)).pictures, own)
     others = pictures(model, FEW, (1000, 1001))
@@ -223,15 +223,15 @@ def test_all_ways_draw_and_none_as_another(model):
 
 
 def test_a_way_is_known_by_what_it_depends_on():
-    ways = ways_of(pipeline(SHIPPED["miniature"]))
+    ways = ways_of(pipeline(SHIPPED["miniature"], "cpu"))
     descriptions = {json.dumps(way.arm(FEW).description) for way in ways.values()}
     assert len(descriptions) == len(ways)
-    others, sampling = ways_of(pipeline(SHIPPED["flux_miniature"])), Sampling(SHIPPED["flux_miniature"])
+    others, sampling = ways_of(pipeline(SHIPPED["flux_miniature"], "cpu")), Sampling(SHIPPED["flux_miniature"])
     assert ways["learn to steer"].arm(FEW).description != others["learn to steer"].arm(sampling).description
 
 
 def test_the_time_of_a_choice_counts_and_that_of_the_verdict_does_not(monkeypatch, tmp_path):
-    clock, model = [0.0], pipeline(SHIPPED["miniature"])
+    clock, model = [0.0], pipeline(SHIPPED["miniature"], "cpu")
     monkeypatch.setattr("benchmarks.compared.clock_of", lambda device: lambda: clock[0])
 
     def detect(self, pictures):

@@ -11,7 +11,7 @@ for await (const line of readline.createInterface({ input: process.stdin })) {
   let value = {}
   const told = written.map((words) => {
     const shown = apart(peopled(read, value))
-    const { object, ...fault } = writtenObject(shown, asked, words)
+    const { object, ...fault } = writtenObject(shown, (index) => asked.includes(index), words)
     if (object) value = withObject(shown, layoutOf(shown, value), object)
     return object ?? fault
   })

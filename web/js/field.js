@@ -1,5 +1,6 @@
 /** The field of Scene Layout: objects as chips, what is asked of them as lines and words, and the last picture below. */
 
+import { asksOf } from "./layout.js"
 import { labelOf } from "./objects.js"
 import { texts } from "./text.js"
 import { hasDirection, relationNamed } from "./vocabulary.js"
@@ -68,15 +69,15 @@ export function makeField({ onGrab, onName }) {
    * @param chosen the index of the object of which the place is drawn as an area; undefined for none
    * @param seen a point for each object where attention saw it, or undefined
    */
-  function draw({ vocabulary }, { points, relations }, places, chosen, seen) {
+  function draw({ vocabulary }, layout, places, chosen, seen) {
+    const { points, relations } = layout
     const percent = points.map(([x, y]) => [100 * x, 100 * y])
     const placeByIndex = new Map(places.map(([index, name]) => [index, relationNamed(vocabulary, name)]))
     chips.forEach((chip, index) => {
       const [x, y] = percent[index]
       Object.assign(chip.style, { left: `${x}%`, top: `${y}%` })
       chip.ariaLabel = words.place(chip.title, Math.round(x), Math.round(y))
-      const isSaid = placeByIndex.has(index) || relations.some(([a, , b]) => a === index || b === index)
-      chip.classList.toggle("unplaced", !isSaid)
+      chip.classList.toggle("unplaced", !asksOf(layout, index))
       chip.classList.toggle("chosen", index === chosen)
     })
     const area = placeByIndex.has(chosen) ? [areaOf(placeByIndex.get(chosen), colourOf(chosen))] : []

@@ -52,6 +52,11 @@ export function placesOf({ stated, places }) {
   return [...stated, ...[...places].map(([index, name]) => [index, name, null])]
 }
 
+/** Whether a layout asks something of an object, by its index. */
+export function asksOf(layout, index) {
+  return [...placesOf(layout), ...layout.relations].some(([a, , b]) => a === index || b === index)
+}
+
 /** The value that holds a layout, and which objects of the scene were taken off. */
 export function valueOf({ objects, removed }, { points, placed, places, relations }) {
   if (!placed.size) return withRemoved({}, removed)

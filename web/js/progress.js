@@ -14,7 +14,7 @@ follow((instance, { run, id, text, isUnderWay, isBroken }) => {
     const lines = underWay.get(run) ?? new Map()
     underWay.set(run, lines)
     if (isUnderWay) lines.set(shownAt, text)
-    else lines.delete(shownAt)
+    else if (lines.delete(shownAt) && !lines.size) underWay.delete(run)
     show(shownAt, text)
   }
   if (isBroken) {

@@ -6,7 +6,7 @@ import { arrowShift, drag } from "./dragging.js"
 import { makeField } from "./field.js"
 import { makeHistory } from "./history.js"
 import { followRuns } from "./last_run.js"
-import { apart, layoutOf, moved, placesOf, valueOf, withName, withObject, withoutObject } from "./layout.js"
+import { apart, asksOf, layoutOf, moved, placesOf, valueOf, withName, withObject, withoutObject } from "./layout.js"
 import { makeLines } from "./lines.js"
 import { makeNaming } from "./naming.js"
 import { isSame, peopled } from "./objects.js"
@@ -129,8 +129,7 @@ function layoutView(node, change) {
     tools.element.hidden = true
     entry.ask(scene.prompt, renamed?.name ?? "", (written) => {
       if (written && written === renamed?.name) return undefined
-      const asked = [...placesOf(layout), ...layout.relations].flatMap(([a, , b]) => (b === null ? [a] : [a, b]))
-      const { object, ...fault } = writtenObject(scene, asked, written, renamed)
+      const { object, ...fault } = writtenObject(scene, (index) => asksOf(layout, index), written, renamed)
       if (!object) return wordsFor(fault, written)
       use(object)
       field.chip(scene.objects.findIndex(isSame(object)))?.focus()

@@ -16,7 +16,7 @@ from torch import Tensor
 from ...schedule import is_integral
 from ...steering import Steering
 from ...wording import brief
-from .pipelines import check_draws_from_text, kind_of
+from .pipelines import check_draws_from_text, kind_of, least_side
 from .restarting import called_with_restarts
 from .sampling import steered
 from .schedulers import check_steps
@@ -107,7 +107,7 @@ def _check_size(pipeline: DiffusionPipeline, size: tuple[int, int]) -> None:
     Raises:
         ValueError: says which it can draw.
     """
-    multiple = pipeline.image_processor.config.vae_scale_factor
+    multiple = least_side(pipeline)
     if any(side % multiple for side in size):
         raise ValueError(
             f"size: multiples of {multiple} were expected, which {type(pipeline).__name__} can draw, not {size[0]} and "

@@ -324,6 +324,11 @@ def check_draws_from_text(pipeline: DiffusionPipeline) -> None:
         )
 
 
+def least_side(pipeline: DiffusionPipeline) -> int:
+    """What the sides of its pictures must be multiples of, in pixels."""
+    return pipeline.image_processor.config.vae_scale_factor
+
+
 def keeps_a_part(pipeline: DiffusionPipeline) -> bool:
     """Whether its call is given a mask, outside of which the picture stays as it is."""
     return not _MASKS.isdisjoint(inspect.signature(type(pipeline).__call__).parameters)

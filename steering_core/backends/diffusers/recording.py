@@ -27,7 +27,7 @@ from ...token_maps import TokenMaps
 from ...tokens import Token
 from ...training.recording import NoiseLevel, Outcome, PromptedModel
 from .families import readable_network
-from .pipelines import kind_of
+from .pipelines import kind_of, least_side
 from .probe import probe_network
 from .schedulers import check_steps
 from .text import prompt_tokens
@@ -70,11 +70,10 @@ class RecordablePipeline(ABC):
 
     Args:
         network: the pipeline's denoiser.
-        multiple: what the side of a picture must be one of.
     """
 
-    def __init__(self, pipeline: Any, side: int, network: nn.Module, multiple: int) -> None:
-        if side % multiple:
+    def __init__(self, pipeline: Any, side: int, network: nn.Module) -> None:
+        if side % (multiple := least_side(pipeline)):
             raise ValueError(f"size: a multiple of {multiple} was expected, not {side}.")
         self._pipeline, self._side, self._denoiser = pipeline, side, network
         self.network: tuple[AttentionLayer, ...] = readable_network(network).layers
@@ -138,7 +137,7 @@ class _StableDiffusion(RecordablePipeline):
     """Latents are x = x0 + sigma·noise, of which the network is given alpha·x."""
 
     def __init__(self, pipeline: StableDiffusionPipeline, side: int) -> None:
-        super().__init__(pipeline, side, pipeline.unet, pipeline.vae_scale_factor)
+        super().__init__(pipeline, side, pipeline.unet)
         self._scheduler = DDIMScheduler.from_config(pipeline.scheduler.config)
 
     def noise_levels(self, steps: int) -> list[NoiseLevel]:
@@ -201,9 +200,8 @@ class _Flux(RecordablePipeline):
     """Latents are x = (1 - sigma)·x0 + sigma·noise, (batch, channels, H, W)."""
 
     def __init__(self, pipeline: FluxPipeline, side: int) -> None:
-        cell = 2 * pipeline.vae_scale_factor
-        super().__init__(pipeline, side, pipeline.transformer, cell)
-        self._cells = side // cell
+        super().__init__(pipeline, side, pipeline.transformer)
+        self._cells = side // least_side(pipeline)
 
     def noise_levels(self, steps: int) -> list[NoiseLevel]:
         """Those that the pipeline samples at."""

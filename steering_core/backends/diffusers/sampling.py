@@ -147,13 +147,6 @@ def _is_of_run(method: Any) -> bool:
     return isinstance(getattr(own, "__self__", None), SteeredRun)
 
 
-def _wrapped_in(forward: Any) -> Iterator[Any]:
-    """What a forward goes by in turn, as far as it tells."""
-    while forward is not None:
-        yield forward
-        forward = getattr(forward, "__wrapped__", None)
-
-
 @dataclass(frozen=True)
 class _View:
     """What is seen in the first call of a step.
@@ -216,15 +209,15 @@ class SteeredRun:
         Raises:
             SteeringError: what has come there calls this run's own forward in turn.
         """
-        own = vars(self._network)
-        if own.get("forward") is not self._steered_forward:
-            if self._steered_forward in _wrapped_in(own.get("forward")):
+        own, ours = vars(self._network), self._steered_forward
+        if own.get("forward") is not ours:
+            if inspect.unwrap(self._network.forward, stop=lambda one: one is ours) is ours:
                 raise SteeringError(
                     f"network: something that calls its forward was hung on {type(self._network).__name__} while it is "
                     f"steered, such as by enable_model_cpu_offload. Do that before steered(…) is entered."
                 )
             self._before, self._network_forward = own.get("forward"), self._network.forward
-            own["forward"] = self._steered_forward
+            own["forward"] = ours
 
     def _begin(self) -> None:
         self._number = 0
